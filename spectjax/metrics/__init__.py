@@ -1,0 +1,1 @@
+"""Scores: pure functions from counts or arrays to numbers."""

@@ -1,0 +1,1 @@
+"""Pure JAX operations with static shapes that models share."""
