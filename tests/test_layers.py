@@ -12,8 +12,15 @@ ROOT = pathlib.Path(__file__).parents[1]
 # room; a name stands for the module or the package and all that is in it.
 FLOORS = (
     {"spectjax"},
-    {"spectjax.config", "spectjax.imaging", "spectjax.ops"},
-    {"spectjax.losses", "spectjax.metrics", "spectjax.models", "tfds_spect", "configs"},
+    {"spectjax.files"},
+    {"spectjax.config", "spectjax.hotspots", "spectjax.imaging", "spectjax.ops"},
+    {
+        "configs",
+        "spectjax.losses",
+        "spectjax.metrics",
+        "spectjax.models",
+        "tfds_spect",
+    },
     {"spectjax.tasks"},
     {"spectjax.input_pipeline", "spectjax.checkpoint", "spectjax.parallel"},
     {"spectjax.report"},

@@ -1,0 +1,393 @@
+"""Whole-body bone scans from nuclear-medicine DICOM files.
+
+A file is never trusted: what cannot be read with certainty is refused with one clear
+line. The attributes are those of DICOM PS3.3 C.8.4. H is a frame's number of rows, W
+its number of columns.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import math
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import UID, NuclearMedicineImageStorage
+
+from spectjax.imaging.folders import walk_files
+from spectjax.imaging.frames import choose_frames
+from spectjax.imaging.identity import compute_pseudonym, identify_patient
+from spectjax.imaging.scan import (
+    DICOM_SUFFIXES,
+    BoneScan,
+    DuplicateScanError,
+    EmptyImageError,
+    NotWholeBodyError,
+    ScanError,
+    UnknownViewError,
+    UnreadableFileError,
+    View,
+)
+from spectjax.imaging.views import decide_views
+
+__all__ = [
+    "BoneScan",
+    "DuplicateScanError",
+    "EmptyImageError",
+    "NotWholeBodyError",
+    "ScanError",
+    "UnknownViewError",
+    "UnreadableFileError",
+    "View",
+    "find_bone_scans",
+    "find_dicom_files",
+    "read_bone_scans",
+]
+
+# A whole-body frame is at least so many times higher than wide. Cameras give 1024x256
+# and 1024x512; a static or a tomographic frame is square.
+MIN_ROWS_PER_COLUMN = 1.8
+# Beyond any whole-body file (1024x256, two detectors, a few energy windows); checked
+# before memory is asked for, since a damaged header can claim terabytes.
+MAX_PIXELS = 4096 * 4096
+
+
+def read_bone_scans(
+    path: str | os.PathLike[str], *, view: View | None = None
+) -> list[BoneScan]:
+    """Reads all views of a whole-body file, one scan for each detector.
+
+    Of several energy windows the one with the photopeak of technetium-99m is kept
+    (`spectjax.imaging.frames`). For the view, the strongest evidence counts: View Code
+    Sequence, then GE's private label, then the words of Image ID and of the
+    descriptions, then the start angle of the detector (`spectjax.imaging.views`).
+
+    Args:
+        path: a DICOM file.
+        view: the view of the file's first detector, whatever the file says; with two
+            detectors the second is then the opposite one.
+
+    Returns:
+        One or two scans, in the order of their frames.
+
+    Raises:
+        UnreadableFileError: not a DICOM file, damaged, or no decoder can read it.
+        NotWholeBodyError: a DICOM file of another kind.
+        UnknownViewError: evidence for the view is missing or contradictory.
+        EmptyImageError: a view without any count.
+    """
+    path = Path(path)
+    if view not in (None, "anterior", "posterior"):
+        raise ValueError(f"Expected anterior or posterior as view, got {view!r}.")
+    with _collect_warnings() as caught:
+        try:
+            scans = _read_scans(path, view)
+        except ScanError:
+            raise
+        except Exception as error:
+            # pydicom decodes an element when it is first touched; a damaged one can
+            # raise almost anything, from struct.error to RecursionError.
+            raise UnreadableFileError(
+                f"{path}: expected a DICOM file, found damaged contents "
+                f"({_shorten(error)}). Export the file again."
+            ) from error
+    remarks = tuple(dict.fromkeys(_without_values(w.message) for w in caught))
+    return [dataclasses.replace(s, notes=s.notes + remarks) for s in scans]
+
+
+def find_bone_scans(
+    paths: Sequence[str | os.PathLike[str]], *, view: View | None = None
+) -> tuple[list[BoneScan], list[ScanError]]:
+    """Reads the scans of files and folders, and lists what could not be read.
+
+    Args:
+        paths: files or folders, searched as by `find_dicom_files`.
+        view: as in `read_bone_scans`, for every file.
+
+    Returns:
+        The scans, in the order of paths; and the errors: those of `find_dicom_files`,
+        one for each file that is damaged or of another kind, and one for each frame
+        that is a duplicate, with the same SOP Instance UID as in an earlier file.
+    """
+    scans: list[BoneScan] = []
+    first_files: dict[str, Path] = {}
+    files, errors = find_dicom_files(paths)
+    for path in files:
+        try:
+            found = read_bone_scans(path, view=view)
+        except ScanError as error:
+            errors.append(error)
+            continue
+        for scan in found:
+            first = first_files.setdefault(scan.image_key, path)
+            if first is path:
+                scans.append(scan)
+                continue
+            errors.append(
+                DuplicateScanError(
+                    f"{path}: frame {scan.frame + 1} is the same image (SOP Instance "
+                    f"UID) as in {first} and is left out. Keep one of the files."
+                )
+            )
+    return scans, errors
+
+
+def find_dicom_files(
+    paths: Sequence[str | os.PathLike[str]],
+) -> tuple[list[Path], list[ScanError]]:
+    """Lists the files that `find_bone_scans` reads, without reading them.
+
+    Folders are searched to their depth and symbolic links are followed. In them a file
+    counts as DICOM if it has the DICOM mark or the suffix `.dcm`; anything else,
+    DICOMDIR and hidden files are passed over.
+
+    Args:
+        paths: files or folders.
+
+    Returns:
+        The files, each once, in the order of paths and names; and one error for each
+        path that does not exist and each folder that cannot be read or has no DICOM
+        file.
+    """
+    files: dict[Path, Path] = {}
+    errors: list[ScanError] = []
+
+    def report(error: OSError) -> None:
+        text = f"{error.filename}: expected a readable folder, found: {error.strerror}."
+        errors.append(UnreadableFileError(text))
+
+    for path in map(Path, paths):
+        if path.is_dir():
+            everything = list(walk_files(path, report))
+            dicom = [file for file in everything if _looks_like_dicom(file)]
+            if not dicom:
+                text = (
+                    f"{path}: expected DICOM files in this folder, found none among "
+                    f"{len(everything)} files. Name the right folder."
+                )
+                errors.append(UnreadableFileError(text))
+            for file in dicom:
+                files.setdefault(file.resolve(), file)
+        elif path.exists():
+            files.setdefault(path.resolve(), path)
+        else:
+            text = f"{path}: expected a file or folder, found nothing. Check the path."
+            errors.append(UnreadableFileError(text))
+    return list(files.values()), errors
+
+
+def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
+    dataset = _read_header(path)
+    _check_whole_body(path, dataset)
+    _check_size(path, dataset)
+    frames, window_note = choose_frames(path, dataset)
+    claims = decide_views(path, dataset, frames, view)
+
+    patient = identify_patient(dataset)
+    instance = str(dataset.get("SOPInstanceUID") or "")
+    if patient is None or not instance:
+        raise UnreadableFileError(
+            f"{path}: expected a Patient ID and a SOP Instance UID, found "
+            f"{'no Patient ID' if instance else 'no SOP Instance UID'}: the file "
+            "cannot be told from others. Give it pseudonyms instead of nothing."
+        )
+    patient_key, patient_note = patient
+    spacing_mm, spacing_note = _read_spacing(dataset)
+    notes = [window_note, patient_note, spacing_note]
+    if dataset.get("LossyImageCompression") == "01":
+        notes.append("lossy compression")
+    if dataset.get("BurnedInAnnotation") == "YES":
+        notes.append("text may be burned into the pixels")
+
+    scans = []
+    for (frame, _), claim in zip(frames, claims, strict=True):
+        counts, count_note = _read_counts(path, dataset, frame)
+        scans.append(
+            BoneScan(
+                counts=counts,
+                view=claim.view,
+                view_evidence=claim.evidence,
+                spacing_mm=spacing_mm,
+                path=path,
+                frame=frame,
+                patient_key=patient_key,
+                image_key=compute_pseudonym("image", instance, str(frame)),
+                synthetic=_is_synthetic(dataset),
+                notes=tuple(note for note in (*notes, count_note) if note),
+            )
+        )
+    return scans
+
+
+def _read_header(path: Path) -> Dataset:
+    """Reads everything but the pixels."""
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except pydicom.errors.InvalidDicomError:
+        found = "an empty file" if path.stat().st_size == 0 else "another format"
+        raise UnreadableFileError(
+            f"{path}: expected a DICOM file, found {found}. Remove it, or export it "
+            "again."
+        ) from None
+    except OSError as error:
+        raise UnreadableFileError(
+            f"{path}: expected a readable file, found: {error.strerror or error}. "
+            "Check the path and its permissions."
+        ) from None
+
+
+def _check_whole_body(path: Path, dataset: Dataset) -> None:
+    """Refuses what is not an emission image of the whole body, by name.
+
+    Real whole-body files exist as Secondary Capture: so Modality counts as well as the
+    SOP class.
+    """
+    sop_class = UID(str(dataset.get("SOPClassUID") or ""))
+    modality = str(dataset.get("Modality") or "")
+    value = dataset.get("ImageType") or []
+    image_type = [value] if isinstance(value, str) else [str(v) for v in value]
+    kind = image_type[2].replace("_", " ") if len(image_type) > 2 else "unstated"
+    if sop_class != NuclearMedicineImageStorage and modality != "NM":
+        if not sop_class:
+            sop_class = dataset.file_meta.get("MediaStorageSOPClassUID", UID(""))
+        known = [sop_class.name, f"modality {modality}" if modality else ""]
+        found = ", ".join(filter(None, known)) or "no modality"
+    elif kind != "WHOLE BODY":
+        found = f"an NM image of type {kind}"
+    elif "TRANSMISSION" in image_type[3:]:
+        found = "an NM image of type WHOLE BODY TRANSMISSION"
+    else:
+        return
+    raise NotWholeBodyError(
+        f"{path}: expected an NM image of type WHOLE BODY, found {found}. "
+        "Choose the whole-body series."
+    )
+
+
+def _check_size(path: Path, dataset: Dataset) -> None:
+    """Refuses absurd sizes before memory is asked for, and frames that are not tall."""
+    rows, columns, samples = (
+        int(dataset.get(keyword) or 0)
+        for keyword in ("Rows", "Columns", "SamplesPerPixel")
+    )
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if min(rows, columns, frames) < 1 or rows * columns * frames > MAX_PIXELS:
+        raise UnreadableFileError(
+            f"{path}: expected frames of about 1024x256 pixels, found {frames} of "
+            f"{rows}x{columns} (rows x columns). The file is cut off or damaged: "
+            "export it again."
+        )
+    if samples > 1:
+        raise NotWholeBodyError(
+            f"{path}: expected one count per pixel, found a colour picture. Export the "
+            "original image instead of a screen capture."
+        )
+    if rows < MIN_ROWS_PER_COLUMN * columns:
+        raise NotWholeBodyError(
+            f"{path}: expected whole-body frames, at least {MIN_ROWS_PER_COLUMN} times "
+            f"higher than wide, found {rows}x{columns} pixels (rows x columns). Choose "
+            "the whole-body series."
+        )
+
+
+def _read_counts(
+    path: Path, dataset: Dataset, frame: int
+) -> tuple[np.ndarray, str | None]:
+    """Returns the counts of one frame, float32, (H, W), and a note on what was cut."""
+    try:
+        stored = pydicom.pixels.pixel_array(path, index=frame)
+    except Exception as error:  # every decoder raises errors of its own
+        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
+        if syntax.is_transfer_syntax and syntax.is_compressed:
+            remedy = (
+                "Export it uncompressed, or install more decoders "
+                "(pip install 'spectjax[codecs]')."
+            )
+        else:
+            remedy = "The file is cut off or damaged: export it again."
+        raise UnreadableFileError(
+            f"{path}: expected pixels, found pixel data ({syntax.name}) that cannot be "
+            f"decoded ({_shorten(error)}). {remedy}"
+        ) from error
+
+    slope, intercept = (
+        float(value) if value not in (None, "") else default
+        for value, default in (
+            (dataset.get("RescaleSlope"), 1.0),
+            (dataset.get("RescaleIntercept"), 0.0),
+        )
+    )
+    counts = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    if not np.isfinite(counts).all():
+        raise UnreadableFileError(
+            f"{path}: expected finite counts, found rescale slope {slope} and "
+            f"intercept {intercept}. Export the file again."
+        )
+    negative = int((counts < 0).sum())
+    counts = np.maximum(counts, 0)
+    if not counts.any():
+        raise EmptyImageError(
+            f"{path}: expected counts, found none in frame {frame + 1}. Remove the "
+            "file, or export it again."
+        )
+    return counts, f"{negative} negative values set to 0" if negative else None
+
+
+def _read_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | None]:
+    """Returns (row, column) spacing in mm, or None and a note that it is unknown."""
+    try:
+        row, column = (float(v) for v in dataset.get("PixelSpacing") or ())
+    except (TypeError, ValueError):
+        return None, "no usable Pixel Spacing"
+    if not all(math.isfinite(v) and v > 0 for v in (row, column)):
+        return None, "no usable Pixel Spacing"
+    return (row, column), None
+
+
+def _is_synthetic(dataset: Dataset) -> bool:
+    texts = (str(dataset.get(k) or "") for k in ("ImageComments", "PatientName"))
+    return any(text.upper().startswith("SYNTHETIC") for text in texts)
+
+
+def _looks_like_dicom(file: Path) -> bool:
+    if file.name.upper() == "DICOMDIR":
+        return False
+    if file.suffix.lower() in DICOM_SUFFIXES:
+        return True
+    try:
+        with file.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return True  # reading it will say why it cannot be opened
+
+
+def _shorten(error: Exception) -> str:
+    """Returns an error's text in one line, without the preamble of pydicom's lists."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    text = "; ".join(" ".join(line.split()) for line in lines[1:] or lines)
+    return text if len(text) <= 240 else text[:240] + "..."
+
+
+@contextlib.contextmanager
+def _collect_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """Keeps warnings and logs off the user's terminal, and hands over the warnings."""
+    # Decoders log a traceback of each failure, which is raised as well.
+    level = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield caught
+    finally:
+        logging.disable(level)
+
+
+def _without_values(message: Warning | str) -> str:
+    """Returns the opening of a warning: what follows may quote an element's value."""
+    return re.split(r"[:'\"(]", str(message))[0].strip()

@@ -1,0 +1,80 @@
+"""Which frames of a whole-body file make up the scan.
+
+Energy Window Vector and Detector Vector tell for each frame where it comes from (DICOM
+PS3.3 C.8.4.8). Their values count from 1; frames count from 0.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from spectjax.imaging.scan import UnreadableFileError
+
+PHOTOPEAK_KEV = 140.5  # of technetium-99m
+
+
+def choose_frames(
+    path: Path, dataset: Dataset
+) -> tuple[list[tuple[int, int]], str | None]:
+    """Returns the frames of the primary energy window, one for each detector.
+
+    The primary window is the first whose stated range holds 140.5 keV; if none states
+    it, the first window.
+
+    Args:
+        path: the file, for messages.
+        dataset: the file without pixels.
+
+    Returns:
+        One or two pairs (frame, detector); and a note if there were several windows.
+
+    Raises:
+        UnreadableFileError: the vectors do not name every frame, a detector appears
+            twice, or there are more than two.
+    """
+    n = int(dataset.get("NumberOfFrames") or 1)
+    vectors = {}
+    for keyword in ("EnergyWindowVector", "DetectorVector"):
+        vectors[keyword] = read_vector(dataset, keyword) or ([1] if n == 1 else [])
+        if len(vectors[keyword]) != n:
+            raise UnreadableFileError(
+                f"{path}: expected {keyword} to name all {n} frames, found "
+                f"{len(vectors[keyword])} values. Export one file for each view."
+            )
+    windows, detectors = vectors["EnergyWindowVector"], vectors["DetectorVector"]
+
+    different = sorted(set(windows))
+    primary, reason = _primary_window(dataset, different)
+    frames = [(i, detectors[i]) for i in range(n) if windows[i] == primary]
+    chosen = [detector for _, detector in frames]
+    if len(chosen) > 2 or len(chosen) > len(set(chosen)):
+        raise UnreadableFileError(
+            f"{path}: expected one frame from each of one or two detectors, found "
+            f"frames of the detectors {chosen}. Export the whole-body images alone."
+        )
+    note = f"energy window {primary} of {len(different)}: {reason}"
+    return frames, note if len(different) > 1 else None
+
+
+def read_vector(dataset: Dataset, keyword: str) -> list[int]:
+    """Returns a frame vector, e.g. Detector Vector; empty if the file has none."""
+    value = dataset.get(keyword)
+    if value is None or value == "":
+        return []
+    return [int(v) for v in (value if hasattr(value, "__iter__") else (value,))]
+
+
+def _primary_window(dataset: Dataset, windows: Sequence[int]) -> tuple[int, str]:
+    """Returns a window's number, from 1, and why it was chosen."""
+    items = dataset.get("EnergyWindowInformationSequence") or ()
+    for window in windows:
+        if not 1 <= window <= len(items):
+            continue
+        for limits in items[window - 1].get("EnergyWindowRangeSequence") or ():
+            lower = float(limits.get("EnergyWindowLowerLimit") or math.inf)
+            upper = float(limits.get("EnergyWindowUpperLimit") or -math.inf)
+            if lower <= PHOTOPEAK_KEV <= upper:
+                return window, f"{lower:g} to {upper:g} keV holds {PHOTOPEAK_KEV} keV"
+    return windows[0], f"the first, as none states a range with {PHOTOPEAK_KEV} keV"

@@ -1,0 +1,82 @@
+"""A bone scan in memory, and the reasons why a file is none.
+
+H is a frame's number of rows, W its number of columns.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+View = Literal["anterior", "posterior"]
+
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+
+
+class ScanError(ValueError):
+    """A file that is no bone scan; the text is one line that starts with its path."""
+
+
+class UnreadableFileError(ScanError):
+    """Not DICOM, truncated, without pixels, or pixels that cannot be decoded."""
+
+
+class NotWholeBodyError(ScanError):
+    """A DICOM file of another kind, such as CT or a static nuclear-medicine image."""
+
+
+class EmptyImageError(ScanError):
+    """No pixel holds a count."""
+
+
+class UnknownViewError(ScanError):
+    """No evidence tells anterior from posterior, or the evidence contradicts itself."""
+
+
+class DuplicateScanError(ScanError):
+    """The same frame of the same SOP instance as in another file."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BoneScan:
+    """One view of one whole-body bone scan, without any identifier of the patient.
+
+    Attributes:
+        counts: counts per pixel, float32, (H, W), not negative, rescale tags applied.
+            Posterior views are as recorded: mirror images of anterior ones.
+        view: "anterior" or "posterior".
+        view_evidence: the attribute of the file that says so.
+        spacing_mm: distance between rows and between columns; None if unknown.
+        path: the file.
+        frame: zero-based index in the file.
+        patient_key: 16 hexadecimal digits, the same for all files of a patient. Keyed
+            BLAKE2b of issuer and Patient ID, else of name and birth date, else of the
+            Study Instance UID. The key is the environment variable
+            SPECTJAX_PSEUDONYM_KEY; without one, whoever knows the Patient ID can
+            compute the pseudonym too.
+        image_key: 16 hexadecimal digits of SOP Instance UID and frame, keyed alike.
+        synthetic: the file says SYNTHETIC, as those of the phantom do.
+        notes: other facts worth knowing, e.g. "3 negative values set to 0".
+    """
+
+    counts: np.ndarray
+    view: View
+    view_evidence: str
+    spacing_mm: tuple[float, float] | None
+    path: Path
+    frame: int
+    patient_key: str
+    image_key: str
+    synthetic: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`<file stem>_<view>`: names outputs and matches annotations.
+
+        A stem loses a DICOM suffix only: a file may be called after its UID, 1.2.840.
+        """
+        is_suffix = self.path.suffix.lower() in DICOM_SUFFIXES
+        stem = self.path.stem if is_suffix else self.path.name
+        return f"{stem}_{self.view}"

@@ -1,0 +1,229 @@
+"""Anterior or posterior: what a nuclear-medicine file says about its frames.
+
+Each kind of evidence is collected as claims, and the strongest kind decides. The
+attributes are those of DICOM PS3.3 C.8.4. The number of a frame says nothing.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from spectjax.imaging.frames import read_vector
+from spectjax.imaging.scan import UnknownViewError, View
+
+# Context group 26. SRT, SNM3 and 99SDM are older designators of the same SNOMED codes.
+_VIEW_CODES: dict[str, View] = {
+    "399321004": "anterior",
+    "399001007": "posterior",
+    "R-10206": "anterior",
+    "R-10214": "posterior",
+}
+_CODE_SCHEMES = ("SCT", "SRT", "SNM3", "99SDM")
+
+_GE_CREATOR = "GEMS_GENIE_1"
+_GE_NAMES = {0x12: "Dataset Name", 0x30: "Picture Object Name"}
+_WORDS: dict[str, View] = {
+    "ant": "anterior",
+    "anterior": "anterior",
+    "post": "posterior",
+    "posterior": "posterior",
+}
+# "3 h post" and "post injection" speak of time. A text with POST counts only without a
+# unit of time before it, and with nothing but one of these words after it.
+_TIME_UNITS = {"h", "hr", "hrs", "hour", "hours", "m", "min", "mins", "minutes"}
+_WORDS_AFTER_POST = {"view", "image", "wb", "whole", "wholebody", "body", "bone", "nm"}
+
+_GE_WORDS: dict[str, View] = _WORDS | {"pos": "posterior"}
+_GE_SUFFIXES: dict[str, View] = {"e": "anterior", "f": "posterior"}
+
+_ANGLE_TOLERANCE = 5.0  # degrees
+
+
+class Claim(NamedTuple):
+    """A view and the attribute that says so."""
+
+    view: View
+    evidence: str
+
+
+def decide_views(
+    path: Path,
+    dataset: Dataset,
+    frames: Sequence[tuple[int, int]],
+    stated: View | None,
+) -> list[Claim]:
+    """Returns view and evidence of each frame; the strongest kind of evidence decides.
+
+    Weaker evidence that contradicts it is told with it.
+
+    Args:
+        path: the file, for messages.
+        dataset: the file without pixels.
+        frames: one or two pairs of frame (zero-based) and detector (one-based).
+        stated: the view of the first frame by the user's word, which overrides the
+            file; a second frame is then the opposite view.
+
+    Raises:
+        UnknownViewError: no evidence for a frame, evidence of one kind that contradicts
+            itself, or twice the same view.
+    """
+    remedy = "State the view of the first detector by hand (view)."
+    decided: list[Claim] = []
+    for frame, detector in frames:
+        kinds = _collect_claims(dataset, frame=frame, detector=detector)
+        if stated is not None:
+            is_first = not decided
+            word: View = (
+                "anterior" if (stated == "anterior") == is_first else "posterior"
+            )
+            kinds.insert(0, (Claim(word, "the user's word"),))
+        strongest = next((claims for claims in kinds if claims), ())
+        if not strongest:
+            raise UnknownViewError(
+                f"{path}: expected evidence for the view of frame {frame + 1}, found "
+                f"no view code, label, description or known start angle. {remedy}"
+            )
+        best = strongest[0]
+        others = [c for claims in kinds for c in claims if c.view != best.view]
+        if others and others[0] in strongest:
+            raise UnknownViewError(
+                f"{path}: expected one view for frame {frame + 1}, found "
+                f"{best.view} by {best.evidence} and {others[0].view} by "
+                f"{others[0].evidence}. {remedy}"
+            )
+        doubt = f"; but {others[0].view} by {others[0].evidence}" if others else ""
+        decided.append(Claim(best.view, best.evidence + doubt))
+
+    if len(decided) == 2 and decided[0].view == decided[1].view:
+        (one, other), (first, second) = decided, frames
+        raise UnknownViewError(
+            f"{path}: expected opposite views, found {one.view} twice: frame "
+            f"{first[0] + 1} by {one.evidence}, frame {second[0] + 1} by "
+            f"{other.evidence}. {remedy}"
+        )
+    return decided
+
+
+def _collect_claims(
+    dataset: Dataset, *, frame: int, detector: int
+) -> list[tuple[Claim, ...]]:
+    """Returns what the file says about the view of one frame, strongest kind first.
+
+    The kinds are: View Code Sequence; GE's private labels; descriptions; the
+    detector's start angle. The number of a detector is no evidence, since vendors count
+    differently. Attributes that speak for the whole file count only if one detector
+    made all of its frames.
+
+    Args:
+        dataset: the file without pixels.
+        frame: zero-based index of the frame.
+        detector: one-based value of Detector Vector for this frame.
+
+    Returns:
+        Four tuples, each without claims, with one, or with several that may disagree.
+    """
+    return [
+        tuple(_view_code_claims(dataset, detector)),
+        tuple(_ge_label_claims(dataset, frame)),
+        tuple(_description_claims(dataset)),
+        tuple(_start_angle_claims(dataset, detector)),
+    ]
+
+
+def _view_code_claims(dataset: Dataset, detector: int) -> Iterator[Claim]:
+    item = _detector_item(dataset, detector)
+    holders = [item] if item is not None else []
+    if _one_detector(dataset):
+        holders.append(dataset)
+    for holder in holders:
+        for code in holder.get("ViewCodeSequence") or ():
+            value = str(code.get("CodeValue", ""))
+            scheme = str(code.get("CodingSchemeDesignator", ""))
+            if value in _VIEW_CODES and scheme in _CODE_SCHEMES:
+                evidence = f"View Code Sequence {value} ({scheme})"
+                yield Claim(_VIEW_CODES[value], evidence)
+
+
+def _ge_label_claims(dataset: Dataset, frame: int) -> Iterator[Claim]:
+    # The block that a creator reserves differs between files: ask for the creator.
+    try:
+        block = dataset.private_block(0x0011, _GE_CREATOR)
+    except KeyError:
+        return
+    for offset, name in _GE_NAMES.items():
+        if offset not in block:
+            continue
+        text = _text_of_frame(block[offset].value, dataset, frame)
+        suffix = text.rpartition("_")[2].lower()
+        view = _view_named_in(text, _GE_WORDS) or _GE_SUFFIXES.get(suffix)
+        if view:
+            yield Claim(view, f"{_GE_CREATOR} {name} {text!r}")
+
+
+def _description_claims(dataset: Dataset) -> Iterator[Claim]:
+    if not _one_detector(dataset):
+        return
+    for keyword, name in (
+        ("ImageID", "Image ID"),
+        ("SeriesDescription", "Series Description"),
+        ("StudyDescription", "Study Description"),
+    ):
+        view = _view_named_in(str(dataset.get(keyword) or ""), _WORDS)
+        if view:
+            # The text itself is not repeated: descriptions may hold names.
+            yield Claim(view, f"{name} says {view}")
+
+
+def _start_angle_claims(dataset: Dataset, detector: int) -> Iterator[Claim]:
+    item = _detector_item(dataset, detector)
+    angle = item.get("StartAngle") if item is not None else None
+    if angle is None:
+        return
+    # Seen on GE two-frame files; other vendors may count angles differently.
+    angles: dict[View, float] = {"anterior": 180.0, "posterior": 0.0}
+    for view, expected in angles.items():
+        distance = abs((float(angle) - expected + 180.0) % 360.0 - 180.0)
+        if distance <= _ANGLE_TOLERANCE:
+            evidence = (
+                f"WARNING: only the detector's start angle {float(angle):g} degrees "
+                "(GE's convention; compare with the picture)"
+            )
+            yield Claim(view, evidence)
+
+
+def _detector_item(dataset: Dataset, detector: int) -> Dataset | None:
+    items = dataset.get("DetectorInformationSequence") or ()
+    if 1 <= detector <= len(items):
+        return items[detector - 1]
+    return None
+
+
+def _one_detector(dataset: Dataset) -> bool:
+    return len(set(read_vector(dataset, "DetectorVector"))) <= 1
+
+
+def _text_of_frame(value: object, dataset: Dataset, frame: int) -> str:
+    """Returns a label's text for `frame`: its own value, or one for a whole file."""
+    texts = list(value) if isinstance(value, MultiValue) else [value or ""]
+    if len(texts) == 1 and _one_detector(dataset):
+        text = texts[0]
+    elif len(texts) > 1 and len(texts) == int(dataset.get("NumberOfFrames") or 1):
+        text = texts[frame]
+    else:
+        return ""
+    return text.decode("ascii", "replace") if isinstance(text, bytes) else str(text)
+
+
+def _view_named_in(text: str, names: dict[str, View]) -> View | None:
+    """Returns the view that the words of `text` name, if they name exactly one."""
+    words = re.findall("[a-z]+", text.lower())
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+        is_followed = after and after not in _WORDS_AFTER_POST and after not in names
+        if word == "post" and (before in _TIME_UNITS or is_followed):
+            return None
+    views = {names[word] for word in words if word in names}
+    return views.pop() if len(views) == 1 else None
