@@ -1,0 +1,115 @@
+"""The crop explains itself: the papers' Fig. 1-3 drawn for any scan."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from spectjax.files import write_file
+from spectjax.imaging.thorax.crop import ThoraxImage
+
+NOTICE = "Research software, not a medical device."
+_LANDMARKS = ("head", "neck", "shoulders", "elbows", "legs", "feet")
+
+
+def draw_evidence(thorax: ThoraxImage) -> Figure:
+    """Draws how the box was found.
+
+    From left to right: the whole-body view with body, landmarks and box; the row-count
+    curve with its fit, peaks and valleys, and its two derivatives ([P1] Fig. 2); the
+    band of the ribs and the row that ends it; the thorax image.
+    """
+    scan, evidence = thorax.scan, thorax.evidence
+    figure = Figure(figsize=(16, 9), layout="constrained")
+    whole, curves, ribs, right = figure.subplots(
+        1, 4, width_ratios=(1.1, 1, 1, 1.4), squeeze=True
+    )
+
+    _show_counts(whole, scan.counts)
+    whole.contour(evidence.body.mask, levels=[0.5], colors="tab:blue", linewidths=0.6)
+    y0, x0, y1, x1 = thorax.transform.box
+    whole.add_patch(
+        Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color="red")
+    )
+    for name in _LANDMARKS:
+        row = getattr(thorax.landmarks, name)
+        whole.axhline(row, color="tab:green", linewidth=0.6)
+        whole.text(2, row - 3, name, color="tab:green", fontsize=7)
+    whole.set_title(f"{scan.name}\n$thr_N$ = {evidence.body.noise_threshold:g} counts")
+
+    _draw_row_curve(curves, thorax)
+    _draw_rib_band(ribs, thorax)
+
+    _show_counts(right, thorax.counts)
+    right.set_title(
+        f"thorax {thorax.counts.shape[0]}x{thorax.counts.shape[1]}, {scan.view}"
+    )
+    flags = "; ".join(thorax.flags) or "none"
+    synthetic = "SYNTHETIC.  " if scan.synthetic else ""
+    figure.suptitle(
+        f"{synthetic}View: {scan.view} ({scan.view_evidence}).  Flags: {flags}.  "
+        + NOTICE,
+        fontsize=9,
+    )
+    return figure
+
+
+def save_evidence(thorax: ThoraxImage, path: Path) -> None:
+    """Writes the drawing as PNG.
+
+    Raises:
+        WriteError: if the file cannot be written; nothing is left of it then.
+    """
+    png = io.BytesIO()
+    draw_evidence(thorax).savefig(png, format="png", dpi=90)
+    write_file(path, png.getvalue())
+
+
+def _show_counts(axes: Axes, counts: np.ndarray) -> None:
+    positive = counts[counts > 0]
+    axes.imshow(counts, cmap="gray_r", vmin=0, vmax=np.percentile(positive, 99))
+    axes.set_xlabel("column, px")
+
+
+def _draw_row_curve(axes: Axes, thorax: ThoraxImage) -> None:
+    curve = thorax.evidence.row_curve
+    rows = curve.rows
+    axes.plot(curve.counts, rows, color="0.7", label="counts in the row, clipped")
+    axes.plot(curve.fitted, rows, color="black", label="fit")
+    scale = curve.fitted.max()
+    for values, colour, label in (
+        (curve.first, "tab:orange", "first derivative"),
+        (curve.second, "tab:purple", "second derivative"),
+    ):
+        scaled = values * 0.4 * scale / np.abs(values).max()
+        axes.plot(scaled, rows, color=colour, linewidth=0.8, label=f"{label}, scaled")
+    for extrema, marker, label in (
+        (curve.peaks, ">", "peaks"),
+        (curve.valleys, "<", "valleys"),
+    ):
+        indices = np.asarray(extrema, int) - rows[0]
+        axes.plot(curve.fitted[indices], extrema, marker, color="red", label=label)
+    for name in _LANDMARKS:
+        axes.axhline(getattr(thorax.landmarks, name), color="tab:green", linewidth=0.6)
+    axes.set_ylim(thorax.scan.counts.shape[0], 0)
+    axes.legend(fontsize=7, loc="lower right")
+    axes.set_title("row-count curve ([P1] Fig. 2)")
+
+
+def _draw_rib_band(axes: Axes, thorax: ThoraxImage) -> None:
+    band = thorax.evidence.rib_band
+    axes.plot(band.counts, band.rows, color="0.7", label="counts beside the spine")
+    axes.plot(band.fitted, band.rows, color="black", label="fit")
+    for row, label in (
+        (thorax.landmarks.shoulders, "shoulders"),
+        (thorax.landmarks.lowest_ribs, "lowest ribs"),
+        (thorax.landmarks.pelvis, "pelvis"),
+    ):
+        axes.axhline(row, color="tab:green", linewidth=0.8)
+        axes.text(axes.get_xlim()[1], row, label, ha="right", va="bottom", fontsize=8)
+    axes.invert_yaxis()
+    axes.legend(fontsize=7, loc="lower right")
+    axes.set_title("band of the ribs, where ribs end and pelvis begins")
