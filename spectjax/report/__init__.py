@@ -1,1 +1,4 @@
 """What people look at: figures, tables and overlays."""
+
+DISCLAIMER = "Research software, not a medical device."
+SYNTHETIC = "SYNTHETIC DATA: simulated, no patient."

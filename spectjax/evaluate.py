@@ -1,0 +1,196 @@
+"""Scores of a trained model on held-out images: numbers, a table and pictures.
+
+The number of images is N, of images in a batch B, of classes K; height and width are H
+and W.
+"""
+
+import csv
+import io
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+import spectjax
+from spectjax.files import replace_undefined, write_file, write_json
+from spectjax.hotspots import classify_pixels
+from spectjax.input_pipeline import Examples
+from spectjax.metrics.pixel import (
+    SCORES,
+    PixelCounts,
+    count_pixels,
+    score_pixels,
+    summarise_pixels,
+)
+from spectjax.report import DISCLAIMER
+from spectjax.report.figures import draw_case, draw_training, save_figure
+from spectjax.report.tables import write_segmentation_table
+
+PredictProbs = Callable[[np.ndarray], np.ndarray]
+
+
+def evaluate_segmentation(
+    predict_probs: PredictProbs,
+    examples: Examples,
+    *,
+    batch_size: int,
+    output_dir: pathlib.Path,
+    model_name: str,
+    dataset_info: Mapping[str, Any],
+    training_log: pathlib.Path | None = None,
+) -> dict[str, Any]:
+    """Scores a model on held-out originals and writes what a reader wants to see.
+
+    Writes `cases.csv` (one row per image), `table.md` ([P1] Table 2 with our rows),
+    `figures/{best,median,worst}.png` ([P1] Fig. 13), `figures/training.png` ([P1]
+    Fig. 10, if there is a log) and, last, `metrics.json`: where that file is, the
+    others are complete.
+
+    Args:
+        predict_probs: maps counts (B, H, W, 1) to probabilities (B, H, W, K).
+        examples: N images with truth, originals of patients not trained on.
+        batch_size: B, the same in every call, so that a jitted model compiles once.
+        output_dir: folder to write to, usually `<workdir>/eval`.
+        model_name: the model's registry name.
+        dataset_info: what else to say about the data, e.g. `config`; joins `name`,
+            `split` and `synthetic` of the examples under `data`.
+        training_log: CSV of the training with the columns epoch, loss and PA.
+
+    Returns:
+        The content of `metrics.json`; None stands for an undefined score.
+
+    Raises:
+        ValueError: if there is no image or the model's output has the wrong shape or
+            is not finite.
+        WriteError: if a file cannot be written.
+    """
+    output_dir = pathlib.Path(output_dir)
+    predictions = predict_classes(predict_probs, examples.images, batch_size=batch_size)
+    counts = count_pixels(predictions, examples.masks)
+    metrics: dict[str, Any] = {
+        "task": "segmentation",
+        "model": model_name,
+        "data": {
+            "name": examples.name,
+            "split": examples.split,
+            "synthetic": examples.synthetic,
+            **dataset_info,
+        },
+        "n_images": len(examples.example_ids),
+        "n_patients": len(set(examples.patients)),
+        "n_images_without_lesion": int(np.sum(counts.tp + counts.fn == 0)),
+        "pixel": replace_undefined(summarise_pixels(counts)),
+        "spectjax_version": spectjax.__version__,
+        "disclaimer": DISCLAIMER,
+    }
+
+    write_file(output_dir / "cases.csv", _format_cases(examples, counts))
+    write_file(output_dir / "table.md", write_segmentation_table(metrics))
+    _draw_cases(examples, predictions, counts, output_dir / "figures")
+    if training_log is not None:
+        figure = draw_training(
+            training_log,
+            title=f"Training of {model_name}",
+            synthetic=examples.synthetic,
+        )
+        save_figure(figure, output_dir / "figures" / "training.png")
+    write_json(output_dir / "metrics.json", metrics)
+    return metrics
+
+
+def predict_classes(
+    predict_probs: PredictProbs, images: np.ndarray, *, batch_size: int
+) -> np.ndarray:
+    """Returns the most probable class of every pixel, uint8, (N, H, W).
+
+    The last batch is filled up with copies of its last image, whose predictions are
+    thrown away: the model sees one shape and no padding is ever counted.
+
+    Args:
+        predict_probs: maps counts (B, H, W, 1) to probabilities (B, H, W, K).
+        images: counts, (N, H, W, 1).
+        batch_size: B.
+
+    Raises:
+        ValueError: if the model's output has the wrong shape or is not finite.
+    """
+    classes = np.zeros(images.shape[:3], dtype=np.uint8)
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        padding = np.repeat(batch[-1:], batch_size - len(batch), axis=0)
+        probs = np.asarray(predict_probs(np.concatenate([batch, padding])))
+        expected = (batch_size, *images.shape[1:3])
+        if probs.ndim != 4 or probs.shape[:3] != expected or probs.shape[3] < 2:
+            raise ValueError(
+                f"Expected probabilities {(*expected, 'K>=2')} from the model, got "
+                f"{probs.shape}."
+            )
+        classes[start : start + batch_size] = classify_pixels(probs[: len(batch)])
+    return classes
+
+
+def rank_cases(examples: Examples, counts: PixelCounts) -> dict[str, int]:
+    """Returns the indices of the best, the median and the worst image by IoU.
+
+    Images with nothing marked by readers or model would fill the first places with
+    empty pictures; they take part only if there are no others. Equal IoU are ordered
+    by example_id, and of two middle images the better is the median.
+    """
+    iou = score_pixels(counts)["IoU"]
+    marked = np.flatnonzero(counts.tp + counts.fp + counts.fn)
+    candidates = marked if marked.size else np.arange(iou.size)
+    ranking = sorted(candidates, key=lambda i: (-iou[i], examples.example_ids[i]))
+    return {
+        "best": int(ranking[0]),
+        "median": int(ranking[(len(ranking) - 1) // 2]),
+        "worst": int(ranking[-1]),
+    }
+
+
+def _draw_cases(
+    examples: Examples,
+    predictions: np.ndarray,
+    counts: PixelCounts,
+    figures_dir: pathlib.Path,
+) -> None:
+    """Writes the overlays of the best, the median and the worst case."""
+    scores = score_pixels(counts)
+    for rank, index in rank_cases(examples, counts).items():
+        figure = draw_case(
+            examples.images[index, :, :, 0],
+            examples.masks[index] > 0,
+            predictions[index] > 0,
+            title=f"{rank.capitalize()} case by IoU: {examples.example_ids[index]}",
+            scores=f"{examples.views[index]} view, "
+            + ", ".join(
+                f"{name} {_format(scores[name][index], '.3f', undefined='undefined')}"
+                for name in SCORES
+            ),
+            synthetic=examples.synthetic,
+        )
+        save_figure(figure, figures_dir / f"{rank}.png")
+
+
+def _format_cases(examples: Examples, counts: PixelCounts) -> str:
+    """Returns the rows of `cases.csv`; the cell of an undefined score is empty."""
+    scores = score_pixels(counts)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        ["example_id", "patient", "view", "TP", "FP", "FN", "TN"]
+        + [*SCORES, "lesion_px", "predicted_px"]
+    )
+    for i, example_id in enumerate(examples.example_ids):
+        tp, fp, fn, tn = counts.tp[i], counts.fp[i], counts.fn[i], counts.tn[i]
+        writer.writerow(
+            [example_id, examples.patients[i], examples.views[i], tp, fp, fn, tn]
+            + [_format(scores[name][i], ".6f", undefined="") for name in SCORES]
+            + [tp + fn, tp + fp]
+        )
+    return stream.getvalue()
+
+
+def _format(score: float, pattern: str, *, undefined: str) -> str:
+    """Returns a score as text, `undefined` where it is NaN."""
+    return undefined if np.isnan(score) else format(score, pattern)

@@ -1,0 +1,148 @@
+"""Hotspots: connected regions of a probability map, and masks as run lengths.
+
+Height, width and classes are H, W and K; class 0 is background.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+CLASS_NAMES = ("background", "metastasis")
+
+_EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True)
+class Hotspot:
+    """One region that a model marked.
+
+    Attributes:
+        category: name of its class.
+        score: mean probability of that class over the region's pixels, in (0, 1].
+        max_probability: largest probability of that class in the region, in (0, 1].
+        mask: its pixels, bool, (H, W).
+    """
+
+    category: str
+    score: float
+    max_probability: float
+    mask: np.ndarray
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The tightest (y0, x0, y1, x1) around the mask, pixels, half-open."""
+        return bound_mask(self.mask)
+
+
+def classify_pixels(probs: np.ndarray) -> np.ndarray:
+    """Returns the most probable class of every pixel, uint8, background in a tie.
+
+    With two classes a pixel is hotspot when its probability exceeds 0.5. Scores and
+    products both stand on this one rule.
+
+    Args:
+        probs: class probabilities, float, (..., K).
+
+    Raises:
+        ValueError: if a probability is not finite (argmax would pick that class).
+    """
+    if not np.isfinite(probs).all():
+        raise ValueError(
+            "The model gave probabilities that are not finite. Its parameters have "
+            "probably diverged: train again with a smaller learning rate."
+        )
+    return probs.argmax(axis=-1).astype(np.uint8)
+
+
+def find_hotspots(
+    probs: np.ndarray,
+    valid: np.ndarray,
+    class_names: Sequence[str] = CLASS_NAMES,
+) -> list[Hotspot]:
+    """Returns the 8-connected regions of the most probable class, surest first.
+
+    No region is too small: a single pixel is a hotspot ([P1] gives no minimum size).
+
+    Args:
+        probs: class probabilities, float32, (H, W, K).
+        valid: pixels that show the patient, bool, (H, W). What a model marks on the
+            padding around a crop belongs to no pixel of the scan and is left out.
+        class_names: names of the K classes, background first.
+
+    Returns:
+        Hotspots by falling score; equals by falling area, then by position.
+
+    Raises:
+        ValueError: if the shapes do not match or a probability is not finite.
+    """
+    if probs.shape[:2] != valid.shape or probs.shape[2:] != (len(class_names),):
+        raise ValueError(
+            f"Expected probs {(*valid.shape, len(class_names))} for valid pixels "
+            f"{valid.shape} and classes {', '.join(class_names)}, got {probs.shape}."
+        )
+    classes = np.where(valid, classify_pixels(probs), 0)
+    hotspots = []
+    for index, category in enumerate(class_names[1:], start=1):
+        regions, n_regions = ndimage.label(classes == index, _EIGHT_CONNECTED)
+        for region in range(1, n_regions + 1):
+            mask = regions == region
+            inside = probs[mask, index].astype(np.float64)
+            hotspots.append(
+                Hotspot(category, float(inside.mean()), float(inside.max()), mask)
+            )
+    return sorted(hotspots, key=lambda h: (-h.score, -int(h.mask.sum()), h.box))
+
+
+def bound_mask(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Returns the tightest half-open box (y0, x0, y1, x1) around a mask.
+
+    Raises:
+        ValueError: if the mask has no pixel.
+    """
+    rows, columns = np.nonzero(mask)
+    if rows.size == 0:
+        raise ValueError("Expected a mask with at least one pixel, got an empty one.")
+    return (
+        int(rows.min()),
+        int(columns.min()),
+        int(rows.max()) + 1,
+        int(columns.max()) + 1,
+    )
+
+
+def encode_rle(mask: np.ndarray) -> dict[str, Any]:
+    """Encodes a mask as COCO's uncompressed run lengths.
+
+    Pixels are read column by column (the first column from top to bottom, then the
+    second, ...); runs of 0 and 1 alternate and the first run is of 0, possibly empty.
+
+    Args:
+        mask: bool, (H, W), not empty.
+
+    Returns:
+        `size`: [H, W]; `counts`: run lengths, which add up to H * W.
+    """
+    pixels = mask.astype(bool).ravel(order="F")
+    starts = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    runs = np.diff(np.concatenate([[0], starts, [pixels.size]])).tolist()
+    return {"size": list(mask.shape), "counts": [0, *runs] if pixels[0] else runs}
+
+
+def decode_rle(rle: dict[str, Any]) -> np.ndarray:
+    """Returns the mask, bool, (H, W), that `encode_rle` encoded.
+
+    Raises:
+        ValueError: if the runs do not add up to the size.
+    """
+    height, width = rle["size"]
+    counts = np.asarray(rle["counts"], dtype=np.int64)
+    if counts.sum() != height * width or (counts < 0).any():
+        raise ValueError(
+            f"Expected runs that add up to {height} x {width} pixels, got a sum of "
+            f"{counts.sum()}."
+        )
+    values = np.arange(counts.size) % 2 == 1
+    return np.repeat(values, counts).reshape((height, width), order="F")

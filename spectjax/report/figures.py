@@ -1,0 +1,339 @@
+"""Pictures of scores and hotspots, drawn without a display and without global state.
+
+Counts are shown as in a reading room: inverse grey, few counts white and many black.
+Axes are pixels; pixel (row 0, column 0) covers [0, 1) x [0, 1). Height and width are H
+and W, the number of hotspots T.
+"""
+
+import csv
+import io
+import pathlib
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from spectjax.files import write_file
+from spectjax.hotspots import Hotspot, bound_mask
+from spectjax.report import DISCLAIMER, SYNTHETIC
+
+TRUTH = "#e41a1c"  # red and green as in [P1] Fig. 13
+MODEL = "#00b050"
+CROP = "#1f78b4"
+WARNING = "#c04000"
+
+_LISTED_HOTSPOTS = 9  # as many lines as fit below the thorax
+
+
+def draw_case(
+    counts: np.ndarray,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    title: str,
+    scores: str,
+    synthetic: bool,
+) -> Figure:
+    """Draws one evaluated image: plain on the left, with both outlines on the right.
+
+    Args:
+        counts: thorax counts, (H, W).
+        truth: hotspots marked by the readers, bool, (H, W); outlined red.
+        prediction: hotspots marked by the model, bool, (H, W); outlined green.
+        title: what is shown, one line.
+        scores: its scores, one line.
+        synthetic: whether the image is simulated.
+    """
+    figure = Figure(figsize=(12.0, 7.1), dpi=130)
+    FigureCanvasAgg(figure)
+    plain, overlay = figure.subplots(1, 2)
+    for axes in (plain, overlay):
+        _show_counts(axes, counts)
+        _zoom(axes, (counts > 0) | truth | prediction, side_px=3)
+    # Red is the wider line below: where both agree, each is still seen.
+    _outline(overlay, truth, TRUTH, linewidth=1.8)
+    _outline(overlay, prediction, MODEL, linewidth=1.0)
+    _caption(figure, title, scores, synthetic)
+    figure.text(0.745, 0.065, "truth (readers)", color=TRUTH, ha="right", size=10)
+    figure.text(0.755, 0.065, "model", color=MODEL, ha="left", size=10)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.1, top=0.9, wspace=0.02)
+    return figure
+
+
+def draw_training(log: pathlib.Path, *, title: str, synthetic: bool) -> Figure:
+    """Draws loss and PA over the epochs, as [P1] Fig. 10 does.
+
+    Args:
+        log: CSV with at least the columns `epoch`, `loss` and `PA`.
+        title: what was trained, one line.
+        synthetic: whether the images were simulated.
+
+    Raises:
+        ValueError: if the log lacks one of the columns.
+    """
+    with log.open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        missing = {"epoch", "loss", "PA"} - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(
+                f"{log}: expected the columns epoch, loss and PA, found "
+                f"{', '.join(reader.fieldnames or ()) or 'none'}."
+            )
+        rows = list(reader)
+    epochs = [float(row["epoch"]) for row in rows]
+
+    figure = Figure(figsize=(9.0, 4.0), dpi=150)
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 2)
+    for axes, column, name in zip(
+        panels, ("loss", "PA"), ("Loss", "PA (pixel accuracy)"), strict=True
+    ):
+        values = [float(row[column]) for row in rows]
+        axes.plot(epochs, values, color=CROP, linewidth=1.5, marker=".", markersize=4)
+        axes.set_xlabel("Epoch")
+        axes.set_xlim(0, 1.02 * max(epochs, default=1))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.ticklabel_format(axis="y", useOffset=False)
+        axes.set_title(name, size=10)
+        axes.grid(color="0.9")
+        axes.spines[["top", "right"]].set_visible(False)
+    _caption(figure, title, "", synthetic)
+    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.2, top=0.82, wspace=0.22)
+    return figure
+
+
+def draw_hotspots(
+    frame: np.ndarray,
+    thorax: np.ndarray,
+    *,
+    crop_box: tuple[int, int, int, int],
+    hotspots: Sequence[Hotspot],
+    frame_masks: Sequence[np.ndarray],
+    areas: Sequence[str],
+    title: str,
+    warnings: Sequence[str],
+    synthetic: bool,
+) -> Figure:
+    """Draws what was found in one view: the whole body beside the numbered thorax.
+
+    Args:
+        frame: whole-body counts, (H, W).
+        thorax: counts on the thorax canvas.
+        crop_box: (y0, x0, y1, x1) of the thorax in the frame, pixels, half-open.
+        hotspots: T hotspots on the canvas, numbered from 1 in this order.
+        frame_masks: their T masks in the frame, bool, (H, W).
+        areas: their T areas with unit, to print.
+        title: file and view, one line.
+        warnings: reasons to doubt what is shown, a sentence each.
+        synthetic: whether the scan is simulated.
+    """
+    figure = Figure(figsize=(9.0, 9.0), dpi=150)
+    FigureCanvasAgg(figure)
+    lines = [line for text in warnings for line in textwrap.wrap(text, width=110)]
+    top = 0.93 - 0.018 * len(lines)
+    body = figure.add_axes((0.02, 0.05, 0.24, top - 0.05))
+    _show_counts(body, frame)
+    y0, x0, y1, x1 = crop_box
+    body.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=CROP))
+    for mask in frame_masks:
+        _outline(body, mask, MODEL, linewidth=0.9)
+
+    close = figure.add_axes((0.28, 0.25, 0.70, top - 0.25))
+    _show_counts(close, thorax)
+    _zoom(close, thorax > 0, side_px=22)
+    for hotspot in hotspots:
+        _outline(close, hotspot.mask, MODEL, linewidth=1.4)
+    _label_hotspots(close, hotspots)
+
+    listing = "\n".join(_list_hotspots(hotspots, areas))
+    figure.text(0.3, 0.235, listing, va="top", size=9, family="monospace")
+    _caption(figure, title, "\n".join(lines), synthetic, subtitle_color=WARNING)
+    return figure
+
+
+def save_figure(figure: Figure, path: pathlib.Path) -> None:
+    """Writes a figure as PNG, whole or not at all.
+
+    Raises:
+        WriteError: if the file cannot be written.
+    """
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    write_file(path, stream.getvalue())
+
+
+def trace_outline(mask: np.ndarray) -> np.ndarray:
+    """Returns the pixel edges between a mask and its surroundings.
+
+    The outline runs along pixel borders, so it encloses the mask's pixels and no part
+    of another; an interpolated contour line would cut their corners.
+
+    Args:
+        mask: bool, (H, W).
+
+    Returns:
+        Line segments ((x, y), (x, y)), integer, (S, 2, 2).
+    """
+    padded = np.pad(mask.astype(bool), 1)
+    y, x = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    along_rows = np.stack([np.stack([x, y], -1), np.stack([x + 1, y], -1)], axis=1)
+    y, x = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    along_columns = np.stack([np.stack([x, y], -1), np.stack([x, y + 1], -1)], axis=1)
+    return np.concatenate([along_rows, along_columns])
+
+
+def _show_counts(axes: Axes, counts: np.ndarray) -> None:
+    """Shows counts in inverse grey from 0 to the 99.5th percentile of what counted.
+
+    The few hottest pixels are cut off so that bladder or lesions do not bleach bone.
+    """
+    counted = counts[counts > 0]
+    upper = float(np.percentile(counted, 99.5)) if counted.size else 1.0
+    height, width = counts.shape
+    axes.imshow(
+        counts,
+        cmap="gray_r",
+        vmin=0.0,
+        vmax=upper,
+        interpolation="nearest",
+        extent=(0, width, height, 0),
+    )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_color("0.8")
+
+
+def _zoom(axes: Axes, content: np.ndarray, *, side_px: int) -> None:
+    """Limits a panel to a square around `content`, with room for labels at its sides.
+
+    Args:
+        axes: the panel.
+        content: what must be seen, bool, (H, W).
+        side_px: columns to leave free left and right of it.
+    """
+    if not content.any():
+        return
+    y0, x0, y1, x1 = bound_mask(content)
+    half = max((y1 - y0) / 2 + 3, (x1 - x0) / 2 + side_px)
+    y, x = (y0 + y1) / 2, (x0 + x1) / 2
+    axes.set_xlim(x - half, x + half)
+    axes.set_ylim(y + half, y - half)
+
+
+def _outline(axes: Axes, mask: np.ndarray, color: str, *, linewidth: float) -> None:
+    """Adds the outline of a mask to a panel."""
+    axes.add_collection(
+        LineCollection(
+            list(trace_outline(mask)),
+            colors=color,
+            linewidths=linewidth,
+            capstyle="projecting",
+        ),
+        autolim=False,
+    )
+
+
+def _label_hotspots(axes: Axes, hotspots: Sequence[Hotspot]) -> None:
+    """Writes number and score of each hotspot at the nearer side of the panel.
+
+    Labels beside the hotspots would cover each other and what there is to see.
+    """
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    labels: dict[bool, list[tuple[float, float, str]]] = {True: [], False: []}
+    for number, hotspot in enumerate(hotspots, start=1):
+        y0, x0, y1, x1 = hotspot.box
+        on_left = x0 + x1 < left + right
+        edge = x0 if on_left else x1
+        labels[on_left].append(((y0 + y1) / 2, edge, f"{number}: {hotspot.score:.2f}"))
+    gap = (bottom - top) / 35
+    for on_left, side in labels.items():
+        side.sort()
+        places = spread_labels([y for y, _, _ in side], gap, bottom - gap)
+        for (y, x, text), place in zip(side, places, strict=True):
+            axes.annotate(
+                text,
+                xy=(x, y),
+                xytext=(left + gap / 3 if on_left else right - gap / 3, place),
+                ha="left" if on_left else "right",
+                va="center",
+                size=8,
+                color=MODEL,
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],
+                arrowprops={"arrowstyle": "-", "color": MODEL, "linewidth": 0.5},
+            )
+
+
+def spread_labels(wanted: Sequence[float], gap: float, lowest: float) -> list[float]:
+    """Moves label positions, sorted from top to bottom, at least `gap` apart.
+
+    Labels are pushed down where they are crowded, and the whole stack up again where
+    it would pass `lowest`.
+    """
+    places: list[float] = []
+    for y in wanted:
+        places.append(max(y, places[-1] + gap) if places else y)
+    for i in reversed(range(len(places))):
+        places[i] = min(places[i], lowest - gap * (len(places) - 1 - i))
+    return places
+
+
+def _list_hotspots(hotspots: Sequence[Hotspot], areas: Sequence[str]) -> list[str]:
+    """Returns one line per hotspot, the surest first, as many as fit."""
+    if not hotspots:
+        return ["No hotspot found."]
+    lines = [f"{'':>3}  {'category':<12}{'score':>6}{'area':>12}"]
+    for number, (hotspot, area) in enumerate(
+        zip(hotspots[:_LISTED_HOTSPOTS], areas, strict=False), start=1
+    ):
+        lines.append(
+            f"{number:>3}  {hotspot.category:<12}{hotspot.score:>6.2f}{area:>12}"
+        )
+    left_out = len(hotspots) - _LISTED_HOTSPOTS
+    if left_out > 0:
+        lines.append(f"     and {left_out} more in the JSON file")
+    return lines
+
+
+def _caption(
+    figure: Figure,
+    title: str,
+    subtitle: str,
+    synthetic: bool,
+    *,
+    subtitle_color: str = "black",
+) -> None:
+    """Adds title, subtitle and the line that says what the picture is not."""
+    note = f"{SYNTHETIC} {DISCLAIMER}" if synthetic else DISCLAIMER
+    # File names reach the title: a dollar sign there must not start a formula, and
+    # letters that the font lacks become question marks.
+    title = title.encode("latin-1", "replace").decode("latin-1")
+    if len(title) > 90:
+        title = f"{title[:55]} ... {title[-30:]}"
+    figure.text(0.5, 0.975, title, ha="center", va="top", size=11, parse_math=False)
+    figure.text(
+        0.5,
+        0.94,
+        subtitle,
+        ha="center",
+        va="top",
+        size=9,
+        color=subtitle_color,
+        parse_math=False,
+    )
+    figure.text(
+        0.5,
+        0.015,
+        note,
+        ha="center",
+        size=9,
+        color=WARNING if synthetic else "0.35",
+        weight="bold" if synthetic else "normal",
+    )

@@ -1,0 +1,87 @@
+"""Tables in the form of the papers, as Markdown.
+
+[P1] Table 2 prints PA, CPA, Rec and IoU of four models. Whether its scores are pooled
+over pixels or averaged over images is not said. They are not pooled: pooled scores obey
+1/IoU = 1/CPA + 1/Rec - 1, and the printed IoU lie above what that gives.
+
+    model           printed IoU    implied by printed CPA and Rec
+    U-Net           0.5941         0.5560
+    U-Net-Res       0.6103         0.5655
+    Mask R-CNN      0.5544         0.5241
+    Mask R-CNN-Att  0.5427         0.4969
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spectjax.metrics.pixel import SCORES, imply_iou
+from spectjax.report import DISCLAIMER
+
+# Rows of [P1] Table 2 as printed.
+PAPER_TABLE_2: dict[str, dict[str, float]] = {
+    "U-Net": {"PA": 0.9920, "CPA": 0.7624, "Rec": 0.6726, "IoU": 0.5941},
+    "U-Net-Res": {"PA": 0.9818, "CPA": 0.7721, "Rec": 0.6788, "IoU": 0.6103},
+    "Mask R-CNN": {"PA": 0.9724, "CPA": 0.7292, "Rec": 0.6508, "IoU": 0.5544},
+    "Mask R-CNN-Att": {"PA": 0.9676, "CPA": 0.6958, "Rec": 0.6348, "IoU": 0.5427},
+}
+
+_NOTES = """\
+Per image: mean over the images in which a score is defined. CPA is undefined without a
+predicted pixel, Rec without a lesion pixel; IoU and Dice are 1 where neither exists.
+Implied IoU = 1 / (1/CPA + 1/Rec - 1): equal to IoU when all three are pooled. In the
+printed rows it is not.
+"""
+
+
+def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
+    """Returns the run's scores below the four printed rows of [P1] Table 2.
+
+    Args:
+        metrics: the content of `eval/metrics.json`.
+    """
+    data, pixel = metrics["data"], metrics["pixel"]
+    label = "SYNTHETIC, " if data["synthetic"] else ""
+    source = f"{label}{data['name']} {data['split']}"
+    n_averaged = pixel["per_image"]["n_averaged"]
+    rows = [
+        (model, "printed in Lin 2020, Table 2", scores)
+        for model, scores in PAPER_TABLE_2.items()
+    ]
+    rows.append((f"{metrics['model']}, pooled", source, pixel["pooled"]))
+    rows.append((f"{metrics['model']}, per image", source, pixel["per_image"]))
+
+    lines = [
+        "# Segmentation scores",
+        "",
+        f"Held out: patients {metrics['n_patients']}, images {metrics['n_images']}, of "
+        f"these without lesion {metrics['n_images_without_lesion']}.",
+        "",
+        f"| Segmentation model | Data | {' | '.join(SCORES)} | Implied IoU |",
+        "|---|---|" + "---|" * (len(SCORES) + 1),
+    ]
+    for model, origin, scores in rows:
+        cells = [_format_score(scores.get(name)) for name in SCORES]
+        cells.append(_format_score(_imply_iou(scores["CPA"], scores["Rec"])))
+        lines.append(f"| {model} | {origin} | {' | '.join(cells)} |")
+    averaged = ", ".join(f"{name} {n_averaged[name]}" for name in SCORES)
+    lines += ["", _NOTES + f"Images behind each mean: {averaged}.", ""]
+    if data["synthetic"]:
+        lines += [
+            "**SYNTHETIC**: these scores come from simulated patients and say nothing "
+            "about real ones.",
+            "",
+        ]
+    lines += [DISCLAIMER, ""]
+    return "\n".join(lines)
+
+
+def _imply_iou(cpa: float | None, rec: float | None) -> float | None:
+    """Returns `imply_iou`, 0 if nothing was hit and None if a factor is undefined."""
+    if cpa is None or rec is None:
+        return None
+    return imply_iou(cpa, rec) if cpa > 0 and rec > 0 else 0.0
+
+
+def _format_score(score: float | None) -> str:
+    """Returns four decimals as [P1] prints them, a dash for an undefined score."""
+    return "–" if score is None else f"{score:.4f}"

@@ -1,0 +1,140 @@
+"""Tests of `spectjax.report.figures`."""
+
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from matplotlib.text import Text
+
+from spectjax.hotspots import Hotspot
+from spectjax.report.figures import (
+    draw_case,
+    draw_hotspots,
+    draw_training,
+    save_figure,
+    spread_labels,
+    trace_outline,
+)
+
+COUNTS = np.arange(12.0).reshape(3, 4)
+MASK = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]], dtype=bool)
+
+
+def texts_of(figure):
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
+
+
+def draw_example_case(**changes):
+    fields = {"title": "Best case", "scores": "IoU 0.500", "synthetic": False}
+    return draw_case(COUNTS, MASK, ~MASK, **(fields | changes))
+
+
+def draw_example_hotspots(n_hotspots=1, **changes):
+    fields = {
+        "crop_box": (1, 0, 3, 4),
+        "hotspots": [Hotspot("metastasis", 0.75, 0.9, MASK)] * n_hotspots,
+        "frame_masks": [MASK] * n_hotspots,
+        "areas": ["16 mm2"] * n_hotspots,
+        "title": "a.dcm: anterior view",
+        "warnings": [],
+        "synthetic": False,
+    }
+    return draw_hotspots(COUNTS, COUNTS, **(fields | changes))
+
+
+def test_trace_outline_runs_along_pixel_borders():
+    segments = {tuple(map(tuple, segment)) for segment in trace_outline(MASK).tolist()}
+    assert segments == {
+        ((1, 1), (2, 1)),  # above the upper two pixels
+        ((2, 1), (3, 1)),
+        ((1, 2), (2, 2)),  # below the left one
+        ((2, 3), (3, 3)),  # below the lower one, at the border of the image
+        ((1, 1), (1, 2)),  # left and right sides
+        ((2, 2), (2, 3)),
+        ((3, 1), (3, 2)),
+        ((3, 2), (3, 3)),
+    }
+
+
+def test_trace_outline_of_an_empty_mask_has_no_segment():
+    assert trace_outline(np.zeros((3, 4), dtype=bool)).shape == (0, 2, 2)
+
+
+@pytest.mark.parametrize("draw", [draw_example_case, draw_example_hotspots])
+def test_every_figure_says_what_it_is_not(draw):
+    assert "not a medical device" in texts_of(draw())
+    assert "SYNTHETIC" not in texts_of(draw())
+    assert "SYNTHETIC" in texts_of(draw(synthetic=True))
+
+
+def test_every_figure_shortens_a_title_that_does_not_fit():
+    text = texts_of(draw_example_case(title="long" * 40 + ".dcm: anterior view"))
+    assert " ... " in text and ".dcm: anterior view" in text
+
+
+@pytest.mark.parametrize("draw", [draw_example_case, draw_example_hotspots])
+def test_every_figure_draws_any_title_without_a_warning(draw, tmp_path):
+    save_figure(draw(title="$x^$ of 骨.dcm"), tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").std() > 0
+
+
+def test_draw_case_shows_an_image_without_counts(tmp_path):
+    figure = draw_case(
+        np.zeros((3, 4)), MASK, MASK & False, title="", scores="", synthetic=True
+    )
+    save_figure(figure, tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").ndim == 3
+
+
+def test_draw_hotspots_numbers_lists_and_scores_them():
+    text = texts_of(draw_example_hotspots(2))
+    assert "1: 0.75" in text and "2: 0.75" in text
+    assert "metastasis" in text and "16 mm2" in text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        ([], []),
+        ([1, 9], [1, 9]),
+        ([1, 2, 2.5, 9], [1, 3, 5, 9]),
+        ([1, 8, 8.5, 9], [1, 6, 8, 10]),
+    ],
+)
+def test_spread_labels_keeps_them_apart_and_inside(wanted, places):
+    assert spread_labels(wanted, gap=2, lowest=10) == places
+
+
+def test_draw_hotspots_says_how_many_are_not_listed():
+    assert "more" not in texts_of(draw_example_hotspots(9))
+    assert "and 5 more" in texts_of(draw_example_hotspots(14))
+
+
+def test_draw_hotspots_shows_why_a_crop_is_doubted():
+    figure = draw_example_hotspots(0, warnings=["Crop flagged: no neck"])
+    assert "Crop flagged: no neck" in texts_of(figure)
+    assert "No hotspot found" in texts_of(figure)
+
+
+def test_draw_training_plots_what_the_log_says(tmp_path):
+    log = tmp_path / "train.csv"
+    log.write_text("epoch,step,loss,PA\n1,7,0.5,0.9\n2,14,0.25,0.95\n")
+    figure = draw_training(log, title="", synthetic=True)
+    loss, accuracy = (axes.lines[0].get_xydata().tolist() for axes in figure.axes)
+    assert loss == [[1, 0.5], [2, 0.25]]
+    assert accuracy == [[1, 0.9], [2, 0.95]]
+    assert "SYNTHETIC" in texts_of(figure)
+
+
+def test_draw_training_names_the_columns_it_misses(tmp_path):
+    log = tmp_path / "train.csv"
+    log.write_text("epoch,loss\n1,0.5\n")
+    with pytest.raises(ValueError, match="epoch, loss and PA, found epoch, loss"):
+        draw_training(log, title="", synthetic=False)
+
+
+def test_figures_leave_no_global_state(tmp_path):
+    save_figure(draw_example_case(), tmp_path / "a.png")
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []
