@@ -18,11 +18,17 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, NuclearMedicineImageStorage
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    NuclearMedicineImageStorage,
+)
 
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.frames import choose_frames
 from spectjax.imaging.identity import compute_pseudonym, identify_patient
+from spectjax.imaging.pixels import decode_frame
 from spectjax.imaging.scan import (
     DICOM_SUFFIXES,
     BoneScan,
@@ -70,8 +76,8 @@ def read_bone_scans(
 
     Args:
         path: a DICOM file.
-        view: the view of the file's first detector, whatever the file says; with two
-            detectors the second is then the opposite one.
+        view: the view of the first frame that is kept, whatever the file says; a second
+            frame is then the opposite view.
 
     Returns:
         One or two scans, in the order of their frames.
@@ -95,7 +101,7 @@ def read_bone_scans(
             # raise almost anything, from struct.error to RecursionError.
             raise UnreadableFileError(
                 f"{path}: expected a DICOM file, found damaged contents "
-                f"({_shorten(error)}). Export the file again."
+                f"({str(error)[:200]}). Export the file again."
             ) from error
     remarks = tuple(dict.fromkeys(_without_values(w.message) for w in caught))
     return [dataclasses.replace(s, notes=s.notes + remarks) for s in scans]
@@ -205,6 +211,7 @@ def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
     if dataset.get("BurnedInAnnotation") == "YES":
         notes.append("text may be burned into the pixels")
 
+    dataset = pydicom.dcmread(path)  # now with the pixels
     scans = []
     for (frame, _), claim in zip(frames, claims, strict=True):
         counts, count_note = _read_counts(path, dataset, frame)
@@ -228,6 +235,12 @@ def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
 def _read_header(path: Path) -> Dataset:
     """Reads everything but the pixels."""
     try:
+        meta = read_file_meta_info(path)
+        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            raise UnreadableFileError(
+                f"{path}: expected a file that is not deflated, since a small one can "
+                "unpack to fill the memory. Export it uncompressed."
+            )
         return pydicom.dcmread(path, stop_before_pixels=True)
     except pydicom.errors.InvalidDicomError:
         found = "an empty file" if path.stat().st_size == 0 else "another format"
@@ -300,22 +313,7 @@ def _read_counts(
     path: Path, dataset: Dataset, frame: int
 ) -> tuple[np.ndarray, str | None]:
     """Returns the counts of one frame, float32, (H, W), and a note on what was cut."""
-    try:
-        stored = pydicom.pixels.pixel_array(path, index=frame)
-    except Exception as error:  # every decoder raises errors of its own
-        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
-        if syntax.is_transfer_syntax and syntax.is_compressed:
-            remedy = (
-                "Export it uncompressed, or install more decoders "
-                "(pip install 'spectjax[codecs]')."
-            )
-        else:
-            remedy = "The file is cut off or damaged: export it again."
-        raise UnreadableFileError(
-            f"{path}: expected pixels, found pixel data ({syntax.name}) that cannot be "
-            f"decoded ({_shorten(error)}). {remedy}"
-        ) from error
-
+    stored = decode_frame(path, dataset, frame)
     slope, intercept = (
         float(value) if value not in (None, "") else default
         for value, default in (
@@ -365,13 +363,6 @@ def _looks_like_dicom(file: Path) -> bool:
             return stream.read(132)[128:] == b"DICM"
     except OSError:
         return True  # reading it will say why it cannot be opened
-
-
-def _shorten(error: Exception) -> str:
-    """Returns an error's text in one line, without the preamble of pydicom's lists."""
-    lines = str(error).splitlines() or [type(error).__name__]
-    text = "; ".join(" ".join(line.split()) for line in lines[1:] or lines)
-    return text if len(text) <= 240 else text[:240] + "..."
 
 
 @contextlib.contextmanager

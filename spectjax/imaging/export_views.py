@@ -23,7 +23,7 @@ _VIEW = flags.DEFINE_enum(
     "view",
     None,
     ["anterior", "posterior"],
-    "View of the first detector of every file, whatever the files say.",
+    "View of the first frame of every file, whatever the files say.",
 )
 _BLACK_PERCENTILE = flags.DEFINE_float(
     "black_percentile",

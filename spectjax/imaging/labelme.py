@@ -27,7 +27,15 @@ _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 class AnnotationError(ValueError):
-    """An annotation that cannot be used; the text starts with the file's path."""
+    """An annotation that cannot be used; one line of text that starts with its path.
+
+    What the file holds may be part of the text: characters that would break the line or
+    steer a terminal become spaces.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Takes the text for the user."""
+        super().__init__("".join(c if c.isprintable() else " " for c in text))
 
 
 class NotAnnotationError(AnnotationError):
@@ -114,10 +122,8 @@ def read_annotation(path: Path) -> Annotation:
         raise NotAnnotationError(
             f"{path}: expected a LabelMe annotation, found {error}."
         ) from None
-    except (ValueError, RecursionError, ElementTree.ParseError) as error:
-        raise AnnotationError(
-            f"{path}: {' '.join(str(error).split())}. Correct it in LabelMe."
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise AnnotationError(f"{path}: {error}. Correct it in LabelMe.") from error
 
     # Windows writes backslashes; only the last part of the path says which image.
     stem = re.split(r"[/\\]", image)[-1]

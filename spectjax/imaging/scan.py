@@ -15,7 +15,15 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
 class ScanError(ValueError):
-    """A file that is no bone scan; the text is one line that starts with its path."""
+    """A file that is no bone scan; the text is one line that starts with its path.
+
+    What a damaged file holds may be part of the text: characters that would break the
+    line or steer a terminal become spaces.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Takes the text for the user."""
+        super().__init__("".join(c if c.isprintable() else " " for c in text))
 
 
 class UnreadableFileError(ScanError):

@@ -71,7 +71,7 @@ def decide_views(
         UnknownViewError: no evidence for a frame, evidence of one kind that contradicts
             itself, or twice the same view.
     """
-    remedy = "State the view of the first detector by hand (view)."
+    remedy = "State the view of the first frame by hand (view)."
     decided: list[Claim] = []
     for frame, detector in frames:
         kinds = _collect_claims(dataset, frame=frame, detector=detector)
