@@ -1,0 +1,482 @@
+"""Tests of the `tfds_spect` data set: prepared, read, reused, refused."""
+
+import dataclasses
+import errno
+import importlib.util
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pydicom
+import pytest
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import dataset_metadata
+
+from spectjax.imaging.phantom import write_phantom
+from tfds_spect import source, writers
+from tfds_spect import tfds_spect_dataset_builder as builder_module
+from tfds_spect.copies import count_copies, move_all
+from tfds_spect.errors import PrepareError
+from tfds_spect.folds import deal_folds
+from tfds_spect.prepare import choose_config, hold_lock, prepare
+from tfds_spect.reading import TFRecordSource, open_split
+from tfds_spect.tfds_spect_dataset_builder import Builder
+
+PATIENTS = 6
+CONFIG = "segmentation_quick"  # four copies of each image
+
+
+@pytest.fixture(scope="session")
+def hospital(tmp_path_factory):
+    """A folder as a hospital hands it over; no test writes to it."""
+    folder = tmp_path_factory.mktemp("source") / "hospital"
+    return write_phantom(folder, patients=PATIENTS, seed=3, processes=1)
+
+
+@pytest.fixture(scope="session")
+def prepared(hospital, tmp_path_factory):
+    return prepare(
+        CONFIG, data_dir=str(tmp_path_factory.mktemp("data")), manual_dir=str(hospital)
+    )
+
+
+@pytest.fixture
+def spoilt(hospital, tmp_path):
+    """A copy of the hospital's folder, for tests that spoil it."""
+    return pathlib.Path(shutil.copytree(hospital, tmp_path / "spoilt"))
+
+
+def prepare_in(tmp_path, manual_dir, config=CONFIG):
+    return prepare(config, data_dir=str(tmp_path / "data"), manual_dir=str(manual_dir))
+
+
+def dicom_file(folder, number=0):
+    return sorted((folder / "dicom").iterdir())[number]
+
+
+def annotations_of(folder, dicom):
+    return sorted((folder / "annotations").glob(f"*/{dicom.stem}_*"))
+
+
+def read_by_id(builder_dir, split):
+    examples = tfds.builder_from_directory(builder_dir).as_data_source(split)
+    return {example["example_id"].decode(): example for example in examples}
+
+
+def reasons(skips, name):
+    return [skip.reason for skip in skips if skip.name.startswith(name)]
+
+
+# What is read is what was put in.
+
+
+def test_examples_are_read_value_for_value(hospital, prepared):
+    originals, _ = source.read_source(hospital)
+    folds = deal_folds(originals)
+    numbers = count_copies(len(originals), Builder.builder_configs[CONFIG].ratio)
+    n_copies = {e.example_id: n for e, n in zip(originals, numbers, strict=True)}
+    written = [(example, 0) for example in folds[0]]
+    written += [(example, 1) for example in move_all(folds[1], n_copies)]
+
+    read = read_by_id(prepared.builder_dir, "fold0+fold1_augmented")
+    assert set(read) == {example.example_id for example, _ in written}
+    for example, fold in written:
+        found = read[example.example_id]
+        assert found["image"].dtype == np.uint16
+        np.testing.assert_array_equal(found["image"][..., 0], example.counts)
+        np.testing.assert_array_equal(found["mask"], example.lesions > 0)
+        np.testing.assert_array_equal(found["instance_masks"], example.masks)
+        np.testing.assert_array_equal(found["instance_boxes"], example.boxes)
+        assert list(found["instance_labels"]) == [0] * len(example.labels)
+        assert found["patient"].decode() == example.patient
+        assert found["view"] == ["anterior", "posterior"].index(example.view)
+        np.testing.assert_array_equal(
+            found["spacing_mm"], np.float32(example.spacing_mm)
+        )
+        assert found["crop_box"].tolist() == list(example.crop_box)
+        assert found["frame_hw"].tolist() == [1024, 256]
+        assert found["source"].decode() == example.source
+        assert found["fold"] == fold
+        assert found["synthetic"]
+        assert found["copy"] == {
+            "mirror": example.copy.mirror,
+            "dx": example.copy.dx,
+            "dy": example.copy.dy,
+            "degrees": example.copy.degrees,
+        }
+
+
+def test_both_formats_hold_the_same_examples(prepared):
+    builder = tfds.builder_from_directory(prepared.builder_dir)
+    split = "fold0_augmented[50%:]+fold2"
+    ours, theirs = TFRecordSource(builder, split), builder.as_data_source(split)
+    assert len(ours) == len(theirs) > 2
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["example_id"] == other["example_id"]
+        np.testing.assert_array_equal(one["image"], other["image"])
+        np.testing.assert_array_equal(one["instance_masks"], other["instance_masks"])
+    ids = [example["example_id"] for example in ours.__getitems__([2, 0])]
+    assert ids == [ours[2]["example_id"], ours[0]["example_id"]]
+
+
+def test_open_split_needs_no_array_record(prepared, monkeypatch):
+    with_it = open_split(prepared.builder_dir, "fold1")
+    monkeypatch.setattr("tfds_spect.reading.has_array_record", lambda: False)
+    without = open_split(prepared.builder_dir, "fold1")
+    assert isinstance(without, TFRecordSource)
+    assert without[0]["example_id"] == with_it[0]["example_id"]
+
+
+def test_tfds_finds_the_data_set_by_its_name(prepared):
+    data_dir = prepared.builder_dir.parents[2]
+    found = tfds.data_source(
+        f"tfds_spect/{CONFIG}", split="fold3", data_dir=data_dir, try_gcs=False
+    )
+    assert len(found) == prepared.folds[3].images
+    registered = tfds.builder(f"tfds_spect/{CONFIG}", data_dir=data_dir)
+    assert isinstance(registered, Builder)
+    assert len(registered.as_data_source("fold3")) == prepared.folds[3].images
+
+
+# Runs where TFDS finds files only: nothing of ours is on its path.
+READ_WITH_TENSORFLOW = """
+import sys, numpy, tensorflow_datasets as tfds
+name, split, data_dir, out = sys.argv[1:]
+examples = tfds.load(name, split=split, data_dir=data_dir, try_gcs=False)
+images = {e["example_id"].decode(): e["image"] for e in tfds.as_numpy(examples)}
+assert "tfds_spect" not in sys.modules
+numpy.savez(out, **images)
+"""
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None,
+    reason="needs TensorFlow, which spectjax does not: pip install tensorflow",
+)
+def test_tensorflow_reads_the_same_without_our_code(prepared, tmp_path):
+    out = tmp_path / "images.npz"
+    data_dir = prepared.builder_dir.parents[2]
+    arguments = [f"tfds_spect/{CONFIG}", "fold0+fold1_augmented", data_dir, out]
+    subprocess.run(
+        [sys.executable, "-I", "-c", READ_WITH_TENSORFLOW, *arguments],
+        check=True,
+        cwd=tmp_path,
+    )
+    wanted = read_by_id(prepared.builder_dir, "fold0+fold1_augmented")
+    with np.load(out) as images:
+        assert set(images) == set(wanted)
+        for name in wanted:
+            np.testing.assert_array_equal(images[name], wanted[name]["image"])
+
+
+# No leak.
+
+
+def test_no_patient_and_no_copy_of_theirs_is_on_both_sides(prepared):
+    patients, sources = [], []
+    for fold in range(5):
+        originals = read_by_id(prepared.builder_dir, f"fold{fold}")
+        copies = read_by_id(prepared.builder_dir, f"fold{fold}_augmented")
+        assert len(copies) == 4 * len(originals)
+        assert {e["source"] for e in copies.values()} == {
+            e["source"] for e in originals.values()
+        }
+        patients.append({e["patient"] for e in [*originals.values(), *copies.values()]})
+        sources += [e["source"] for e in originals.values()]
+        assert prepared.folds[fold].patients == len(patients[-1])
+    assert len(set().union(*patients)) == sum(map(len, patients)) == PATIENTS
+    assert len(set(sources)) == len(sources)
+
+
+def test_the_files_name_neither_patients_nor_folders(prepared, hospital):
+    names = [b"P0001", b"P0002", bytes(hospital), b"hospital/"]
+    for path in prepared.builder_dir.iterdir():
+        content = path.read_bytes()
+        assert not [name for name in names if name in content], path
+
+
+# The same bytes, the same folder.
+
+
+def test_preparing_again_gives_the_same_bytes(prepared, spoilt, tmp_path):
+    again = prepare_in(tmp_path, spoilt)
+    files = {path.name: path.read_bytes() for path in prepared.builder_dir.iterdir()}
+    assert {p.name: p.read_bytes() for p in again.builder_dir.iterdir()} == files
+    assert len([name for name in files if ".tfrecord-" in name]) == 10
+    assert len([name for name in files if ".array_record-" in name]) == 10
+
+
+def test_a_prepared_data_set_is_reused_unread(prepared, hospital, monkeypatch):
+    monkeypatch.setattr(builder_module, "read_source", None)
+    again = prepare(
+        CONFIG,
+        data_dir=str(prepared.builder_dir.parents[2]),
+        manual_dir=str(hospital),
+    )
+    assert again.reused and not prepared.reused
+    assert (again.folds, again.skipped) == (prepared.folds, prepared.skipped)
+    assert again.synthetic
+
+
+def test_another_folder_is_refused_by_name(prepared, spoilt):
+    dicom_file(spoilt).unlink()
+    data_dir = prepared.builder_dir.parents[2]
+    with pytest.raises(PrepareError, match=r"'hospital'.*spoilt.*--data_dir") as error:
+        prepare(CONFIG, data_dir=str(data_dir), manual_dir=str(spoilt))
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_changed_is_refused(spoilt, tmp_path):
+    prepare_in(tmp_path, spoilt)
+    annotation = annotations_of(spoilt, dicom_file(spoilt))[0]
+    annotation.write_text(annotation.read_text().replace("1", "2", 1))
+    with pytest.raises(PrepareError, match="as it is now"):
+        prepare_in(tmp_path, spoilt)
+
+
+def test_the_fingerprint_is_of_the_pseudonym_key(hospital, monkeypatch):
+    before = source.fingerprint_folder(hospital)
+    monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", "secret")
+    assert source.fingerprint_folder(hospital) != before
+
+
+def test_the_fingerprint_is_of_names_and_contents_that_count(spoilt):
+    before = source.fingerprint_folder(spoilt)
+    (spoilt / "notes.txt").write_text("not read by anyone")
+    assert source.fingerprint_folder(spoilt) == before
+    file = dicom_file(spoilt, -1)
+    file.rename(file.with_name("Z.dcm"))  # last as before, only the name differs
+    assert source.fingerprint_folder(spoilt) != before
+
+
+# What cannot be used is listed with its reason.
+
+
+def test_what_is_left_out_is_listed_with_its_reason(spoilt, tmp_path):
+    first, second, third = (dicom_file(spoilt, i) for i in range(3))
+    (spoilt / "broken.dcm").write_bytes(first.read_bytes()[:5000])
+    for path in annotations_of(spoilt, second):
+        path.unlink()
+    stranger = annotations_of(spoilt, third)[0]
+    view = stranger.stem.rpartition("_")[2]
+    text = stranger.read_text().replace(third.stem, "P9999")
+    stranger.with_name(f"P9999_{view}.json").write_text(text)
+    document = json.loads(stranger.read_text())
+    document["shapes"] = [
+        {"label": "benign", "points": [[9, 9], [20, 20]], "shape_type": "rectangle"}
+    ]
+    stranger.write_text(json.dumps(document))
+
+    originals, skips = source.read_source(spoilt)
+    assert reasons(skips, "broken.dcm")
+    assert set(reasons(skips, second.stem)) == {"no annotation"}
+    assert reasons(skips, "P9999") == ["annotated; expected one image, found none"]
+    assert "'benign'" in reasons(skips, f"{third.stem}_{view}")[0]
+    assert originals
+
+
+def test_an_uncertain_crop_is_left_out_with_its_reason(hospital, monkeypatch):
+    crop = source.crop_thorax
+    monkeypatch.setattr(
+        source,
+        "crop_thorax",
+        lambda scan: dataclasses.replace(crop(scan), flags=("ribs not found",)),
+    )
+    originals, skips = source.read_source(hospital)
+    assert not originals
+    assert {skip.reason for skip in skips} >= {"uncertain crop: ribs not found"}
+
+
+def test_images_of_one_name_are_left_out_for_both_could_be_meant(spoilt):
+    file = dicom_file(spoilt)
+    dataset = pydicom.dcmread(file)
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset.PatientID = "another"
+    (spoilt / "again").mkdir()
+    dataset.save_as(spoilt / "again" / file.name)
+    originals, skips = source.read_source(spoilt)
+    assert "found again/" in reasons(skips, f"{file.stem}_")[0]
+    assert len(originals) < len(source.read_source(spoilt / "dicom")[1])
+
+
+def test_the_same_image_in_two_files_counts_once(spoilt):
+    before, _ = source.read_source(spoilt)
+    file = dicom_file(spoilt)
+    shutil.copy(file, file.with_name("again.dcm"))
+    for path in annotations_of(spoilt, file):
+        text = path.read_text().replace(file.stem, "again")
+        path.with_name(path.name.replace(file.stem, "again")).write_text(text)
+    after, skips = source.read_source(spoilt)
+    assert {e.source for e in after} == {e.source for e in before}
+    assert "same image" in " ".join(skip.reason for skip in skips)
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.5, 65536.0])
+def test_store_counts_refuses_what_uint16_cannot_hold(value):
+    counts = np.array([[0.0, 65535.0], [7.0, value]], np.float32)
+    with pytest.raises(source.UnusableImageError, match="whole numbers"):
+        source.store_counts(counts)
+
+
+def test_a_label_may_be_written_with_capitals(hospital):
+    annotations, _ = source.find_annotations([hospital])
+    name = min(name for name, found in annotations.items() if found[0].regions)
+    (scan,) = [s for s in source.find_bone_scans([hospital])[0] if s.name == name]
+    wanted = source.make_example(scan, annotations[name])
+    capitals = [
+        dataclasses.replace(
+            annotation,
+            regions=tuple(
+                dataclasses.replace(region, label=" Metastasis")
+                for region in annotation.regions
+            ),
+        )
+        for annotation in annotations[name]
+    ]
+    found = source.make_example(scan, capitals)
+    assert found.labels == wanted.labels
+    np.testing.assert_array_equal(found.lesions, wanted.lesions)
+
+
+def test_number_masks_numbers_lesions_from_one():
+    masks = np.zeros((2, 2, 3), bool)
+    masks[0, 0, :2] = masks[1, 1, 2] = True
+    assert source.number_masks(masks).tolist() == [[1, 1, 0], [0, 0, 2]]
+    assert source.number_masks(masks[:0]).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+# One clear error; nothing half-written.
+
+
+def test_an_empty_folder_is_one_clear_error(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PrepareError, match="an empty one"):
+        prepare_in(tmp_path, tmp_path / "empty")
+    with pytest.raises(PrepareError, match="found none"):
+        prepare_in(tmp_path, tmp_path / "nowhere")
+
+
+def test_data_sets_inside_of_their_source_are_refused(spoilt):
+    with pytest.raises(PrepareError, match="outside of manual_dir"):
+        prepare(CONFIG, data_dir=spoilt / "data", manual_dir=spoilt)
+
+
+def test_too_few_patients_is_one_clear_error_that_says_what_was_left_out(
+    spoilt, tmp_path
+):
+    shutil.rmtree(spoilt / "annotations")
+    with pytest.raises(PrepareError, match=r"found 0 .*no annotation.*csv") as error:
+        prepare_in(tmp_path, spoilt)
+    assert "\n" not in str(error.value)
+    table = pathlib.Path(str(error.value).split("listed in ")[1].rstrip("."))
+    assert "no annotation" in table.read_text()
+
+
+@pytest.mark.parametrize("file_format", [writers.TFRECORD, writers.ARRAY_RECORD])
+def test_a_full_disk_leaves_nothing_that_looks_prepared(
+    hospital, tmp_path, monkeypatch, file_format
+):
+    def write(self, record):
+        raise OSError(errno.ENOSPC, "No space left on device", "shard")
+
+    monkeypatch.setattr(writers._FILES[file_format], "write", write)
+    with pytest.raises(PrepareError, match="No space left.*Make room") as error:
+        prepare_in(tmp_path, hospital)
+    assert "\n" not in str(error.value)
+    config_dir = tmp_path / "data" / "tfds_spect" / CONFIG
+    assert [path.name for path in config_dir.iterdir()] == ["1.0.0_local"]
+
+
+def test_a_killed_preparation_is_cleared_away_and_done_anew(hospital, tmp_path):
+    config_dir = tmp_path / "data" / "tfds_spect" / CONFIG
+    unfinished = config_dir / "incomplete.ABCDEF_1.0.0"
+    unfinished.mkdir(parents=True)
+    (unfinished / "tfds_spect-fold0.tfrecord-00000-of-00001").write_bytes(b"half")
+    assert not prepare_in(tmp_path, hospital).reused
+    assert {p.name for p in config_dir.iterdir()} == {"1.0.0", "1.0.0_local"}
+
+
+def test_a_folder_without_a_data_set_in_it_is_not_taken_for_one(hospital, tmp_path):
+    (tmp_path / "data" / "tfds_spect" / CONFIG / "1.0.0").mkdir(parents=True)
+    with pytest.raises(PrepareError, match="Remove"):
+        prepare_in(tmp_path, hospital)
+
+
+def test_one_process_at_a_time_prepares(tmp_path):
+    fcntl = pytest.importorskip("fcntl")
+    with (tmp_path / ".tfds_spect.lock").open("w") as other:
+        with hold_lock(tmp_path), pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+# Configs, metadata and the command.
+
+
+@pytest.mark.parametrize(
+    ("name", "manual_dir", "expected"),
+    [
+        ("segmentation", None, "segmentation_phantom"),
+        ("segmentation_smoke", None, "segmentation_smoke_phantom"),
+        ("segmentation_quick_phantom", None, "segmentation_quick_phantom"),
+        ("segmentation", "folder", "segmentation"),
+    ],
+)
+def test_choose_config_takes_the_phantom_without_a_folder(name, manual_dir, expected):
+    assert choose_config(name, manual_dir) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "manual_dir"), [("segmentaton", None), ("segmentation_phantom", "folder")]
+)
+def test_choose_config_refuses_what_does_not_exist(name, manual_dir):
+    with pytest.raises(PrepareError, match="segmentation_phantom"):
+        choose_config(name, manual_dir)
+
+
+def test_the_data_card_has_valid_tags_and_both_papers():
+    metadata = Builder.get_metadata()
+    assert metadata.tags and set(metadata.tags) <= set(dataset_metadata.valid_tags())
+    assert metadata.citation.count("@article") == 2
+    assert "fold0_augmented" in metadata.description
+
+
+def python_blocks():
+    card = (pathlib.Path(builder_module.__file__).parent / "README.md").read_text()
+    return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+
+
+def test_the_data_card_reads_a_data_set_without_tensorflow(
+    prepared, tmp_path, monkeypatch
+):
+    (tmp_path / "data").symlink_to(prepared.builder_dir.parents[2])
+    monkeypatch.chdir(tmp_path)
+    (block,) = [text for text in python_blocks() if "as_data_source" in text]
+    values = {}
+    exec(block.replace("segmentation_quick_phantom", CONFIG), values)
+    assert len(values["train"]) == 5 * sum(f.images for f in prepared.folds[1:3])
+    assert len(values["held_out"]) == prepared.folds[0].images
+
+
+def test_the_command_ends_with_one_line_and_status_one_on_a_users_error(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "tfds_spect", "--manual_dir=nowhere"],
+        capture_output=True,
+        text=True,
+        cwd=pathlib.Path(__file__).parents[1],
+        env={"TFDS_DATA_DIR": str(tmp_path)},
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: nowhere: expected a folder")
+    assert run.stderr.count("\n") == 1
+
+
+def test_the_summary_says_what_is_where(prepared):
+    text = prepared.summarise()
+    images = sum(fold.images for fold in prepared.folds)
+    assert f"{images} images and {4 * images} copies of 6 SYNTHETIC patients" in text
+    assert str(prepared.builder_dir) in text

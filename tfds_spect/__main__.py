@@ -1,0 +1,56 @@
+"""Prepares a data set of thorax images, without TensorFlow.
+
+Simulated patients, to try it out:
+
+    python -m tfds_spect --data_dir=data --config=segmentation_quick
+
+A hospital's own:
+
+    python -m tfds_spect --data_dir=data --manual_dir=FOLDER
+
+A prepared data set is reused. Exit status 1: it could not be prepared.
+"""
+
+import sys
+
+from absl import app, flags
+
+_DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder for data sets; by default ~/tensorflow_datasets."
+)
+_MANUAL_DIR = flags.DEFINE_string(
+    "manual_dir",
+    None,
+    "A hospital's folder of whole-body DICOM files and LabelMe files named <DICOM "
+    "stem>_<view>.json or .xml; the folder that holds one names its reader. Without "
+    "it, patients are simulated.",
+)
+_CONFIG = flags.DEFINE_string(
+    "config",
+    "segmentation",
+    "segmentation: as many copies of each image as in the paper, 19 or 20; "
+    "segmentation_quick: 4 copies; segmentation_smoke: 10 simulated patients, 1 copy.",
+)
+
+
+def main(argv: list[str]) -> None:
+    """Prepares what the flags name."""
+    if argv[1:]:
+        raise app.UsageError(f"Expected flags only, found {' '.join(argv[1:])}.")
+    # Here, so that --help need not wait for TFDS.
+    from tfds_spect.errors import PrepareError
+    from tfds_spect.prepare import prepare
+
+    try:
+        prepared = prepare(
+            _CONFIG.value, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
+        )
+    except PrepareError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. Nothing half-written is kept; the same command starts anew.")
+    print(prepared.summarise())
+
+
+if __name__ == "__main__":
+    app.run(main)

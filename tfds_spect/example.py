@@ -1,0 +1,66 @@
+"""One thorax image with its lesions and its origin: what the data set is made of."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spectjax.hotspots import bound_mask
+from spectjax.imaging.geometry import GeometricCopy
+
+CANVAS_HW = (256, 256)
+VIEWS = ("anterior", "posterior")
+LESION_CLASSES = ("metastasis",)
+ORIGINAL = GeometricCopy()
+
+
+@dataclass(frozen=True)
+class ThoraxExample:
+    """An original image of a patient's thorax, or a moved copy of one.
+
+    Attributes:
+        counts: uint16, (256, 256).
+        lesions: 0 where there is none, k + 1 on the pixels of lesion k, uint16,
+            (256, 256). Lesions are connected components, so no two overlap.
+        labels: class of each lesion.
+        patient: pseudonym of the patient.
+        view: "anterior" or "posterior".
+        spacing_mm: (row, column) size of a pixel, None if unknown.
+        crop_box: (y0, x0, y1, x1) of the thorax in the whole-body frame.
+        frame_hw: rows and columns of the whole-body frame.
+        source: pseudonym of the whole-body image.
+        synthetic: whether the patient is simulated.
+        copy: how the image was moved; an original was not.
+        copy_number: counts the copies of an original from 0; None for an original.
+    """
+
+    counts: np.ndarray
+    lesions: np.ndarray
+    labels: tuple[str, ...]
+    patient: str
+    view: str
+    spacing_mm: tuple[float, float] | None
+    crop_box: tuple[int, int, int, int]
+    frame_hw: tuple[int, int]
+    source: str
+    synthetic: bool
+    copy: GeometricCopy = ORIGINAL
+    copy_number: int | None = None
+
+    @property
+    def example_id(self) -> str:
+        """A key that is the same in every preparation and identifies nobody."""
+        original = f"{self.patient}_{self.view}_{self.source[:8]}"
+        if self.copy_number is None:
+            return original
+        return f"{original}_copy{self.copy_number:02d}"
+
+    @property
+    def masks(self) -> np.ndarray:
+        """One mask per lesion, bool, (T, 256, 256)."""
+        return self.lesions == np.arange(1, len(self.labels) + 1)[:, None, None]
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """The tightest box (y0, x0, y1, x1) around each lesion, float32, (T, 4)."""
+        boxes = [bound_mask(mask) for mask in self.masks]
+        return np.array(boxes, np.float32).reshape(-1, 4)
