@@ -472,11 +472,11 @@ def test_patient_key_falls_back_to_name_and_birth_date_then_to_the_study(tmp_pat
     first = patient_key(tmp_path / "a.dcm", **name)
     same = patient_key(tmp_path / "b.dcm", **name, StudyInstanceUID="1.2.3")
     assert first.patient_key == same.patient_key
-    assert "no Patient ID: patients are told by name and birth date" in first.notes
+    assert first.patient_evidence == "name and birth date"
 
     study = patient_key(tmp_path / "c.dcm", PatientID="", PatientName="A")
     assert study.patient_key != first.patient_key
-    assert "no Patient ID: patients are told by their study" in study.notes
+    assert study.patient_evidence == "study"
 
 
 def test_patient_key_depends_on_the_key_in_the_environment(tmp_path, monkeypatch):

@@ -291,6 +291,19 @@ def test_an_uncertain_crop_is_left_out_with_its_reason(hospital, monkeypatch):
     assert {skip.reason for skip in skips} >= {"uncertain crop: ribs not found"}
 
 
+def test_an_image_of_an_unknown_patient_is_left_out_for_it_could_leak(spoilt):
+    file = dicom_file(spoilt)
+    dataset = pydicom.dcmread(file)
+    dataset.PatientID = dataset.PatientName = ""
+    dataset.save_as(file)
+    originals, skips = source.read_source(spoilt)
+    assert all(
+        "both sides of a split" in reason for reason in reasons(skips, file.stem)
+    )
+    assert reasons(skips, file.stem)
+    assert originals
+
+
 def test_images_of_one_name_are_left_out_for_both_could_be_meant(spoilt):
     file = dicom_file(spoilt)
     dataset = pydicom.dcmread(file)

@@ -117,13 +117,18 @@ def make_example(scan: BoneScan, annotations: Sequence[Annotation]) -> ThoraxExa
     """Crops a scan to the thorax and turns its readers' outlines into lesions.
 
     Raises:
-        UnusableImageError: if the scan is not annotated, its crop is uncertain, or its
-            counts or labels do not fit the data set.
+        UnusableImageError: if the scan is not annotated, its patient is not known, its
+            crop is uncertain, or its counts or labels do not fit the data set.
         ScanError: if no thorax is found.
         AnnotationError: if the annotations do not fit the scan.
     """
     if not annotations:
         raise UnusableImageError("no annotation")
+    if scan.patient_evidence == "study":
+        raise UnusableImageError(
+            "no Patient ID, nor name and birth date: two studies of one patient could "
+            "end on both sides of a split; expected at least a pseudonym as Patient ID"
+        )
     check_labels(annotations)
     thorax = crop_thorax(scan)
     if thorax.flags:

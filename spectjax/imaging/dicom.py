@@ -203,9 +203,9 @@ def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
             f"{'no Patient ID' if instance else 'no SOP Instance UID'}: the file "
             "cannot be told from others. Give it pseudonyms instead of nothing."
         )
-    patient_key, patient_note = patient
+    patient_key, patient_evidence = patient
     spacing_mm, spacing_note = _read_spacing(dataset)
-    notes = [window_note, patient_note, spacing_note]
+    notes = [window_note, spacing_note]
     if dataset.get("LossyImageCompression") == "01":
         notes.append("lossy compression")
     if dataset.get("BurnedInAnnotation") == "YES":
@@ -224,6 +224,7 @@ def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
                 path=path,
                 frame=frame,
                 patient_key=patient_key,
+                patient_evidence=patient_evidence,
                 image_key=compute_pseudonym("image", instance, str(frame)),
                 synthetic=_is_synthetic(dataset),
                 notes=tuple(note for note in (*notes, count_note) if note),

@@ -8,8 +8,11 @@ other pseudonyms.
 
 import hashlib
 import os
+from typing import Literal
 
 from pydicom.dataset import Dataset
+
+PatientEvidence = Literal["Patient ID", "name and birth date", "study"]
 
 
 def compute_pseudonym(*parts: str) -> str:
@@ -21,16 +24,17 @@ def compute_pseudonym(*parts: str) -> str:
     return hashlib.blake2b(text, digest_size=8, key=key, person=b"spectjax").hexdigest()
 
 
-def identify_patient(dataset: Dataset) -> tuple[str, str | None] | None:
-    """Returns a patient's pseudonym, and a note if it rests on weak evidence.
+def identify_patient(dataset: Dataset) -> tuple[str, PatientEvidence] | None:
+    """Returns a patient's pseudonym and what it is made of.
 
-    The identity is issuer and Patient ID, else name and birth date, else the study.
+    The identity is issuer and Patient ID, else name and birth date, else the study:
+    two studies of one patient then look like two patients.
 
     Args:
         dataset: the file without pixels.
 
     Returns:
-        Pseudonym and note; None if the file holds nothing to tell patients apart.
+        Pseudonym and evidence; None if the file holds nothing to tell patients apart.
     """
     issuer, patient_id, name, birth_date, study = (
         str(dataset.get(keyword) or "").strip()
@@ -43,12 +47,9 @@ def identify_patient(dataset: Dataset) -> tuple[str, str | None] | None:
         )
     )
     if patient_id:
-        return compute_pseudonym("id", issuer, patient_id), None
+        return compute_pseudonym("id", issuer, patient_id), "Patient ID"
     if name and birth_date:
-        pseudonym = compute_pseudonym("name", name, birth_date)
-        return pseudonym, "no Patient ID: patients are told by name and birth date"
+        return compute_pseudonym("name", name, birth_date), "name and birth date"
     if study:
-        # Two studies of one patient look like two patients: a leak between folds.
-        pseudonym = compute_pseudonym("study", study)
-        return pseudonym, "no Patient ID: patients are told by their study"
+        return compute_pseudonym("study", study), "study"
     return None

@@ -9,6 +9,8 @@ from typing import Literal
 
 import numpy as np
 
+from spectjax.imaging.identity import PatientEvidence
+
 View = Literal["anterior", "posterior"]
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -63,6 +65,8 @@ class BoneScan:
             Study Instance UID. The key is the environment variable
             SPECTJAX_PSEUDONYM_KEY; without one, whoever knows the Patient ID can
             compute the pseudonym too.
+        patient_evidence: which of the three. By study, two studies of one patient look
+            like two patients.
         image_key: 16 hexadecimal digits of SOP Instance UID and frame, keyed alike.
         synthetic: the file says SYNTHETIC, as those of the phantom do.
         notes: other facts worth knowing, e.g. "3 negative values set to 0".
@@ -75,6 +79,7 @@ class BoneScan:
     path: Path
     frame: int
     patient_key: str
+    patient_evidence: PatientEvidence
     image_key: str
     synthetic: bool
     notes: tuple[str, ...] = ()
