@@ -1,0 +1,222 @@
+"""How a patient differs from the reference one and lies on the table.
+
+A posture maps reference millimetres to the patient's and these to pixels; bones,
+organs, outline and lesions all go through the same maps.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from spectjax.imaging.phantom.body import Limb, build_outline
+from spectjax.imaging.phantom.skeleton import SEGMENTS
+
+_HEAD, _TRUNK, _GIRDLE, _ARM, _FOREARM, _LEG, _SHANK = range(len(SEGMENTS))
+# Vertex, top of the shoulders, lowest rib, hip, knee, ankle, toes: between them the
+# length of a patient may differ from the reference, each part by a factor of its own.
+_STATIONS_MM = np.array([0.0, 245.0, 575.0, 790.0, 1190.0, 1600.0, 1740.0])
+_HIP_MM = 790.0
+_JOINTS_MM = {
+    "neck": (0.0, 240.0),
+    "shoulder": (166.0, 281.0),
+    "elbow": (198.0, 566.0),
+    "hip": (92.0, 786.0),
+}
+
+
+@dataclass(frozen=True)
+class Posture:
+    """Size and position of one patient. Pairs are (right, left), angles in radians.
+
+    Attributes:
+        stretch: lengths of head, chest, abdomen, thigh, shank and foot, factors.
+        breadth: width of the skeleton, factor.
+        chest_depth: depth of the trunk, factor.
+        girth: thickness of the soft parts, factor of the half axes.
+        shoulder_drop_mm: how far the shoulders sink towards the feet.
+        arm_angles: of the arms away from the trunk.
+        forearm_angles: of the forearms further away from it.
+        leg_angles: of the legs apart.
+        head_angle: of the head to the patient's left.
+        head_turn: of the face towards the patient's left.
+        trunk_turn: of the front of the trunk towards the patient's left.
+        pitch: of the chest, front end downwards.
+        curve_mm: sideways bow of the spine.
+        tilt: of the whole body in the image.
+        top_px: row of the vertex.
+        centre_px: column of the hips in the anterior view.
+    """
+
+    stretch: np.ndarray
+    breadth: float
+    chest_depth: float
+    girth: float
+    shoulder_drop_mm: np.ndarray
+    arm_angles: np.ndarray
+    forearm_angles: np.ndarray
+    leg_angles: np.ndarray
+    head_angle: float
+    head_turn: float
+    trunk_turn: float
+    pitch: float
+    curve_mm: float
+    tilt: float
+    top_px: float
+    centre_px: float
+
+    def place(self, xyz_mm: np.ndarray, segment: np.ndarray) -> np.ndarray:
+        """Returns reference points (N, 3) as the patient's, both in mm.
+
+        Args:
+            xyz_mm: points of the reference, (N, 3).
+            segment: index into `SEGMENTS` of each point, (N,).
+        """
+        placed = np.empty_like(xyz_mm)
+        part = 2 * segment + (xyz_mm[:, 0] > 0)
+        for number in np.unique(part):
+            chosen = np.flatnonzero(part == number)
+            placed[chosen] = self._place_part(xyz_mm[chosen], *divmod(number, 2))
+        return placed
+
+    def _place_part(self, xyz_mm: np.ndarray, segment: int, side: int) -> np.ndarray:
+        """Returns the points of one segment, placed; side 0 is right and 1 left."""
+        sign = 2 * side - 1
+        reference_y = xyz_mm[:, 1]
+        x, y, z = xyz_mm[:, 0] * self.breadth, self._stretch(reference_y), xyz_mm[:, 2]
+        turns: list[tuple[str, float]] = []  # about which joints, in which order
+        if segment == _HEAD:
+            x = x - self.head_turn * z
+            turns = [("neck", self.head_angle)]
+        elif segment in (_TRUNK, _GIRDLE):
+            z = z * self.chest_depth
+            lean = np.interp(reference_y, [230, 300, 560, 800], [0, 1, 1, 0])
+            bow = np.sin(np.pi * np.clip((reference_y - 230) / 600, 0, 1))
+            y = y - self.pitch * lean * z
+            x = x - self.trunk_turn * z + self.curve_mm * bow
+        elif segment in (_ARM, _FOREARM):
+            turns = [("shoulder", -sign * self.arm_angles[side])]
+            if segment == _FOREARM:
+                turns.insert(0, ("elbow", -sign * self.forearm_angles[side]))
+        else:
+            turns = [("hip", -sign * self.leg_angles[side])]
+        for joint, angle in turns:
+            joint_x = sign * self.breadth * _JOINTS_MM[joint][0]
+            joint_y = self._stretch(_JOINTS_MM[joint][1])
+            cos, sin = np.cos(angle), np.sin(angle)
+            x, y = x - joint_x, y - joint_y
+            x, y = joint_x + cos * x - sin * y, joint_y + sin * x + cos * y
+        if segment in (_GIRDLE, _ARM, _FOREARM):
+            # The collar bone is held at its inner end: the drop grows outwards.
+            outwards = np.clip(np.abs(xyz_mm[:, 0]) / 160, 0, 1)
+            y = y + self.shoulder_drop_mm[side] * outwards
+        return np.stack([x, y, z], axis=-1)
+
+    def find_reference_y(self, height: int, spacing_mm: float) -> np.ndarray:
+        """Returns the reference's y (mm) at the middle of each row, (height,)."""
+        y = (np.arange(height) + 0.5 - self.top_px) * spacing_mm
+        return np.interp(y, self._stretch(_STATIONS_MM), _STATIONS_MM)
+
+    def to_pixels(
+        self, xyz_mm: np.ndarray, spacing_mm: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns row and column (continuous pixel coordinates) of placed points."""
+        hip = self._stretch(_HIP_MM)
+        x, y = xyz_mm[:, 0], xyz_mm[:, 1] - hip
+        cos, sin = np.cos(self.tilt), np.sin(self.tilt)
+        row = self.top_px + (hip + sin * x + cos * y) / spacing_mm
+        column = self.centre_px + (cos * x - sin * y) / spacing_mm
+        return row, column
+
+    def draw_outline(
+        self, frame_hw: tuple[int, int], spacing_mm: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns z of the skin in front and behind, mm, float32, (H, W) each.
+
+        Outside the body both are the same.
+        """
+        height, width = frame_hw
+        hip = self._stretch(_HIP_MM)
+        y = (np.arange(height) + 0.5 - self.top_px) * spacing_mm
+        x = (np.arange(width) + 0.5 - self.centre_px) * spacing_mm
+        front = np.full(frame_hw, np.inf, np.float32)
+        back = np.full(frame_hw, -np.inf, np.float32)
+        for limb in build_outline():
+            rows, section = self._slice(limb, y)
+            centre, half_width, depth, half_depth = section[..., None].astype(
+                np.float32
+            )
+            offset = (x.astype(np.float32) - centre) / half_width
+            reach = half_depth * np.sqrt(np.maximum(1 - offset**2, 0))
+            inside = np.abs(offset) < 1
+            np.minimum(front[rows], depth - reach, out=front[rows], where=inside)
+            np.maximum(back[rows], depth + reach, out=back[rows], where=inside)
+        empty = front > back
+        front[empty] = back[empty] = 0
+        # The outline was drawn upright: turn it about the hips as the points are.
+        cos, sin = np.cos(self.tilt), np.sin(self.tilt)
+        matrix = np.array([[cos, -sin], [sin, cos]])
+        pivot = np.array([self.top_px + hip / spacing_mm, self.centre_px]) - 0.5
+        offset_px = pivot - matrix @ pivot
+        thickness, middle = (
+            ndimage.affine_transform(plane, matrix, offset_px, order=1)
+            for plane in (back - front, (front + back) / 2)
+        )
+        return middle - thickness / 2, middle + thickness / 2
+
+    def _stretch(self, y: np.ndarray | float) -> np.ndarray:
+        """Returns positions along the body, mm, after the stretch of its parts."""
+        placed = np.r_[0, np.cumsum(np.diff(_STATIONS_MM) * self.stretch)]
+        inner = np.interp(y, _STATIONS_MM, placed)
+        return inner + np.minimum(y, 0) + np.maximum(y - _STATIONS_MM[-1], 0)
+
+    def _slice(self, limb: Limb, y: np.ndarray) -> tuple[slice, np.ndarray]:
+        """Returns the rows of a limb, and x, half width, z, half depth there (4, R)."""
+        segment = np.array([SEGMENTS.index(name) for name in limb.segment])
+        centre = self.place(limb.centre_mm, segment)
+        half_width = limb.half_width_mm * self.breadth * self.girth
+        half_depth = limb.half_depth_mm * self.girth
+        if segment[0] == _HEAD:
+            half_width, half_depth = limb.half_width_mm, limb.half_depth_mm
+        elif segment[0] == _TRUNK:
+            half_depth = half_depth * self.chest_depth
+        first, last = np.searchsorted(y, [centre[0, 1], centre[-1, 1]])
+        rows = slice(int(first), int(last))
+        table = np.stack([centre[:, 0], half_width, centre[:, 2], half_depth])
+        section = np.stack([np.interp(y[rows], centre[:, 1], line) for line in table])
+        return rows, section
+
+
+def draw_posture(
+    rng: np.random.Generator, frame_hw: tuple[int, int], spacing_mm: float
+) -> Posture:
+    """Draws the size and position of a patient that fits into the frame."""
+    height = np.clip(rng.normal(0.98, 0.045), 0.86, 1.07)
+    girth = np.clip(rng.lognormal(0.0, 0.085), 0.84, 1.22)
+    breadth = np.clip(height * rng.normal(1.0, 0.045), 0.85, 1.12)
+    # Arms lie beside the trunk, so a wider trunk pushes them out.
+    push = 0.45 * (girth - 1) + 0.02
+    cut = rng.random() < 0.2
+    stretch = height * np.clip(rng.normal([1, 1, 1, 1.02, 0.98, 1], 0.04), 0.9, 1.1)
+    length_px = np.diff(_STATIONS_MM) @ stretch / spacing_mm
+    lowest = min(90.0, frame_hw[0] * 0.84 - length_px)
+    return Posture(
+        stretch=stretch,
+        breadth=breadth,
+        chest_depth=np.clip(rng.normal(1, 0.06), 0.85, 1.15),
+        girth=girth,
+        shoulder_drop_mm=rng.normal(3, 8) + rng.normal(0, 6, 2),
+        arm_angles=push + np.abs(rng.normal(0, 0.025, 2)) + 0.06 * cut,
+        forearm_angles=rng.normal(-0.02, 0.05, 2),
+        leg_angles=np.clip(
+            rng.normal(-0.028, 0.022) + rng.normal(0, 0.01, 2), -0.05, 0.08
+        ),
+        head_angle=rng.normal(0, 0.03),
+        head_turn=np.clip(rng.normal(0, 0.1), -0.3, 0.3),
+        trunk_turn=np.clip(rng.normal(0, 0.05), -0.12, 0.12),
+        pitch=rng.normal(0, 0.04),
+        curve_mm=rng.normal(0, 4),
+        tilt=np.radians(np.clip(rng.normal(0, 1.2), -3, 3)),
+        top_px=rng.uniform(18, max(lowest, 20)),
+        centre_px=frame_hw[1] / 2 + rng.normal(0, 4),
+    )

@@ -1,0 +1,120 @@
+"""Three readers who outline what they see, and do not quite agree.
+
+A polygon is (K, 2) points (x, y) in continuous pixel coordinates: the pixel in row 0
+and column 0 covers [0, 1) x [0, 1).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from spectjax.imaging.phantom.lesions import METASTASIS
+from spectjax.imaging.phantom.patient import SimulatedView, SpotImage
+
+READERS = ("reader1", "reader2", "reader3")
+# A spot is seen half of the time at this peak over its surroundings, and at this
+# signal-to-noise ratio of its whole area.
+_CONTRAST_SEEN = 0.3
+_NOISE_SEEN = 5.0
+# Benign spots that a reader takes for a metastasis in one case of 30.
+_MISTAKEN = {"rib fracture", "degenerative spine", "sternoclavicular joint"}
+_MISTAKE_CHANCE = 1 / 30
+_EYE_SIGMA_PX = 1.5
+_DIRECTIONS = 32
+
+
+class Visibility(NamedTuple):
+    """How a spot stands out: peak over background, and signal over noise."""
+
+    contrast: float
+    signal_to_noise: float
+
+
+def measure_visibility(spot: SpotImage, view: SimulatedView) -> Visibility:
+    """Returns how well a spot can be seen within the contour at half of its peak."""
+    peak = spot.counts.max(initial=0)
+    if peak <= 0:
+        return Visibility(0.0, 0.0)
+    (top, left), (height, width) = spot.corner, spot.counts.shape
+    whole = view.expectation[top : top + height, left : left + width]
+    area = spot.counts >= peak / 2
+    signal = float(spot.counts[area].sum())
+    counts = float(whole[area].sum())
+    background = max(counts - signal, 1e-6)
+    return Visibility(
+        float(peak) * int(area.sum()) / background, signal / np.sqrt(max(counts, 1e-6))
+    )
+
+
+def read_view(
+    rng: np.random.Generator, view: SimulatedView
+) -> tuple[list[np.ndarray], ...]:
+    """Returns the polygons that each of `READERS` draws around metastases.
+
+    Each reader sees a spot with a chance that rises with its contrast and its
+    signal-to-noise ratio in this view, has thresholds of their own, and follows the
+    contour at 40 to 50 % of the spot's peak with an unsteady hand.
+    """
+    drawn: tuple[list[np.ndarray], ...] = tuple([] for _ in READERS)
+    levels = rng.normal(0.46, 0.025, len(READERS))
+    thresholds = rng.lognormal(0, 0.15, len(READERS))
+    for spot in view.spots:
+        seen = measure_visibility(spot, view)
+        if seen.contrast <= 0:
+            continue
+        for polygons, level, threshold in zip(drawn, levels, thresholds, strict=True):
+            chance = _sigmoid(
+                np.log(seen.contrast / _CONTRAST_SEEN / threshold) / 0.2
+            ) * _sigmoid(np.log(seen.signal_to_noise / _NOISE_SEEN / threshold) / 0.25)
+            if spot.kind in _MISTAKEN:
+                chance *= _MISTAKE_CHANCE
+            elif spot.kind != METASTASIS:
+                chance = 0.0
+            if rng.random() < chance:
+                level_here = np.clip(level + rng.normal(0, 0.02), 0.3, 0.6)
+                polygons.append(_outline(rng, spot, level_here, view.counts.shape))
+    return drawn
+
+
+def _sigmoid(x: float) -> float:
+    return float(1 / (1 + np.exp(-x)))
+
+
+def _outline(
+    rng: np.random.Generator,
+    spot: SpotImage,
+    level: float,
+    frame_hw: tuple[int, ...],
+) -> np.ndarray:
+    """Returns the polygon around the part of a spot that is above `level` x peak."""
+    # The eye takes hot vertebrae as one lesion, across the discs between them.
+    counts = ndimage.gaussian_filter(spot.counts, _EYE_SIGMA_PX)
+    peak = np.unravel_index(counts.argmax(), counts.shape)
+    parts, _ = ndimage.label(counts >= level * counts[peak])
+    part = parts == parts[peak]
+    middle = np.array(ndimage.center_of_mass(part))
+    # A bent spot may leave its own centre outside: then look from the peak.
+    if not part[tuple(np.round(middle).astype(int))]:
+        middle = np.array(peak, float)
+
+    angle = np.arange(_DIRECTIONS) * 2 * np.pi / _DIRECTIONS
+    ray = np.stack([np.sin(angle), np.cos(angle)])  # row, column
+    reach = np.arange(0, np.hypot(*counts.shape), 0.25)
+    along = middle[:, None, None] + ray[:, :, None] * reach
+    profile = ndimage.map_coordinates(counts, along, order=1)
+    below = profile < level * counts[peak]
+    below[:, -1] = True
+    radius = reach[below.argmax(axis=1)]
+
+    # A hand wavers slowly: a few waves around the outline, and a small shift.
+    wave = np.arange(2, 5)[:, None]
+    waver = rng.normal(0, 0.03, (3, 2))
+    radius *= 1 + (
+        waver[:, :1] * np.cos(wave * angle) + waver[:, 1:] * np.sin(wave * angle)
+    ).sum(axis=0)
+    radius = np.maximum(radius, 0.8)
+    centre = middle + np.array(spot.corner) + 0.5 + rng.normal(0, 0.3, 2)
+    row, column = centre[:, None] + ray * radius
+    height, width = frame_hw
+    return np.stack([np.clip(column, 0, width), np.clip(row, 0, height)], axis=-1)
