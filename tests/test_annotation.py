@@ -181,7 +181,7 @@ def test_encode_grey_is_read_back_by_another_library():
 def test_decode_mask_refuses_another_size_before_it_unpacks():
     huge = bytearray(encode_png(filled((1, 2, 4, 7))))
     huge[16:24] = (10**6).to_bytes(4, "big") * 2
-    with pytest.raises(ValueError, match="of 12x9 pixels, found 1000000x1000000"):
+    with pytest.raises(ValueError, match="of 12x9 pixels, found none that opens"):
         decode_mask(bytes(huge), HW)
 
 

@@ -32,7 +32,15 @@ FLOORS = (
 OUTSIDE = {
     "spectjax.config": {"ml_collections"},
     "configs": {"ml_collections"},
-    "spectjax.imaging": {"absl", "matplotlib", "numpy", "pydicom", "scipy", "tqdm"},
+    "spectjax.imaging": {
+        "PIL",
+        "absl",
+        "matplotlib",
+        "numpy",
+        "pydicom",
+        "scipy",
+        "tqdm",
+    },
     "spectjax.ops": {"flax", "jax", "numpy"},
     "spectjax.losses": {"jax"},
     "spectjax.models": {"flax", "jax"},

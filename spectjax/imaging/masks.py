@@ -6,11 +6,9 @@ convention. H is the number of rows, W of columns.
 """
 
 import io
-import zlib
 
 import numpy as np
-
-_PNG_MARK = b"\x89PNG\r\n\x1a\n"
+from PIL import Image
 
 
 def fill_polygon(polygon_xy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
@@ -74,41 +72,23 @@ def decode_mask(png: bytes, image_hw: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: no PNG, a damaged one, or one of another size.
     """
-    # The size stands in the first chunk: compared before anything is unpacked.
-    is_png = png[:8] == _PNG_MARK and len(png) >= 24
-    size = int.from_bytes(png[20:24], "big"), int.from_bytes(png[16:20], "big")
-    if not is_png or size != tuple(image_hw):
-        found = f"{size[0]}x{size[1]}" if is_png else "no PNG"
-        raise ValueError(
-            f"expected a PNG of {image_hw[0]}x{image_hw[1]} pixels, found {found}"
-        )
-    from matplotlib.image import imread  # slow to load, and masks are rare
-
+    expected = f"expected a PNG of {image_hw[0]}x{image_hw[1]} pixels, found"
     try:
-        picture = imread(io.BytesIO(png), format="png")
+        # Reads the header alone, so the size is compared before anything is unpacked.
+        picture = Image.open(io.BytesIO(png), formats=["PNG"])
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{expected} none that opens ({error})") from error
+    if picture.size != (image_hw[1], image_hw[0]):
+        raise ValueError(f"{expected} {picture.height}x{picture.width}")
+    try:
+        pixels = np.asarray(picture.convert("RGBA"))
     except Exception as error:  # the decoder raises errors of many kinds
-        raise ValueError("expected a PNG, found a damaged one") from error
-    channels = picture[..., None] if picture.ndim == 2 else picture
-    if channels.shape[2] in (2, 4):
-        channels = channels[..., :-1] * channels[..., -1:]  # the last one is alpha
-    return np.any(channels > 0, axis=2)
+        raise ValueError(f"{expected} a damaged one") from error
+    return np.any(pixels[..., :3] > 0, axis=2) & (pixels[..., 3] > 0)
 
 
 def encode_grey(picture: np.ndarray) -> bytes:
-    """Returns an 8-bit grey PNG of uint8 values (H, W); the same bytes everywhere."""
-    height, width = picture.shape
-    # Bit depth 8, grey, and the only methods of compression, filter and order.
-    header = height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
-    rows = np.pad(picture, ((0, 0), (1, 0)))  # each row begins with its filter: none
-    chunks = (
-        (b"IHDR", width.to_bytes(4, "big") + header),
-        (b"IDAT", zlib.compress(rows.tobytes(), 9)),
-        (b"IEND", b""),
-    )
-    return _PNG_MARK + b"".join(
-        len(data).to_bytes(4, "big")
-        + kind
-        + data
-        + zlib.crc32(kind + data).to_bytes(4, "big")
-        for kind, data in chunks
-    )
+    """Returns an 8-bit grey PNG of uint8 values (H, W)."""
+    png = io.BytesIO()
+    Image.fromarray(picture).save(png, format="PNG")
+    return png.getvalue()
