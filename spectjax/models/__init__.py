@@ -1,0 +1,29 @@
+"""Models by name: the only place where a model's name meets a class."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from flax import linen as nn
+
+from spectjax.models.unet import UNet
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "unet": partial(UNet, residual=False),
+    "unet_res": partial(UNet, residual=True),
+}
+
+
+def create_model(name: str, fields: Mapping[str, Any]) -> nn.Module:
+    """Builds the model registered as `name` from its own `fields`.
+
+    Raises:
+        ValueError: if `name` is not registered or `fields` has a key that the model
+            does not define.
+    """
+    if name not in MODELS:
+        raise ValueError(f"Unknown model {name!r}; known: {', '.join(sorted(MODELS))}.")
+    try:
+        return MODELS[name](**fields)
+    except TypeError as error:
+        raise ValueError(f"Model {name!r}: {error}") from error

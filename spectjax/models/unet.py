@@ -1,0 +1,114 @@
+"""U-Net and U-Net-Res for hotspots in thorax images ([P1] Fig. 5, Fig. 6, Eq. 5).
+
+Batch, height, width, channel and class axes are B, H, W, C and K.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+
+from spectjax.ops.convolution import Conv, UpConv, max_pool
+
+
+class ConvBlock(nn.Module):
+    """Two 3x3 convolutions, each followed by batch normalisation and ReLU.
+
+    Attributes:
+        features: number of output channels.
+        residual: add the block's input before the last ReLU ([P1] Eq. 5).
+        batch_norm: normalise after each convolution, which then has no bias.
+        dtype: type in which to convolve.
+    """
+
+    features: int
+    residual: bool
+    batch_norm: bool
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Maps (B, H, W, C) to (B, H, W, features)."""
+        conv = partial(Conv, self.features, use_bias=not self.batch_norm)
+        # Flax's momentum weighs the old statistics: 0.9 here is 0.1 in PyTorch.
+        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9)
+        shortcut = x
+        # [P1] follows Ronneberger's U-Net, which convolves without padding and crops;
+        # zero padding keeps the mask as large as the image, and outside the body an
+        # image is zero anyway.
+        for i in (1, 2):
+            x = conv(size=3, dtype=self.dtype, name=f"conv{i}")(x)
+            if self.batch_norm:
+                x = norm(dtype=self.dtype, name=f"norm{i}")(x)
+            if i == 1:
+                x = nn.relu(x)
+        if self.residual:
+            # [P1] names the identity, but a U-Net's blocks change the number of
+            # channels: a 1x1 projection where they do, read from its "1x1 residual
+            # module".
+            if shortcut.shape[-1] != self.features:
+                shortcut = Conv(self.features, 1, dtype=self.dtype, name="project")(
+                    shortcut
+                )
+            x += shortcut
+        return nn.relu(x)
+
+
+class UNet(nn.Module):
+    """Encoder and decoder with one skip connection for each resolution.
+
+    Attributes:
+        num_classes: number of classes K, background included.
+        features: channels at each resolution, from the finest to the coarsest.
+        residual: use residual blocks, which makes this U-Net-Res.
+        batch_norm: normalise after each 3x3 convolution.
+        dtype: type in which to convolve; parameters and logits are float32.
+    """
+
+    num_classes: int
+    features: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    residual: bool = False
+    # [P1] does not mention it. Without it, SGD at a learning rate of 0.001 hardly
+    # leaves "all background" within the paper's 100 epochs.
+    batch_norm: bool = True
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        """Returns logits, float32, (B, H, W, K), for images (B, H, W, C).
+
+        Raises:
+            ValueError: if H or W is not a multiple of 2 ** (len(features) - 1).
+        """
+        stride = 2 ** (len(self.features) - 1)
+        height, width = images.shape[1:3]
+        if height % stride or width % stride:
+            raise ValueError(
+                f"Expected an image size in multiples of {stride} for "
+                f"{len(self.features)} resolutions, got {height}x{width}."
+            )
+        block = partial(
+            ConvBlock,
+            residual=self.residual,
+            batch_norm=self.batch_norm,
+            dtype=self.dtype,
+        )
+
+        x, skips = images, []
+        for i, features in enumerate(self.features):
+            if i:
+                x = max_pool(x)
+            x = block(features, name=f"down{i}")(x, train=train)
+            skips.append(x)
+
+        x = skips.pop()
+        for i, features in reversed(list(enumerate(self.features[:-1]))):
+            x = UpConv(features, dtype=self.dtype, name=f"grow{i}")(x)
+            x = jnp.concatenate([skips.pop(), x], axis=-1)
+            x = block(features, name=f"up{i}")(x, train=train)
+        head = Conv(
+            self.num_classes, 1, kernel_init=nn.initializers.lecun_normal(), name="head"
+        )
+        return head(x)

@@ -1,0 +1,201 @@
+"""Convolutions and pooling in the formulations that are fast on CPUs as well.
+
+Equal to their `jax.lax` counterparts up to rounding, in value and in gradient. Batch,
+height, width and channel axes are B, H, W and C.
+"""
+
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype, Initializer
+
+# Convolutions of jaxlib 0.10 go to the YNN library by default, whose weight gradients
+# take five times as long as XLA's own.
+_WITHOUT_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
+
+_he_normal = nn.initializers.he_normal()
+# The four taps of an up-convolution never meet in one output pixel, so its fan-in is
+# C alone; no ReLU follows it, so the gain is one.
+_up_normal = nn.initializers.variance_scaling(
+    1.0, "fan_in", "normal", in_axis=2, out_axis=3, batch_axis=(0, 1)
+)
+
+
+@functools.cache
+def compiler_options() -> dict[str, str]:
+    """Returns the XLA options with which to `jax.jit` a function that convolves.
+
+    Empty where convolutions need none: on accelerators, and with a jaxlib that does not
+    know the option any more.
+    """
+    if jax.default_backend() != "cpu":
+        return {}
+    try:
+        jax.jit(jnp.negative, compiler_options=_WITHOUT_YNN).lower(0.0).compile()
+    except (jax.errors.JaxRuntimeError, ValueError):
+        return {}
+    return _WITHOUT_YNN
+
+
+def measure_convolution_rate(channels: int) -> float:
+    """Returns how fast this machine trains a 3x3 convolution, in operations a second.
+
+    Takes about a second.
+
+    Args:
+        channels: C in and out; few channels are slower.
+    """
+    size = 128
+    x = jnp.ones((1, size, size, channels))
+    kernel = jnp.ones((3, 3, channels, channels))
+    train = jax.jit(
+        jax.grad(lambda x, kernel: convolve(x, kernel).sum(), argnums=(0, 1)),
+        compiler_options=compiler_options(),
+    )
+    seconds = []
+    for _ in range(6):
+        start = time.perf_counter()
+        jax.block_until_ready(train(x, kernel))
+        seconds.append(time.perf_counter() - start)
+    # Forward pass and two gradients, two operations for each product. The fastest call
+    # tells about the machine, the others about what else it does.
+    return 3 * 2 * 9 * size**2 * channels**2 / min(seconds)
+
+
+def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns the convolution of x with an odd kernel, stride 1, zero padding.
+
+    Args:
+        x: (B, H, W, C).
+        kernel: (k, k, C, D) with odd k.
+
+    Returns:
+        (B, H, W, D).
+    """
+    if kernel.shape[:2] == (1, 1):
+        return x @ kernel[0, 0]
+    return jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+def up_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns the 2x2 up-convolution with stride 2 of x: each pixel becomes four.
+
+        y[2h + i, 2w + j] = x[h, w] @ kernel[i, j]
+
+    This is `nn.ConvTranspose` with its kernel flipped in both spatial axes, as one
+    matrix product and a depth-to-space reshape.
+
+    Args:
+        x: (B, H, W, C).
+        kernel: (2, 2, C, D).
+
+    Returns:
+        (B, 2H, 2W, D).
+    """
+    batch, height, width, channels = x.shape
+    features = kernel.shape[-1]
+    taps = kernel.transpose(2, 0, 1, 3).reshape(channels, 4 * features)
+    y = (x @ taps).reshape(batch, height, width, 2, 2, features)
+    return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
+
+
+@jax.custom_vjp
+def max_pool(x: jax.Array) -> jax.Array:
+    """Returns the maxima of the 2x2 blocks of x, (B, H, W, C) to (B, H/2, W/2, C).
+
+    The gradient goes to the first maximum of a block in row-major order, as that of
+    `jax.lax.reduce_window` does.
+
+    Raises:
+        ValueError: if H or W is odd.
+    """
+    a, b, c, d = _corners(x)
+    return jnp.maximum(jnp.maximum(a, b), jnp.maximum(c, d))
+
+
+def _corners(x: jax.Array) -> tuple[jax.Array, ...]:
+    """Returns the four pixels of each 2x2 block, each (B, H/2, W/2, C)."""
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        raise ValueError(f"Expected even height and width, got {x.shape[1:3]}.")
+    return tuple(x[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
+
+
+def _max_pool_forward(x: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    y = max_pool(x)
+    return y, (x, y)
+
+
+def _max_pool_backward(
+    saved: tuple[jax.Array, jax.Array], dy: jax.Array
+) -> tuple[jax.Array]:
+    x, y = saved
+    free = jnp.ones(y.shape, bool)
+    gradients = []
+    for corner in _corners(x):
+        first = free & (corner == y)
+        free &= ~first
+        gradients.append(jnp.where(first, dy, jnp.zeros_like(dy)))
+    a, b, c, d = gradients
+    rows = jnp.stack([jnp.stack([a, b], axis=3), jnp.stack([c, d], axis=3)], axis=2)
+    return (rows.reshape(x.shape),)
+
+
+max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+
+
+class Conv(nn.Module):
+    """Convolution with stride 1 and zero padding, kernel drawn by He's rule.
+
+    Attributes:
+        features: number of output channels D.
+        size: height and width k of the kernel, odd.
+        use_bias: add a bias to each output channel.
+        dtype: type in which to compute; parameters are float32.
+        kernel_init: initialiser of the kernel.
+    """
+
+    features: int
+    size: int
+    use_bias: bool = True
+    dtype: Dtype = jnp.float32
+    kernel_init: Initializer = _he_normal
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (B, H, W, C) to (B, H, W, features)."""
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.use_bias:
+            y += _bias(self)
+        return y
+
+
+class UpConv(nn.Module):
+    """2x2 up-convolution with stride 2 and bias.
+
+    Attributes:
+        features: number of output channels D.
+        dtype: type in which to compute; parameters are float32.
+    """
+
+    features: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (B, H, W, C) to (B, 2H, 2W, features)."""
+        shape = (2, 2, x.shape[-1], self.features)
+        kernel = self.param("kernel", _up_normal, shape)
+        y = up_convolve(x.astype(self.dtype), kernel.astype(self.dtype))
+        return y + _bias(self)
+
+
+def _bias(module: Conv | UpConv) -> jax.Array:
+    bias = module.param("bias", nn.initializers.zeros, (module.features,))
+    return bias.astype(module.dtype)[None, None, None]

@@ -1,0 +1,150 @@
+"""Tests of `spectjax.ops.convolution`: equal to lax, in value and in gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from spectjax.ops import convolution
+from spectjax.ops.convolution import (
+    Conv,
+    UpConv,
+    compiler_options,
+    convolve,
+    max_pool,
+    measure_convolution_rate,
+    up_convolve,
+)
+
+
+def random(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def assert_same_value_and_gradients(ours, theirs, *args):
+    """Compares values and, along one random direction, gradients."""
+    value, ours_backward = jax.vjp(ours, *args)
+    expected, theirs_backward = jax.vjp(theirs, *args)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+    direction = random(99, *value.shape)
+    for gradient, wanted in zip(
+        ours_backward(direction), theirs_backward(direction), strict=True
+    ):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-4)
+
+
+def reduce_window(x):
+    return jax.lax.reduce_window(
+        x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID"
+    )
+
+
+def test_convolve_adds_the_neighbours_that_its_kernel_names():
+    x = jnp.arange(1.0, 7.0).reshape(1, 2, 3, 1)  # [[1, 2, 3], [4, 5, 6]]
+    kernel = jnp.zeros((3, 3, 1, 1)).at[1, 2].set(1.0).at[2, 1].set(10.0)
+    # Right neighbour plus ten times the one below; zero outside.
+    expected = [[2 + 40, 3 + 50, 0 + 60], [5, 6, 0]]
+    np.testing.assert_allclose(convolve(x, kernel)[0, :, :, 0], expected)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+def test_convolve_equals_nn_conv(size):
+    conv = nn.Conv(6, (size, size), use_bias=False)
+    assert_same_value_and_gradients(
+        convolve,
+        lambda x, kernel: conv.apply({"params": {"kernel": kernel}}, x),
+        random(0, 2, 6, 5, 3),
+        random(1, size, size, 3, 6),
+    )
+
+
+def test_up_convolve_turns_a_pixel_into_four_products():
+    x = jnp.array([[[[1.0, 10.0]]]])
+    kernel = jnp.arange(8.0).reshape(2, 2, 2, 1)  # [i, j] = (2n, 2n + 1), n = 2i + j
+    expected = [[0 + 10, 2 + 30], [4 + 50, 6 + 70]]
+    np.testing.assert_allclose(up_convolve(x, kernel)[0, :, :, 0], expected)
+
+
+def test_up_convolve_equals_conv_transpose_with_the_flipped_kernel():
+    transpose = nn.ConvTranspose(5, (2, 2), strides=(2, 2), use_bias=False)
+    assert_same_value_and_gradients(
+        up_convolve,
+        lambda x, kernel: transpose.apply(
+            {"params": {"kernel": kernel[::-1, ::-1]}}, x
+        ),
+        random(0, 2, 3, 4, 6),
+        random(1, 2, 2, 6, 5),
+    )
+
+
+def test_max_pool_equals_reduce_window():
+    assert_same_value_and_gradients(max_pool, reduce_window, random(0, 2, 6, 4, 3))
+
+
+def test_max_pool_gives_the_gradient_of_ties_to_the_first():
+    # Whole numbers from 0 to 2 tie in most blocks; the directions differ everywhere.
+    x = jax.random.randint(jax.random.key(0), (2, 8, 6, 3), 0, 3).astype(float)
+    direction = jnp.arange(2.0 * 4 * 3 * 3).reshape(2, 4, 3, 3) + 1
+    gradient = jax.vjp(max_pool, x)[1](direction)[0]
+    expected = jax.vjp(reduce_window, x)[1](direction)[0]
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_max_pool_of_a_constant_block_sends_its_gradient_up_left():
+    gradient = jax.grad(lambda x: 5 * max_pool(x).sum())(jnp.ones((1, 2, 2, 1)))
+    np.testing.assert_array_equal(gradient[0, :, :, 0], [[5, 0], [0, 0]])
+
+
+def test_max_pool_rejects_an_odd_size():
+    with pytest.raises(ValueError, match=r"even height and width, got \(4, 3\)"):
+        max_pool(jnp.zeros((1, 4, 3, 1)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("module", [Conv(4, 3), UpConv(4)], ids=["Conv", "UpConv"])
+def test_modules_compute_in_their_dtype_with_float32_parameters(module, dtype, key):
+    module = module.clone(dtype=dtype)
+    y, variables = module.init_with_output(key, jnp.ones((1, 2, 2, 3)))
+    assert y.dtype == dtype
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize(
+    ("module", "variance"),
+    # He: 2 / (9 * 64). Each output pixel of an up-convolution sees one tap: 1 / 64.
+    [(Conv(64, 3), 2 / (9 * 64)), (UpConv(64), 1 / 64)],
+    ids=["Conv", "UpConv"],
+)
+def test_modules_draw_kernels_by_their_fan_in(module, variance, key):
+    kernel = module.init(key, jnp.ones((1, 2, 2, 64)))["params"]["kernel"]
+    np.testing.assert_allclose(kernel.var(), variance, rtol=0.05)
+
+
+def test_conv_without_bias_has_none(key):
+    assert set(
+        Conv(2, 3, use_bias=False).init(key, jnp.ones((1, 2, 2, 1)))["params"]
+    ) == {"kernel"}
+
+
+def test_compiler_options_are_accepted_by_this_jaxlib():
+    double = jax.jit(lambda x: 2 * x, compiler_options=compiler_options())
+    assert double(3.0) == 6.0
+
+
+def test_compiler_options_are_none_where_the_option_is_unknown(monkeypatch):
+    monkeypatch.setattr(convolution, "_WITHOUT_YNN", {"xla_no_such_option": ""})
+    compiler_options.cache_clear()
+    try:
+        assert compiler_options() == {}
+    finally:
+        compiler_options.cache_clear()
+
+
+def test_compiler_options_are_none_on_an_accelerator(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert compiler_options.__wrapped__() == {}
+
+
+def test_measure_convolution_rate_is_that_of_a_computer():
+    assert 1e7 < measure_convolution_rate(4) < 1e15
