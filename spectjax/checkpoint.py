@@ -1,0 +1,129 @@
+"""Checkpoints of a run, atomic and free of pickle: the only home of orbax."""
+
+import contextlib
+import errno
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+
+_METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written or read; one line for the user."""
+
+
+class Checkpoints:
+    """The last two checkpoints of a run, `<workdir>/checkpoints/<step>`.
+
+    A checkpoint takes its name only when it is complete, and an old one goes only when
+    a newer one is complete.
+    """
+
+    def __init__(self, workdir: pathlib.Path) -> None:
+        """Opens the folder, which need not exist."""
+        self._directory = (workdir / "checkpoints").absolute()
+        self._manager = ocp.CheckpointManager(
+            self._directory,
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=2,
+                enable_async_checkpointing=False,
+                cleanup_tmp_directories=True,
+            ),
+        )
+
+    def latest_step(self) -> int | None:
+        """Returns the step of the newest checkpoint, None if there is none."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Any) -> None:
+        """Writes `state`, a pytree of arrays, unless this step is there already.
+
+        Raises:
+            CheckpointError: if it cannot be written, for instance on a full disk.
+        """
+        if step == self.latest_step():
+            return
+        try:
+            # Orbax would find out in several threads, and each would print about it.
+            _check_space(self._directory, state)
+            with _silent_orbax():
+                self._manager.save(step, args=ocp.args.StandardSave(state))
+        except Exception as error:  # orbax and tensorstore raise many types
+            raise CheckpointError(
+                f"{self._directory / str(step)}: cannot be written "
+                f"({_summarise(error)}). Make room, then run the same command again: "
+                "it goes on from the checkpoint before."
+            ) from error
+
+    def restore(self, abstract_state: Any) -> Any:
+        """Returns the newest checkpoint.
+
+        Args:
+            abstract_state: pytree of `jax.ShapeDtypeStruct` with shardings: the
+                structure, shapes and dtypes to expect and the devices to fill.
+
+        Raises:
+            CheckpointError: if there is none, or it is damaged, or of another model.
+        """
+        step = self.latest_step()
+        if step is None:
+            raise CheckpointError(
+                f"{self._directory}: no checkpoint; train first with "
+                "python -m spectjax.main."
+            )
+        try:
+            with _silent_orbax():
+                return self._manager.restore(
+                    step, args=ocp.args.StandardRestore(abstract_state)
+                )
+        except Exception as error:  # orbax and tensorstore raise many types
+            raise CheckpointError(
+                f"{self._directory / str(step)}: damaged, or of another model "
+                f"({_summarise(error)}). Remove this folder to go on from the "
+                "checkpoint before, if there is one."
+            ) from error
+
+    def close(self) -> None:
+        """Ends orbax's threads."""
+        self._manager.close()
+
+    def __enter__(self) -> "Checkpoints":
+        """Returns itself, to be closed at the end of a `with` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes."""
+        self.close()
+
+
+def _check_space(directory: pathlib.Path, state: Any) -> None:
+    """Raises the system's own error if the disk has no room for `state`."""
+    num_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    if shutil.disk_usage(directory).free < num_bytes + _METADATA_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextlib.contextmanager
+def _silent_orbax() -> Iterator[None]:
+    """Keeps orbax from logging the traceback of an error that we report ourselves."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.FATAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _summarise(error: Exception) -> str:
+    """Returns the error's first line, or the system's words for a full disk."""
+    if "No space left on device" in str(error):
+        return "No space left on device"
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".:")[:200]

@@ -1,0 +1,132 @@
+"""Every configuration key, the `--config=file.py:arg` parser and `config.json`.
+
+Imports nothing heavier than `ml_collections`: a config file loads in milliseconds.
+"""
+
+import json
+import pathlib
+from types import SimpleNamespace
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from spectjax.files import write_json
+
+_BOOLS = {"true": True, "": True, "false": False}
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message is one line for the user."""
+
+
+def base_config() -> ConfigDict:
+    """Returns every key that the program reads, with its default: the paper's setting.
+
+    Config files change these values and add keys under `model` only.
+    """
+    config = ConfigDict()
+    config.task = "segmentation"
+    config.seed = 0  # of the initial parameters and of the order of the examples
+    config.dtype = "float32"  # in which to convolve: "float32" or "bfloat16"
+    config.num_epochs = 100
+    config.checkpoint_every_epochs = 1
+
+    config.data = ConfigDict()
+    config.data.name = "segmentation"  # builder config of tfds_spect
+    config.data.fold = 0  # held out; the other folds train
+    config.data.batch_size = 16  # images, over all devices
+    config.data.train_hw = (256, 256)  # central part to train on, pixels
+    config.data.normalisation = "min_max"  # or "square_root"
+
+    config.loss = "cross_entropy"  # or "dice_cross_entropy"
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "sgd"  # or "adamw"
+    config.optimizer.learning_rate = 1e-3  # at its highest
+    config.optimizer.schedule = "constant"  # or "cosine"
+    config.optimizer.momentum = 0.0  # of SGD; AdamW's first decay rate
+    config.optimizer.weight_decay = 0.0  # of kernels only
+
+    config.model = ConfigDict()  # `name`, then that model's own fields
+    return config
+
+
+def parse_arg(arg: str | None, **defaults: bool | int | float | str) -> SimpleNamespace:
+    """Parses the text after the colon of `--config=file.py:fold=3,quick`.
+
+    Args:
+        arg: comma-separated `name=value` items; a bare `name` sets a boolean.
+        **defaults: accepted names; a default also fixes the type of its value.
+
+    Returns:
+        A namespace with one attribute for each name in `defaults`.
+
+    Raises:
+        ConfigError: if an item is not in `defaults` or its value does not parse.
+    """
+    values = dict(defaults)
+    for item in filter(None, (arg or "").split(",")):
+        name, _, text = item.partition("=")
+        if name not in defaults:
+            known = ", ".join(defaults)
+            raise ConfigError(f"Unknown config argument {name!r}; known: {known}.")
+        kind = type(defaults[name])
+        try:
+            values[name] = _BOOLS[text.lower()] if kind is bool else kind(text)
+        except (KeyError, ValueError) as error:
+            raise ConfigError(
+                f"Config argument {name!r}: expected {kind.__name__}, got {text!r}."
+            ) from error
+    return SimpleNamespace(**values)
+
+
+def save_config(config: ConfigDict, path: pathlib.Path) -> None:
+    """Writes `config` as JSON, whole or not at all."""
+    write_json(path, config.to_dict())
+
+
+def load_config(path: pathlib.Path) -> ConfigDict:
+    """Reads what `save_config` wrote.
+
+    Raises:
+        ConfigError: if `path` is missing or not such a file.
+    """
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path}: not found; expected the folder of a training run, as made by "
+            "python -m spectjax.main --workdir."
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: expected a run's config: {error}.") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected a run's config, found {document!r:.40}.")
+    return ConfigDict(_with_tuples(document)).lock()
+
+
+def describe_differences(wanted: ConfigDict, found: ConfigDict) -> list[str]:
+    """Returns one `key: found -> wanted` for each key whose values differ."""
+    new, old = _flatten(wanted.to_dict()), _flatten(found.to_dict())
+    return [
+        f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
+        for key in sorted(new.keys() | old.keys())
+        if new.get(key) != old.get(key)
+    ]
+
+
+def _with_tuples(value: Any) -> Any:
+    """Undoes JSON's lists: model fields must be hashable."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

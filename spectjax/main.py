@@ -1,0 +1,204 @@
+"""Trains a model and scores it on held-out patients. Research software.
+
+    python -m spectjax.main --config=configs/unet_res.py:quick --workdir=RUN
+
+A hospital's folder of DICOM and LabelMe files is named with --manual_dir; without it,
+simulated patients are made. Any value of the config can be changed, as in
+--config.optimizer.learning_rate=0.01. The same command again resumes a stopped run.
+"""
+
+import json
+import pathlib
+import re
+import sys
+from typing import Any
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from spectjax.config import ConfigError, describe_differences, load_config
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command; errors become one line and exit status 1."""
+    logging.set_verbosity(logging.WARNING)  # orbax tells of every step it takes
+    config = flags.FLAGS.config
+    config_path = config_flags.get_config_filename(flags.FLAGS["config"])
+    workdir = pathlib.Path(flags.FLAGS.workdir or name_workdir(config_path))
+    try:
+        if argv[1:]:
+            raise ConfigError(f"Unexpected argument {argv[1]!r}; see --help.")
+        metrics = train_and_evaluate(
+            config,
+            workdir,
+            data_dir=flags.FLAGS.data_dir,
+            manual_dir=flags.FLAGS.manual_dir,
+        )
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on from the last checkpoint.")
+    print_results(metrics, workdir)
+
+
+def train_and_evaluate(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+) -> dict[str, Any]:
+    """Prepares the data, trains on all folds but one, and scores that one.
+
+    The state after the last epoch is scored: nothing is selected on the held-out fold.
+    A run that was stopped goes on; one that is finished is only reported.
+
+    Args:
+        config: what to do, see `spectjax.config.base_config`.
+        workdir: folder of the run.
+        data_dir: where data sets live, None for TFDS's own default.
+        manual_dir: folder with DICOM and LabelMe files, None for the phantom.
+
+    Returns:
+        The content of `<workdir>/eval/metrics.json`.
+
+    Raises:
+        ConfigError: if a value cannot be used, or `workdir` holds another run.
+        PrepareError: if the data cannot be prepared.
+        CheckpointError: if a checkpoint cannot be read or written.
+        FloatingPointError: if the loss is not finite any more.
+        OSError: if a file cannot be written.
+    """
+    # Here, so that --help need not wait for jax and TFDS.
+    from spectjax import input_pipeline
+    from spectjax.evaluate import evaluate_segmentation
+    from spectjax.train import restore_model, train
+    from tfds_spect.prepare import choose_config, prepare
+
+    config = ConfigDict(config.to_dict())
+    config.data.name = choose_config(config.data.name, manual_dir)
+    check_workdir(config, workdir)
+    metrics_path = workdir / "eval" / "metrics.json"
+    if metrics_path.exists():
+        print(f"{workdir}: this run is finished.", flush=True)
+        return json.loads(metrics_path.read_text())
+
+    builder_dir = prepare(
+        config.data.name, data_dir=data_dir, manual_dir=manual_dir
+    ).builder_dir
+    fold = config.data.fold
+    held_out = input_pipeline.load_examples(
+        builder_dir, input_pipeline.held_out_split(fold)
+    )
+    examples = input_pipeline.load_examples(
+        builder_dir, input_pipeline.train_split(fold)
+    )
+    train(config, workdir, examples)
+    return evaluate_segmentation(
+        restore_model(workdir).predict_probs,
+        held_out,
+        batch_size=config.data.batch_size,
+        output_dir=workdir / "eval",
+        model_name=config.model.name,
+        dataset_info={"config": config.data.name, "held_out_fold": fold},
+        training_log=workdir / "train.csv",
+    )
+
+
+def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Checks that `workdir` is free or holds a run of this very config.
+
+    Raises:
+        ConfigError: naming the keys that differ.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        return
+    differences = describe_differences(config, load_config(path))
+    if differences:
+        raise ConfigError(
+            f"{workdir} holds a run with another config: {'; '.join(differences)}. "
+            "Choose another --workdir, or remove this one."
+        )
+
+
+def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
+    """Prints the scores and where everything is."""
+    data, pixel = metrics["data"], metrics["pixel"]
+    kind = "SYNTHETIC" if data["synthetic"] else "real"
+    print(
+        f"{metrics['model']} on {metrics['n_images']} images of "
+        f"{metrics['n_patients']} held-out {kind} patients "
+        f"({data['name']}, {data['split']}):"
+    )
+    for name in ("pooled", "per_image"):
+        scores = pixel[name]
+        print(
+            f"  {name:10}"
+            + "  ".join(
+                f"{score} {scores[score]:.4f}"
+                for score in ("PA", "CPA", "Rec", "IoU", "Dice")
+                if scores[score] is not None
+            )
+        )
+    print(
+        f"Scores: {workdir}/eval/metrics.json, cases.csv, table.md, figures/\n"
+        f"Curves: {workdir}/train.csv; tensorboard --logdir={workdir}/tensorboard\n"
+        f"Hotspots in new scans: python -m spectjax.predict --workdir={workdir} "
+        "--output_dir=OUT PATH..."
+    )
+
+
+def name_workdir(config_path: str) -> pathlib.Path:
+    """Returns where `--config=config_path` runs by default.
+
+    `configs/unet_res.py:quick,fold=3` runs in `runs/unet_res_quick_fold3`.
+    """
+    path, _, arg = config_path.partition(":")
+    words = [pathlib.Path(path).stem, *re.findall(r"\w+", arg.replace("=", ""))]
+    return pathlib.Path("runs") / "_".join(words)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses the command line; what is wrong with it becomes one line."""
+    try:
+        rest = flags.FLAGS(argv)
+        flags.FLAGS.config.task  # noqa: B018 - a missing file shows at first use
+    except (AttributeError, KeyError) as error:
+        text = " ".join(str(error.args[0]).split()).strip('"')
+        sys.exit(f"error: --config has no key {text}")
+    except (flags.Error, OSError) as error:
+        sys.exit(f"error: {_shorten(error)}")
+    return rest
+
+
+def _shorten(error: Exception) -> str:
+    """Returns an error's last line: absl puts a config's whole traceback before it."""
+    return (
+        str(error)
+        .strip()
+        .splitlines()[-1]
+        .removeprefix("spectjax.config.ConfigError: ")
+    )
+
+
+def define_flags() -> None:
+    """Defines the flags; only the command does, since flags are global to a process."""
+    config_flags.DEFINE_config_file(
+        "config",
+        help_string="Config file, with an argument after a colon: FILE.py:quick.",
+    )
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "Folder of the run. Default: runs/<config>, e.g. runs/unet_res.",
+    )
+    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
+    flags.DEFINE_string(
+        "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+    )
+    flags.mark_flag_as_required("config")
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main, flags_parser=parse_flags)

@@ -1,0 +1,90 @@
+"""What tasks differ in: the loss, the predictions and the sums behind their scores.
+
+Batch, height, width and class axes are B, H, W and K.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+Batch = Mapping[str, jax.Array]
+Variables = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmentation:
+    """Gives each pixel a class.
+
+    Attributes:
+        model: maps inputs (B, H, W, 1) to logits (B, H, W, K).
+        loss: maps logits and labels (B, H, W) to one value for each image, (B,).
+        normalise: maps counts (B, H, W, 1) to inputs, float32, (B, H, W, 1).
+    """
+
+    model: nn.Module
+    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    normalise: Callable[[jax.Array], jax.Array]
+
+    def init(self, key: jax.Array, image_hw: tuple[int, int]) -> Variables:
+        """Returns the model's initial variables, `params` and perhaps `batch_stats`."""
+        images = jnp.zeros((1, *image_hw, 1))
+        return dict(self.model.init(key, images, train=False))
+
+    def compute_loss(
+        self, params: Any, batch_stats: Any, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+        """Returns the batch's mean loss, the new batch statistics and the sums.
+
+        Args:
+            params: the model's parameters.
+            batch_stats: its statistics of batch normalisation.
+            batch: `images`, counts, (B, H, W, 1); `masks`, classes, uint8, (B, H, W).
+            key: for models that draw, as dropout does.
+
+        Returns:
+            The loss, (); then the new `batch_stats` and the sums for `summarise`.
+        """
+        labels = batch["masks"].astype(jnp.int32)
+        logits, updates = self.model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            self.normalise(batch["images"]),
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": key},
+        )
+        losses = self.loss(logits, labels)
+        predictions = jnp.argmax(logits, axis=-1)
+        found, true = predictions > 0, labels > 0
+        sums = {
+            "images": jnp.array(losses.size),
+            "loss": jnp.sum(losses),
+            "pixels": jnp.array(labels.size),
+            "correct_pixels": jnp.sum(predictions == labels),
+            "overlap_pixels": jnp.sum(found & true),
+            "union_pixels": jnp.sum(found | true),
+        }
+        return jnp.mean(losses), (updates.get("batch_stats", {}), sums)
+
+    def summarise(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Returns the training scores of one epoch: loss, PA and IoU ([P1] Eq. 8, 11).
+
+        The IoU pools the foreground pixels of all images; it is 1 if there are none.
+        """
+        union = sums["union_pixels"]
+        return {
+            "loss": sums["loss"] / sums["images"],
+            "PA": sums["correct_pixels"] / sums["pixels"],
+            "IoU": sums["overlap_pixels"] / union if union else 1.0,
+        }
+
+    def predict(self, variables: Variables, images: jax.Array) -> jax.Array:
+        """Returns probabilities (B, H, W, K), float32, for counts (B, H, W, 1)."""
+        logits = self.model.apply(variables, self.normalise(images), train=False)
+        return jax.nn.softmax(cast(jax.Array, logits))
+
+
+TASKS = {"segmentation": Segmentation}

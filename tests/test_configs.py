@@ -1,0 +1,125 @@
+"""Tests of `spectjax.config` and of every file in configs/."""
+
+import importlib.util
+import json
+import pathlib
+
+import pytest
+from ml_collections import ConfigDict
+
+from spectjax.config import (
+    ConfigError,
+    base_config,
+    describe_differences,
+    load_config,
+    parse_arg,
+    save_config,
+)
+from spectjax.train import create_optimizer, create_task
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+
+
+def load(path, arg=None):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(arg)
+
+
+@pytest.mark.parametrize("arg", [None, "quick", "smoke", "smoke,fold=3"])
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_builds_its_model_and_optimizer(path, arg):
+    config = load(path, arg)
+    assert create_task(config) is not None
+    assert create_optimizer(config.optimizer, num_steps=20) is not None
+    assert config.model.name == path.stem
+    assert config.data.fold == (3 if arg == "smoke,fold=3" else 0)
+
+
+@pytest.mark.parametrize("arg", [None, "quick", "smoke"])
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_adds_keys_under_model_only(path, arg):
+    config = load(path, arg)
+    del config.model
+    base = base_config()
+    del base.model
+    assert keys_of(config) == keys_of(base)
+
+
+def keys_of(config):
+    return {
+        (key, *rest)
+        for key, value in config.items()
+        for rest in (keys_of(value) if isinstance(value, ConfigDict) else [()])
+    }
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_without_argument_is_the_papers_setting(path):
+    config = load(path)
+    assert config.optimizer.name == "sgd"
+    assert config.optimizer.learning_rate == 0.001
+    assert config.optimizer.schedule == "constant"
+    assert config.data.batch_size == 16
+    assert config.num_epochs == 100
+    assert config.loss == "cross_entropy"
+    assert config.data.name == "segmentation"
+    assert config.data.train_hw == (256, 256)
+    assert config.model.features == (64, 128, 256, 512, 1024)
+
+
+@pytest.mark.parametrize("arg", [None, "quick", "smoke"])
+def test_unet_and_unet_res_differ_in_the_model_alone(arg):
+    plain, residual = (load(path, arg) for path in CONFIGS)
+    assert describe_differences(residual, plain) == ["model.name: unet -> unet_res"]
+
+
+def test_parse_arg_reads_types_from_the_defaults():
+    args = parse_arg("fold=3,smoke", fold=0, smoke=False, rate=0.1)
+    assert (args.fold, args.smoke, args.rate) == (3, True, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("folds=3", "Unknown config argument 'folds'; known: fold, smoke."),
+        ("fold=three", "Config argument 'fold': expected int, got 'three'."),
+        ("smoke=yes", "Config argument 'smoke': expected bool, got 'yes'."),
+    ],
+)
+def test_parse_arg_names_what_it_does_not_know(text, message):
+    with pytest.raises(ConfigError) as error:
+        parse_arg(text, fold=0, smoke=False)
+    assert str(error.value) == message
+
+
+def test_saved_config_comes_back_the_same(tmp_path):
+    config = load(CONFIGS[0], "quick")
+    save_config(config, tmp_path / "config.json")
+    found = load_config(tmp_path / "config.json")
+    assert found.to_dict() == config.to_dict()
+    assert isinstance(found.model.features, tuple)
+
+
+def test_describe_differences_names_each_key_with_both_values():
+    old = ConfigDict({"seed": 1, "model": {"name": "unet", "depth": 2}})
+    new = ConfigDict({"seed": 1, "model": {"name": "unet_res", "width": 3}})
+    assert describe_differences(new, old) == [
+        "model.depth: 2 -> absent",
+        "model.name: unet -> unet_res",
+        "model.width: absent -> 3",
+    ]
+
+
+@pytest.mark.parametrize("text", ["{", json.dumps([1, 2])])
+def test_load_config_names_a_file_that_is_not_one(text, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="config.json: expected a run's config"):
+        load_config(path)
+
+
+def test_load_config_names_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(ConfigError, match=r"config\.json: not found; .*--workdir"):
+        load_config(tmp_path / "config.json")

@@ -1,0 +1,126 @@
+"""Tests of `spectjax.input_pipeline`."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spectjax.input_pipeline import (
+    NORMALISATIONS,
+    Examples,
+    crop_centre,
+    held_out_split,
+    iterate_batches,
+    normalise_by_range,
+    normalise_by_root,
+    train_split,
+)
+
+
+def make_examples(n, hw=(4, 6)):
+    """Image i is i everywhere, and so is its mask."""
+    images = np.broadcast_to(np.arange(n)[:, None, None], (n, *hw))
+    return Examples(
+        images=images[..., None].astype(np.uint16),
+        masks=images.astype(np.uint8),
+        example_ids=[f"image{i}" for i in range(n)],
+        patients=[f"patient{i}" for i in range(n)],
+        views=["anterior"] * n,
+        spacing_mm=np.full((n, 2), np.nan, np.float32),
+        synthetic=True,
+        name="made up",
+        split="fold0",
+    )
+
+
+def order_of(examples, **kwargs):
+    batches = iterate_batches(examples, 3, **kwargs)
+    return [batch["images"][:, 0, 0, 0].tolist() for batch in batches]
+
+
+def test_train_split_takes_copies_of_all_folds_but_the_held_out_one():
+    assert train_split(3) == (
+        "fold0+fold0_augmented+fold1+fold1_augmented"
+        "+fold2+fold2_augmented+fold4+fold4_augmented"
+    )
+
+
+def test_held_out_split_has_no_copies():
+    assert held_out_split(3) == "fold3"
+
+
+def test_iterate_batches_takes_whole_batches_without_repetition():
+    batches = order_of(make_examples(11), seed=0, epoch=0)
+    assert [len(batch) for batch in batches] == [3, 3, 3]
+    assert len(set(sum(batches, []))) == 9
+
+
+def test_iterate_batches_keeps_images_and_masks_together():
+    for batch in iterate_batches(make_examples(7), 2, seed=0, epoch=0):
+        np.testing.assert_array_equal(batch["images"][..., 0], batch["masks"])
+
+
+def test_iterate_batches_depends_on_seed_and_epoch_alone():
+    examples = make_examples(12)
+    assert order_of(examples, seed=1, epoch=2) == order_of(examples, seed=1, epoch=2)
+    assert order_of(examples, seed=1, epoch=2) != order_of(examples, seed=1, epoch=3)
+    assert order_of(examples, seed=1, epoch=2) != order_of(examples, seed=2, epoch=2)
+    assert order_of(examples, seed=1, epoch=2) != order_of(examples, seed=2, epoch=1)
+
+
+def test_crop_centre_keeps_the_middle_of_images_and_masks():
+    examples = make_examples(1)
+    examples.images[0, 1:3, 2:4, 0] = examples.masks[0, 1:3, 2:4] = 9
+    cropped = crop_centre(examples, (2, 4))
+    np.testing.assert_array_equal(cropped.masks[0], [[0, 9, 9, 0], [0, 9, 9, 0]])
+    np.testing.assert_array_equal(cropped.images[..., 0], cropped.masks)
+
+
+def test_crop_centre_names_a_size_that_exceeds_the_images():
+    with pytest.raises(ValueError, match=r"train_hw=\(2, 8\) exceeds .* 4x6 pixels"):
+        crop_centre(make_examples(1), (2, 8))
+
+
+# Two images, so that one normalised by the other would show.
+COUNTS = np.array([[[0, 2], [4, 10]], [[5, 0], [0, 0]]], np.uint16)[..., None]
+
+
+def test_normalise_by_range_matches_hand_computation():
+    expected = [[[0, 0.2], [0.4, 1]], [[1, 0], [0, 0]]]
+    np.testing.assert_allclose(normalise_by_range(COUNTS)[..., 0], expected)
+
+
+def test_normalise_by_range_takes_off_a_raised_background():
+    counts = jnp.array([[[3.0, 4], [5, 7]]])[..., None]
+    expected = [[[0, 0.25], [0.5, 1]]]
+    np.testing.assert_allclose(normalise_by_range(counts)[..., 0], expected)
+
+
+def test_normalise_by_root_matches_hand_computation():
+    # Means of the positive counts: 16 / 3 and 5.
+    expected = np.sqrt([[[0, 6 / 16], [12 / 16, 30 / 16]], [[1, 0], [0, 0]]])
+    np.testing.assert_allclose(normalise_by_root(COUNTS)[..., 0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
+def test_normalisations_do_not_depend_on_the_length_of_the_scan(name):
+    normalise = NORMALISATIONS[name]
+    np.testing.assert_allclose(normalise(5 * COUNTS), normalise(COUNTS), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
+def test_normalisations_take_uint16_and_float32_alike(name):
+    normalise = NORMALISATIONS[name]
+    result = normalise(COUNTS)
+    assert result.dtype == jnp.float32
+    np.testing.assert_array_equal(normalise(COUNTS.astype(np.float32)), result)
+
+
+@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
+def test_normalisations_of_an_empty_image_are_zero(name):
+    assert not NORMALISATIONS[name](jnp.zeros((1, 2, 2, 1), jnp.uint16)).any()
+
+
+@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
+def test_normalisations_take_the_largest_counts_of_uint16(name):
+    counts = jnp.full((1, 256, 256, 1), 65535, jnp.uint16).at[0, 0, 0].set(0)
+    np.testing.assert_allclose(NORMALISATIONS[name](counts)[0, 1, 1], 1, rtol=1e-5)

@@ -1,0 +1,153 @@
+"""Tests of `spectjax.main`: refusals, resuming, and what the command line says."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import types
+
+import pytest
+from test_train import make_config, make_spots, read_log
+
+from spectjax import input_pipeline, main
+from spectjax.config import ConfigError
+from spectjax.main import name_workdir, train_and_evaluate
+from tfds_spect import prepare
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture
+def data(monkeypatch):
+    """Replaces the data set; the list tells what was asked for."""
+    asked = []
+
+    def fake_prepare(config_name, *, data_dir, manual_dir):
+        asked.append((config_name, data_dir, manual_dir))
+        return types.SimpleNamespace(builder_dir="builder")
+
+    def fake_load(builder_dir, split):
+        asked.append((builder_dir, split))
+        examples = make_spots(3, seed=len(split))
+        padded = input_pipeline.crop_centre(examples, (8, 8))
+        return padded
+
+    monkeypatch.setattr(prepare, "prepare", fake_prepare)
+    monkeypatch.setattr(input_pipeline, "load_examples", fake_load)
+    return asked
+
+
+def run_command(*args, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, "-m", "spectjax.main", *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
+
+
+def test_train_and_evaluate_trains_scores_and_then_only_reports(data, tmp_path, capsys):
+    config = make_config(**{"data.fold": 2})
+    metrics = train_and_evaluate(config, tmp_path, data_dir="D")
+    assert data == [
+        ("segmentation_smoke_phantom", "D", None),
+        ("builder", "fold2"),
+        (
+            "builder",
+            "fold0+fold0_augmented+fold1+fold1_augmented"
+            "+fold3+fold3_augmented+fold4+fold4_augmented",
+        ),
+    ]
+    assert json.loads((tmp_path / "eval" / "metrics.json").read_text()) == metrics
+    assert metrics["n_images"] == 3
+    assert metrics["model"] == "unet_res"
+    assert metrics["data"]["held_out_fold"] == 2
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["data"]["name"] == "segmentation_smoke_phantom"
+    assert saved["model"]["features"] == [2, 4]
+
+    data.clear()
+    capsys.readouterr()
+    assert train_and_evaluate(config, tmp_path, data_dir="D") == metrics
+    assert data == []
+    assert f"{tmp_path}: this run is finished" in capsys.readouterr().out
+
+
+def test_train_and_evaluate_scores_a_run_that_was_stopped_after_training(
+    data, tmp_path
+):
+    train_and_evaluate(make_config(), tmp_path)
+    rows = read_log(tmp_path)
+    (tmp_path / "eval" / "metrics.json").unlink()
+    train_and_evaluate(make_config(), tmp_path)
+    assert (tmp_path / "eval" / "metrics.json").exists()
+    assert read_log(tmp_path) == rows
+
+
+def test_train_and_evaluate_refuses_a_workdir_with_another_config(data, tmp_path):
+    train_and_evaluate(make_config(), tmp_path)
+    with pytest.raises(ConfigError) as error:
+        train_and_evaluate(
+            make_config(**{"seed": 7, "optimizer.learning_rate": 0.5}), tmp_path
+        )
+    assert "optimizer.learning_rate: 0.01 -> 0.5; seed: 0 -> 7" in str(error.value)
+
+
+def test_print_results_says_synthetic_and_where_everything_is(tmp_path, capsys):
+    scores = {"PA": 0.99, "CPA": None, "Rec": 0.0, "IoU": 0.25, "Dice": 0.4}
+    metrics = {
+        "model": "unet",
+        "data": {"name": "d/c", "split": "fold0", "synthetic": True},
+        "n_images": 4,
+        "n_patients": 3,
+        "pixel": {"pooled": scores, "per_image": scores},
+    }
+    main.print_results(metrics, tmp_path)
+    text = capsys.readouterr().out
+    assert "4 images of 3 held-out SYNTHETIC patients" in text
+    assert "IoU 0.2500" in text
+    assert f"{tmp_path}/eval/metrics.json" in text
+    assert f"python -m spectjax.predict --workdir={tmp_path}" in text
+
+
+@pytest.mark.parametrize(
+    ("config", "workdir"),
+    [
+        ("configs/unet_res.py", "runs/unet_res"),
+        ("configs/unet_res.py:quick", "runs/unet_res_quick"),
+        ("/a/b/mine.py:quick,fold=3", "runs/mine_quick_fold3"),
+    ],
+)
+def test_name_workdir_follows_the_config(config, workdir):
+    assert name_workdir(config) == pathlib.Path(workdir)
+
+
+def test_help_loads_neither_jax_nor_tfds():
+    code = (
+        "import sys, spectjax.main\n"
+        "assert not {'jax', 'tensorflow_datasets', 'flax'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    help_text = run_command("--help").stdout
+    assert "--workdir" in help_text
+    assert "--manual_dir" in help_text
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "--config"),
+        (["--config=nowhere.py"], "nowhere.py"),
+        (["--config=configs/unet.py:slow"], "Unknown config argument 'slow'"),
+        (["--config=configs/unet.py", "--config.modle.name=x"], "no key 'modle'"),
+        (["--config=configs/unet.py", "--config.model.widths=3"], "no key 'widths'"),
+        (["--config=configs/unet.py", "--config.seed=1.5"], "--config.seed=1.5"),
+        (["--config=configs/unet.py", "quick"], "Unexpected argument 'quick'"),
+        (["--config=configs/unet.py", "--data-dir=x"], "data-dir"),
+    ],
+)
+def test_a_wrong_command_line_gives_one_line(args, message):
+    result = run_command(*args)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,330 @@
+"""Tests of `spectjax.train`: whole runs on tiny examples in memory."""
+
+import csv
+import dataclasses
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from test_configs import CONFIGS, load
+from test_input_pipeline import make_examples
+
+from spectjax import train as train_module
+from spectjax.checkpoint import CheckpointError, Checkpoints
+from spectjax.config import ConfigError, load_config
+from spectjax.input_pipeline import crop_centre
+from spectjax.train import (
+    create_optimizer,
+    create_task,
+    is_due,
+    restore_model,
+    train,
+)
+
+
+def make_config(**changes):
+    """Two epochs of a U-Net-Res of a few hundred parameters."""
+    config = load(CONFIGS[1], "smoke")
+    config.data.batch_size = 2
+    config.data.train_hw = (8, 8)
+    config.num_epochs = 2
+    config.update_from_flattened_dict(changes)
+    return config.lock()
+
+
+def make_spots(n=5, seed=0):
+    """Images of 10x12 pixels with one bright spot of 3x3 pixels, which is the mask."""
+    rng = np.random.default_rng(seed)
+    examples = make_examples(n, (10, 12))
+    images = rng.poisson(4.0, size=(n, 10, 12))
+    masks = np.zeros_like(images)
+    for mask in masks:
+        row, column = rng.integers(1, 6), rng.integers(2, 7)
+        mask[row : row + 3, column : column + 3] = 1
+    images += 40 * masks
+    return dataclasses.replace(
+        examples,
+        images=images[..., None].astype(np.uint16),
+        masks=masks.astype(np.uint8),
+    )
+
+
+def run(config, workdir, examples=None):
+    train(config, workdir, examples or make_spots())
+    return read_state(workdir)
+
+
+def read_state(workdir):
+    config = load_config(workdir / "config.json")
+    return train_module._restore_state(config, workdir)
+
+
+def read_log(workdir):
+    with (workdir / "train.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def assert_equal(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Lets runs of the same config compile once: that is where the time goes."""
+    folder = str(tmp_path_factory.mktemp("cache"))
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    yield
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of two epochs, never stopped."""
+    workdir = tmp_path_factory.mktemp("finished")
+    run(make_config(), workdir)
+    return workdir
+
+
+def test_train_leaves_checkpoints_curves_and_events(finished):
+    # 5 examples give 2 batches of 2 an epoch.
+    folders = {path.name for path in (finished / "checkpoints").iterdir()}
+    assert folders == {"2", "4"}
+    rows = read_log(finished)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert float(rows[1]["loss"]) < float(rows[0]["loss"])
+    assert 0 <= float(rows[0]["PA"]) <= 1
+    assert list((finished / "tensorboard").iterdir())
+
+
+def test_train_says_beforehand_how_long_it_will_take(tmp_path, capsys):
+    run(make_config(), tmp_path)
+    assert "Training on" in capsys.readouterr().out
+
+
+def test_estimate_of_a_long_run_names_quick(monkeypatch, capsys):
+    monkeypatch.setattr(train_module, "measure_convolution_rate", lambda channels: 1e9)
+    train_module._print_estimate(make_config(), flops=3600e9 * 41)
+    assert "about 41 h. With :quick" in capsys.readouterr().out
+
+
+def test_a_resumed_run_equals_one_that_was_never_stopped(
+    finished, tmp_path, monkeypatch
+):
+    class Killed(Exception):
+        pass
+
+    def kill(self, step, state):
+        if step == 4:
+            raise Killed
+        save(self, step, state)
+
+    save = Checkpoints.save
+    monkeypatch.setattr(Checkpoints, "save", kill)
+    with pytest.raises(Killed):  # in the second epoch, after its row was written
+        run(make_config(), tmp_path)
+    assert len(read_log(tmp_path)) == 2
+    monkeypatch.undo()
+
+    assert_equal(run(make_config(), tmp_path), read_state(finished))
+    assert [row["epoch"] for row in read_log(tmp_path)] == ["1", "2"]
+    for ours, theirs in zip(read_log(tmp_path), read_log(finished), strict=True):
+        assert (ours["loss"], ours["PA"]) == (theirs["loss"], theirs["PA"])
+
+
+def test_a_finished_run_is_not_trained_again(finished):
+    before = read_log(finished)
+    train(make_config(), finished, make_spots())
+    assert read_log(finished) == before
+
+
+def test_another_seed_gives_other_parameters(finished, tmp_path):
+    ours = run(make_config(seed=1), tmp_path).params["head"]["kernel"]
+    assert not np.allclose(ours, read_state(finished).params["head"]["kernel"])
+
+
+def test_one_memorised_batch_is_segmented(tmp_path):
+    examples = make_spots(2)
+    config = make_config(
+        **{
+            "num_epochs": 100,
+            "checkpoint_every_epochs": 100,
+            "optimizer.learning_rate": 0.02,
+            "model.features": (4, 8),
+        }
+    )
+    run(config, tmp_path, examples)
+    cropped = crop_centre(examples, (8, 8))
+    probs = restore_model(tmp_path).predict_probs(cropped.images)
+    found, true = probs[..., 1] > 0.5, cropped.masks > 0
+    assert (found & true).sum() / (found | true).sum() > 0.8
+
+
+def test_restore_model_predicts_probabilities_for_any_size_and_count_type(finished):
+    model = restore_model(finished)
+    counts = make_spots(3).images[:, :8, :12]
+    probs = model.predict_probs(counts)
+    assert probs.shape == (3, 8, 12, 2)
+    assert probs.dtype == np.float32
+    np.testing.assert_allclose(probs.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(model.predict_probs(counts.astype(np.float32)), probs)
+    assert model.config.model.name == "unet_res"
+    assert model.info["step"] == 4
+
+
+def test_restore_model_does_not_mix_the_images_of_a_batch(finished):
+    predict_probs = restore_model(finished).predict_probs
+    counts = make_spots(2).images[:, :8, :8]
+    together = predict_probs(counts)
+    alone = np.concatenate([predict_probs(counts[i : i + 1]) for i in range(2)])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_train_without_batch_norm_in_bfloat16(tmp_path):
+    config = make_config(**{"dtype": "bfloat16", "model.batch_norm": False})
+    assert not run(config, tmp_path).batch_stats
+    assert np.isfinite(float(read_log(tmp_path)[-1]["loss"]))
+    assert restore_model(tmp_path).predict_probs(make_spots(1).images[:, :8, :8]).any()
+
+
+def test_train_stops_when_the_loss_is_not_finite(tmp_path):
+    config = make_config(
+        **{
+            "optimizer.name": "sgd",
+            "optimizer.schedule": "constant",
+            "optimizer.learning_rate": 1e30,
+        }
+    )
+    with pytest.raises(FloatingPointError, match=r"loss became .* at step .*Lower"):
+        run(config, tmp_path)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.latest_step() is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data.batch_size": 6}, "5 training examples do not fill a batch"),
+        ({"data.train_hw": (16, 16)}, "exceeds the images"),
+        ({"data.train_hw": (8, 9)}, "multiples of 2 for 2 resolutions, got 8x9"),
+        ({"loss": "hinge"}, "--config.loss='hinge': known are cross_entropy, dice"),
+        ({"dtype": "float16"}, "--config.dtype='float16': known are float32"),
+        ({"data.normalisation": "none"}, "known are min_max, square_root"),
+        ({"optimizer.name": "lion"}, "--config.optimizer.name='lion': known are sgd"),
+        ({"optimizer.schedule": "step"}, "--config.optimizer.schedule='step'"),
+        ({"model.name": "vgg"}, "Unknown model 'vgg'"),
+    ],
+)
+def test_train_names_the_value_that_it_cannot_use(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        run(make_config(**changes), tmp_path)
+    assert not (tmp_path / "config.json").exists()  # the folder is still free
+
+
+def test_train_refuses_a_checkpoint_of_other_data(finished, tmp_path):
+    run(make_config(), tmp_path)
+    with pytest.raises(CheckpointError, match="made with other training data"):
+        train(make_config(), tmp_path, make_spots(20))
+
+
+def test_sgd_takes_the_step_worked_out_by_hand():
+    config = make_config().optimizer.copy_and_resolve_references()
+    config.update(
+        name="sgd",
+        schedule="constant",
+        learning_rate=0.1,
+        momentum=0.5,
+        weight_decay=0.01,
+    )
+    optimizer = create_optimizer(config, num_steps=10)
+    params = {"kernel": jnp.full((1, 1), 2.0), "bias": jnp.array([2.0])}
+    gradients = jax.tree.map(jnp.ones_like, params)
+    state = optimizer.init(params)
+    for _ in range(2):
+        updates, state = optimizer.update(gradients, state, params)
+        params = optax.apply_updates(params, updates)
+    # Bias, not decayed: velocities 1 and 1.5, steps 0.1 and 0.15.
+    np.testing.assert_allclose(params["bias"], [1.75], rtol=1e-6)
+    # Kernel: gradient 1.02, value 1.898; then 1.01898 + 0.51, value 1.745102.
+    np.testing.assert_allclose(params["kernel"], [[1.745102]], rtol=1e-6)
+
+
+def test_cosine_schedule_rises_to_the_learning_rate_and_ends_at_zero():
+    config = make_config().optimizer.copy_and_resolve_references()
+    config.update(name="sgd", learning_rate=0.1, momentum=0.0, weight_decay=0.0)
+    optimizer = create_optimizer(config, num_steps=40)  # two of them warm up
+    params = {"bias": jnp.zeros(1)}
+    state = optimizer.init(params)
+    sizes = []
+    for _ in range(41):
+        updates, state = optimizer.update({"bias": jnp.ones(1)}, state, params)
+        sizes.append(-float(updates["bias"][0]))
+    np.testing.assert_allclose(sizes[:3], [0, 0.05, 0.1], atol=1e-7)
+    np.testing.assert_allclose(sizes[21], 0.05, rtol=1e-5)  # half way down
+    np.testing.assert_allclose(sizes[40], 0, atol=1e-7)
+
+
+def test_training_scores_are_sums_divided_once():
+    sums = {
+        "images": 4,
+        "loss": 6.0,
+        "pixels": 100,
+        "correct_pixels": 90,
+        "overlap_pixels": 2,
+        "union_pixels": 8,
+    }
+    task = create_task(make_config())
+    assert task.summarise(sums) == {"loss": 1.5, "PA": 0.9, "IoU": 0.25}
+    assert task.summarise(sums | {"union_pixels": 0})["IoU"] == 1.0
+
+
+def test_is_due_every_so_often_and_at_the_end():
+    assert [done for done in range(1, 9) if is_due(done, 3, 8)] == [3, 6, 8]
+
+
+_TWO_DEVICES = """
+import pathlib, sys
+import jax
+jax.config.update("jax_num_cpu_devices", int(sys.argv[2]))
+from test_train import make_config, make_spots, run
+run(make_config(), pathlib.Path(sys.argv[1]), make_spots(4))
+assert jax.device_count() == int(sys.argv[2])
+"""
+
+
+def test_two_devices_train_as_one_does(tmp_path):
+    """Batch statistics and losses are global; rounding differs."""
+    folder = os.path.dirname(__file__)
+    path = os.pathsep.join([folder, os.path.dirname(folder)])
+    for devices in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", _TWO_DEVICES, str(tmp_path / devices), devices],
+            check=True,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+    for one, two in zip(
+        read_log(tmp_path / "1"), read_log(tmp_path / "2"), strict=True
+    ):
+        np.testing.assert_allclose(float(one["loss"]), float(two["loss"]), rtol=1e-5)
+
+
+def test_a_batch_that_does_not_split_evenly_is_refused():
+    from spectjax.parallel import check_batch_size
+
+    class TwoDevices:
+        size = 2
+
+    check_batch_size(4, TwoDevices)
+    with pytest.raises(
+        ValueError, match=r"batch_size=3 .* 2 devices; .* multiple of 2"
+    ):
+        check_batch_size(3, TwoDevices)
+
+
+def test_config_errors_are_value_errors():
+    assert issubclass(ConfigError, ValueError)
