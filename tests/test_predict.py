@@ -1,0 +1,294 @@
+"""Tests of `spectjax.predict`, with a model whose answers are written down."""
+
+import errno
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from nm_files import detectors, write_nm
+from pydicom.data import get_testdata_file
+
+from spectjax import predict, train
+from spectjax.files import WriteError, write_json
+from spectjax.hotspots import decode_rle
+from spectjax.imaging.dicom import BoneScan
+from spectjax.imaging.thorax import CropError, CropTransform
+
+SMALL_CROP = pytest.mark.usefixtures("small_crop")
+MODEL_INFO = {"model": "unet_res", "step": 7}
+
+
+def make_scan(path="a/IM1.dcm", **changes):
+    """A view of 12x6 pixels, pixel (row, column) holding 10 row + column counts."""
+    row, column = np.mgrid[:12, :6]
+    fields = {
+        "counts": (10 * row + column).astype(np.float32),
+        "view": "anterior",
+        "view_evidence": "View Code Sequence",
+        "spacing_mm": (2.5, 2.0),
+        "path": pathlib.Path(path),
+        "frame": 1,
+        "patient_key": "0f" * 8,
+        "image_key": "ab" * 8,
+        "synthetic": False,
+    }
+    return BoneScan(**(fields | changes))
+
+
+def crop_stub(flags=()):
+    """A crop of rows 3-9 and columns 1-5 to the middle of an 8x8 canvas."""
+
+    def crop(scan):
+        transform = CropTransform((3, 1, 9, 5), scan.counts.shape, (8, 8))
+        counts = transform.apply(scan.counts)
+        return SimpleNamespace(
+            scan=scan, transform=transform, counts=counts, flags=flags
+        )
+
+    return crop
+
+
+def predict_probs(counts):
+    """Sees hotspots in three pixels of the canvas and in its empty corner."""
+    assert counts.shape == (1, 8, 8, 1)
+    metastasis = np.zeros((1, 8, 8), np.float32)
+    metastasis[0, 2, 3], metastasis[0, 2, 4], metastasis[0, 6, 5] = 0.75, 1, 0.625
+    metastasis[0, 0, 0] = 1
+    return np.stack([1 - metastasis, metastasis], axis=-1)
+
+
+def predict_views(scans, output_dir):
+    return predict.predict_scans(
+        scans, predict_probs, output_dir=output_dir, model_info=MODEL_INFO
+    )
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+@pytest.fixture
+def small_crop(monkeypatch):
+    monkeypatch.setattr(predict, "crop_thorax", crop_stub())
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """A finished run whose model marks the middle of the canvas."""
+
+    def mark_middle(counts):
+        metastasis = np.zeros(counts.shape[:3], np.float32)
+        metastasis[:, 126:130, 124:132] = 0.875
+        return np.stack([1 - metastasis, metastasis], axis=-1)
+
+    monkeypatch.setattr(predict, "load_model", lambda _: (mark_middle, MODEL_INFO))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@SMALL_CROP
+def test_predict_scans_writes_what_was_found(tmp_path):
+    assert predict_views([make_scan()], tmp_path) == (1, [])
+    document = read_json(tmp_path / "IM1_anterior.json")
+    # Rows 1 and 5 of the crop are canvas rows 2 and 6 and frame rows 4 and 8.
+    pair, single = document["hotspots"]
+    assert pair["category"] == "metastasis"
+    assert (pair["score"], pair["max_probability"]) == (0.875, 1)
+    assert (single["score"], single["max_probability"]) == (0.625, 0.625)
+    assert pair["thorax"]["box"] == [2, 3, 3, 5]
+    assert pair["whole_body"]["box"] == [4, 2, 5, 4]
+    assert (pair["area_px"], pair["area_mm2"]) == (2, 10.0)
+    assert (pair["counts"], pair["max_counts"]) == (42 + 43, 43)
+    assert (single["counts"], single["max_counts"]) == (84, 84)
+
+
+@SMALL_CROP
+def test_predict_scans_writes_masks_of_thorax_and_whole_body(tmp_path):
+    predict_views([make_scan()], tmp_path)
+    pair = read_json(tmp_path / "IM1_anterior.json")["hotspots"][0]
+    thorax = decode_rle(pair["thorax"]["mask"])
+    whole_body = decode_rle(pair["whole_body"]["mask"])
+    assert (thorax.shape, whole_body.shape) == ((8, 8), (12, 6))
+    assert np.argwhere(thorax).tolist() == [[2, 3], [2, 4]]
+    assert np.argwhere(whole_body).tolist() == [[4, 2], [4, 3]]
+
+
+@SMALL_CROP
+def test_predict_scans_tells_where_everything_comes_from(tmp_path):
+    predict_views([make_scan("secret/IM1.dcm")], tmp_path)
+    text = (tmp_path / "IM1_anterior.json").read_text()
+    document = json.loads(text)
+    assert document["source"]["file"] == "IM1.dcm"
+    assert document["source"]["view_evidence"] == "View Code Sequence"
+    assert document["model"] == MODEL_INFO
+    assert document["crop"]["box"] == [3, 1, 9, 5]
+    assert "not a medical device" in document["disclaimer"]
+    assert "secret" not in text
+
+
+@SMALL_CROP
+def test_predict_scans_leaves_the_area_open_without_a_spacing(tmp_path):
+    predict_views([make_scan(spacing_mm=None)], tmp_path)
+    pair = read_json(tmp_path / "IM1_anterior.json")["hotspots"][0]
+    assert (pair["area_px"], pair["area_mm2"]) == (2, None)
+
+
+@SMALL_CROP
+def test_predict_scans_uses_a_doubted_crop_and_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(predict, "crop_thorax", crop_stub(("no neck",)))
+    predict_views([make_scan()], tmp_path)
+    assert read_json(tmp_path / "IM1_anterior.json")["crop"]["flags"] == ["no neck"]
+    assert "CROP FLAGGED: no neck" in capsys.readouterr().out
+
+
+@SMALL_CROP
+def test_predict_scans_passes_over_a_scan_without_thorax(tmp_path, monkeypatch, capsys):
+    def refuse(scan):
+        if scan.view == "posterior":
+            raise CropError(f"{scan.path}: no body")
+        return crop_stub()(scan)
+
+    monkeypatch.setattr(predict, "crop_thorax", refuse)
+    scans = [make_scan(view="posterior"), make_scan(image_key="cd" * 8)]
+    written, (error,) = predict_views(scans, tmp_path)
+    assert written == 1
+    assert sorted(os.listdir(tmp_path)) == ["IM1_anterior.json", "IM1_anterior.png"]
+    assert capsys.readouterr().err == f"skipped: {error}\n"
+
+
+@SMALL_CROP
+def test_predict_scans_on_a_full_disk_leaves_nothing_half_written(
+    tmp_path, monkeypatch
+):
+    def refuse(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(WriteError, match=r"IM1_anterior\.png: .*No space left"):
+        predict_views([make_scan()], tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+@SMALL_CROP
+def test_name_outputs_tells_apart_what_folders_call_alike(tmp_path):
+    scans = [
+        make_scan("a/IM1.dcm", image_key="1" * 16),
+        make_scan("b/im1.dcm", image_key="2" * 16),
+        make_scan("b/IM2.dcm", image_key="3" * 16),
+    ]
+    names = predict.name_outputs(scans, tmp_path)
+    assert names == [f"IM1_anterior_{'1' * 16}", f"im1_anterior_{'2' * 16}"] + [
+        "IM2_anterior"
+    ]
+    assert predict.name_outputs(scans[::-1], tmp_path) == names[::-1]
+
+
+@SMALL_CROP
+def test_name_outputs_keeps_another_scans_result(tmp_path):
+    predict_views([make_scan(image_key="1" * 16)], tmp_path)
+    same, other = make_scan(image_key="1" * 16), make_scan(image_key="2" * 16)
+    assert predict.name_outputs([same], tmp_path) == ["IM1_anterior"]
+    assert predict.name_outputs([other], tmp_path) == [f"IM1_anterior_{'2' * 16}"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"source": 3}'])
+@SMALL_CROP
+def test_name_outputs_keeps_a_file_that_is_not_ours(tmp_path, text):
+    (tmp_path / "IM1_anterior.json").write_text(text)
+    assert predict.name_outputs([make_scan()], tmp_path) == ["IM1_anterior_" + "ab" * 8]
+
+
+def test_run_finds_hotspots_in_a_real_scan(workdir, tmp_path, capsys):
+    folder = tmp_path / "scans" / "deep"
+    folder.mkdir(parents=True)
+    shutil.copy(get_testdata_file("JPEG2000.dcm"), folder / "NM1.dcm")
+    (folder / "broken.dcm").write_bytes(b"no DICOM file")
+    shutil.copy(get_testdata_file("CT_small.dcm"), folder / "CT.dcm")
+    output_dir = tmp_path / "out"
+
+    predict.run([tmp_path / "scans"], workdir=workdir, output_dir=output_dir)
+
+    assert sorted(os.listdir(output_dir)) == ["NM1_anterior.json", "NM1_anterior.png"]
+    (hotspot,) = read_json(output_dir / "NM1_anterior.json")["hotspots"]
+    assert (hotspot["area_px"], hotspot["score"]) == (32, 0.875)
+    assert hotspot["area_mm2"] == pytest.approx(32 * 2.26 * 2.26)
+    out, err = capsys.readouterr()
+    assert f"1 views written to {output_dir}, 2 files skipped." in out
+    assert len(err.splitlines()) == 2
+    assert "CT.dcm" in err and "broken.dcm" in err
+
+
+@SMALL_CROP
+def test_run_keeps_files_of_one_name_apart_and_patients_unnamed(workdir, tmp_path):
+    frames = np.arange(2 * 12 * 6, dtype=np.uint16).reshape(2, 12, 6)
+    views = detectors("posterior", "anterior")
+    for folder in ("a", "b"):
+        path = tmp_path / "scans" / folder / "IM1.dcm"
+        path.parent.mkdir(parents=True)
+        write_nm(path, frames, DetectorInformationSequence=views)
+    output_dir = tmp_path / "out"
+
+    predict.run([tmp_path / "scans"], workdir=workdir, output_dir=output_dir)
+
+    documents = [read_json(path) for path in output_dir.glob("*.json")]
+    found = sorted((d["source"]["view"], d["source"]["frame"]) for d in documents)
+    assert found == [("anterior", 1)] * 2 + [("posterior", 0)] * 2
+    assert len(list(output_dir.glob("*.png"))) == 4
+    written = b"".join(path.read_bytes() for path in output_dir.iterdir())
+    assert b"Secret" not in written and b"4711" not in written
+
+
+def test_run_takes_the_users_word_for_the_view(workdir, tmp_path):
+    path = get_testdata_file("JPEG2000.dcm")
+    predict.run([path], workdir=workdir, output_dir=tmp_path, view="posterior")
+    source = read_json(tmp_path / "JPEG2000_posterior.json")["source"]
+    assert source["view"] == "posterior"
+    assert "user" in source["view_evidence"]
+
+
+def test_run_without_a_usable_scan_is_an_error(workdir, tmp_path, capsys):
+    path = tmp_path / "broken.dcm"
+    path.write_bytes(b"no DICOM file")
+    with pytest.raises(ValueError, match="No bone scan found, 1 files skipped"):
+        predict.run([path], workdir=workdir, output_dir=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert "broken.dcm" in capsys.readouterr().err
+
+
+def test_run_without_a_trained_model_says_to_train_first(tmp_path):
+    with pytest.raises(ValueError, match="Train first: python -m spectjax.main"):
+        predict.run([tmp_path], workdir=tmp_path / "none", output_dir=tmp_path)
+
+
+def test_run_without_paths_asks_for_them(workdir, tmp_path):
+    with pytest.raises(ValueError, match="found none"):
+        predict.run([], workdir=workdir, output_dir=tmp_path)
+
+
+@pytest.mark.parametrize("synthetic", [True, False, None])
+def test_load_model_tells_whether_it_learnt_from_simulated_patients(
+    tmp_path, monkeypatch, synthetic
+):
+    model = SimpleNamespace(predict_probs=predict_probs, info=MODEL_INFO)
+    monkeypatch.setattr(train, "restore_model", lambda _: model)
+    if synthetic is not None:  # a run that is not evaluated has no such file
+        write_json(
+            tmp_path / "eval" / "metrics.json", {"data": {"synthetic": synthetic}}
+        )
+    assert predict.load_model(tmp_path) == (
+        predict_probs,
+        MODEL_INFO | {"trained_on_synthetic_data": synthetic},
+    )
+
+
+def test_help_need_not_wait_for_jax():
+    code = "import sys, spectjax.predict; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
