@@ -26,15 +26,27 @@ class Checkpoints:
     a newer one is complete.
     """
 
-    def __init__(self, workdir: pathlib.Path) -> None:
-        """Opens the folder, which need not exist."""
+    def __init__(self, workdir: pathlib.Path, *, read_only: bool = False) -> None:
+        """Opens the folder, which need not exist.
+
+        Args:
+            workdir: folder of the run.
+            read_only: change nothing there, since the run may still be training.
+
+        Raises:
+            CheckpointError: if there is nothing to read.
+        """
         self._directory = (workdir / "checkpoints").absolute()
+        if read_only and not self._directory.is_dir():
+            raise CheckpointError(self._explain_absence())
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=2,
+                create=not read_only,
+                read_only=read_only,
                 enable_async_checkpointing=False,
-                cleanup_tmp_directories=True,
+                cleanup_tmp_directories=not read_only,
             ),
         )
 
@@ -74,10 +86,7 @@ class Checkpoints:
         """
         step = self.latest_step()
         if step is None:
-            raise CheckpointError(
-                f"{self._directory}: no checkpoint; train first with "
-                "python -m spectjax.main."
-            )
+            raise CheckpointError(self._explain_absence())
         try:
             with _silent_orbax():
                 return self._manager.restore(
@@ -89,6 +98,12 @@ class Checkpoints:
                 f"({_summarise(error)}). Remove this folder to go on from the "
                 "checkpoint before, if there is one."
             ) from error
+
+    def _explain_absence(self) -> str:
+        return (
+            f"{self._directory}: no checkpoint; train first with "
+            "python -m spectjax.main."
+        )
 
     def close(self) -> None:
         """Ends orbax's threads."""

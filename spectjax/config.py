@@ -100,8 +100,13 @@ def load_config(path: pathlib.Path) -> ConfigDict:
         ) from error
     except ValueError as error:
         raise ConfigError(f"{path}: expected a run's config: {error}.") from error
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected a run's config, found {document!r:.40}.")
+    found = _flatten(document) if isinstance(document, dict) else {}
+    missing = _flatten(base_config().to_dict()).keys() - found.keys()
+    if missing:
+        raise ConfigError(
+            f"{path}: expected a run's config, found one without "
+            f"{', '.join(sorted(missing))}. Choose another folder."
+        )
     return ConfigDict(_with_tuples(document)).lock()
 
 

@@ -357,5 +357,5 @@ def _restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
         lambda key: create_train_state(task, optimizer, key, hw), jax.random.key(0)
     )
     device = SingleDeviceSharding(jax.devices()[0])
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir, read_only=True) as checkpoints:
         return checkpoints.restore(_describe_arrays(shapes, device))

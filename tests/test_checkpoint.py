@@ -67,6 +67,23 @@ def test_restore_without_checkpoint_says_to_train(tmp_path):
         checkpoints.restore(describe(make_state(0.0)))
 
 
+def test_reading_leaves_a_run_that_still_trains_alone(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(5, make_state(1.0))
+    unfinished = tmp_path / "checkpoints" / "9.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        restored = checkpoints.restore(describe(make_state(0.0)))
+    jax.tree.map(np.testing.assert_array_equal, restored, make_state(1.0))
+    assert unfinished.exists()
+
+
+def test_reading_where_nothing_is_leaves_no_folder(tmp_path):
+    with pytest.raises(CheckpointError, match="no checkpoint; train first"):
+        Checkpoints(tmp_path, read_only=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_restore_of_another_model_is_refused_in_one_line(tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(5, make_state(1.0))

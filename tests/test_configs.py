@@ -112,7 +112,7 @@ def test_describe_differences_names_each_key_with_both_values():
     ]
 
 
-@pytest.mark.parametrize("text", ["{", json.dumps([1, 2])])
+@pytest.mark.parametrize("text", ["{", json.dumps([1, 2]), json.dumps({"seed": 1})])
 def test_load_config_names_a_file_that_is_not_one(text, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(text)

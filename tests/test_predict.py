@@ -35,6 +35,7 @@ def make_scan(path="a/IM1.dcm", **changes):
         "path": pathlib.Path(path),
         "frame": 1,
         "patient_key": "0f" * 8,
+        "patient_evidence": "Patient ID",
         "image_key": "ab" * 8,
         "synthetic": False,
     }

@@ -27,6 +27,8 @@ PENALTY_PX = 6
 _SHOULDERS_IN_BODY = (0.09, 0.19)
 _WIDTH_IN_BODY = (0.15, 0.215)
 _RIBS_IN_TRUNK = (0.43, 0.62)
+# The spine's place between the edges of the rib cage, as a share of its width.
+_SPINE_IN_RIBS = (0.44, 0.56)
 
 # For files without a pixel spacing: the middle of 2.26 to 2.40 mm seen on real scans.
 _USUAL_PIXEL_MM = 2.3
@@ -147,6 +149,11 @@ def _doubt(landmarks: Landmarks, body: Body, rib_band: Curve) -> tuple[str, ...]
             ),
             ("the rib cage's width in the body", ribs_hw[1] / length, _WIDTH_IN_BODY),
             ("the rib cage's height in the trunk", ribs_hw[0] / trunk, _RIBS_IN_TRUNK),
+            (
+                "the spine's place in the rib cage",
+                (landmarks.spine + 0.5 - landmarks.left) / ribs_hw[1],
+                _SPINE_IN_RIBS,
+            ),
         )
         if not low <= share <= high
     ]

@@ -25,6 +25,7 @@ class Landmarks:
         feet: last row of the body.
         pelvis: first row of the iliac crests.
         lowest_ribs: row after the lowest ribs.
+        spine: column of the spine.
         left: first column of the rib cage.
         right: column after the rib cage.
     """
@@ -37,6 +38,7 @@ class Landmarks:
     feet: int
     pelvis: int
     lowest_ribs: int
+    spine: int
     left: int
     right: int
 
@@ -54,7 +56,8 @@ def find_landmarks(body: Body, row_curve: Curve) -> tuple[Landmarks, Curve]:
     neck, shoulders = find_shoulders(body, row_curve)
     if legs - shoulders < 0.2 * (body.last_row - body.first_row):
         raise ValueError("no trunk between shoulders and legs")
-    left, right = find_sides(body, shoulders, legs)
+    spine = find_spine(body, shoulders, legs)
+    left, right = find_sides(body, shoulders, legs, spine)
     lowest_ribs, pelvis, rib_band = find_lowest_ribs(body, shoulders, legs, left, right)
     below = [peak for peak in row_curve.peaks if shoulders + 40 < peak < legs]
     landmarks = Landmarks(
@@ -66,6 +69,7 @@ def find_landmarks(body: Body, row_curve: Curve) -> tuple[Landmarks, Curve]:
         feet=body.last_row,
         pelvis=pelvis,
         lowest_ribs=lowest_ribs,
+        spine=spine,
         left=left,
         right=right,
     )
@@ -94,7 +98,7 @@ def find_shoulders(body: Body, row_curve: Curve) -> tuple[int, int]:
     """Stage 3: the rows of the neck and of the upper edge of the shoulder's bones.
 
     The steepest rise of the curve after the head says roughly where the shoulders are;
-    the bones begin where, left or right of the neck, counts have risen three tenths of
+    the bones begin where, left or right of the neck, counts have risen four tenths of
     the way to the brightest joint.
     """
     length = body.last_row - body.first_row
@@ -115,12 +119,24 @@ def find_shoulders(body: Body, row_curve: Curve) -> tuple[int, int]:
         )
         profile = body.smooth[rows, columns].max(axis=1)
         rise = profile[: profile.argmax() + 1]
-        level = rise.min() + 0.3 * (rise[-1] - rise.min())
+        level = rise.min() + 0.4 * (rise[-1] - rise.min())
         tops.append(int(rows[np.flatnonzero(rise <= level)[-1]]))
     return neck, min(tops)
 
 
-def find_sides(body: Body, shoulders: int, legs: int) -> tuple[int, int]:
+def find_spine(body: Body, shoulders: int, legs: int) -> int:
+    """Stage 4: the column near the centre where most rows of the trunk are brightest.
+
+    The median over rows passes over what is bright in a few of them: kidneys, lesions.
+    """
+    profile = np.median(body.smooth[shoulders:legs], axis=0)
+    centre = round(_centre(body, slice(shoulders, legs)))
+    reach = round(0.033 * (body.last_row - body.first_row))
+    start = max(0, centre - reach)
+    return start + int(profile[start : centre + reach + 1].argmax())
+
+
+def find_sides(body: Body, shoulders: int, legs: int, spine: int) -> tuple[int, int]:
     """Stage 4: the columns of the rib cage, without the arms.
 
     "The width of the trunk is approximately that of the area of the legs" ([P1]) says
@@ -130,16 +146,21 @@ def find_sides(body: Body, shoulders: int, legs: int) -> tuple[int, int]:
     half_width = _width_of_legs(body, legs) / 2
     trunk = legs - shoulders
     rows = np.arange(shoulders + round(0.25 * trunk), shoulders + round(0.5 * trunk))
-    spine = _spine(body, rows)
     slope = np.gradient(body.smooth[rows], axis=1)
-    edges = []
-    for side in (-1, 1):
+    sides = []
+    for side, percentile in ((-1, 10), (1, 90)):
         columns = _between(
             spine + side * 0.8 * half_width, spine + side * 1.2 * half_width, body
         )
-        edges.append(columns.start + (-side * slope[:, columns]).argmax(axis=1))
-    left, right = edges
-    return round(np.percentile(left, 10)), round(np.percentile(right, 90)) + 1
+        steepest = (-side * slope[:, columns]).argmax(axis=1)
+        # A maximum at the end of the range is the flank of something beyond it: an arm.
+        is_edge = (steepest > 0) & (steepest < columns.stop - columns.start - 1)
+        if not is_edge.any():
+            raise ValueError("no edge of the rib cage")
+        edges = columns.start + steepest[is_edge]
+        sides.append(round(float(np.percentile(edges, percentile))))
+    left, right = sides
+    return left, right + 1
 
 
 def find_lowest_ribs(
@@ -224,15 +245,6 @@ def _centre(body: Body, rows: slice) -> float:
     """Returns the mean column of the counts in `rows`."""
     counts = body.smooth[rows].sum(axis=0)
     return float(np.average(np.arange(counts.size), weights=counts))
-
-
-def _spine(body: Body, rows: np.ndarray) -> float:
-    """Returns the median column of the brightest pixel near the centre of each row."""
-    centre = round(_centre(body, slice(rows[0], rows[-1] + 1)))
-    reach = round(0.033 * (body.last_row - body.first_row))
-    start = max(0, centre - reach)
-    near = body.smooth[rows, start : centre + reach + 1]
-    return start + float(np.median(near.argmax(axis=1)))
 
 
 def _between(one: float, other: float, body: Body) -> slice:
