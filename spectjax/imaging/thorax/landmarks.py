@@ -98,8 +98,8 @@ def find_shoulders(body: Body, row_curve: Curve) -> tuple[int, int]:
     """Stage 3: the rows of the neck and of the upper edge of the shoulder's bones.
 
     The steepest rise of the curve after the head says roughly where the shoulders are;
-    the bones begin where, left or right of the neck, counts have risen four tenths of
-    the way to the brightest joint.
+    the bones begin where, left or right of the neck, counts have risen two fifths of
+    the way to the brightest bone, capped so that a hot joint moves nothing.
     """
     length = body.last_row - body.first_row
     early = slice(round(0.06 * length), round(0.25 * length))
@@ -112,12 +112,13 @@ def find_shoulders(body: Body, row_curve: Curve) -> tuple[int, int]:
     reach = round(0.05 * length)
     rows = np.arange(max(0, steepest - reach), steepest + reach)
     centre = _centre(body, slice(steepest, steepest + 2 * reach))
+    cap = np.percentile(body.smooth[body.mask], 90)
     tops = []
     for side in (-1, 1):
         columns = _between(
             centre + side * 0.06 * length, centre + side * 0.12 * length, body
         )
-        profile = body.smooth[rows, columns].max(axis=1)
+        profile = np.minimum(body.smooth[rows, columns].max(axis=1), cap)
         rise = profile[: profile.argmax() + 1]
         level = rise.min() + 0.4 * (rise[-1] - rise.min())
         tops.append(int(rows[np.flatnonzero(rise <= level)[-1]]))
