@@ -39,16 +39,15 @@ class Checkpoints:
         self._directory = (workdir / "checkpoints").absolute()
         if read_only and not self._directory.is_dir():
             raise CheckpointError(self._explain_absence())
-        self._manager = ocp.CheckpointManager(
-            self._directory,
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=2,
-                create=not read_only,
-                read_only=read_only,
-                enable_async_checkpointing=False,
-                cleanup_tmp_directories=not read_only,
-            ),
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2,
+            create=not read_only,
+            read_only=read_only,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=not read_only,
         )
+        with _silent_orbax():
+            self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, None if there is none."""
