@@ -493,3 +493,9 @@ def test_the_summary_says_what_is_where(prepared):
     images = sum(fold.images for fold in prepared.folds)
     assert f"{images} images and {4 * images} copies of 6 SYNTHETIC patients" in text
     assert str(prepared.builder_dir) in text
+
+
+@pytest.mark.parametrize("name", sorted(Builder.builder_configs))
+def test_a_hospital_and_the_phantom_have_the_same_configs(name):
+    twin = name.removesuffix("_phantom")
+    assert {twin, f"{twin}_phantom"} <= set(Builder.builder_configs)

@@ -58,6 +58,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             ratio=Fraction(5),
         ),
         SpectConfig(
+            name="segmentation_smoke",
+            description="A hospital's images, with one copy of each.",
+            ratio=Fraction(2),
+        ),
+        SpectConfig(
             name="segmentation_phantom",
             description="Simulated patients, as many images and copies as in Lin 2020.",
             phantom_patients=76,
