@@ -2,9 +2,13 @@
 
 import contextlib
 import errno
+import gc
 import os
 import pathlib
 import shutil
+import sys
+import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,13 +130,28 @@ def _check_space(directory: pathlib.Path, state: Any) -> None:
 
 @contextlib.contextmanager
 def _silent_orbax() -> Iterator[None]:
-    """Keeps orbax from logging the traceback of an error that we report ourselves."""
-    verbosity = logging.get_verbosity()
+    """Keeps orbax from telling of an error that we report ourselves.
+
+    Orbax logs its traceback, and of the arrays that it reads at the same time all but
+    the first to fail report their own when they are collected as garbage: here and now,
+    not when nobody expects it.
+    """
+    verbosity, hook = logging.get_verbosity(), sys.unraisablehook
     logging.set_verbosity(logging.FATAL)
+    sys.unraisablehook = lambda _: None
     try:
         yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            traceback.clear_frames(cause.__traceback__)
+            cause = cause.__cause__ or cause.__context__
+        time.sleep(0.3)  # reads under way in other threads fail as well
+        gc.collect()
+        raise
     finally:
         logging.set_verbosity(verbosity)
+        sys.unraisablehook = hook
 
 
 def _summarise(error: Exception) -> str:
