@@ -70,8 +70,8 @@ class UNet(nn.Module):
     num_classes: int
     features: tuple[int, ...] = (64, 128, 256, 512, 1024)
     residual: bool = False
-    # [P1] does not mention it. Without it, SGD at a learning rate of 0.001 hardly
-    # leaves "all background" within the paper's 100 epochs.
+    # [P1] does not mention it. On, since the paper's SGD at 0.001 gets further with it:
+    # cross-entropy 0.32 against 0.37 after 112 batches of 16 (widths 8 to 64, phantom).
     batch_norm: bool = True
     dtype: Dtype = jnp.float32
 
