@@ -15,6 +15,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from spectjax.imaging.dicom import BoneScan, read_bone_scans
+from spectjax.imaging.phantom import simulate_patient
 from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
 from spectjax.imaging.thorax.body import find_body
 from spectjax.imaging.thorax.curve import fit_curve
@@ -148,6 +149,14 @@ def test_crop_follows_a_patient_who_lies_elsewhere(scan):
         crop_thorax(scan)
     )
     np.testing.assert_allclose(shift, [-40, 3, -40, 3], atol=2)
+
+
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_crop_of_simulated_patients_is_within_ten_pixels_of_their_ribs(scan, seed):
+    for view in simulate_patient(seed).views.values():
+        thorax = crop_thorax(with_counts(scan, view.counts))
+        np.testing.assert_allclose(rib_cage(thorax), view.thorax_box, atol=10)
+        assert thorax.flags == ()
 
 
 def test_crop_of_an_image_without_a_body_is_refused(scan):
