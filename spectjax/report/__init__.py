@@ -1,4 +1,4 @@
 """What people look at: figures, tables and overlays."""
 
 DISCLAIMER = "Research software, not a medical device."
-SYNTHETIC = "SYNTHETIC DATA: simulated, no patient."
+SYNTHETIC = "SYNTHETIC DATA: simulated in whole or in part."

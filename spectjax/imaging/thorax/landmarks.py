@@ -82,7 +82,7 @@ def find_legs(body: Body) -> int:
     [P1] reads the beginning of the legs off the third valley of the curve. That valley
     is flat and moves with noise by tens of rows; the gap that causes it does not. Where
     the thighs touch, the crotch is taken to be at 0.525 of the body's length, as it is
-    within 0.02 in adults.
+    within 0.02 in the phantom and in a real scan.
     """
     length = body.last_row - body.first_row
     for row in range(
@@ -222,7 +222,8 @@ def _width_of_legs(body: Body, legs: int) -> float:
     """Returns the median distance between the outer edges of both thighs, in pixels.
 
     Hands beside the thighs or a bag between them would mislead: the width is kept
-    within 0.164 and 0.196 of the body's length, the range of adult rib cages.
+    within 0.164 and 0.196 of the body's length, the range of the
+    phantom's rib cages; that of a real scan has 0.18.
     """
     length = body.last_row - body.first_row
     widths = []
