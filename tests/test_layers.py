@@ -23,7 +23,7 @@ FLOORS = (
     },
     {"spectjax.tasks"},
     {"spectjax.input_pipeline", "spectjax.checkpoint", "spectjax.parallel"},
-    {"spectjax.report"},
+    {"spectjax.report", "spectjax.step"},
     {"spectjax.train"},
     {"spectjax.evaluate", "spectjax.predict"},
     {"spectjax.main"},
@@ -45,6 +45,8 @@ OUTSIDE = {
     "spectjax.losses": {"jax"},
     "spectjax.models": {"flax", "jax"},
     "spectjax.metrics": {"jax", "numpy"},
+    "spectjax.step": {"flax", "jax", "optax"},
+    "spectjax.tasks": {"flax", "jax"},
 }
 # Libraries with one home each.
 HOMES = {
