@@ -5,13 +5,22 @@ Imports nothing heavier than `ml_collections`: a config file loads in millisecon
 
 import json
 import pathlib
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from spectjax.files import write_json
 
+# Keys that change how a run is computed, not what: a resumed run may change them.
+RESUMABLE = (
+    "checkpoint_every_epochs",
+    "checkpoint_every_minutes",
+    "data.feed",
+    "parallel",
+    "steps_per_dispatch",
+)
 _BOOLS = {"true": True, "": True, "false": False}
 
 
@@ -30,10 +39,16 @@ def base_config() -> ConfigDict:
     config.dtype = "float32"  # in which to convolve: "float32" or "bfloat16"
     config.num_epochs = 100
     config.checkpoint_every_epochs = 1
+    config.checkpoint_every_minutes = 10.0  # within an epoch
+    config.parallel = "jit"  # how to spread over devices: "jit" (a mesh) or "pmap"
+    config.steps_per_dispatch = 0  # without the host; 0: 1 on a CPU, 32 elsewhere
 
     config.data = ConfigDict()
     config.data.name = "segmentation"  # builder config of tfds_spect
     config.data.fold = 0  # held out; the other folds train
+    # A fold that picks the best checkpoint and does not train; none by default.
+    config.data.validation_fold = config_dict.placeholder(int)
+    config.data.feed = "auto"  # or "resident" (on the devices), "stream" (from disk)
     config.data.batch_size = 16  # images, over all devices
     config.data.train_hw = (256, 256)  # central part to train on, pixels
     config.data.normalisation = "min_max"  # or "square_root"
@@ -80,6 +95,16 @@ def parse_arg(arg: str | None, **defaults: bool | int | float | str) -> SimpleNa
     return SimpleNamespace(**values)
 
 
+def check_name(key: str, name: str, known: Iterable[str]) -> None:
+    """Checks that the value of a key is one of those that are known.
+
+    Raises:
+        ConfigError: if it is not.
+    """
+    if name not in known:
+        raise ConfigError(f"--config.{key}={name!r}: known are {', '.join(known)}.")
+
+
 def save_config(config: ConfigDict, path: pathlib.Path) -> None:
     """Writes `config` as JSON, whole or not at all."""
     write_json(path, config.to_dict())
@@ -111,12 +136,15 @@ def load_config(path: pathlib.Path) -> ConfigDict:
 
 
 def describe_differences(wanted: ConfigDict, found: ConfigDict) -> list[str]:
-    """Returns one `key: found -> wanted` for each key whose values differ."""
+    """Returns one `key: found -> wanted` for each key whose values differ.
+
+    Those of `RESUMABLE` may.
+    """
     new, old = _flatten(wanted.to_dict()), _flatten(found.to_dict())
     return [
         f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
         for key in sorted(new.keys() | old.keys())
-        if new.get(key) != old.get(key)
+        if new.get(key) != old.get(key) and key not in RESUMABLE
     ]
 
 

@@ -4,14 +4,22 @@ Examples are indexed by N; batch, height and width axes are B, H and W.
 """
 
 import dataclasses
+import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from spectjax.config import ConfigError
+
+if TYPE_CHECKING:
+    from tfds_spect.reading import DataSource
+
 _READ_AHEAD = 64  # examples decoded at a time
+_BYTES_PER_PIXEL = 3  # counts take two, classes one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +36,8 @@ class Examples:
         synthetic: the images are simulated.
         name: data set and builder config.
         split: the TFDS split that was read.
+        fingerprint: tells this data set and split from others, and from an older
+            preparation of the same.
     """
 
     images: np.ndarray
@@ -39,15 +49,84 @@ class Examples:
     synthetic: bool
     name: str
     split: str
+    fingerprint: str
 
     def __len__(self) -> int:
         """Returns N."""
         return len(self.example_ids)
 
+    def read(self, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
+        """Returns `images` and `masks` of some examples."""
+        return {"images": self.images[rows], "masks": self.masks[rows]}
 
-def train_split(held_out: int, num_folds: int = 5) -> str:
-    """Returns the TFDS split of all folds but one, originals and copies."""
-    folds = [fold for fold in range(num_folds) if fold != held_out]
+    def crop_centre(self, hw: tuple[int, int]) -> "Examples":
+        """Returns the examples with the central hw pixels of each image and mask.
+
+        Raises:
+            ConfigError: if the images are smaller than hw.
+        """
+        _check_hw(self.name, self.masks.shape[1:], hw)
+        return dataclasses.replace(
+            self,
+            images=np.stack([_cut(image, hw) for image in self.images]),
+            masks=np.stack([_cut(mask, hw) for mask in self.masks]),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredExamples:
+    """The examples of a split that stays on disk.
+
+    Attributes:
+        source: reads them.
+        hw: the central part of each image that is wanted, pixels.
+        name: data set and builder config.
+        split: the TFDS split.
+        fingerprint: as of `Examples`; the same for the same split.
+    """
+
+    source: "DataSource"
+    hw: tuple[int, int]
+    name: str
+    split: str
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """Returns N."""
+        return len(self.source)
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
+        """Returns `images` and `masks` of some examples."""
+        found = self.source.__getitems__([int(row) for row in rows])
+        return {
+            "images": np.stack([_cut(example["image"], self.hw) for example in found]),
+            "masks": np.stack([_cut(example["mask"], self.hw) for example in found]),
+        }
+
+    def crop_centre(self, hw: tuple[int, int]) -> "StoredExamples":
+        """Returns the examples with the central hw pixels of each image and mask.
+
+        Raises:
+            ConfigError: if the images are smaller than hw.
+        """
+        _check_hw(self.name, self.hw, hw)
+        return dataclasses.replace(self, hw=hw)
+
+
+def train_split(
+    held_out: int, validation: int | None = None, num_folds: int = 5
+) -> str:
+    """Returns the TFDS split of all other folds, originals and copies.
+
+    Raises:
+        ConfigError: if one fold is to be held out and to validate.
+    """
+    if held_out == validation:
+        raise ConfigError(
+            f"--config.data.validation_fold={validation} is held out already; choose "
+            "another one."
+        )
+    folds = [fold for fold in range(num_folds) if fold not in (held_out, validation)]
     return "+".join(f"fold{fold}+fold{fold}_augmented" for fold in folds)
 
 
@@ -56,30 +135,39 @@ def held_out_split(held_out: int) -> str:
     return f"fold{held_out}"
 
 
+def open_examples(
+    builder_dir: str | pathlib.Path, split: str, *, max_bytes: float
+) -> Examples | StoredExamples:
+    """Opens a split of a prepared data set: in memory where it fits, else on disk.
+
+    Args:
+        builder_dir: folder of the data set.
+        split: see `train_split`.
+        max_bytes: how large images and masks may be to be read into memory.
+
+    Raises:
+        ValueError: if the data set has no such split or the split has no example.
+    """
+    builder, source, fingerprint = _open(builder_dir, split)
+    height, width, _ = builder.info.features["image"].shape
+    if len(source) * height * width * _BYTES_PER_PIXEL <= max_bytes:
+        return load_examples(builder_dir, split)
+    return StoredExamples(
+        source=source,
+        hw=(height, width),
+        name=f"{builder.info.name}/{builder.info.config_name}",
+        split=split,
+        fingerprint=fingerprint,
+    )
+
+
 def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     """Reads a split of a prepared data set into memory, without TensorFlow.
 
     Raises:
         ValueError: if the data set has no such split or the split has no example.
     """
-    # Here, because only training needs TFDS, and `predict` need not wait for it.
-    import tensorflow_datasets as tfds
-
-    from tfds_spect.reading import open_split
-
-    builder = tfds.builder_from_directory(builder_dir)
-    missing = set(split.split("+")) - set(builder.info.splits)
-    if missing:
-        raise ValueError(
-            f"{builder_dir}: no split {', '.join(sorted(missing))}; it has "
-            f"{', '.join(sorted(builder.info.splits))}."
-        )
-    source = open_split(str(builder_dir), split)
-    if not len(source):
-        raise ValueError(
-            f"{builder_dir}: split {split} has no example; prepare more patients or "
-            "hold out another fold with --config.data.fold."
-        )
+    builder, source, fingerprint = _open(builder_dir, split)
     views = builder.info.features["view"]
     images, masks, spacing_mm = [], [], []
     example_ids, patients, view_names = [], [], []
@@ -104,45 +192,73 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         synthetic=synthetic,
         name=f"{builder.info.name}/{builder.info.config_name}",
         split=split,
+        fingerprint=fingerprint,
     )
+
+
+def _open(builder_dir: str | pathlib.Path, split: str) -> tuple[Any, "DataSource", str]:
+    """Returns the builder, what reads the split, and its fingerprint."""
+    # Here, because only training needs TFDS, and `predict` need not wait for it.
+    import tensorflow_datasets as tfds
+
+    from tfds_spect.reading import open_split
+
+    builder = tfds.builder_from_directory(builder_dir)
+    splits = builder.info.splits
+    missing = set(split.split("+")) - set(splits)
+    if missing:
+        raise ValueError(
+            f"{builder_dir}: no split {', '.join(sorted(missing))}; it has "
+            f"{', '.join(sorted(splits))}."
+        )
+    source = open_split(str(builder_dir), split)
+    if not len(source):
+        raise ValueError(
+            f"{builder_dir}: split {split} has no example; prepare more patients or "
+            "hold out another fold with --config.data.fold."
+        )
+    # Sizes in bytes differ as soon as one compressed image does.
+    parts = [
+        (name, splits[name].num_examples, splits[name].num_bytes)
+        for name in split.split("+")
+    ]
+    text = f"{builder.info.full_name} {parts}"
+    return builder, source, hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def crop_centre(examples: Examples, hw: tuple[int, int]) -> Examples:
-    """Returns the examples with the central hw pixels of each image and mask.
-
-    Raises:
-        ValueError: if the images are smaller than hw.
-    """
-    height, width = examples.masks.shape[1:]
-    top, left = (height - hw[0]) // 2, (width - hw[1]) // 2
-    if top < 0 or left < 0:
-        raise ValueError(
-            f"--config.data.train_hw={tuple(hw)} exceeds the images of "
-            f"{examples.name}, which have {height}x{width} pixels."
+def _check_hw(name: str, found: tuple[int, ...], hw: tuple[int, int]) -> None:
+    if found[0] < hw[0] or found[1] < hw[1]:
+        raise ConfigError(
+            f"--config.data.train_hw={tuple(hw)} exceeds the images of {name}, which "
+            f"have {found[0]}x{found[1]} pixels."
         )
-    window = np.s_[:, top : top + hw[0], left : left + hw[1]]
-    return dataclasses.replace(
-        examples, images=examples.images[window], masks=examples.masks[window]
-    )
 
 
-def iterate_batches(
-    examples: Examples, batch_size: int, *, seed: int, epoch: int
-) -> Iterator[dict[str, np.ndarray]]:
-    """Yields one epoch of batches, `images` and `masks`, in an order of its own.
+def _cut(image: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
+    """Returns the central hw pixels of an image, (H, W) or (H, W, C)."""
+    top, left = (image.shape[0] - hw[0]) // 2, (image.shape[1] - hw[1]) // 2
+    return image[top : top + hw[0], left : left + hw[1]]
 
-    The order depends on (seed, epoch) alone, so that a resumed run goes on as if it had
-    not stopped. The last N mod batch_size examples of an epoch's order are left out;
-    the next epoch draws anew.
+
+def draw_batches(
+    num_examples: int, batch_size: int, *, seed: int, epoch: int
+) -> np.ndarray:
+    """Returns which examples make up each batch of an epoch, in an order of its own.
+
+    The order depends on the arguments alone, so that a resumed run goes on as if it had
+    not stopped. The last N mod B examples of an epoch's order are left out; the next
+    epoch draws anew.
+
+    Returns:
+        Indices of examples, int32, (N // B, B).
     """
-    order = np.random.default_rng((seed, epoch)).permutation(len(examples))
-    for step in range(len(examples) // batch_size):
-        rows = order[step * batch_size : (step + 1) * batch_size]
-        yield {"images": examples.images[rows], "masks": examples.masks[rows]}
+    order = np.random.default_rng((seed, epoch)).permutation(num_examples)
+    steps = num_examples // batch_size
+    return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
 
 
 def normalise_by_range(images: jax.Array) -> jax.Array:

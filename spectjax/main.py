@@ -8,6 +8,7 @@ simulated patients are made. Any value of the config can be changed, as in
 """
 
 import json
+import math
 import pathlib
 import re
 import sys
@@ -16,7 +17,15 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from spectjax.config import ConfigError, describe_differences, load_config
+from spectjax.config import (
+    ConfigError,
+    check_name,
+    describe_differences,
+    load_config,
+)
+
+# Bytes of examples to keep on the devices; None: what they have room for.
+ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 
 
 def main(argv: list[str]) -> None:
@@ -71,29 +80,54 @@ def train_and_evaluate(
     # Here, so that --help need not wait for jax and TFDS.
     from spectjax import input_pipeline
     from spectjax.evaluate import evaluate_segmentation
-    from spectjax.train import restore_model, train
+    from spectjax.feed import count_room
+    from spectjax.parallel import is_first_process, wait_for_all
+    from spectjax.runs import restore_model
+    from spectjax.train import train
     from tfds_spect.prepare import choose_config, prepare
 
-    config = ConfigDict(config.to_dict())
+    config = config.copy_and_resolve_references()
     config.data.name = choose_config(config.data.name, manual_dir)
     check_workdir(config, workdir)
     metrics_path = workdir / "eval" / "metrics.json"
+    wait_for_all("started")
     if metrics_path.exists():
-        print(f"{workdir}: this run is finished.", flush=True)
+        if is_first_process():
+            print(f"{workdir}: this run is finished.", flush=True)
         return json.loads(metrics_path.read_text())
 
+    if not is_first_process():
+        wait_for_all("prepared")
     builder_dir = prepare(
         config.data.name, data_dir=data_dir, manual_dir=manual_dir
     ).builder_dir
-    fold = config.data.fold
+    if is_first_process():
+        wait_for_all("prepared")
+
+    fold, validation_fold = config.data.fold, config.data.validation_fold
+    check_name("data.feed", config.data.feed, ROOM)
+    room = ROOM[config.data.feed]
+    train(
+        config,
+        workdir,
+        input_pipeline.open_examples(
+            builder_dir,
+            input_pipeline.train_split(fold, validation_fold),
+            max_bytes=count_room() if room is None else room,
+        ),
+        validation=None
+        if validation_fold is None
+        else input_pipeline.load_examples(
+            builder_dir, input_pipeline.held_out_split(validation_fold)
+        ),
+    )
+    if not is_first_process():
+        wait_for_all("evaluated")
+        return json.loads(metrics_path.read_text())
     held_out = input_pipeline.load_examples(
         builder_dir, input_pipeline.held_out_split(fold)
     )
-    examples = input_pipeline.load_examples(
-        builder_dir, input_pipeline.train_split(fold)
-    )
-    train(config, workdir, examples)
-    return evaluate_segmentation(
+    metrics = evaluate_segmentation(
         restore_model(workdir).predict_probs,
         held_out,
         batch_size=config.data.batch_size,
@@ -102,6 +136,8 @@ def train_and_evaluate(
         dataset_info={"config": config.data.name, "held_out_fold": fold},
         training_log=workdir / "train.csv",
     )
+    wait_for_all("evaluated")
+    return metrics
 
 
 def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -99,7 +99,7 @@ def load_model(workdir: pathlib.Path) -> tuple[PredictProbs, dict[str, Any]]:
         ValueError: if there is no checkpoint, or it cannot be read.
     """
     # Loads jax, which takes seconds: not before the command line is understood.
-    from spectjax.train import restore_model
+    from spectjax.runs import restore_model
 
     model = restore_model(workdir)
     metrics = workdir / "eval" / "metrics.json"

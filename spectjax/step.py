@@ -1,8 +1,12 @@
-"""The training step: the only state of a run, and how one batch changes it.
+"""The training step: the only state of a run, and how batches change it.
 
-Imports jax, flax and optax only. Batch, height and width axes are B, H and W.
+Imports jax, flax and optax only. The number of images is N, of images in a batch B, of
+a batch's images on one device b, of the batches in a table R; height and width are H
+and W.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +15,8 @@ import optax
 from flax import struct
 
 from spectjax.tasks import Batch, Segmentation
+
+Augment = Callable[[Batch, jax.Array], Batch]
 
 
 @struct.dataclass
@@ -54,22 +60,39 @@ def train_step(
     *,
     task: Segmentation,
     optimizer: optax.GradientTransformation,
+    augment: Augment | None = None,
+    axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Takes one step down the gradient of the batch's mean loss.
 
     Args:
         state: the state before.
-        batch: what `task` learns from, each with a leading axis B.
-        key: the run's key; the step draws from `fold_in(key, state.step)`.
+        batch: what `task` learns from, each with a leading axis b.
+        key: the run's key. What is drawn for an image depends on it, on `state.step`
+            and on the image's place in the whole batch: not on how that is spread.
         task: gives the loss and the sums.
         optimizer: turns gradients into updates.
+        augment: changes the batch first, with one key for each image, (b,).
+        axis_name: the axis of devices over which gradients and sums are made global,
+            where this runs on each of several devices with its part of the batch.
 
     Returns:
-        The state after, and the task's sums over the batch, taken before the update.
+        The state after, and the task's sums over the whole batch, taken before the
+        update, with `not_finite`: 1 if its loss or its gradient has a NaN or an
+        infinity, else 0.
     """
+    if augment is not None:
+        count = batch["images"].shape[0]
+        first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * count
+        step_key = jax.random.fold_in(key, state.step)
+        places = first + jnp.arange(count)
+        batch = augment(batch, jax.vmap(partial(jax.random.fold_in, step_key))(places))
     (_, (batch_stats, sums)), gradients = jax.value_and_grad(
         task.compute_loss, has_aux=True
-    )(state.params, state.batch_stats, batch, jax.random.fold_in(key, state.step))
+    )(state.params, state.batch_stats, batch)
+    if axis_name is not None:
+        gradients = jax.lax.pmean(gradients, axis_name)
+        sums = jax.lax.psum(sums, axis_name)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
     new_state = TrainState(
         step=state.step + 1,
@@ -77,4 +100,60 @@ def train_step(
         batch_stats=batch_stats,
         opt_state=opt_state,
     )
-    return new_state, sums
+    finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
+    return new_state, sums | {"not_finite": 1 - finite.astype(jnp.int32)}
+
+
+def run_steps(
+    state: TrainState,
+    data: Batch,
+    rows: jax.Array,
+    num_steps: jax.Array,
+    key: jax.Array,
+    *,
+    step: Callable[..., tuple[TrainState, dict[str, jax.Array]]],
+    axis_name: str,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """Takes the next steps without asking the host, on one of several devices.
+
+    The number of steps is not compiled in: one program serves a whole dispatch and the
+    rest of an epoch, so that where a run was stopped never changes its numbers.
+
+    Args:
+        state: the state before.
+        data: images and what belongs to them on this device, each with a leading axis.
+        rows: which of them make up each batch, int32, (R, B); this device takes its b
+            of the B columns.
+        num_steps: how many batches to take from the top, int32, (), at most R.
+        key: see `train_step`.
+        step: `train_step` of a task.
+        axis_name: the axis of devices.
+
+    Returns:
+        The state after, and the sums of each step, (R,), 0 where none was taken. A step
+        that is not finite is the last one.
+    """
+    count = rows.shape[1] // jax.lax.axis_size(axis_name)
+    first = jax.lax.axis_index(axis_name) * count
+
+    def take(i: jax.Array) -> Batch:
+        here = jax.lax.dynamic_slice(rows, (i, first), (1, count))[0]
+        return {name: values[here] for name, values in data.items()}
+
+    def is_unfinished(carry: tuple[jax.Array, TrainState, Any]) -> jax.Array:
+        i, _, sums = carry
+        return (i < num_steps) & (sums["not_finite"].sum() == 0)
+
+    def advance(
+        carry: tuple[jax.Array, TrainState, Any],
+    ) -> tuple[jax.Array, TrainState, Any]:
+        i, state, sums = carry
+        state, step_sums = step(state, take(i), key)
+        sums = {name: sums[name].at[i].set(step_sums[name]) for name in sums}
+        return i + 1, state, sums
+
+    start = jnp.zeros((), jnp.int32)
+    shapes = jax.eval_shape(lambda: step(state, take(start), key)[1])
+    sums = {name: jnp.zeros(rows.shape[:1], x.dtype) for name, x in shapes.items()}
+    _, state, sums = jax.lax.while_loop(is_unfinished, advance, (start, state, sums))
+    return state, sums

@@ -13,6 +13,7 @@ from flax import linen as nn
 
 Batch = Mapping[str, jax.Array]
 Variables = dict[str, Any]
+Sums = dict[str, jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,15 +36,14 @@ class Segmentation:
         return dict(self.model.init(key, images, train=False))
 
     def compute_loss(
-        self, params: Any, batch_stats: Any, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
+        self, params: Any, batch_stats: Any, batch: Batch
+    ) -> tuple[jax.Array, tuple[Any, Sums]]:
         """Returns the batch's mean loss, the new batch statistics and the sums.
 
         Args:
             params: the model's parameters.
             batch_stats: its statistics of batch normalisation.
             batch: `images`, counts, (B, H, W, 1); `masks`, classes, uint8, (B, H, W).
-            key: for models that draw, as dropout does.
 
         Returns:
             The loss, (); then the new `batch_stats` and the sums for `summarise`.
@@ -54,20 +54,22 @@ class Segmentation:
             self.normalise(batch["images"]),
             train=True,
             mutable=["batch_stats"],
-            rngs={"dropout": key},
         )
         losses = self.loss(logits, labels)
-        predictions = jnp.argmax(logits, axis=-1)
-        found, true = predictions > 0, labels > 0
-        sums = {
-            "images": jnp.array(losses.size),
-            "loss": jnp.sum(losses),
-            "pixels": jnp.array(labels.size),
-            "correct_pixels": jnp.sum(predictions == labels),
-            "overlap_pixels": jnp.sum(found & true),
-            "union_pixels": jnp.sum(found | true),
-        }
+        sums = _sum_scores(logits, labels, losses, jnp.ones(losses.shape, bool))
         return jnp.mean(losses), (updates.get("batch_stats", {}), sums)
+
+    def compute_sums(self, variables: Variables, batch: Batch) -> Sums:
+        """Returns the sums for `summarise` of a batch that is not trained on.
+
+        Args:
+            variables: the model's `params` and `batch_stats`.
+            batch: as for `compute_loss`, with `valid`, bool, (B,): images to count.
+        """
+        labels = batch["masks"].astype(jnp.int32)
+        inputs = self.normalise(batch["images"])
+        logits = cast(jax.Array, self.model.apply(variables, inputs, train=False))
+        return _sum_scores(logits, labels, self.loss(logits, labels), batch["valid"])
 
     def summarise(self, sums: Mapping[str, float]) -> dict[str, float]:
         """Returns the training scores of one epoch: loss, PA and IoU ([P1] Eq. 8, 11).
@@ -85,6 +87,23 @@ class Segmentation:
         """Returns probabilities (B, H, W, K), float32, for counts (B, H, W, 1)."""
         logits = self.model.apply(variables, self.normalise(images), train=False)
         return jax.nn.softmax(cast(jax.Array, logits))
+
+
+def _sum_scores(
+    logits: jax.Array, labels: jax.Array, losses: jax.Array, valid: jax.Array
+) -> Sums:
+    """Returns sums over the valid images, each ()."""
+    predictions = jnp.argmax(logits, axis=-1)
+    found, true = predictions > 0, labels > 0
+    counted = valid[:, None, None]
+    return {
+        "images": jnp.sum(valid),
+        "loss": jnp.sum(jnp.where(valid, losses, 0)),
+        "pixels": jnp.sum(valid) * labels[0].size,
+        "correct_pixels": jnp.sum((predictions == labels) & counted),
+        "overlap_pixels": jnp.sum(found & true & counted),
+        "union_pixels": jnp.sum((found | true) & counted),
+    }
 
 
 TASKS = {"segmentation": Segmentation}

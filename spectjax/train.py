@@ -1,115 +1,64 @@
-"""Training: the state, the step, and the way from a config to a trained run.
+"""Training: the loop from the first step, or the last checkpoint, to the end."""
 
-Batch, height, width and class axes are B, H, W and K.
-"""
-
-import dataclasses
-import math
+import contextlib
+import io
 import os
 import pathlib
+import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 import optax
-from jax.sharding import Sharding, SingleDeviceSharding
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-import spectjax
-from spectjax.checkpoint import CheckpointError, Checkpoints
-from spectjax.config import ConfigError, load_config, save_config
-from spectjax.input_pipeline import (
-    NORMALISATIONS,
-    Examples,
-    crop_centre,
-    iterate_batches,
-)
-from spectjax.losses import LOSSES
-from spectjax.models import create_model
-from spectjax.ops.convolution import compiler_options, measure_convolution_rate
+from spectjax.checkpoint import CheckpointError, Checkpoints, Progress
+from spectjax.config import ConfigError, check_name, save_config
+from spectjax.feed import Dispatch, Feed, ResidentFeed, StreamedFeed
+from spectjax.files import write_file
+from spectjax.input_pipeline import Examples, StoredExamples
+from spectjax.interruption import StopRequest
+from spectjax.ops.convolution import compiler_options
 from spectjax.parallel import (
+    AXIS,
+    LAYOUTS,
+    Layout,
+    any_process,
     check_batch_size,
-    compile_step,
-    create_mesh,
-    create_replicated,
+    check_same,
+    is_first_process,
+    wait_for_all,
 )
 from spectjax.report.training_log import TrainingLog
-from spectjax.step import TrainState, create_train_state, train_step
-from spectjax.tasks import TASKS, Segmentation
+from spectjax.runs import create_optimizer, create_task
+from spectjax.step import TrainState, create_train_state, run_steps, train_step
+from spectjax.tasks import Segmentation
 
-WARMUP_FRACTION = 0.05  # of all steps, when the schedule is "cosine"
+# Where a step takes milliseconds, the way to the host and back would be felt.
+STEPS_PER_DISPATCH = {"cpu": 1}
+STEPS_PER_DISPATCH_ELSEWHERE = 32
+LONG_HOURS = 1  # of training on a CPU, from which on the program names :quick
 
 
-def create_task(config: ConfigDict) -> Segmentation:
-    """Builds the task that `config` describes, with its model and loss.
+class Stopped(Exception):
+    """Training was asked to stop, and has saved its state.
 
-    Raises:
-        ConfigError: if a name in `config` is not known or a model field is not.
+    Attributes:
+        signal: number of the signal that asked.
     """
-    _check_name("task", config.task, TASKS)
-    _check_name("loss", config.loss, LOSSES)
-    _check_name("data.normalisation", config.data.normalisation, NORMALISATIONS)
-    _check_name("dtype", config.dtype, ("float32", "bfloat16"))
-    fields = config.model.to_dict()
-    try:
-        model = create_model(fields.pop("name"), fields | {"dtype": config.dtype})
-    except ValueError as error:
-        raise ConfigError(f"--config.model: {error}") from error
-    return TASKS[config.task](
-        model=model,
-        loss=LOSSES[config.loss],
-        normalise=NORMALISATIONS[config.data.normalisation],
-    )
 
-
-def create_optimizer(
-    config: ConfigDict, num_steps: int
-) -> optax.GradientTransformation:
-    """Builds the optimizer that `config`, the section of that name, describes.
-
-    The schedule "cosine" rises linearly over the first 5 % of `num_steps` and falls to
-    zero along half a cosine.
-
-    Raises:
-        ConfigError: if its name or its schedule is not known.
-    """
-    _check_name("optimizer.name", config.name, ("sgd", "adamw"))
-    _check_name("optimizer.schedule", config.schedule, ("constant", "cosine"))
-    learning_rate: float | optax.Schedule = config.learning_rate
-    if config.schedule == "cosine":
-        learning_rate = optax.warmup_cosine_decay_schedule(
-            init_value=0.0,
-            peak_value=config.learning_rate,
-            warmup_steps=round(WARMUP_FRACTION * num_steps),
-            decay_steps=num_steps,
+    def __init__(self, number: int, step: int) -> None:
+        """Says after which step."""
+        super().__init__(
+            f"Stopped by {signal.Signals(number).name} after step {step}. The same "
+            "command goes on from there."
         )
-    if config.name == "adamw":
-        return optax.adamw(
-            learning_rate,
-            b1=config.momentum,
-            weight_decay=config.weight_decay,
-            mask=_find_kernels,
-        )
-    return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, mask=_find_kernels),
-        optax.sgd(learning_rate, momentum=config.momentum or None),
-    )
-
-
-def _find_kernels(params: Any) -> Any:
-    """Marks the parameters that weight decay acts on: not biases, not norms."""
-    return jax.tree.map(lambda x: x.ndim > 1, params)
-
-
-def _check_name(key: str, name: str, known: Any) -> None:
-    if name not in known:
-        raise ConfigError(f"--config.{key}={name!r}: known are {', '.join(known)}.")
+        self.signal = number
 
 
 def is_due(done: int, every: int, last: int) -> bool:
@@ -117,16 +66,29 @@ def is_due(done: int, every: int, last: int) -> bool:
     return done % every == 0 or done == last
 
 
-def train(config: ConfigDict, workdir: pathlib.Path, examples: Examples) -> None:
+def train(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    examples: Examples | StoredExamples,
+    validation: Examples | None = None,
+) -> None:
     """Trains in `workdir` from its newest checkpoint, if it has one, to the end.
 
     Writes `config.json` once all is known to fit, then `train.csv`, `tensorboard/` and
-    `checkpoints/` as it goes.
+    `checkpoints/` as it goes. SIGTERM and SIGINT end it after the steps under way, with
+    a checkpoint.
+
+    Args:
+        config: see `spectjax.config.base_config`.
+        workdir: folder of the run.
+        examples: what to train on; streamed if it is on disk.
+        validation: whose loss picks the best checkpoint; None: the training loss does.
 
     Raises:
         ConfigError: if a value of `config` cannot be used with these examples.
         CheckpointError: if a checkpoint cannot be read or written.
         FloatingPointError: if the loss is not finite any more.
+        Stopped: if a signal asked for it.
     """
     batch_size, hw = config.data.batch_size, tuple(config.data.train_hw)
     steps_per_epoch = len(examples) // batch_size
@@ -135,159 +97,329 @@ def train(config: ConfigDict, workdir: pathlib.Path, examples: Examples) -> None
             f"{examples.name}: {len(examples)} training examples do not fill a batch; "
             f"lower --config.data.batch_size={batch_size}."
         )
-    mesh = create_mesh()
-    check_batch_size(batch_size, mesh)
-    examples = crop_centre(examples, hw)
+    check_name("parallel", config.parallel, LAYOUTS)
+    layout = LAYOUTS[config.parallel]()
+    check_batch_size(batch_size, layout.num_devices)
+    examples = examples.crop_centre(hw)
     task = create_task(config)
     optimizer = create_optimizer(config.optimizer, config.num_epochs * steps_per_epoch)
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
-    state = create_replicated(
-        lambda key: create_train_state(task, optimizer, key, hw), init_key, mesh
+    host_state, progress = _restore(
+        workdir, examples, _create_state(task, optimizer, init_key, hw)
     )
-    step = compile_step(partial(train_step, task=task, optimizer=optimizer), mesh)
-    batches = partial(iterate_batches, examples, batch_size, seed=config.seed)
+    done = int(host_state.step)
+    if done == config.num_epochs * steps_per_epoch:
+        return
+    state = layout.place(host_state)
+    feed = _create_feed(config, examples, layout)
+    run = layout.compile(
+        partial(
+            run_steps,
+            step=partial(train_step, task=task, optimizer=optimizer, axis_name=AXIS),
+            axis_name=AXIS,
+        ),
+        split_data=feed.split_data,
+    )
+    validate = None if validation is None else _Validation(task, config, validation)
 
-    with Checkpoints(workdir) as checkpoints:
-        if checkpoints.latest_step() is not None:
-            state = checkpoints.restore(_describe_arrays(state))
-        epochs_done, rest = divmod(int(state.step), steps_per_epoch)
-        if rest or epochs_done > config.num_epochs:
-            raise CheckpointError(
-                f"{workdir}: its checkpoint of step {int(state.step)} does not fit "
-                f"{config.num_epochs} epochs of {steps_per_epoch} steps: it was made "
-                "with other training data. Choose another --workdir."
-            )
-        if epochs_done == config.num_epochs:
+    with (
+        _Recorder(config, workdir, epoch=done // steps_per_epoch) as recorder,
+        _Bar(config.num_epochs * steps_per_epoch, done, batch_size) as bar,
+        StopRequest() as stop,
+    ):
+        for epoch in range(done // steps_per_epoch, config.num_epochs):
+            bar.set_epoch(epoch + 1, config.num_epochs)
+            sums = _EpochSums(progress, examples, workdir, bar)
+            for dispatch in feed.dispatches(epoch, done % steps_per_epoch):
+                state, step_sums = run(
+                    state, dispatch.data, dispatch.rows, dispatch.num_steps, step_key
+                )
+                sums.add(dispatch, layout.view(step_sums), done)
+                done += dispatch.num_steps
+                if done % steps_per_epoch == 0:
+                    break
+                stop_now, save_now = any_process(stop.signal > 0, recorder.is_due())
+                if stop_now or save_now:
+                    recorder.save(done, layout, state, sums.describe())
+                if stop_now:
+                    recorder.finish()
+                    raise Stopped(stop.signal or signal.SIGTERM, done)
+
+            scores = sums.summarise(task)
+            loss = scores["loss"]
+            if validate is not None:
+                held_back = validate(layout.view(state))
+                loss = held_back["loss"]
+                scores |= {f"validation_{name}": x for name, x in held_back.items()}
+            recorder.log(epoch + 1, scores)
+            progress = Progress(data=examples.fingerprint)
+            (stop_now,) = any_process(stop.signal > 0)
+            every = config.checkpoint_every_epochs
+            if is_due(epoch + 1, every, config.num_epochs) or stop_now:
+                recorder.save(done, layout, state, progress, loss)
+            if stop_now and epoch + 1 < config.num_epochs:
+                recorder.finish()
+                raise Stopped(stop.signal or signal.SIGTERM, done)
+
+
+def _create_state(
+    task: Segmentation,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    hw: tuple[int, int],
+) -> TrainState:
+    """Returns the state before the first step, with numpy arrays."""
+    # XLA:CPU would optimise the random numbers of each parameter on its own, for ten
+    # seconds; they are drawn only once.
+    on_cpu = jax.default_backend() == "cpu"
+    create = jax.jit(
+        lambda key: create_train_state(task, optimizer, key, hw),
+        compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
+    )
+    return jax.device_get(create(key))
+
+
+def _restore(
+    workdir: pathlib.Path, examples: Examples | StoredExamples, first: TrainState
+) -> tuple[TrainState, Progress]:
+    """Returns the newest state of a run and its progress, or the first ones."""
+    state, progress = first, Progress(data=examples.fingerprint)
+    if (workdir / "checkpoints").is_dir():
+        with Checkpoints(workdir, read_only=True) as checkpoints:
+            if checkpoints.latest_step() is not None:
+                state, progress = checkpoints.restore(first)
+    check_same(
+        f"step {int(state.step)} of {progress.data}",
+        f"The processes of this run do not see the same checkpoint in {workdir} or the "
+        "same training data: --workdir and --data_dir must name folders that all share",
+    )
+    if progress.data != examples.fingerprint:
+        raise CheckpointError(
+            f"{workdir}: its checkpoint of step {int(state.step)} was made with other "
+            f"training data than {examples.name}. Choose another --workdir, or the "
+            "--data_dir of before."
+        )
+    return state, progress
+
+
+def _create_feed(
+    config: ConfigDict, examples: Examples | StoredExamples, layout: Layout
+) -> Feed:
+    """Returns the feed for examples in memory or on disk, and says which."""
+    batch_size, seed = config.data.batch_size, config.seed
+    feed: Feed
+    if isinstance(examples, StoredExamples):
+        feed = StreamedFeed(examples, layout, batch_size=batch_size, seed=seed)
+        where = "streamed from disk"
+    else:
+        steps = config.steps_per_dispatch or STEPS_PER_DISPATCH.get(
+            jax.default_backend(), STEPS_PER_DISPATCH_ELSEWHERE
+        )
+        feed = ResidentFeed(
+            examples,
+            layout,
+            batch_size=batch_size,
+            seed=seed,
+            steps_per_dispatch=steps,
+        )
+        where = f"kept in memory, {steps} steps per dispatch"
+    if is_first_process():
+        kind = jax.devices()[0].device_kind
+        print(
+            f"Training on {layout.num_devices} x {kind} ({config.parallel}, "
+            f"{config.dtype}): {len(examples)} examples, {where}.",
+            flush=True,
+        )
+    return feed
+
+
+class _Validation:
+    """Scores the state of a run on patients that neither train nor test it."""
+
+    def __init__(
+        self, task: Segmentation, config: ConfigDict, examples: Examples
+    ) -> None:
+        self._task = task
+        self._examples = examples.crop_centre(tuple(config.data.train_hw))
+        self._batch_size = config.data.batch_size
+        self._compute = jax.jit(task.compute_sums, compiler_options=compiler_options())
+
+    def __call__(self, state: TrainState) -> dict[str, float]:
+        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        totals: Counter[str] = Counter()
+        for start in range(0, len(self._examples), self._batch_size):
+            rows = np.arange(start, start + self._batch_size)
+            valid = rows < len(self._examples)
+            batch = self._examples.read(np.where(valid, rows, start))
+            sums = jax.device_get(self._compute(variables, batch | {"valid": valid}))
+            totals.update({name: float(total) for name, total in sums.items()})
+        return self._task.summarise(totals)
+
+
+class _EpochSums:
+    """Adds up the sums of an epoch's steps, one dispatch behind the devices."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        examples: Examples | StoredExamples,
+        workdir: pathlib.Path,
+        bar: "_Bar",
+    ) -> None:
+        self._totals: Counter[str] = Counter(progress.sums)
+        self._start = time.perf_counter() - progress.seconds
+        self._examples, self._workdir, self._bar = examples, workdir, bar
+        self._pending: tuple[Dispatch, Any, int] | None = None
+
+    def add(self, dispatch: Dispatch, sums: Any, done: int) -> None:
+        """Takes what a dispatch will have computed; reads the one before."""
+        self._read()
+        self._pending = dispatch, sums, done
+
+    def _read(self) -> None:
+        if self._pending is None:
             return
-        if jax.default_backend() == "cpu":
-            lowered = step.lower(state, next(batches(epoch=0)), step_key)
-            flops = lowered.cost_analysis()["flops"] * steps_per_epoch
-            _print_estimate(config, flops * (config.num_epochs - epochs_done))
+        dispatch, step_sums, done = self._pending
+        self._pending = None
+        sums = {name: x.tolist() for name, x in jax.device_get(step_sums).items()}
+        not_finite = sums.pop("not_finite")
+        for i in range(dispatch.num_steps):
+            if not_finite[i]:
+                self._stop(dispatch.examples[i], sums["loss"][i], done + i + 1)
+            self._totals.update({name: values[i] for name, values in sums.items()})
+        last = dispatch.num_steps - 1
+        self._bar.advance(dispatch.num_steps, sums["loss"][last] / sums["images"][last])
 
-        save_config(config, workdir / "config.json")
-        log = TrainingLog(workdir, epoch=epochs_done)
-        bar = tqdm(
-            total=config.num_epochs * steps_per_epoch * batch_size,
-            initial=epochs_done * steps_per_epoch * batch_size,
+    def describe(self) -> Progress:
+        """Returns what to save within an epoch."""
+        self._read()
+        return Progress(
+            data=self._examples.fingerprint,
+            sums=dict(self._totals),
+            seconds=time.perf_counter() - self._start,
+        )
+
+    def summarise(self, task: Segmentation) -> dict[str, float]:
+        """Returns the scores of the epoch, and how fast it was."""
+        self._read()
+        seconds = time.perf_counter() - self._start
+        speed = self._totals["images"] / seconds
+        return task.summarise(self._totals) | {
+            "seconds": seconds,
+            "images_per_second": speed,
+        }
+
+    def _stop(self, examples: np.ndarray, loss: float, step: int) -> None:
+        """Saves a batch whose loss or gradient is not finite, and raises."""
+        path = self._workdir / "not_finite" / f"step_{step}.npz"
+        content = io.BytesIO()
+        batch = self._examples.read(examples) | {"examples": examples}
+        if isinstance(self._examples, Examples):
+            batch["example_ids"] = np.array(self._examples.example_ids)[examples]
+        np.savez_compressed(content, allow_pickle=False, **batch)
+        if is_first_process():
+            write_file(path, content.getvalue())
+        raise FloatingPointError(
+            f"At step {step} the loss was {loss:g} and it or its gradient is not "
+            f"finite; the batch is in {path}. Look at it; if nothing is wrong there, "
+            "lower --config.optimizer.learning_rate and choose another --workdir."
+        )
+
+
+class _Recorder:
+    """Writes a run's files; in all processes but the first it writes nothing."""
+
+    def __init__(self, config: ConfigDict, workdir: pathlib.Path, epoch: int) -> None:
+        self._config, self._workdir, self._epoch = config, workdir, epoch
+        self._checkpoints: Checkpoints | None = None
+        self._log: TrainingLog | None = None
+        self._exits = contextlib.ExitStack()
+
+    def __enter__(self) -> "_Recorder":
+        if is_first_process():
+            self._checkpoints = self._exits.enter_context(Checkpoints(self._workdir))
+            save_config(self._config, self._workdir / "config.json")
+            self._log = TrainingLog(self._workdir, epoch=self._epoch)
+        self._saved = time.monotonic()
+        return self
+
+    def is_due(self) -> bool:
+        """Returns whether the last checkpoint is too long ago."""
+        age = time.monotonic() - self._saved
+        return self._checkpoints is not None and (
+            age >= 60 * self._config.checkpoint_every_minutes
+        )
+
+    def save(
+        self,
+        step: int,
+        layout: Layout,
+        state: Any,
+        progress: Progress,
+        loss: float | None = None,
+    ) -> None:
+        """Starts to write a checkpoint."""
+        if self._checkpoints is not None:
+            self._checkpoints.save(step, layout.fetch(state), progress, loss)
+        self._saved = time.monotonic()
+
+    def log(self, epoch: int, scores: dict[str, float]) -> None:
+        """Writes the scores of an epoch."""
+        if self._log is not None:
+            self._log.write(epoch, scores)
+
+    def finish(self) -> None:
+        """Waits until all that was saved is complete."""
+        if self._checkpoints is not None:
+            self._checkpoints.wait()
+
+    def __exit__(self, *error: Any) -> None:
+        self._exits.__exit__(*error)
+        if error[0] is None:
+            wait_for_all("trained")
+
+
+class _Bar:
+    """Shows how far training is, in the first process."""
+
+    def __init__(self, num_steps: int, done: int, batch_size: int) -> None:
+        self._num_steps, self._done, self._batch_size = num_steps, done, batch_size
+        self._start: tuple[float, int] | None = None  # when the first dispatch ended
+        self._advised = jax.default_backend() != "cpu" or not is_first_process()
+        self._bar = tqdm(
+            total=num_steps * batch_size,
+            initial=done * batch_size,
             unit=" images",
             dynamic_ncols=True,
+            disable=not is_first_process(),
             # A line twice a minute where each one stays, as in the log of a batch job.
             mininterval=0.5 if sys.stderr.isatty() else 30,
         )
-        with bar:
-            for epoch in range(epochs_done, config.num_epochs):
-                bar.set_description(f"epoch {epoch + 1}/{config.num_epochs}", False)
-                start = time.perf_counter()
-                state, sums = _train_epoch(
-                    step, state, step_key, batches(epoch=epoch), bar
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def set_epoch(self, epoch: int, last: int) -> None:
+        """Says which epoch it is, counted from 1."""
+        self._bar.set_description(f"epoch {epoch}/{last}", refresh=False)
+
+    def advance(self, steps: int, loss: float) -> None:
+        """Says that so many more steps are done."""
+        self._done += steps
+        self._bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
+        self._bar.update(steps * self._batch_size)
+        if self._start is None:  # what came before includes compiling
+            self._start = time.perf_counter(), self._done
+        elif not self._advised:
+            self._advised = True
+            start, done = self._start
+            seconds = (time.perf_counter() - start) / (self._done - done)
+            hours = seconds * (self._num_steps - self._done) / 3600
+            if hours > LONG_HOURS:
+                self._bar.write(
+                    f"This will take about {hours:.0f} h on {os.cpu_count()} CPU "
+                    "cores. With :quick after the config file's name it takes minutes."
                 )
-                seconds = time.perf_counter() - start
-                speed = {
-                    "seconds": seconds,
-                    "images_per_second": steps_per_epoch * batch_size / seconds,
-                }
-                log.write(epoch + 1, task.summarise(sums) | speed)
-                if is_due(epoch + 1, config.checkpoint_every_epochs, config.num_epochs):
-                    checkpoints.save(int(state.step), state)
-
-
-def _train_epoch(
-    step: Callable[..., tuple[TrainState, dict[str, jax.Array]]],
-    state: TrainState,
-    key: jax.Array,
-    batches: Iterator[dict[str, np.ndarray]],
-    bar: tqdm,
-) -> tuple[TrainState, Counter[str]]:
-    """Returns the state after one epoch and the task's sums over it."""
-    totals: Counter[str] = Counter()
-    for batch in batches:
-        state, step_sums = step(state, batch, key)
-        sums = {name: total.item() for name, total in jax.device_get(step_sums).items()}
-        if not math.isfinite(sums["loss"]):
-            raise FloatingPointError(
-                f"The loss became {sums['loss']} at step {int(state.step)}. Lower "
-                "--config.optimizer.learning_rate and choose another --workdir."
-            )
-        totals.update(sums)
-        bar.set_postfix(loss=f"{sums['loss'] / sums['images']:.4f}", refresh=False)
-        bar.update(sums["images"])
-    return state, totals
-
-
-def _print_estimate(config: ConfigDict, flops: float) -> None:
-    """Says how long that many operations will take on this CPU."""
-    # The largest images have the fewest channels, twice as many after a skip.
-    rate = measure_convolution_rate(2 * min(config.model.features))
-    hours = flops / rate / 3600
-    duration = f"{hours:.0f} h" if hours > 2 else f"{max(60 * hours, 1):.0f} min"
-    message = f"Training on {os.cpu_count()} CPU cores will take about {duration}."
-    if hours > 1:
-        message += " With :quick after the config file's name it takes minutes."
-    print(message, flush=True)
-
-
-def _describe_arrays(state: Any, sharding: Sharding | None = None) -> Any:
-    """Returns the shapes and dtypes in `state`, to be placed as `sharding` says.
-
-    Without one, the arrays keep the sharding that they have.
-    """
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(
-            x.shape, x.dtype, sharding=sharding or x.sharding
-        ),
-        state,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainedModel:
-    """A run's model as it was when last saved.
-
-    Attributes:
-        config: the run's config.
-        predict_probs: maps counts, uint16 or float32, (B, H, W, 1), to class
-            probabilities, float32, (B, H, W, K); compiles anew for each shape.
-        info: where the model comes from, for reports.
-    """
-
-    config: ConfigDict
-    predict_probs: Callable[[np.ndarray], np.ndarray]
-    info: dict[str, Any]
-
-
-def restore_model(workdir: pathlib.Path) -> TrainedModel:
-    """Reads the newest checkpoint of a run.
-
-    Raises:
-        ConfigError: if `workdir` does not hold a run.
-        CheckpointError: if it holds no checkpoint or one that cannot be read.
-    """
-    config = load_config(workdir / "config.json")
-    task = create_task(config)
-    state = _restore_state(config, workdir)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
-    predict = jax.jit(task.predict, compiler_options=compiler_options())
-    return TrainedModel(
-        config=config,
-        predict_probs=lambda counts: np.asarray(predict(variables, counts)),
-        info={
-            "model": config.model.name,
-            "data": config.data.name,
-            "held_out_fold": config.data.fold,
-            "step": int(state.step),
-            "spectjax_version": spectjax.__version__,
-        },
-    )
-
-
-def _restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
-    """Returns the newest state of a run, on one device, whatever trained it."""
-    task = create_task(config)
-    optimizer = create_optimizer(config.optimizer, num_steps=1)
-    hw = tuple(config.data.train_hw)
-    shapes = jax.eval_shape(
-        lambda key: create_train_state(task, optimizer, key, hw), jax.random.key(0)
-    )
-    device = SingleDeviceSharding(jax.devices()[0])
-    with Checkpoints(workdir, read_only=True) as checkpoints:
-        return checkpoints.restore(_describe_arrays(shapes, device))

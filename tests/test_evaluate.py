@@ -42,6 +42,7 @@ EXAMPLES = Examples(
     synthetic=True,
     name="tfds_spect/segmentation_phantom",
     split="fold1",
+    fingerprint="made up",
 )
 
 

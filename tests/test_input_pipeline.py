@@ -4,12 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spectjax.config import ConfigError
 from spectjax.input_pipeline import (
     NORMALISATIONS,
     Examples,
-    crop_centre,
+    draw_batches,
     held_out_split,
-    iterate_batches,
     normalise_by_range,
     normalise_by_root,
     train_split,
@@ -29,12 +29,8 @@ def make_examples(n, hw=(4, 6)):
         synthetic=True,
         name="made up",
         split="fold0",
+        fingerprint=f"{n} images",
     )
-
-
-def order_of(examples, **kwargs):
-    batches = iterate_batches(examples, 3, **kwargs)
-    return [batch["images"][:, 0, 0, 0].tolist() for batch in batches]
 
 
 def test_train_split_takes_copies_of_all_folds_but_the_held_out_one():
@@ -48,36 +44,47 @@ def test_held_out_split_has_no_copies():
     assert held_out_split(3) == "fold3"
 
 
-def test_iterate_batches_takes_whole_batches_without_repetition():
-    batches = order_of(make_examples(11), seed=0, epoch=0)
-    assert [len(batch) for batch in batches] == [3, 3, 3]
-    assert len(set(sum(batches, []))) == 9
+def test_train_split_leaves_out_the_fold_that_validates():
+    assert train_split(3, 0) == (
+        "fold1+fold1_augmented+fold2+fold2_augmented+fold4+fold4_augmented"
+    )
+    with pytest.raises(ConfigError, match="validation_fold=3 is held out already"):
+        train_split(3, 3)
 
 
-def test_iterate_batches_keeps_images_and_masks_together():
-    for batch in iterate_batches(make_examples(7), 2, seed=0, epoch=0):
-        np.testing.assert_array_equal(batch["images"][..., 0], batch["masks"])
+def test_draw_batches_takes_whole_batches_without_repetition():
+    batches = draw_batches(11, 3, seed=0, epoch=0)
+    assert batches.shape == (3, 3)
+    assert len(set(batches.ravel().tolist()) & set(range(11))) == 9
 
 
-def test_iterate_batches_depends_on_seed_and_epoch_alone():
-    examples = make_examples(12)
-    assert order_of(examples, seed=1, epoch=2) == order_of(examples, seed=1, epoch=2)
-    assert order_of(examples, seed=1, epoch=2) != order_of(examples, seed=1, epoch=3)
-    assert order_of(examples, seed=1, epoch=2) != order_of(examples, seed=2, epoch=2)
-    assert order_of(examples, seed=1, epoch=2) != order_of(examples, seed=2, epoch=1)
+def test_draw_batches_depends_on_seed_and_epoch_alone():
+    def draw(seed, epoch):
+        return draw_batches(12, 3, seed=seed, epoch=epoch).tolist()
+
+    assert draw(1, 2) == draw(1, 2)
+    assert draw(1, 2) != draw(1, 3)
+    assert draw(1, 2) != draw(2, 2)
+    assert draw(1, 2) != draw(2, 1)
+
+
+def test_read_keeps_images_and_masks_together():
+    batch = make_examples(7).read([5, 2])
+    np.testing.assert_array_equal(batch["images"][..., 0], batch["masks"])
+    assert batch["images"][:, 0, 0, 0].tolist() == [5, 2]
 
 
 def test_crop_centre_keeps_the_middle_of_images_and_masks():
     examples = make_examples(1)
     examples.images[0, 1:3, 2:4, 0] = examples.masks[0, 1:3, 2:4] = 9
-    cropped = crop_centre(examples, (2, 4))
+    cropped = examples.crop_centre((2, 4))
     np.testing.assert_array_equal(cropped.masks[0], [[0, 9, 9, 0], [0, 9, 9, 0]])
     np.testing.assert_array_equal(cropped.images[..., 0], cropped.masks)
 
 
 def test_crop_centre_names_a_size_that_exceeds_the_images():
     with pytest.raises(ValueError, match=r"train_hw=\(2, 8\) exceeds .* 4x6 pixels"):
-        crop_centre(make_examples(1), (2, 8))
+        make_examples(1).crop_centre((2, 8))
 
 
 # Two images, so that one normalised by the other would show.

@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # room; a name stands for the module or the package and all that is in it.
 FLOORS = (
     {"spectjax"},
-    {"spectjax.files"},
+    {"spectjax.files", "spectjax.interruption"},
     {"spectjax.config", "spectjax.hotspots", "spectjax.imaging", "spectjax.ops"},
     {
         "configs",
@@ -23,7 +23,8 @@ FLOORS = (
     },
     {"spectjax.tasks"},
     {"spectjax.input_pipeline", "spectjax.checkpoint", "spectjax.parallel"},
-    {"spectjax.report", "spectjax.step"},
+    {"spectjax.feed", "spectjax.report", "spectjax.step"},
+    {"spectjax.runs"},
     {"spectjax.train"},
     {"spectjax.evaluate", "spectjax.predict"},
     {"spectjax.main"},
@@ -50,6 +51,7 @@ OUTSIDE = {
 }
 # Libraries with one home each.
 HOMES = {
+    "grain": {"spectjax.feed"},
     "orbax": {"spectjax.checkpoint"},
     "tensorflow_datasets": {"spectjax.input_pipeline", "tfds_spect"},
     "tensorboardX": {"spectjax.report"},

@@ -26,14 +26,13 @@ def data(monkeypatch):
         asked.append((config_name, data_dir, manual_dir))
         return types.SimpleNamespace(builder_dir="builder")
 
-    def fake_load(builder_dir, split):
+    def fake_load(builder_dir, split, max_bytes=None):
         asked.append((builder_dir, split))
-        examples = make_spots(3, seed=len(split))
-        padded = input_pipeline.crop_centre(examples, (8, 8))
-        return padded
+        return make_spots(3, seed=len(split)).crop_centre((8, 8))
 
     monkeypatch.setattr(prepare, "prepare", fake_prepare)
     monkeypatch.setattr(input_pipeline, "load_examples", fake_load)
+    monkeypatch.setattr(input_pipeline, "open_examples", fake_load)
     return asked
 
 
@@ -51,12 +50,12 @@ def test_train_and_evaluate_trains_scores_and_then_only_reports(data, tmp_path, 
     metrics = train_and_evaluate(config, tmp_path, data_dir="D")
     assert data == [
         ("segmentation_smoke_phantom", "D", None),
-        ("builder", "fold2"),
         (
             "builder",
             "fold0+fold0_augmented+fold1+fold1_augmented"
             "+fold3+fold3_augmented+fold4+fold4_augmented",
         ),
+        ("builder", "fold2"),
     ]
     assert json.loads((tmp_path / "eval" / "metrics.json").read_text()) == metrics
     assert metrics["n_images"] == 3

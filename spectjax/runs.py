@@ -1,0 +1,154 @@
+"""From a run's config to its parts: task, optimizer, and the model it has trained.
+
+Batch, height, width and class axes are B, H, W and K.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+import spectjax
+from spectjax.checkpoint import Checkpoints
+from spectjax.config import ConfigError, check_name, load_config
+from spectjax.input_pipeline import NORMALISATIONS
+from spectjax.losses import LOSSES
+from spectjax.models import create_model
+from spectjax.ops.convolution import compiler_options
+from spectjax.parallel import AXIS
+from spectjax.step import TrainState, create_train_state
+from spectjax.tasks import TASKS, Segmentation
+
+WARMUP_FRACTION = 0.05  # of all steps, when the schedule is "cosine"
+
+
+def create_task(config: ConfigDict) -> Segmentation:
+    """Builds the task that `config` describes, with its model and loss.
+
+    Raises:
+        ConfigError: if a name in `config` is not known or a model field is not.
+    """
+    check_name("task", config.task, TASKS)
+    check_name("loss", config.loss, LOSSES)
+    check_name("data.normalisation", config.data.normalisation, NORMALISATIONS)
+    check_name("dtype", config.dtype, ("float32", "bfloat16"))
+    fields = config.model.to_dict()
+    try:
+        model = create_model(
+            fields.pop("name"), fields | {"dtype": config.dtype, "axis_name": AXIS}
+        )
+    except ValueError as error:
+        raise ConfigError(f"--config.model: {error}") from error
+    return TASKS[config.task](
+        model=model,
+        loss=LOSSES[config.loss],
+        normalise=NORMALISATIONS[config.data.normalisation],
+    )
+
+
+def create_optimizer(
+    config: ConfigDict, num_steps: int
+) -> optax.GradientTransformation:
+    """Builds the optimizer that `config`, the section of that name, describes.
+
+    The schedule "cosine" rises linearly over the first 5 % of `num_steps` and falls to
+    zero along half a cosine.
+
+    Raises:
+        ConfigError: if its name or its schedule is not known.
+    """
+    check_name("optimizer.name", config.name, ("sgd", "adamw"))
+    check_name("optimizer.schedule", config.schedule, ("constant", "cosine"))
+    learning_rate: float | optax.Schedule = config.learning_rate
+    if config.schedule == "cosine":
+        learning_rate = optax.warmup_cosine_decay_schedule(
+            init_value=0.0,
+            peak_value=config.learning_rate,
+            warmup_steps=round(WARMUP_FRACTION * num_steps),
+            decay_steps=num_steps,
+        )
+    if config.name == "adamw":
+        return optax.adamw(
+            learning_rate,
+            b1=config.momentum,
+            weight_decay=config.weight_decay,
+            mask=_find_kernels,
+        )
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay, mask=_find_kernels),
+        optax.sgd(learning_rate, momentum=config.momentum or None),
+    )
+
+
+def _find_kernels(params: Any) -> Any:
+    """Marks the parameters that weight decay acts on: not biases, not norms."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A run's model as it was when last saved.
+
+    Attributes:
+        config: the run's config.
+        predict_probs: maps counts, uint16 or float32, (B, H, W, 1), to class
+            probabilities, float32, (B, H, W, K); compiles anew for each shape.
+        info: where the model comes from, for reports.
+    """
+
+    config: ConfigDict
+    predict_probs: Callable[[np.ndarray], np.ndarray]
+    info: dict[str, Any]
+
+
+def restore_model(workdir: pathlib.Path) -> TrainedModel:
+    """Reads the model of a run, see `restore_state`.
+
+    Raises:
+        ConfigError: if `workdir` does not hold a run.
+        CheckpointError: if it holds no checkpoint or one that cannot be read.
+    """
+    config = load_config(workdir / "config.json")
+    task = create_task(config)
+    state = restore_state(config, workdir)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    predict = jax.jit(task.predict, compiler_options=compiler_options())
+    return TrainedModel(
+        config=config,
+        predict_probs=lambda counts: np.asarray(predict(variables, counts)),
+        info={
+            "model": config.model.name,
+            "data": config.data.name,
+            "held_out_fold": config.data.fold,
+            "step": int(state.step),
+            "spectjax_version": spectjax.__version__,
+        },
+    )
+
+
+def restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
+    """Returns the state that a run is judged by, with numpy arrays.
+
+    It is the newest one, or the best if patients of their own pick it: nothing is ever
+    selected on the held-out fold.
+
+    Raises:
+        CheckpointError: if there is none or it cannot be read.
+    """
+    task = create_task(config)
+    optimizer = create_optimizer(config.optimizer, num_steps=1)
+    shapes = jax.eval_shape(
+        lambda key: create_train_state(
+            task, optimizer, key, tuple(config.data.train_hw)
+        ),
+        jax.random.key(0),
+    )
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        validated = config.data.validation_fold is not None
+        step = checkpoints.best_step() if validated else None
+        return checkpoints.restore(shapes, step)[0]

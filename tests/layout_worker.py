@@ -1,0 +1,39 @@
+"""Runs of `test_train`'s tiny model in a process of its own: see `test_parallel`.
+
+The argument is JSON: `devices` to simulate, perhaps `processes` (coordinator, number of
+processes, number of this one), and `runs`: each a workdir, changes of the config, and
+perhaps `stop`: ask for a stop after the first checkpoint.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+
+import jax
+
+ORDERS = json.loads(sys.argv[1])
+jax.config.update("jax_num_cpu_devices", ORDERS["devices"])
+
+from test_train import make_config, make_spots  # noqa: E402 - devices come first
+
+from spectjax import checkpoint, parallel, train  # noqa: E402
+
+parallel.start_processes(*ORDERS.get("processes", (None, None, None)))
+for order in ORDERS["runs"]:
+    save = checkpoint.Checkpoints.save
+    if order.get("stop"):
+
+        def save_and_stop(self, *args, save=save):
+            save(self, *args)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        checkpoint.Checkpoints.save = save_and_stop
+    try:
+        config = make_config(**{"data.batch_size": 4} | order["changes"])
+        train.train(config, pathlib.Path(order["workdir"]), make_spots(9))
+        print("finished")
+    except (train.Stopped, ValueError) as error:
+        print(error)
+    checkpoint.Checkpoints.save = save

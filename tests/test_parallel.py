@@ -1,0 +1,143 @@
+"""Tests of `spectjax.parallel`: one run, on however many devices and processes."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from test_train import make_config, make_spots, read_log, read_state
+
+from spectjax.parallel import ProcessError, any_process, start_processes
+from spectjax.train import train
+
+WORKER = pathlib.Path(__file__).with_name("layout_worker.py")
+
+
+def start(devices, runs, processes=(None, None, None)):
+    """Starts a process that does `runs` one after the other."""
+    orders = {"devices": devices, "runs": runs, "processes": processes}
+    environment = os.environ | {"PYTHONPATH": str(WORKER.parents[1])}
+    environment["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), json.dumps(orders)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def find_free_port():
+    with socket.socket() as server:
+        server.bind(("localhost", 0))
+        return server.getsockname()[1]
+
+
+def start_two(devices, runs):
+    """Starts two processes that do `runs` together."""
+    coordinator = f"localhost:{find_free_port()}"
+    return [start(devices, runs(i), (coordinator, 2, i)) for i in (0, 1)]
+
+
+def wait(process):
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    return text
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Folder of a run on one device, `alone`, and of all the others, by name."""
+    folder = tmp_path_factory.mktemp("layouts")
+
+    def order(name, stop=False, **changes):
+        return {"workdir": str(folder / name), "changes": changes, "stop": stop}
+
+    train(make_config(**{"data.batch_size": 4}), folder / "alone", make_spots(9))
+    started = [
+        start(
+            2,
+            [
+                order("mesh2"),
+                order("pmap2", parallel="pmap"),
+                order("moved", stop=True),
+            ],
+        ),
+        start(4, [order("mesh4"), order("pmap4", parallel="pmap")]),
+    ]
+    texts = [wait(process) for process in started]
+    assert texts[0].count("finished") == 2
+    assert "Stopped by SIGTERM after step 3. The same command goes on" in texts[0]
+    assert texts[1].count("finished") == 2
+
+    runs = [
+        order("processes"),
+        order("processes_pmap", parallel="pmap"),
+        order("moved", parallel="pmap"),
+        order("together", stop=True),
+        order("together"),
+    ]
+    for process in start_two(1, lambda i: runs):
+        text = wait(process)
+        assert text.count("finished") == 4
+        assert "Stopped by SIGTERM after step 3." in text
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mesh2", "mesh4", "pmap2", "pmap4", "processes", "processes_pmap"]
+    # Stopped within an epoch: continued elsewhere, or by the same two processes.
+    + ["moved", "together"],
+)
+def test_every_layout_gives_the_run_of_one_device(folder, name):
+    """Losses, batch statistics and scores are global; rounding differs."""
+    ours, alone = read_log(folder / name), read_log(folder / "alone")
+    assert len(ours) == len(alone) == 2
+    for row, expected in zip(ours, alone, strict=True):
+        assert row["PA"] == expected["PA"]
+        np.testing.assert_allclose(
+            float(row["loss"]), float(expected["loss"]), rtol=1e-5
+        )
+    # A step of AdamW turns the sign of a tiny gradient into a step: 1e-4 for all.
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, atol=1e-4),
+        read_state(folder / name).params,
+        read_state(folder / "alone").params,
+    )
+
+
+def test_processes_that_do_not_share_the_workdir_are_told_so(tmp_path, folder):
+    def runs(i):
+        workdir = folder / "moved" if i == 0 else tmp_path
+        return [{"workdir": str(workdir), "changes": {}}]
+
+    for process in start_two(1, runs):
+        text = wait(process)
+        assert "do not see the same checkpoint" in text
+        assert "--workdir and --data_dir must name folders that all share" in text
+
+
+def test_without_flags_or_slurm_a_run_is_one_process(monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    start_processes(None, None, None)
+    assert jax.process_count() == 1
+    assert any_process(True, False) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("host:1", None, None), "--coordinator, --num_processes and --process_id go"),
+        (("host:1", 2, 2), r"--process_id=2: expected 0 to 1"),
+        (("host:1", 2, -1), r"--process_id=-1: expected 0 to 1"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(flags, message):
+    with pytest.raises(ProcessError, match=message):
+        start_processes(*flags)
