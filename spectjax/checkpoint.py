@@ -73,33 +73,10 @@ class Checkpoints:
                     f"{self._directory}: cannot be made ({error.strerror}). Choose "
                     "another --workdir."
                 ) from error
-        process = jax.process_index()
-        latest = preservation_policy.LatestN(2)
-        best = preservation_policy.BestN(
-            get_metric_fn=lambda metrics: -metrics["loss"],
-            n=1,
-            keep_checkpoints_without_metrics=False,
-        )
-        options = ocp.CheckpointManagerOptions(
-            best_fn=lambda metrics: metrics["loss"],
-            best_mode="min",
-            preservation_policy=preservation_policy.AnyPreservationPolicy(
-                [latest, best]
-            ),
-            create=False,
-            read_only=read_only,
-            cleanup_tmp_directories=not read_only,
-            enable_async_checkpointing=not read_only,
-            atomicity_options=ocp.options.AtomicityOptions(
-                mode=ocp.options.AtomicityMode.ATOMIC_RENAME
-            ),
-            # Processes share nothing but the folder: none waits for another.
-            multiprocessing_options=ocp.options.MultiprocessingOptions(
-                primary_host=process, active_processes={process}
-            ),
-        )
         with _silent_orbax():
-            self._manager = ocp.CheckpointManager(self._directory, options=options)
+            self._manager = ocp.CheckpointManager(
+                self._directory, options=_choose_options(read_only)
+            )
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, None if there is none."""
@@ -223,6 +200,33 @@ class Checkpoints:
                 self.wait()
         finally:
             self.close()
+
+
+def _choose_options(read_only: bool) -> ocp.CheckpointManagerOptions:
+    process = jax.process_index()
+    latest = preservation_policy.LatestN(2)
+    best = preservation_policy.BestN(
+        get_metric_fn=lambda metrics: -metrics["loss"],
+        n=1,
+        keep_checkpoints_without_metrics=False,
+    )
+    return ocp.CheckpointManagerOptions(
+        # Without this function orbax would forget the losses when it is closed.
+        best_fn=lambda metrics: metrics["loss"],
+        best_mode="min",
+        preservation_policy=preservation_policy.AnyPreservationPolicy([latest, best]),
+        create=False,
+        read_only=read_only,
+        cleanup_tmp_directories=not read_only,
+        enable_async_checkpointing=not read_only,
+        atomicity_options=ocp.options.AtomicityOptions(
+            mode=ocp.options.AtomicityMode.ATOMIC_RENAME
+        ),
+        # Processes share nothing but the folder: none waits for another.
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=process, active_processes={process}
+        ),
+    )
 
 
 def _check_space(directory: pathlib.Path, state: Any) -> None:

@@ -4,7 +4,10 @@
 
 A hospital's folder of DICOM and LabelMe files is named with --manual_dir; without it,
 simulated patients are made. Any value of the config can be changed, as in
---config.optimizer.learning_rate=0.01. The same command again resumes a stopped run.
+--config.optimizer.learning_rate=0.01. The same command again resumes a stopped run,
+also on another number of devices. All devices of this machine take part; on several
+machines, start the same command on each with --coordinator, --num_processes and
+--process_id, or all of them with srun.
 """
 
 import json
@@ -31,23 +34,35 @@ ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 def main(argv: list[str]) -> None:
     """Runs the command; errors become one line and exit status 1."""
     logging.set_verbosity(logging.WARNING)  # orbax tells of every step it takes
-    config = flags.FLAGS.config
-    config_path = config_flags.get_config_filename(flags.FLAGS["config"])
-    workdir = pathlib.Path(flags.FLAGS.workdir or name_workdir(config_path))
+    values = flags.FLAGS
+    config_path = config_flags.get_config_filename(values["config"])
+    workdir = pathlib.Path(values.workdir or name_workdir(config_path))
     try:
         if argv[1:]:
             raise ConfigError(f"Unexpected argument {argv[1]!r}; see --help.")
-        metrics = train_and_evaluate(
-            config,
-            workdir,
-            data_dir=flags.FLAGS.data_dir,
-            manual_dir=flags.FLAGS.manual_dir,
-        )
+        # Here, so that --help need not wait for jax.
+        from spectjax.parallel import is_first_process, start_processes
+        from spectjax.startup import enable_compilation_cache
+        from spectjax.train import Stopped
+
+        start_processes(values.coordinator, values.num_processes, values.process_id)
+        enable_compilation_cache()
+        try:
+            metrics = train_and_evaluate(
+                values.config,
+                workdir,
+                data_dir=values.data_dir,
+                manual_dir=values.manual_dir,
+            )
+        except Stopped as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(128 + stopped.signal)  # as shells tell of a signal
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped. The same command goes on from the last checkpoint.")
-    print_results(metrics, workdir)
+    if is_first_process():
+        print_results(metrics, workdir)
 
 
 def train_and_evaluate(
@@ -75,6 +90,7 @@ def train_and_evaluate(
         PrepareError: if the data cannot be prepared.
         CheckpointError: if a checkpoint cannot be read or written.
         FloatingPointError: if the loss is not finite any more.
+        Stopped: if a signal asked training to stop.
         OSError: if a file cannot be written.
     """
     # Here, so that --help need not wait for jax and TFDS.
@@ -232,6 +248,13 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
     )
+    flags.DEFINE_string(
+        "coordinator",
+        None,
+        "HOST:PORT of process 0, if several processes share a run. SLURM's srun tells.",
+    )
+    flags.DEFINE_integer("num_processes", None, "How many processes share the run.")
+    flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
     flags.mark_flag_as_required("config")
 
 

@@ -100,7 +100,9 @@ def load_model(workdir: pathlib.Path) -> tuple[PredictProbs, dict[str, Any]]:
     """
     # Loads jax, which takes seconds: not before the command line is understood.
     from spectjax.runs import restore_model
+    from spectjax.startup import enable_compilation_cache
 
+    enable_compilation_cache()
     model = restore_model(workdir)
     metrics = workdir / "eval" / "metrics.json"
     synthetic = None

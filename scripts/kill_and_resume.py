@@ -1,0 +1,116 @@
+"""Kills a training run at random moments until it is done, and proves nothing was lost.
+
+    python scripts/kill_and_resume.py --kills=20 --output_dir=OUT
+
+Trains a tiny run undisturbed, and then others that SIGKILL ends again and again, each
+time after a random share of what the undisturbed one took, until they are done.
+Succeeds if parameters, statistics, optimizer state and logged losses of all are the
+same bits. Checkpoints are written many times an epoch, so that kills fall into them.
+"""
+
+import argparse
+import csv
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+CONFIG = "configs/unet_res.py:smoke"
+CHANGES = (
+    "--config.num_epochs=20",
+    "--config.checkpoint_every_minutes=0",
+    "--config.data.train_hw=(32, 32)",
+)
+LEAST_SECONDS = 2.0  # what a start takes at least, before anything can be lost
+
+
+def main() -> None:
+    """Runs the proof; its exit status is 0 if it holds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output_dir", type=pathlib.Path, required=True)
+    args = parser.parse_args()
+    shutil.rmtree(args.output_dir, ignore_errors=True)
+    args.output_dir.mkdir(parents=True)
+    draw = random.Random(args.seed)
+
+    whole, killed = args.output_dir / "whole", args.output_dir / "killed"
+    start(args.output_dir, args.output_dir / "warm-up").wait()  # data, compilation
+    began = time.monotonic()
+    start(args.output_dir, whole).wait()
+    seconds = time.monotonic() - began
+
+    kills, runs = 0, 0
+    while kills < args.kills or killed.exists():
+        process = start(args.output_dir, killed)
+        try:
+            status = process.wait(draw.uniform(LEAST_SECONDS, seconds))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+            print(f"kill {kills}: checkpoints {list_checkpoints(killed)}", flush=True)
+            continue
+        if status:
+            sys.exit(f"FAILED: see {args.output_dir / 'log.txt'}")
+        differences = compare(whole, killed)
+        if differences:
+            sys.exit("DIFFERENT: " + "; ".join(differences))
+        runs += 1
+        print("done, and the same to the last bit", flush=True)
+        shutil.rmtree(killed)
+    print(f"{kills} kills in {runs} runs: final states and logs are the same bits.")
+
+
+def start(folder: pathlib.Path, workdir: pathlib.Path) -> subprocess.Popen:
+    """Starts or resumes training in `workdir`."""
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "spectjax.main", f"--config={CONFIG}", *CHANGES]
+            + [f"--workdir={workdir}", f"--data_dir={folder / 'data'}"],
+            stdout=log,
+            stderr=log,
+        )
+
+
+def list_checkpoints(workdir: pathlib.Path) -> list[str]:
+    """Returns the names in the folder of checkpoints, half-written ones too."""
+    folder = workdir / "checkpoints"
+    return sorted(x.name for x in folder.iterdir()) if folder.exists() else []
+
+
+def compare(whole: pathlib.Path, killed: pathlib.Path) -> list[str]:
+    """Returns what differs between two finished runs."""
+    import jax
+    import numpy as np
+
+    from spectjax.config import load_config
+    from spectjax.runs import restore_state
+
+    states = [
+        jax.tree_util.tree_leaves_with_path(
+            restore_state(load_config(run / "config.json"), run)
+        )
+        for run in (whole, killed)
+    ]
+    differences = [
+        jax.tree_util.keystr(path)
+        for (path, x), (_, y) in zip(*states, strict=True)
+        if not np.array_equal(np.asarray(x), np.asarray(y))
+    ]
+    rows = [read_scores(run / "train.csv") for run in (whole, killed)]
+    return differences + (["train.csv"] if rows[0] != rows[1] else [])
+
+
+def read_scores(path: pathlib.Path) -> list[tuple[str, ...]]:
+    """Returns the logged scores of each epoch; how long it took may differ."""
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [tuple(row[name] for name in ("epoch", "loss", "PA", "IoU")) for row in rows]
+
+
+if __name__ == "__main__":
+    main()
