@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +16,10 @@ from test_input_pipeline import make_examples
 from spectjax import train as train_module
 from spectjax.checkpoint import CheckpointError, Checkpoints
 from spectjax.config import ConfigError, load_config
+from spectjax.input_pipeline import draw_batches
 from spectjax.runs import create_optimizer, create_task, restore_model, restore_state
-from spectjax.train import is_due, train
+from spectjax.step import TrainState, train_step
+from spectjax.train import Stopped, is_due, train
 
 
 def make_config(**changes):
@@ -58,6 +62,10 @@ def read_state(workdir):
 def read_log(workdir):
     with (workdir / "train.csv").open(newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def read_scores(workdir):
+    return [(row["epoch"], row["loss"], row["PA"]) for row in read_log(workdir)]
 
 
 def assert_equal(a, b):
@@ -117,8 +125,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
 
     assert_equal(run(make_config(), tmp_path), read_state(finished))
     assert [row["epoch"] for row in read_log(tmp_path)] == ["1", "2"]
-    for ours, theirs in zip(read_log(tmp_path), read_log(finished), strict=True):
-        assert (ours["loss"], ours["PA"]) == (theirs["loss"], theirs["PA"])
+    assert read_scores(tmp_path) == read_scores(finished)
 
 
 def test_a_finished_run_is_not_trained_again(finished):
@@ -182,12 +189,112 @@ def test_train_stops_when_the_loss_is_not_finite(tmp_path):
             "optimizer.name": "sgd",
             "optimizer.schedule": "constant",
             "optimizer.learning_rate": 1e30,
+            "steps_per_dispatch": 4,
         }
     )
-    with pytest.raises(FloatingPointError, match=r"At step .* the loss was .*lower"):
-        run(config, tmp_path)
+    examples = make_spots()
+    with pytest.raises(FloatingPointError, match=r"At step 2 the loss was .*lower"):
+        run(config, tmp_path, examples)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest_step() is None
+    # The batch of the second step of the first epoch, as it was fed.
+    rows = draw_batches(5, 2, seed=0, epoch=0)[1]
+    with np.load(tmp_path / "not_finite" / "step_2.npz") as saved:
+        np.testing.assert_array_equal(saved["examples"], rows)
+        np.testing.assert_array_equal(
+            saved["images"], examples.crop_centre((8, 8)).images[rows]
+        )
+        assert saved["example_ids"].tolist() == [f"image{row}" for row in rows]
+        assert saved["masks"].shape == (2, 8, 8)
+
+
+def test_a_gradient_that_is_not_finite_stops_its_own_step():
+    """Its loss is still finite: the next step would be blamed."""
+
+    class Root:
+        def compute_loss(self, params, batch_stats, batch):
+            return jnp.sqrt(params["x"]), ({}, {"loss": jnp.sqrt(params["x"])})
+
+    optimizer = optax.sgd(0.1)
+    params = {"x": jnp.zeros(())}
+    state = TrainState(jnp.int32(0), params, {}, optimizer.init(params))
+    _, sums = train_step(state, {}, jax.random.key(0), task=Root(), optimizer=optimizer)
+    assert (sums["loss"], sums["not_finite"]) == (0, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_after_a_checkpoint_and_nothing_is_lost(
+    number, finished, tmp_path, monkeypatch
+):
+    """It comes within the first epoch, whose row must be whole in the end."""
+
+    def add_and_signal(self, *args):
+        os.kill(os.getpid(), number)
+        return add(self, *args)
+
+    add = train_module._EpochSums.add
+    monkeypatch.setattr(train_module._EpochSums, "add", add_and_signal)
+    with pytest.raises(Stopped, match=f"{number.name} after step 1.*goes on") as error:
+        run(make_config(), tmp_path)
+    assert error.value.signal == number
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    assert_equal(run(make_config(), tmp_path), read_state(finished))
+    assert read_scores(tmp_path) == read_scores(finished)
+
+
+def test_checkpoints_within_an_epoch_follow_the_clock(finished, tmp_path, monkeypatch):
+    saved = []
+    save = Checkpoints.save
+    monkeypatch.setattr(
+        Checkpoints, "save", lambda *args: (saved.append(args[1]), save(*args))
+    )
+    assert_equal(
+        run(make_config(checkpoint_every_minutes=0.0), tmp_path), read_state(finished)
+    )
+    assert saved == [1, 2, 3, 4]
+
+
+def test_the_best_checkpoint_stays_and_is_the_one_of_patients_who_pick_it(
+    tmp_path, monkeypatch
+):
+    """The middle of five epochs validates best, and its state is the one restored."""
+    losses = iter([3.0, 2.0, 1.0, 4.0, 5.0])
+    monkeypatch.setattr(
+        train_module._Validation, "__call__", lambda *_: {"loss": next(losses)}
+    )
+    config = make_config(**{"num_epochs": 5, "data.validation_fold": 1})
+    train(config, tmp_path, make_spots(), validation=make_spots(3, seed=1))
+    folders = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert folders == {"6", "8", "10"}
+    assert int(read_state(tmp_path).step) == 6
+    assert restore_model(tmp_path).info["step"] == 6
+    assert [row["validation_loss"] for row in read_log(tmp_path)] == list("32145")
+
+
+def test_validation_scores_every_image_once(tmp_path):
+    """Five images in batches of two: the last batch has one."""
+    config = make_config(**{"num_epochs": 1, "data.validation_fold": 1})
+    validation = make_spots(5, seed=1)
+    train(config, tmp_path, make_spots(), validation)
+    model = restore_model(tmp_path)
+    cropped = validation.crop_centre((8, 8))
+    probs = np.concatenate(
+        [model.predict_probs(image[None]) for image in cropped.images]
+    )
+    picked = np.take_along_axis(probs, cropped.masks[..., None].astype(int), axis=-1)
+    entropy = -np.log(picked).mean()
+    overlap = (probs[..., 1:] * cropped.masks[..., None]).sum(axis=(1, 2, 3))
+    total = (probs[..., 1:] + cropped.masks[..., None]).sum(axis=(1, 2, 3))
+    dice_loss = 1 - ((2 * overlap + 1) / (total + 1)).mean()
+    row = read_log(tmp_path)[0]
+    np.testing.assert_allclose(
+        float(row["validation_loss"]), entropy + dice_loss, rtol=1e-4
+    )
+    right = (probs.argmax(axis=-1) == cropped.masks).mean()
+    np.testing.assert_allclose(float(row["validation_PA"]), right, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -196,6 +303,7 @@ def test_train_stops_when_the_loss_is_not_finite(tmp_path):
         ({"data.batch_size": 6}, "5 training examples do not fill a batch"),
         ({"data.train_hw": (16, 16)}, "exceeds the images"),
         ({"data.train_hw": (8, 9)}, "multiples of 2 for 2 resolutions, got 8x9"),
+        ({"parallel": "mpi"}, "--config.parallel='mpi': known are jit, pmap"),
         ({"loss": "hinge"}, "--config.loss='hinge': known are cross_entropy, dice"),
         ({"dtype": "float16"}, "--config.dtype='float16': known are float32"),
         ({"data.normalisation": "none"}, "known are min_max, square_root"),
