@@ -24,7 +24,7 @@ FLOORS = (
     {"spectjax.tasks"},
     {"spectjax.input_pipeline", "spectjax.checkpoint", "spectjax.parallel"},
     {"spectjax.feed", "spectjax.report", "spectjax.step"},
-    {"spectjax.runs"},
+    {"spectjax.bookkeeping", "spectjax.runs"},
     {"spectjax.train"},
     {"spectjax.evaluate", "spectjax.predict"},
     {"spectjax.main"},

@@ -13,7 +13,9 @@ import pytest
 from test_configs import CONFIGS, load
 from test_input_pipeline import make_examples
 
+from spectjax import bookkeeping
 from spectjax import train as train_module
+from spectjax.bookkeeping import EpochSums
 from spectjax.checkpoint import CheckpointError, Checkpoints
 from spectjax.config import ConfigError, load_config
 from spectjax.input_pipeline import draw_batches
@@ -100,7 +102,7 @@ def test_train_says_what_it_trains_on_and_how_it_is_fed(tmp_path, capsys):
 def test_a_long_run_on_a_cpu_is_told_early_and_names_quick(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(train_module, "LONG_HOURS", 0)
+    monkeypatch.setattr(bookkeeping, "LONG_HOURS", 0)
     run(make_config(), tmp_path)
     assert capsys.readouterr().out.count("With :quick after the config") == 1
 
@@ -232,8 +234,8 @@ def test_a_signal_stops_after_a_checkpoint_and_nothing_is_lost(
         os.kill(os.getpid(), number)
         return add(self, *args)
 
-    add = train_module._EpochSums.add
-    monkeypatch.setattr(train_module._EpochSums, "add", add_and_signal)
+    add = EpochSums.add
+    monkeypatch.setattr(EpochSums, "add", add_and_signal)
     with pytest.raises(Stopped, match=f"{number.name} after step 1.*goes on") as error:
         run(make_config(), tmp_path)
     assert error.value.signal == number
