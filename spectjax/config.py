@@ -48,6 +48,9 @@ def base_config() -> ConfigDict:
     config.data.fold = 0  # held out; the other folds train
     # A fold that picks the best checkpoint and does not train; none by default.
     config.data.validation_fold = config_dict.placeholder(int)
+    # "copies": the stored ones train too; "online": originals only, moved anew at each
+    # step by the same rules, on the device.
+    config.data.augmentation = "copies"
     config.data.feed = "auto"  # or "resident" (on the devices), "stream" (from disk)
     config.data.batch_size = 16  # images, over all devices
     config.data.train_hw = (256, 256)  # central part to train on, pixels

@@ -18,7 +18,16 @@ from spectjax.config import ConfigError
 if TYPE_CHECKING:
     from tfds_spect.reading import DataSource
 
-_READ_AHEAD = 64  # examples decoded at a time
+# The features of examples that training and evaluation need; decoding all takes longer.
+_PIXELS = ("image", "mask")
+_FEATURES = (
+    *_PIXELS,
+    "spacing_mm",
+    "example_id",
+    "patient",
+    "view",
+    "synthetic",
+)
 _BYTES_PER_PIXEL = 3  # counts take two, classes one
 
 
@@ -114,9 +123,13 @@ class StoredExamples:
 
 
 def train_split(
-    held_out: int, validation: int | None = None, num_folds: int = 5
+    held_out: int,
+    validation: int | None = None,
+    *,
+    copies: bool = True,
+    num_folds: int = 5,
 ) -> str:
-    """Returns the TFDS split of all other folds, originals and copies.
+    """Returns the TFDS split of all other folds, originals and perhaps their copies.
 
     Raises:
         ConfigError: if one fold is to be held out and to validate.
@@ -127,7 +140,10 @@ def train_split(
             "another one."
         )
     folds = [fold for fold in range(num_folds) if fold not in (held_out, validation)]
-    return "+".join(f"fold{fold}+fold{fold}_augmented" for fold in folds)
+    return "+".join(
+        f"fold{fold}+fold{fold}_augmented" if copies else f"fold{fold}"
+        for fold in folds
+    )
 
 
 def held_out_split(held_out: int) -> str:
@@ -148,7 +164,7 @@ def open_examples(
     Raises:
         ValueError: if the data set has no such split or the split has no example.
     """
-    builder, source, fingerprint = _open(builder_dir, split)
+    builder, source, fingerprint = _open(builder_dir, split, _PIXELS)
     height, width, _ = builder.info.features["image"].shape
     if len(source) * height * width * _BYTES_PER_PIXEL <= max_bytes:
         return load_examples(builder_dir, split)
@@ -167,28 +183,28 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     Raises:
         ValueError: if the data set has no such split or the split has no example.
     """
-    builder, source, fingerprint = _open(builder_dir, split)
-    views = builder.info.features["view"]
-    images, masks, spacing_mm = [], [], []
+    builder, source, fingerprint = _open(builder_dir, split, _FEATURES)
+    count, views = len(source), builder.info.features["view"]
+    images = np.empty((count, *builder.info.features["image"].shape), np.uint16)
+    masks = np.empty(images.shape[:3], np.uint8)
+    spacing_mm = np.empty((count, 2), np.float32)
     example_ids, patients, view_names = [], [], []
     synthetic = False
-    for start in range(0, len(source), _READ_AHEAD):
-        stop = min(start + _READ_AHEAD, len(source))
-        for example in source.__getitems__(list(range(start, stop))):
-            images.append(example["image"])
-            masks.append(example["mask"])
-            spacing_mm.append(example["spacing_mm"])
-            example_ids.append(_text(example["example_id"]))
-            patients.append(_text(example["patient"]))
-            view_names.append(views.int2str(int(example["view"])))
-            synthetic |= bool(example["synthetic"])
+    for row in range(count):
+        example = source[row]
+        images[row], masks[row] = example["image"], example["mask"]
+        spacing_mm[row] = example["spacing_mm"]
+        example_ids.append(_text(example["example_id"]))
+        patients.append(_text(example["patient"]))
+        view_names.append(views.int2str(int(example["view"])))
+        synthetic |= bool(example["synthetic"])
     return Examples(
-        images=np.stack(images),
-        masks=np.stack(masks),
+        images=images,
+        masks=masks,
         example_ids=example_ids,
         patients=patients,
         views=view_names,
-        spacing_mm=np.stack(spacing_mm),
+        spacing_mm=spacing_mm,
         synthetic=synthetic,
         name=f"{builder.info.name}/{builder.info.config_name}",
         split=split,
@@ -196,8 +212,10 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     )
 
 
-def _open(builder_dir: str | pathlib.Path, split: str) -> tuple[Any, "DataSource", str]:
-    """Returns the builder, what reads the split, and its fingerprint."""
+def _open(
+    builder_dir: str | pathlib.Path, split: str, features: Sequence[str]
+) -> tuple[Any, "DataSource", str]:
+    """Returns the builder, what reads these features of the split, its fingerprint."""
     # Here, because only training needs TFDS, and `predict` need not wait for it.
     import tensorflow_datasets as tfds
 
@@ -211,7 +229,7 @@ def _open(builder_dir: str | pathlib.Path, split: str) -> tuple[Any, "DataSource
             f"{builder_dir}: no split {', '.join(sorted(missing))}; it has "
             f"{', '.join(sorted(splits))}."
         )
-    source = open_split(str(builder_dir), split)
+    source = open_split(str(builder_dir), split, features)
     if not len(source):
         raise ValueError(
             f"{builder_dir}: split {split} has no example; prepare more patients or "

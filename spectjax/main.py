@@ -128,7 +128,11 @@ def train_and_evaluate(
         workdir,
         input_pipeline.open_examples(
             builder_dir,
-            input_pipeline.train_split(fold, validation_fold),
+            input_pipeline.train_split(
+                fold,
+                validation_fold,
+                copies=config.data.augmentation == "copies",
+            ),
             max_bytes=count_room() if room is None else room,
         ),
         validation=None

@@ -24,6 +24,7 @@ def enable_compilation_cache() -> None:
         return  # a read-only home: compile every time
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def find_cache_folder() -> pathlib.Path:

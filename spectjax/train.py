@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from spectjax.augment import augment
 from spectjax.bookkeeping import Bar, EpochSums, Recorder
 from spectjax.checkpoint import CheckpointError, Checkpoints, Progress
 from spectjax.config import ConfigError, check_name
@@ -90,7 +91,11 @@ def train(
     check_name("parallel", config.parallel, LAYOUTS)
     layout = LAYOUTS[config.parallel]()
     check_batch_size(batch_size, layout.num_devices)
-    examples = examples.crop_centre(hw)
+    cropped = examples.crop_centre(hw)
+    check_name("data.augmentation", config.data.augmentation, ("copies", "online"))
+    # What lies outside of the crop may move into it.
+    online = config.data.augmentation == "online"
+    examples = examples if online else cropped
     task = create_task(config)
     optimizer = create_optimizer(config.optimizer, config.num_epochs * steps_per_epoch)
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
@@ -105,7 +110,13 @@ def train(
     run = layout.compile(
         partial(
             run_steps,
-            step=partial(train_step, task=task, optimizer=optimizer, axis_name=AXIS),
+            step=partial(
+                train_step,
+                task=task,
+                optimizer=optimizer,
+                augment=partial(augment, hw=hw) if online else None,
+                axis_name=AXIS,
+            ),
             axis_name=AXIS,
         ),
         split_data=feed.split_data,

@@ -44,6 +44,10 @@ def test_held_out_split_has_no_copies():
     assert held_out_split(3) == "fold3"
 
 
+def test_train_split_of_originals_has_no_copies():
+    assert train_split(0, 2, copies=False) == "fold1+fold3+fold4"
+
+
 def test_train_split_leaves_out_the_fold_that_validates():
     assert train_split(3, 0) == (
         "fold1+fold1_augmented+fold2+fold2_augmented+fold4+fold4_augmented"

@@ -16,6 +16,7 @@ FLOORS = (
     {"spectjax.config", "spectjax.hotspots", "spectjax.imaging", "spectjax.ops"},
     {
         "configs",
+        "spectjax.augment",
         "spectjax.losses",
         "spectjax.metrics",
         "spectjax.models",
@@ -43,6 +44,7 @@ OUTSIDE = {
         "tqdm",
     },
     "spectjax.ops": {"flax", "jax", "numpy"},
+    "spectjax.augment": {"jax", "numpy"},
     "spectjax.losses": {"jax"},
     "spectjax.models": {"flax", "jax"},
     "spectjax.metrics": {"jax", "numpy"},
@@ -51,6 +53,7 @@ OUTSIDE = {
 }
 # Libraries with one home each.
 HOMES = {
+    "apache_beam": {"tfds_spect"},
     "grain": {"spectjax.feed"},
     "orbax": {"spectjax.checkpoint"},
     "tensorflow_datasets": {"spectjax.input_pipeline", "tfds_spect"},

@@ -58,20 +58,23 @@ def folder(tmp_path_factory):
     def order(name, stop=False, **changes):
         return {"workdir": str(folder / name), "changes": changes, "stop": stop}
 
-    train(make_config(**{"data.batch_size": 4}), folder / "alone", make_spots(9))
+    for name, augmentation in (("alone", "copies"), ("online", "online")):
+        changes = {"data.batch_size": 4, "data.augmentation": augmentation}
+        train(make_config(**changes), folder / name, make_spots(9))
     started = [
         start(
             2,
             [
                 order("mesh2"),
                 order("pmap2", parallel="pmap"),
+                order("online2", **{"data.augmentation": "online"}),
                 order("moved", stop=True),
             ],
         ),
         start(4, [order("mesh4"), order("pmap4", parallel="pmap")]),
     ]
     texts = [wait(process) for process in started]
-    assert texts[0].count("finished") == 2
+    assert texts[0].count("finished") == 3
     assert "Stopped by SIGTERM after step 3. The same command goes on" in texts[0]
     assert texts[1].count("finished") == 2
 
@@ -97,7 +100,18 @@ def folder(tmp_path_factory):
 )
 def test_every_layout_gives_the_run_of_one_device(folder, name):
     """Losses, batch statistics and scores are global; rounding differs."""
-    ours, alone = read_log(folder / name), read_log(folder / "alone")
+    assert_same_run(folder / name, folder / "alone")
+
+
+def test_augmentation_draws_the_same_on_every_layout(folder):
+    assert_same_run(folder / "online2", folder / "online")
+    assert (
+        read_log(folder / "online")[1]["loss"] != read_log(folder / "alone")[1]["loss"]
+    )
+
+
+def assert_same_run(workdir, expected_workdir):
+    ours, alone = read_log(workdir), read_log(expected_workdir)
     assert len(ours) == len(alone) == 2
     for row, expected in zip(ours, alone, strict=True):
         assert row["PA"] == expected["PA"]
@@ -107,8 +121,8 @@ def test_every_layout_gives_the_run_of_one_device(folder, name):
     # A step of AdamW turns the sign of a tiny gradient into a step: 1e-4 for all.
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, atol=1e-4),
-        read_state(folder / name).params,
-        read_state(folder / "alone").params,
+        read_state(workdir).params,
+        read_state(expected_workdir).params,
     )
 
 

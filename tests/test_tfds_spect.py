@@ -5,6 +5,7 @@ import errno
 import importlib.util
 import json
 import pathlib
+import pickle
 import re
 import shutil
 import subprocess
@@ -131,6 +132,21 @@ def test_open_split_needs_no_array_record(prepared, monkeypatch):
     assert without[0]["example_id"] == with_it[0]["example_id"]
 
 
+@pytest.mark.parametrize("array_record", [True, False])
+def test_open_split_decodes_the_features_that_are_named(
+    prepared, monkeypatch, array_record
+):
+    whole = open_split(prepared.builder_dir, "fold1+fold2")
+    monkeypatch.setattr("tfds_spect.reading.has_array_record", lambda: array_record)
+    part = open_split(prepared.builder_dir, "fold1+fold2", ["mask", "example_id"])
+    part = pickle.loads(pickle.dumps(part))  # as a worker of Grain or PyTorch takes it
+    assert len(part) == len(whole)
+    for one, other in zip(part.__getitems__([2, 0]), (whole[2], whole[0]), strict=True):
+        assert set(one) == {"mask", "example_id"}
+        assert one["example_id"] == other["example_id"]
+        np.testing.assert_array_equal(one["mask"], other["mask"])
+
+
 def test_tfds_finds_the_data_set_by_its_name(prepared):
     data_dir = prepared.builder_dir.parents[2]
     found = tfds.data_source(
@@ -197,6 +213,19 @@ def test_the_files_name_neither_patients_nor_folders(prepared, hospital):
     for path in prepared.builder_dir.iterdir():
         content = path.read_bytes()
         assert not [name for name in names if name in content], path
+
+
+def test_originals_alone_have_no_splits_of_copies(hospital, prepared, tmp_path):
+    alone = prepare_in(tmp_path, hospital, config="segmentation_originals")
+    builder = tfds.builder_from_directory(alone.builder_dir)
+    assert set(builder.info.splits) == {f"fold{fold}" for fold in range(5)}
+    assert [fold.copies for fold in alone.folds] == [0] * 5
+    with_copies = [(fold.patients, fold.images) for fold in prepared.folds]
+    assert [(fold.patients, fold.images) for fold in alone.folds] == with_copies
+    split = "fold0+fold3"
+    assert set(read_by_id(alone.builder_dir, split)) == set(
+        read_by_id(prepared.builder_dir, split)
+    )
 
 
 # The same bytes, the same folder.

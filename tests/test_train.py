@@ -276,6 +276,20 @@ def test_the_best_checkpoint_stays_and_is_the_one_of_patients_who_pick_it(
     assert [row["validation_loss"] for row in read_log(tmp_path)] == list("32145")
 
 
+def test_online_augmentation_trains_on_moved_images(finished, tmp_path):
+    """And draws the same for each image, however many steps a dispatch takes."""
+    config = make_config(**{"data.augmentation": "online"})
+    online = run(config, tmp_path / "one")
+    kernel = online.params["head"]["kernel"]
+    assert not np.allclose(kernel, read_state(finished).params["head"]["kernel"])
+    config.steps_per_dispatch = 2
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, atol=1e-4),
+        run(config, tmp_path / "two").params,
+        online.params,
+    )
+
+
 def test_validation_scores_every_image_once(tmp_path):
     """Five images in batches of two: the last batch has one."""
     config = make_config(**{"num_epochs": 1, "data.validation_fold": 1})
@@ -305,6 +319,7 @@ def test_validation_scores_every_image_once(tmp_path):
         ({"data.batch_size": 6}, "5 training examples do not fill a batch"),
         ({"data.train_hw": (16, 16)}, "exceeds the images"),
         ({"data.train_hw": (8, 9)}, "multiples of 2 for 2 resolutions, got 8x9"),
+        ({"data.augmentation": "none"}, "known are copies, online"),
         ({"parallel": "mpi"}, "--config.parallel='mpi': known are jit, pmap"),
         ({"loss": "hinge"}, "--config.loss='hinge': known are cross_entropy, dice"),
         ({"dtype": "float16"}, "--config.dtype='float16': known are float32"),

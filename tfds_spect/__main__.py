@@ -29,7 +29,16 @@ _CONFIG = flags.DEFINE_string(
     "config",
     "segmentation",
     "segmentation: as many copies of each image as in the paper, 19 or 20; "
-    "segmentation_quick: 4 copies; segmentation_smoke: 10 simulated patients, 1 copy.",
+    "segmentation_quick: 4 copies; segmentation_smoke: 10 simulated patients, 1 copy; "
+    "segmentation_originals: no copies.",
+)
+_BEAM = flags.DEFINE_string(
+    "beam",
+    None,
+    "Share the work out through Apache Beam, with these arguments of its own: "
+    "'--runner=DirectRunner --direct_running_mode=multi_processing "
+    "--direct_num_workers=8'. Every worker must see both folders under the same path "
+    "and have the same SPECTJAX_PSEUDONYM_KEY.",
 )
 
 
@@ -43,7 +52,10 @@ def main(argv: list[str]) -> None:
 
     try:
         prepared = prepare(
-            _CONFIG.value, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
+            _CONFIG.value,
+            data_dir=_DATA_DIR.value,
+            manual_dir=_MANUAL_DIR.value,
+            beam=_BEAM.value,
         )
     except PrepareError as error:
         sys.exit(f"error: {error}")

@@ -9,30 +9,14 @@ from fractions import Fraction
 
 import numpy as np
 
-from spectjax.imaging.geometry import GeometricCopy, warp
+from spectjax.imaging.geometry import GeometricCopy, list_moves, warp
 from tfds_spect.example import ORIGINAL, ThoraxExample
-
-# [P1]: integers up to t_T = 10 pixels horizontally, 4 vertically, and r_T = 5 degrees.
-MAX_DX, MAX_DY, MAX_DEGREES = 10, 4, 5
 
 
 @functools.cache
 def list_copies() -> tuple[GeometricCopy, ...]:
-    """Returns every copy within [P1]'s ranges; the unchanged image is none.
-
-    [P1] does not say whether a copy undergoes one operation or several. Read as
-    several, in one affine map, so that counts are interpolated once.
-    """
-    copies = itertools.starmap(
-        GeometricCopy,
-        itertools.product(
-            (False, True),
-            range(-MAX_DX, MAX_DX + 1),
-            range(-MAX_DY, MAX_DY + 1),
-            range(-MAX_DEGREES, MAX_DEGREES + 1),
-        ),
-    )
-    return tuple(copy for copy in copies if copy != ORIGINAL)
+    """Returns every move within [P1]'s ranges but the one that moves nothing."""
+    return tuple(move for move in list_moves() if move != ORIGINAL)
 
 
 def count_copies(n_originals: int, ratio: Fraction) -> list[int]:

@@ -1,16 +1,34 @@
 """One thorax image with its lesions and its origin: what the data set is made of."""
 
-from dataclasses import dataclass
+import pathlib
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from spectjax.hotspots import bound_mask
+from spectjax.imaging.annotation import Annotation
 from spectjax.imaging.geometry import GeometricCopy
 
 CANVAS_HW = (256, 256)
 VIEWS = ("anterior", "posterior")
 LESION_CLASSES = ("metastasis",)
 ORIGINAL = GeometricCopy()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an original comes from: enough to read it again in another process.
+
+    Attributes:
+        path: the DICOM file.
+        name: which of its images, `<DICOM stem>_<view>`.
+        annotations: what the readers outlined.
+    """
+
+    path: pathlib.Path
+    name: str
+    annotations: tuple[Annotation, ...]
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,7 @@ class ThoraxExample:
         synthetic: whether the patient is simulated.
         copy: how the image was moved; an original was not.
         copy_number: counts the copies of an original from 0; None for an original.
+        place: where it was read; None if it was not.
     """
 
     counts: np.ndarray
@@ -45,6 +64,7 @@ class ThoraxExample:
     synthetic: bool
     copy: GeometricCopy = ORIGINAL
     copy_number: int | None = None
+    place: Place | None = None
 
     @property
     def example_id(self) -> str:
@@ -64,3 +84,25 @@ class ThoraxExample:
         """The tightest box (y0, x0, y1, x1) around each lesion, float32, (T, 4)."""
         boxes = [bound_mask(mask) for mask in self.masks]
         return np.array(boxes, np.float32).reshape(-1, 4)
+
+
+def encode_example(example: ThoraxExample, fold: int) -> dict[str, Any]:
+    """Returns an example as the data set's features."""
+    spacing_mm = example.spacing_mm or (np.nan, np.nan)
+    return {
+        "image": example.counts[..., None],
+        "mask": (example.lesions > 0).astype(np.uint8),
+        "instance_masks": example.masks.astype(np.uint8),
+        "instance_boxes": example.boxes,
+        "instance_labels": list(example.labels),
+        "example_id": example.example_id,
+        "patient": example.patient,
+        "view": example.view,
+        "spacing_mm": np.array(spacing_mm, np.float32),
+        "crop_box": np.array(example.crop_box, np.int32),
+        "frame_hw": np.array(example.frame_hw, np.int32),
+        "source": example.source,
+        "copy": asdict(example.copy),
+        "fold": fold,
+        "synthetic": example.synthetic,
+    }

@@ -79,6 +79,7 @@ def prepare(
     *,
     data_dir: str | os.PathLike[str] | None,
     manual_dir: str | os.PathLike[str] | None,
+    beam: str | None = None,
 ) -> Prepared:
     """Prepares a data set, or finds it prepared.
 
@@ -87,12 +88,14 @@ def prepare(
             simulated patients is meant: `segmentation` is `segmentation_phantom` then.
         data_dir: folder for data sets; None is TFDS's own default.
         manual_dir: a hospital's folder of DICOM and LabelMe files.
+        beam: arguments for Apache Beam, which then shares the work out; None: one
+            process does all of it.
 
     Raises:
-        PrepareError: if the config is unknown, the folder has too little that is
-            usable, the prepared data come from another folder or from another state of
-            this one, or the disk is full or read-only. Nothing half-written is taken
-            for a data set by a later call.
+        PrepareError: if the config is unknown, Beam is asked for but not installed,
+            the folder has too little that is usable, the prepared data come from
+            another folder or from another state of this one, or the disk is full or
+            read-only. Nothing half-written is taken for a data set by a later call.
     """
     name = choose_config(config_name, manual_dir)
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
@@ -105,7 +108,7 @@ def prepare(
         reused = builder.data_path.exists()
         if not reused:
             with hold_lock(root):
-                build(builder, source)
+                build(builder, source, beam)
             builder = Builder(config=name, data_dir=root)
         check_source(builder, source)
         return describe(builder, reused=reused)
@@ -151,7 +154,9 @@ def check_folder(source: pathlib.Path, root: pathlib.Path) -> None:
         )
 
 
-def build(builder: Builder, source: pathlib.Path | None) -> None:
+def build(
+    builder: Builder, source: pathlib.Path | None, beam: str | None = None
+) -> None:
     """Builds a data set, unless another process has done so in the meantime.
 
     TFDS writes to a folder `incomplete.*` and renames it at the end.
@@ -159,7 +164,16 @@ def build(builder: Builder, source: pathlib.Path | None) -> None:
     # A killed process leaves its folder behind; under our lock nobody writes to one.
     for unfinished in builder.data_path.parents[1].glob("*/incomplete.*"):
         shutil.rmtree(unfinished)
-    config = tfds.download.DownloadConfig(manual_dir=source, try_download_gcs=False)
+    options = None
+    if beam is not None:
+        # Here, since few have Apache Beam.
+        from tfds_spect.beam import parse_options
+
+        options = parse_options(beam)
+        builder.with_beam = True
+    config = tfds.download.DownloadConfig(
+        manual_dir=source, try_download_gcs=False, beam_options=options
+    )
     with tempfile.TemporaryDirectory() as downloads:
         builder.download_and_prepare(download_dir=downloads, download_config=config)
 
@@ -193,11 +207,15 @@ def describe(builder: Builder, *, reused: bool) -> Prepared:
     """Says what a data set on disk holds."""
     metadata, splits = builder.info.metadata, builder.info.splits
     skipped_path = builder.local_path("skipped.csv")
+
+    def count(split: str) -> int:
+        return splits[split].num_examples if split in splits else 0
+
     folds = tuple(
         FoldSize(
             patients=patients,
-            images=splits[f"fold{fold}"].num_examples,
-            copies=splits[f"fold{fold}_augmented"].num_examples,
+            images=count(f"fold{fold}"),
+            copies=count(f"fold{fold}_augmented"),
         )
         for fold, patients in enumerate(metadata["patients_per_fold"])
     )

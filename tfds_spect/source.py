@@ -10,7 +10,7 @@ import os
 import pathlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
@@ -32,10 +32,12 @@ from spectjax.imaging.dicom import (
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.thorax import crop_thorax
-from tfds_spect.example import LESION_CLASSES, ThoraxExample
+from tfds_spect.errors import PrepareError
+from tfds_spect.example import LESION_CLASSES, Place, ThoraxExample
 
 ANNOTATION_SUFFIXES = (".json", ".xml")
 _MAX_COUNT = np.iinfo(np.uint16).max
+_NONE = np.zeros((0, 0), np.uint16)
 
 
 class UnusableImageError(ValueError):
@@ -76,14 +78,17 @@ def read_skips(path: pathlib.Path) -> tuple[Skip, ...]:
         return tuple(Skip(**row) for row in csv.DictReader(stream))
 
 
-def read_source(folder: pathlib.Path) -> tuple[list[ThoraxExample], list[Skip]]:
+def read_source(
+    folder: pathlib.Path, *, keep_pixels: bool = True
+) -> tuple[list[ThoraxExample], list[Skip]]:
     """Reads every annotated thorax image in a folder.
 
     Files are read one by one and their frames dropped after the crop: memory holds
-    256 KiB an image.
+    256 KiB an image, or a few KiB without its pixels.
 
     Args:
         folder: any tree of DICOM and LabelMe files.
+        keep_pixels: if not, counts and lesions are empty; `read_again` brings them.
 
     Returns:
         The originals, sorted by example id, and what was left out.
@@ -98,8 +103,14 @@ def read_source(folder: pathlib.Path) -> tuple[list[ThoraxExample], list[Skip]]:
         skips += [_skip(folder, error) for error in scan_errors]
         for scan in scans:
             paths[scan.name].append(path)
+            outlines = tuple(annotations.get(scan.name, ()))
             try:
-                examples[scan.name] = make_example(scan, annotations.get(scan.name, []))
+                example = make_example(scan, outlines)
+                place = Place(path.resolve(), scan.name, outlines)
+                example = replace(example, place=place)
+                if not keep_pixels:
+                    example = replace(example, counts=_NONE, lesions=_NONE)
+                examples[scan.name] = example
             except UnusableImageError as error:
                 skips.append(Skip(scan.name, str(error)))
             except (ScanError, AnnotationError) as error:
@@ -111,6 +122,29 @@ def read_source(folder: pathlib.Path) -> tuple[list[ThoraxExample], list[Skip]]:
             skips.append(Skip(name, f"annotated; expected one image, found {found}"))
             examples.pop(name, None)
     return _drop_repeated(examples, skips), skips
+
+
+def read_again(original: ThoraxExample) -> ThoraxExample:
+    """Returns an original with the pixels that `read_source` dropped.
+
+    Raises:
+        PrepareError: if the file holds another image now, or another pseudonym key is
+            in use here than where it was read first.
+    """
+    place = original.place
+    if place is None:
+        raise ValueError(f"{original.example_id}: not read from a file.")
+    scans, _ = find_bone_scans([place.path])
+    for scan in scans:
+        if scan.name == place.name:
+            example = make_example(scan, place.annotations)
+            if example.example_id == original.example_id:
+                return replace(example, place=place)
+    raise PrepareError(
+        f"{place.path}: expected image {original.example_id}, found another. The file "
+        "changed while it was prepared, or SPECTJAX_PSEUDONYM_KEY is not the same on "
+        "every worker."
+    )
 
 
 def make_example(scan: BoneScan, annotations: Sequence[Annotation]) -> ThoraxExample:

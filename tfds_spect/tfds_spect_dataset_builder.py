@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -14,7 +14,13 @@ from tqdm import tqdm
 from spectjax.files import write_file
 from tfds_spect.copies import count_copies, move_all
 from tfds_spect.errors import PrepareError
-from tfds_spect.example import CANVAS_HW, LESION_CLASSES, VIEWS, ThoraxExample
+from tfds_spect.example import (
+    CANVAS_HW,
+    LESION_CLASSES,
+    VIEWS,
+    ThoraxExample,
+    encode_example,
+)
 from tfds_spect.folds import N_FOLDS, check_folds, deal_folds
 from tfds_spect.source import Skip, fingerprint_folder, read_source, write_skips
 from tfds_spect.writers import CanonicalWriter, list_formats
@@ -38,7 +44,14 @@ class SpectConfig(tfds.core.BuilderConfig):
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Builds the folds of one `SpectConfig`."""
+    """Builds the folds of one `SpectConfig`.
+
+    Attributes:
+        with_beam: whether Apache Beam makes the examples, as TFDS's download config
+            then says how; set it before `download_and_prepare`.
+    """
+
+    with_beam = False
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
@@ -63,6 +76,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             ratio=Fraction(2),
         ),
         SpectConfig(
+            name="segmentation_originals",
+            description="A hospital's images, to be augmented while training.",
+            ratio=Fraction(1),
+        ),
+        SpectConfig(
             name="segmentation_phantom",
             description="Simulated patients, as many images and copies as in Lin 2020.",
             phantom_patients=76,
@@ -78,6 +96,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             description="Ten simulated patients, with one copy of each image.",
             ratio=Fraction(2),
             phantom_patients=10,
+        ),
+        SpectConfig(
+            name="segmentation_originals_phantom",
+            description="Simulated patients, to be augmented while training.",
+            ratio=Fraction(1),
+            phantom_patients=76,
         ),
     ]
     # TFDS finds these by itself only with a package that it does not declare.
@@ -133,9 +157,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
-    ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
+    ) -> dict[str, Any]:
         folder = self._find_source(dl_manager)
-        originals, skips = read_source(folder)
+        originals, skips = read_source(folder, keep_pixels=not self.with_beam)
         write_skips(self.local_path("skipped.csv"), skips)
         write_file(self.local_path("source.txt"), folder.resolve().name)
         folds = deal_folds(originals)
@@ -151,13 +175,33 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             n_skipped=len(skips),
             synthetic=all(e.synthetic for e in originals),
         )
+        if self.with_beam:
+            return self._split_with_beam(folds, n_copies)
         total = len(originals) + sum(numbers)
         bar = tqdm(desc="Writing", total=total, unit=" images", disable=None)
         splits = {}
         for fold, examples in enumerate(folds):
-            copies = move_all(examples, n_copies)
             splits[f"fold{fold}"] = self._generate_examples(examples, fold, bar)
-            splits[f"fold{fold}_augmented"] = self._generate_examples(copies, fold, bar)
+            if sum(numbers):
+                copies = self._generate_examples(
+                    move_all(examples, n_copies), fold, bar
+                )
+                splits[f"fold{fold}_augmented"] = copies
+        return splits
+
+    def _split_with_beam(
+        self, folds: Sequence[Sequence[ThoraxExample]], n_copies: Mapping[str, int]
+    ) -> dict[str, Any]:
+        # Here, since Apache Beam is an extra.
+        from tfds_spect.beam import list_jobs
+
+        splits = {}
+        for fold, originals in enumerate(folds):
+            name = f"fold{fold}"
+            splits[name] = list_jobs(name, originals, None, fold)
+            if any(n_copies.values()):
+                name = f"fold{fold}_augmented"
+                splits[name] = list_jobs(name, originals, n_copies, fold)
         return splits
 
     def _generate_examples(
@@ -205,25 +249,3 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 f"{self.local_path('skipped.csv')}."
             )
         return text
-
-
-def encode_example(example: ThoraxExample, fold: int) -> dict[str, Any]:
-    """Returns an example as the features of `Builder`."""
-    spacing_mm = example.spacing_mm or (np.nan, np.nan)
-    return {
-        "image": example.counts[..., None],
-        "mask": (example.lesions > 0).astype(np.uint8),
-        "instance_masks": example.masks.astype(np.uint8),
-        "instance_boxes": example.boxes,
-        "instance_labels": list(example.labels),
-        "example_id": example.example_id,
-        "patient": example.patient,
-        "view": example.view,
-        "spacing_mm": np.array(spacing_mm, np.float32),
-        "crop_box": np.array(example.crop_box, np.int32),
-        "frame_hw": np.array(example.frame_hw, np.int32),
-        "source": example.source,
-        "copy": dataclasses.asdict(example.copy),
-        "fold": fold,
-        "synthetic": example.synthetic,
-    }

@@ -5,10 +5,15 @@ centre of the first pixel is (0, 0). H is the number of rows, W of columns.
 """
 
 import dataclasses
+import functools
+import itertools
 import math
 
 import numpy as np
 from scipy import ndimage
+
+# [P1]: integers up to t_T = 10 pixels horizontally, 4 vertically, and r_T = 5 degrees.
+MAX_DX, MAX_DY, MAX_DEGREES = 10, 4, 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +59,26 @@ class GeometricCopy:
 
         before = mirror if self.mirror else np.eye(3)
         return _shift(self.dx, self.dy) @ about_centre @ before
+
+
+@functools.cache
+def list_moves() -> tuple[GeometricCopy, ...]:
+    """Returns every move within [P1]'s ranges, the one that moves nothing among them.
+
+    [P1] does not say whether a copy undergoes one operation or several. Read as
+    several, in one affine map, so that counts are interpolated once.
+    """
+    return tuple(
+        itertools.starmap(
+            GeometricCopy,
+            itertools.product(
+                (False, True),
+                range(-MAX_DX, MAX_DX + 1),
+                range(-MAX_DY, MAX_DY + 1),
+                range(-MAX_DEGREES, MAX_DEGREES + 1),
+            ),
+        )
+    )
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, *, order: int) -> np.ndarray:

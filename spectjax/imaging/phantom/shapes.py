@@ -8,7 +8,6 @@ Axes of the patient: x to the patient's left, y from head to toes, z from front 
 """
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 Cloud = tuple[np.ndarray, np.ndarray]
 
@@ -33,6 +32,9 @@ def make_tube(
         half_depth_mm: semi-axis of the section across it; the half width by default.
         hollow: radius of the empty core as a fraction of the outer one, in [0, 1).
     """
+    # Here, so that no command's --help need wait for scipy.interpolate.
+    from scipy.interpolate import PchipInterpolator
+
     path = np.asarray(path_mm, float)
     half_depth_mm = half_width_mm if half_depth_mm is None else half_depth_mm
     chord = np.r_[0, np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import make_lsq_spline
 
 from spectjax.imaging.thorax.body import Body
 
@@ -33,6 +32,9 @@ class Curve:
 
 def fit_curve(rows: np.ndarray, counts: np.ndarray, knot_px: float) -> Curve:
     """Fits a cubic spline with a knot every `knot_px` rows by least squares."""
+    # Here, so that no command's --help need wait for scipy.interpolate.
+    from scipy.interpolate import make_lsq_spline
+
     degree = 3
     inner = np.linspace(rows[0], rows[-1], max(2, round(len(rows) / knot_px) + 1))
     knots = np.concatenate([[rows[0]] * degree, inner, [rows[-1]] * degree])

@@ -1,0 +1,143 @@
+"""Measures spectjax itself; a child of `scripts/benchmark.py`."""
+
+import dataclasses
+import functools
+import importlib.metadata
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from spectjax.ops.convolution import compiler_options
+from spectjax.step import create_train_state, train_step
+
+from . import arrays, workloads
+from .processes import Measurement, peak_rss_bytes, serve
+
+
+def build(mode: str, *, threads: int, **spec: Any) -> Measurement:
+    """Returns the measurement of `mode`: what `_MODES` names, or `describe`."""
+    if mode == "describe":
+        return Measurement(run=lambda steps: None, facts=describe(), peak_bytes=int)
+    run, compile_s = _MODES[mode](**spec)
+    run(1)
+    return Measurement(run, {"compile_s": compile_s}, _peak_bytes)
+
+
+def describe() -> dict[str, Any]:
+    """Returns what the table says about machine and versions."""
+    versions = {name: importlib.metadata.version(name) for name in ("jax", "flax")}
+    return {
+        "backend": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+        "versions": versions,
+    }
+
+
+def _peak_bytes() -> int:
+    statistics = jax.local_devices()[0].memory_stats()
+    return int(statistics["peak_bytes_in_use"]) if statistics else peak_rss_bytes()
+
+
+def _compile(function: Any, *arguments: Any) -> tuple[Any, float]:
+    start = time.perf_counter()
+    compiled = function.lower(*arguments).compile()
+    return compiled, time.perf_counter() - start
+
+
+def _create_workload(parameters: int, **which: Any) -> workloads.Workload:
+    workload = workloads.create(**which)
+    if workload.parameters != parameters:
+        raise ValueError(
+            f"Expected {parameters} parameters, got {workload.parameters} with {which}."
+        )
+    return workload
+
+
+@dataclasses.dataclass(frozen=True)
+class _Initialised:
+    """What `create_train_state` needs of a task."""
+
+    variables: Any
+
+    def init(self, key: jax.Array, image_hw: tuple[int, int]) -> Any:
+        return self.variables
+
+
+def _build_training(
+    *, loop: bool, batch_size: int, parameters: int, **which: Any
+) -> tuple[Callable[[int], object], float]:
+    """One step a dispatch, or with `loop` all steps of a run in one dispatch."""
+    workload = _create_workload(parameters, **which)
+    optimizer = optax.sgd(1e-3, momentum=0.9)
+    key = jax.random.key(0)
+    batch = jax.device_put(arrays.synthesise(workload.image_hwc, batch_size))
+    options = compiler_options()
+    state = create_train_state(
+        _Initialised(workload.draw_variables()), optimizer, key, workload.image_hwc[:2]
+    )
+    step = functools.partial(train_step, task=workload.task, optimizer=optimizer)
+
+    def take_steps(state: Any, batch: Any, key: jax.Array, steps: jax.Array) -> Any:
+        body = lambda _, state: step(state, batch, key)[0]  # noqa: E731
+        return jax.lax.fori_loop(0, steps, body, state)
+
+    function = jax.jit(
+        take_steps if loop else step, donate_argnums=0, compiler_options=options
+    )
+    count = (jnp.int32(1),) if loop else ()
+    compiled, compile_s = _compile(function, state, batch, key, *count)
+
+    def run(steps: int) -> None:
+        nonlocal state
+        if loop:
+            state = compiled(state, batch, key, jnp.int32(steps))
+        else:
+            for _ in range(steps):
+                state, _ = compiled(state, batch, key)
+        jax.block_until_ready(state)
+
+    return run, compile_s
+
+
+def _build_inference(
+    *, batch_size: int, parameters: int, **which: Any
+) -> tuple[Callable[[int], object], float]:
+    workload = _create_workload(parameters, **which)
+    variables = workload.draw_variables()
+    batch = jax.device_put(arrays.synthesise(workload.image_hwc, batch_size))
+    predict = jax.jit(workload.task.predict, compiler_options=compiler_options())
+    compiled, compile_s = _compile(predict, variables, batch["images"])
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            result = compiled(variables, batch["images"])
+        jax.block_until_ready(result)
+
+    return run, compile_s
+
+
+def _build_product(*, size: int, dtype: str) -> tuple[Callable[[int], object], float]:
+    a = jax.random.normal(jax.random.key(0), (size, size), jnp.dtype(dtype))
+    multiply, compile_s = _compile(jax.jit(jnp.matmul), a, a)
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            result = multiply(a, a)
+        jax.block_until_ready(result)
+
+    return run, compile_s
+
+
+_MODES: dict[str, Callable[..., tuple[Callable[[int], object], float]]] = {
+    "train": functools.partial(_build_training, loop=False),
+    "train_loop": functools.partial(_build_training, loop=True),
+    "inference": _build_inference,
+    "product": _build_product,
+}
+
+if __name__ == "__main__":
+    serve(build)

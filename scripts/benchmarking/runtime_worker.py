@@ -1,0 +1,61 @@
+"""Measures the exported model in other runtimes; a child of `scripts/benchmark.py`.
+
+Exporting needs the whole project installed, with jax2onnx; running the file does not.
+"""
+
+import pathlib
+import time
+from typing import Any
+
+from . import arrays
+from .processes import Measurement, peak_rss_bytes, serve
+
+
+def build(mode: str, *, threads: int, **spec: Any) -> Measurement:
+    """Returns the measurement of `mode`: `export` or `inference`."""
+    if mode == "export":
+        _export(**spec)
+        return Measurement(lambda steps: None, {}, peak_rss_bytes)
+    return _build_inference(**spec)
+
+
+def _export(*, path: str, parameters: int, batch_size: int, **which: Any) -> None:
+    """Writes the model with its initial parameters as ONNX."""
+    from spectjax import export
+
+    from . import workloads
+
+    workload = workloads.create(**which)
+    variables = workload.draw_variables()
+    metadata = export.describe(
+        {"task": "segmentation", "data": {"normalisation": "min_max"}},
+        {"model": workload.name, "spectjax_version": "benchmark"},
+        parameters_sha256="of a benchmark",
+    )
+    metadata["input"]["shape"] = ["B", *workload.image_hwc]
+    content = export.write_onnx(
+        lambda counts: workload.task.predict(variables, counts), metadata
+    )
+    pathlib.Path(path).write_bytes(content)
+
+
+def _build_inference(
+    *, path: str, runtime: str, image_hwc: tuple[int, int, int], batch_size: int
+) -> Measurement:
+    from spectjax import runtimes
+
+    images = arrays.synthesise(image_hwc, batch_size)["images"].astype("float32")
+    start = time.perf_counter()
+    predict = runtimes.load_file(pathlib.Path(path), runtime).predict_probs
+    predict(images)
+    seconds = time.perf_counter() - start
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            predict(images)
+
+    return Measurement(run, {"compile_s": seconds}, peak_rss_bytes)
+
+
+if __name__ == "__main__":
+    serve(build)

@@ -1,0 +1,137 @@
+"""Tests of `spectjax.augment`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spectjax import augment as module
+from spectjax.augment import draw_moves
+from spectjax.imaging.geometry import GeometricCopy, list_moves
+from tfds_spect.copies import move_example
+from tfds_spect.example import ThoraxExample
+
+augment = jax.jit(module.augment, static_argnames="hw")
+HW = (256, 256)
+N_MOVES = 2 * 21 * 9 * 11
+
+
+def make_batch(n):
+    rng = np.random.default_rng(n)
+    smooth = 20 + 10 * np.sin(np.indices(HW).sum(0) / 15)
+    masks = np.zeros((n, *HW), np.uint8)
+    for mask in masks:
+        y, x = rng.integers(5, 230, 2)
+        mask[y : y + 9, x : x + 14] = 1
+    return {
+        "images": rng.poisson(smooth, (n, *HW)).astype(np.uint16)[..., None],
+        "masks": masks,
+        "weights": np.arange(n, dtype=np.float32),
+    }
+
+
+def moves_of(keys):
+    return [list_moves()[i] for i in np.asarray(draw_moves(keys))]
+
+
+def test_augment_makes_the_copies_of_the_data_set(key):
+    batch, keys = make_batch(5), jax.random.split(key, 5)
+    moved = jax.tree.map(np.asarray, augment(batch, keys))
+    differing = []
+    for i, move in enumerate(moves_of(keys)):
+        example = ThoraxExample(
+            counts=batch["images"][i, ..., 0],
+            lesions=batch["masks"][i].astype(np.uint16),
+            labels=("metastasis",),
+            patient="p",
+            view="anterior",
+            spacing_mm=None,
+            crop_box=(0, 0, 256, 256),
+            frame_hw=(1024, 256),
+            source="s",
+            synthetic=True,
+        )
+        copy = move_example(example, move, 0)
+        np.testing.assert_array_equal(moved["masks"][i], copy.lesions)
+        error = np.abs(moved["images"][i, ..., 0].astype(int) - copy.counts)
+        assert error.max() <= 1
+        differing.append((error > 0).mean())
+    # Of the counts that lie half-way, the last bit of a float32 decides some.
+    assert max(differing) < 1e-4
+
+
+def test_augment_keeps_dtypes_and_what_it_does_not_know(key):
+    batch = make_batch(2)
+    moved = augment(batch, jax.random.split(key, 2))
+    assert moved["images"].dtype == jnp.uint16
+    assert moved["images"].shape == (2, 256, 256, 1)
+    assert moved["masks"].dtype == jnp.uint8
+    np.testing.assert_array_equal(moved["weights"], batch["weights"])
+
+
+def test_augment_does_not_depend_on_how_a_batch_is_divided(key):
+    batch, keys = make_batch(6), jax.random.split(key, 6)
+    whole = augment(batch, keys)
+    halves = [
+        augment(jax.tree.map(lambda a, rows=rows: a[rows], batch), keys[rows])
+        for rows in (slice(0, 2), slice(2, 6))
+    ]
+    for name in ("images", "masks"):
+        divided = np.concatenate([half[name] for half in halves])
+        np.testing.assert_array_equal(divided, whole[name])
+
+
+def test_augment_gives_one_image_another_move_with_another_key(key):
+    one = make_batch(1)
+    batch = {name: np.repeat(one[name], 8, axis=0) for name in ("images", "masks")}
+    images = np.asarray(augment(batch, jax.random.split(key, 8))["images"])
+    assert len(np.unique(images.reshape(8, -1), axis=0)) == 8
+
+
+def test_augment_lets_enter_what_lay_outside_of_the_part_that_is_kept(key):
+    batch, keys = make_batch(3), jax.random.split(key, 3)
+    whole, part = augment(batch, keys), augment(batch, keys, hw=(160, 96))
+    assert part["images"].shape == (3, 160, 96, 1)
+    for name in ("images", "masks"):
+        np.testing.assert_array_equal(part[name], whole[name][:, 48:208, 80:176])
+    assert np.all(np.asarray(part["images"]) > 0)
+
+
+def test_augment_keeps_poisson_noise_unless_it_rotates():
+    keys = jax.random.split(jax.random.key(1), 40)
+    flat = np.random.default_rng(0).poisson(100, (40, *HW, 1)).astype(np.uint16)
+    moved = augment(
+        {"images": flat, "masks": np.zeros(flat.shape[:3], np.uint8)}, keys, hw=(96, 96)
+    )
+    variances = np.asarray(moved["images"], np.float64).var(axis=(1, 2, 3))
+    rotated = np.array([move.degrees != 0 for move in moves_of(keys)])
+    assert 0 < rotated.sum() < 40
+    np.testing.assert_allclose(variances[~rotated], 100, rtol=0.06)
+    # Weights 1-t and t with t uniform leave 2/3 of the variance in each direction.
+    np.testing.assert_allclose(variances[rotated], 100 * 4 / 9, rtol=0.12)
+
+
+def test_draw_moves_draws_every_move_of_the_paper_equally_often():
+    # [P1]: mirrored or not, up to 10 and 4 pixels and 5 degrees either way.
+    assert {(m.mirror, m.dx, m.dy, m.degrees) for m in list_moves()} == {
+        (mirror, dx, dy, degrees)
+        for mirror in (False, True)
+        for dx in range(-10, 11)
+        for dy in range(-4, 5)
+        for degrees in range(-5, 6)
+    }
+    assert GeometricCopy() in list_moves()
+    n = 50 * N_MOVES
+    drawn = np.asarray(jax.jit(draw_moves)(jax.random.split(jax.random.key(1), n)))
+    counts = np.bincount(drawn, minlength=N_MOVES)
+    assert len(counts) == N_MOVES
+    # Pearson's statistic has N_MOVES - 1 degrees of freedom, so this deviation.
+    statistic = ((counts - 50) ** 2 / 50).sum()
+    assert abs(statistic - N_MOVES) < 4 * np.sqrt(2 * N_MOVES)
+
+
+@pytest.mark.parametrize("field", ["mirror", "dx", "dy", "degrees"])
+def test_draw_moves_draws_independently_of_the_key_before(field):
+    moves = moves_of(jax.random.split(jax.random.key(2), 4000))
+    values = np.array([getattr(move, field) for move in moves], np.float64)
+    assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 0.06
