@@ -171,6 +171,8 @@ def _list_contenders(
             JAX,
             {**ours, "mode": "train_loop"},
         )
+    if mode == "train" and arguments.step:
+        contenders["spectjax, step alone"] = (JAX, {**ours, "mode": "train_step"})
     ways = arguments.torch
     if ways == ["auto"]:
         ways = ["eager", "compile"] if on_gpu else ["eager"]
@@ -247,6 +249,11 @@ def _parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--models", type=_words, help="names, comma-separated; all by default")
     add("--stage", action="store_true", help="also residual stages of ResNet-34's")
+    add(
+        "--step",
+        action="store_true",
+        help="also the training step without the gathering of its batch",
+    )
     add("--mode", type=_words, default=list(_MODES), help="train, inference; both")
     add("--batch", type=int, default=4, help="images in a batch; 4")
     add("--size", type=int, default=256, help="height and width, pixels; 256")

@@ -1,4 +1,4 @@
-"""From a prepared data set to examples in memory, batches and network inputs.
+"""From a prepared data set to examples, in memory or on disk, and their batches.
 
 Examples are indexed by N; batch, height and width axes are B, H and W.
 """
@@ -9,8 +9,6 @@ import pathlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from spectjax.config import ConfigError
@@ -277,42 +275,3 @@ def draw_batches(
     order = np.random.default_rng((seed, epoch)).permutation(num_examples)
     steps = num_examples // batch_size
     return order[: steps * batch_size].reshape(steps, batch_size).astype(np.int32)
-
-
-def normalise_by_range(images: jax.Array) -> jax.Array:
-    """Returns (c - min c) / (max c - min c) of each image's counts c.
-
-    [P1] does not say how counts become inputs; this is what making a picture of them
-    does.
-
-    Args:
-        images: counts >= 0, any integer or float dtype, (B, H, W, 1).
-
-    Returns:
-        float32 in [0, 1], (B, H, W, 1); all zero where an image is constant.
-    """
-    counts = images.astype(jnp.float32)
-    low = counts.min(axis=(1, 2, 3), keepdims=True)
-    span = counts.max(axis=(1, 2, 3), keepdims=True) - low
-    return (counts - low) / jnp.where(span > 0, span, 1)
-
-
-def normalise_by_root(images: jax.Array) -> jax.Array:
-    """Returns sqrt(c / m) of each image's counts c, m the mean of its positive counts.
-
-    The root makes Poisson noise equally strong everywhere, and one hot pixel moves m
-    far less than the maximum.
-
-    Args:
-        images: counts >= 0, any integer or float dtype, (B, H, W, 1).
-
-    Returns:
-        float32, (B, H, W, 1); all zero where an image is.
-    """
-    counts = images.astype(jnp.float32)
-    total = counts.sum(axis=(1, 2, 3), keepdims=True)
-    positive = jnp.sum(counts > 0, axis=(1, 2, 3), keepdims=True)
-    return jnp.sqrt(counts * positive / jnp.where(total > 0, total, 1))
-
-
-NORMALISATIONS = {"min_max": normalise_by_range, "square_root": normalise_by_root}

@@ -1,8 +1,10 @@
 """Finds hotspots in new bone scans. Research software, not a medical device.
 
     python -m spectjax.predict --workdir=RUN --output_dir=OUT PATH...
+    python -m spectjax.predict --model=FILE --output_dir=OUT PATH...
 
-PATH is a DICOM file or a folder of them; RUN is the folder that a training run wrote.
+PATH is a DICOM file or a folder of them; RUN is the folder that a training run wrote,
+FILE what `spectjax.export` made of it. JAX runs the first; an ONNX file needs no JAX.
 For every whole-body view OUT receives `<name>.json` (hotspots with category, score,
 box and mask in thorax and whole-body pixels, area, counts) and `<name>.png` (the same
 as a picture). Files that cannot be used are named on stderr and passed over; the exit
@@ -13,7 +15,7 @@ import json
 import pathlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,7 @@ from spectjax.imaging.dicom import BoneScan, ScanError, View, find_bone_scans
 from spectjax.imaging.thorax import ThoraxImage, crop_thorax
 from spectjax.report import DISCLAIMER
 from spectjax.report.figures import draw_hotspots, save_figure
-
-PredictProbs = Callable[[np.ndarray], np.ndarray]
+from spectjax.runtimes import RUNTIMES, PredictProbs, find_model
 
 
 def main(argv: list[str]) -> None:
@@ -38,7 +39,9 @@ def main(argv: list[str]) -> None:
     try:
         run(
             [pathlib.Path(name) for name in argv[1:]],
-            workdir=pathlib.Path(flag_values.workdir),
+            workdir=_to_path(flag_values.workdir),
+            model=_to_path(flag_values.model),
+            runtime=flag_values.runtime,
             output_dir=pathlib.Path(flag_values.output_dir),
             view=flag_values.view,
         )
@@ -49,28 +52,28 @@ def main(argv: list[str]) -> None:
 def run(
     paths: Sequence[pathlib.Path],
     *,
-    workdir: pathlib.Path,
     output_dir: pathlib.Path,
+    workdir: pathlib.Path | None = None,
+    model: pathlib.Path | None = None,
+    runtime: str | None = None,
     view: View | None = None,
 ) -> None:
     """Finds the hotspots in all scans below `paths`, with what is quick checked first.
 
     Args:
         paths: DICOM files or folders.
-        workdir: folder of the training run whose model is used.
         output_dir: folder to write to.
+        workdir: folder of the training run whose model is used, or None.
+        model: exported model to use instead, or None.
+        runtime: what runs the model; None: what `find_model` chooses.
         view: view of every image, whatever its file says.
 
     Raises:
-        ValueError: if there is no trained model, or no scan that could be used.
+        ValueError: if there is no trained model, nothing that runs it, or no scan that
+            could be used.
         WriteError: if a file cannot be written.
     """
-    if not (workdir / "config.json").is_file():
-        raise ValueError(
-            f"{workdir}: expected the folder of a training run, found no config.json. "
-            "Train first: python -m spectjax.main --config=configs/unet_res.py:quick "
-            f"--workdir={workdir}"
-        )
+    load_model = find_model(workdir=workdir, file=model, runtime=runtime)
     if not paths:
         raise ValueError("Expected DICOM files or folders after the flags, found none.")
     scans, errors = find_bone_scans(paths, view=view)
@@ -79,36 +82,15 @@ def run(
     if not scans:
         raise ValueError(f"No bone scan found, {len(errors)} files skipped.")
 
-    predict_probs, model_info = load_model(workdir)
+    loaded = load_model()
     written, uncropped = predict_scans(
-        scans, predict_probs, output_dir=output_dir, model_info=model_info
+        scans, loaded.predict_probs, output_dir=output_dir, model_info=loaded.info
     )
     n_skipped = len(errors) + len(uncropped)
     summary = f"{written} views written to {output_dir}, {n_skipped} files skipped."
     if not written:
         raise ValueError(summary)
     print(f"{summary}\n{DISCLAIMER}")
-
-
-def load_model(workdir: pathlib.Path) -> tuple[PredictProbs, dict[str, Any]]:
-    """Returns a run's trained model and where it comes from.
-
-    Whether it was trained on simulated patients is known once the run is evaluated.
-
-    Raises:
-        ValueError: if there is no checkpoint, or it cannot be read.
-    """
-    # Loads jax, which takes seconds: not before the command line is understood.
-    from spectjax.runs import restore_model
-    from spectjax.startup import enable_compilation_cache
-
-    enable_compilation_cache()
-    model = restore_model(workdir)
-    metrics = workdir / "eval" / "metrics.json"
-    synthetic = None
-    if metrics.is_file():
-        synthetic = json.loads(metrics.read_text())["data"]["synthetic"]
-    return model.predict_probs, {**model.info, "trained_on_synthetic_data": synthetic}
 
 
 def predict_scans(
@@ -270,6 +252,10 @@ def _holds_another(path: pathlib.Path, scan: BoneScan) -> bool:
         return True  # not ours: keep it
 
 
+def _to_path(name: str | None) -> pathlib.Path | None:
+    return None if name is None else pathlib.Path(name)
+
+
 def _report_skip(error: ScanError) -> None:
     """Prints one line about a file or view that is passed over."""
     print(f"skipped: {error}", file=sys.stderr)
@@ -278,6 +264,13 @@ def _report_skip(error: ScanError) -> None:
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
     flags.DEFINE_string("workdir", None, "Folder of the training run to take.")
+    flags.DEFINE_string("model", None, "Exported model to take instead of a run.")
+    flags.DEFINE_enum(
+        "runtime",
+        None,
+        RUNTIMES,
+        "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
+    )
     flags.DEFINE_string("output_dir", None, "Folder to write to; made if missing.")
     flags.DEFINE_enum(
         "view",
@@ -286,7 +279,7 @@ def _define_flags() -> None:
         "View of each given file (of its first detector, if it has two), for files "
         "that do not tell it.",
     )
-    flags.mark_flags_as_required(["workdir", "output_dir"])
+    flags.mark_flags_as_required(["output_dir"])
 
 
 if __name__ == "__main__":

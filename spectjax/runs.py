@@ -16,13 +16,13 @@ from ml_collections import ConfigDict
 import spectjax
 from spectjax.checkpoint import Checkpoints
 from spectjax.config import ConfigError, check_name, load_config
-from spectjax.input_pipeline import NORMALISATIONS
 from spectjax.losses import LOSSES
 from spectjax.models import create_model
+from spectjax.normalisation import NORMALISATIONS
 from spectjax.ops.convolution import compiler_options
 from spectjax.parallel import AXIS
 from spectjax.step import TrainState, create_train_state
-from spectjax.tasks import TASKS, Segmentation
+from spectjax.tasks import TASKS, Segmentation, Variables
 
 WARMUP_FRACTION = 0.05  # of all steps, when the schedule is "cosine"
 
@@ -98,11 +98,13 @@ class TrainedModel:
         config: the run's config.
         predict_probs: maps counts, uint16 or float32, (B, H, W, 1), to class
             probabilities, float32, (B, H, W, K); compiles anew for each shape.
+        variables: its `params` and `batch_stats`.
         info: where the model comes from, for reports.
     """
 
     config: ConfigDict
     predict_probs: Callable[[np.ndarray], np.ndarray]
+    variables: Variables
     info: dict[str, Any]
 
 
@@ -121,6 +123,7 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
     return TrainedModel(
         config=config,
         predict_probs=lambda counts: np.asarray(predict(variables, counts)),
+        variables=variables,
         info={
             "model": config.model.name,
             "data": config.data.name,

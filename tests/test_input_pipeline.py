@@ -1,17 +1,13 @@
 """Tests of `spectjax.input_pipeline`."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from spectjax.config import ConfigError
 from spectjax.input_pipeline import (
-    NORMALISATIONS,
     Examples,
     draw_batches,
     held_out_split,
-    normalise_by_range,
-    normalise_by_root,
     train_split,
 )
 
@@ -89,49 +85,3 @@ def test_crop_centre_keeps_the_middle_of_images_and_masks():
 def test_crop_centre_names_a_size_that_exceeds_the_images():
     with pytest.raises(ValueError, match=r"train_hw=\(2, 8\) exceeds .* 4x6 pixels"):
         make_examples(1).crop_centre((2, 8))
-
-
-# Two images, so that one normalised by the other would show.
-COUNTS = np.array([[[0, 2], [4, 10]], [[5, 0], [0, 0]]], np.uint16)[..., None]
-
-
-def test_normalise_by_range_matches_hand_computation():
-    expected = [[[0, 0.2], [0.4, 1]], [[1, 0], [0, 0]]]
-    np.testing.assert_allclose(normalise_by_range(COUNTS)[..., 0], expected)
-
-
-def test_normalise_by_range_takes_off_a_raised_background():
-    counts = jnp.array([[[3.0, 4], [5, 7]]])[..., None]
-    expected = [[[0, 0.25], [0.5, 1]]]
-    np.testing.assert_allclose(normalise_by_range(counts)[..., 0], expected)
-
-
-def test_normalise_by_root_matches_hand_computation():
-    # Means of the positive counts: 16 / 3 and 5.
-    expected = np.sqrt([[[0, 6 / 16], [12 / 16, 30 / 16]], [[1, 0], [0, 0]]])
-    np.testing.assert_allclose(normalise_by_root(COUNTS)[..., 0], expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
-def test_normalisations_do_not_depend_on_the_length_of_the_scan(name):
-    normalise = NORMALISATIONS[name]
-    np.testing.assert_allclose(normalise(5 * COUNTS), normalise(COUNTS), rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
-def test_normalisations_take_uint16_and_float32_alike(name):
-    normalise = NORMALISATIONS[name]
-    result = normalise(COUNTS)
-    assert result.dtype == jnp.float32
-    np.testing.assert_array_equal(normalise(COUNTS.astype(np.float32)), result)
-
-
-@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
-def test_normalisations_of_an_empty_image_are_zero(name):
-    assert not NORMALISATIONS[name](jnp.zeros((1, 2, 2, 1), jnp.uint16)).any()
-
-
-@pytest.mark.parametrize("name", sorted(NORMALISATIONS))
-def test_normalisations_take_the_largest_counts_of_uint16(name):
-    counts = jnp.full((1, 256, 256, 1), 65535, jnp.uint16).at[0, 0, 0].set(0)
-    np.testing.assert_allclose(NORMALISATIONS[name](counts)[0, 1, 1], 1, rtol=1e-5)

@@ -20,14 +20,15 @@ FLOORS = (
         "spectjax.losses",
         "spectjax.metrics",
         "spectjax.models",
+        "spectjax.normalisation",
         "tfds_spect",
     },
     {"spectjax.tasks"},
     {"spectjax.input_pipeline", "spectjax.checkpoint", "spectjax.parallel"},
     {"spectjax.feed", "spectjax.report", "spectjax.step"},
-    {"spectjax.bookkeeping", "spectjax.runs"},
-    {"spectjax.train"},
-    {"spectjax.evaluate", "spectjax.predict"},
+    {"spectjax.bookkeeping", "spectjax.provenance", "spectjax.runs"},
+    {"spectjax.runtimes", "spectjax.train"},
+    {"spectjax.evaluate", "spectjax.export", "spectjax.predict"},
     {"spectjax.main"},
 )
 # What a room may import from outside, where that is limited.
@@ -48,6 +49,7 @@ OUTSIDE = {
     "spectjax.losses": {"jax"},
     "spectjax.models": {"flax", "jax"},
     "spectjax.metrics": {"jax", "numpy"},
+    "spectjax.normalisation": {"jax"},
     "spectjax.step": {"flax", "jax", "optax"},
     "spectjax.tasks": {"flax", "jax"},
 }
@@ -55,6 +57,9 @@ OUTSIDE = {
 HOMES = {
     "apache_beam": {"tfds_spect"},
     "grain": {"spectjax.feed"},
+    "jax2onnx": {"spectjax.export"},
+    "onnxruntime": {"spectjax.runtimes"},
+    "openvino": {"spectjax.runtimes"},
     "orbax": {"spectjax.checkpoint"},
     "tensorflow_datasets": {"spectjax.input_pipeline", "tfds_spect"},
     "tensorboardX": {"spectjax.report"},

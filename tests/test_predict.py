@@ -11,14 +11,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from model_files import SCALE, make_metadata, write_stablehlo
 from nm_files import detectors, write_nm
 from pydicom.data import get_testdata_file
+from scipy import ndimage
 
-from spectjax import predict, train
-from spectjax.files import WriteError, write_json
+from spectjax import predict, runtimes
+from spectjax.files import WriteError
 from spectjax.hotspots import decode_rle
-from spectjax.imaging.dicom import BoneScan
-from spectjax.imaging.thorax import CropError, CropTransform
+from spectjax.imaging.dicom import BoneScan, find_bone_scans
+from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
 
 SMALL_CROP = pytest.mark.usefixtures("small_crop")
 MODEL_INFO = {"model": "unet_res", "step": 7}
@@ -88,7 +90,8 @@ def workdir(tmp_path, monkeypatch):
         metastasis[:, 126:130, 124:132] = 0.875
         return np.stack([1 - metastasis, metastasis], axis=-1)
 
-    monkeypatch.setattr(predict, "load_model", lambda _: (mark_middle, MODEL_INFO))
+    model = runtimes.LoadedModel(mark_middle, MODEL_INFO)
+    monkeypatch.setattr(runtimes, "load_run", lambda _: model)
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
@@ -274,20 +277,36 @@ def test_run_without_paths_asks_for_them(workdir, tmp_path):
         predict.run([], workdir=workdir, output_dir=tmp_path)
 
 
-@pytest.mark.parametrize("synthetic", [True, False, None])
-def test_load_model_tells_whether_it_learnt_from_simulated_patients(
-    tmp_path, monkeypatch, synthetic
-):
-    model = SimpleNamespace(predict_probs=predict_probs, info=MODEL_INFO)
-    monkeypatch.setattr(train, "restore_model", lambda _: model)
-    if synthetic is not None:  # a run that is not evaluated has no such file
-        write_json(
-            tmp_path / "eval" / "metrics.json", {"data": {"synthetic": synthetic}}
-        )
-    assert predict.load_model(tmp_path) == (
-        predict_probs,
-        MODEL_INFO | {"trained_on_synthetic_data": synthetic},
-    )
+def test_run_takes_an_exported_model(tmp_path):
+    path = get_testdata_file("JPEG2000.dcm")
+    model = tmp_path / "model.stablehlo.zip"
+    write_stablehlo(model, make_metadata((256, 256)), (256, 256))
+    predict.run([path], model=model, output_dir=tmp_path)
+    document = read_json(tmp_path / "JPEG2000_anterior.json")
+    # That model's probability is counts / SCALE.
+    counts = crop_thorax(find_bone_scans([path])[0][0]).counts
+    _, n_regions = ndimage.label(counts > SCALE / 2, np.ones((3, 3)))
+    assert len(document["hotspots"]) == n_regions > 0
+    areas = [hotspot["area_px"] for hotspot in document["hotspots"]]
+    assert sum(areas) == (counts > SCALE / 2).sum()
+    assert document["model"]["model"] == "by_hand"
+    assert document["model"]["runtime"].startswith("jax ")
+
+
+def test_run_asks_for_one_model(workdir, tmp_path):
+    with pytest.raises(ValueError, match="--workdir=RUN.*--model=FILE.*found neither"):
+        predict.run([tmp_path], output_dir=tmp_path)
+    with pytest.raises(ValueError, match="found both"):
+        predict.run([tmp_path], workdir=workdir, model=workdir, output_dir=tmp_path)
+
+
+def test_command_with_a_model_that_is_none_says_so_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "spectjax.predict", "--runtime=openvino"]
+    command += [f"--output_dir={tmp_path}", f"--model={tmp_path}/a.onnx", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {tmp_path}/a.onnx: expected a model file")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_help_need_not_wait_for_jax():

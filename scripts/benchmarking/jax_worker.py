@@ -9,10 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from spectjax.ops.convolution import compiler_options
-from spectjax.step import create_train_state, train_step
+from spectjax.parallel import AXIS, MeshLayout
+from spectjax.step import create_train_state, run_steps, train_step
 
 from . import arrays, workloads
 from .processes import Measurement, peak_rss_bytes, serve
@@ -68,36 +70,45 @@ class _Initialised:
 
 
 def _build_training(
-    *, loop: bool, batch_size: int, parameters: int, **which: Any
+    *, steps_per_dispatch: int, batch_size: int, parameters: int, **which: Any
 ) -> tuple[Callable[[int], object], float]:
-    """One step a dispatch, or with `loop` all steps of a run in one dispatch."""
+    """What the trainer does: it gathers a batch on the device and takes a step.
+
+    With 0 steps per dispatch, the step alone, on a batch that is ready.
+    """
     workload = _create_workload(parameters, **which)
     optimizer = optax.sgd(1e-3, momentum=0.9)
     key = jax.random.key(0)
-    batch = jax.device_put(arrays.synthesise(workload.image_hwc, batch_size))
-    options = compiler_options()
-    state = create_train_state(
-        _Initialised(workload.draw_variables()), optimizer, key, workload.image_hwc[:2]
-    )
+    batch = arrays.synthesise(workload.image_hwc, batch_size)
     step = functools.partial(train_step, task=workload.task, optimizer=optimizer)
-
-    def take_steps(state: Any, batch: Any, key: jax.Array, steps: jax.Array) -> Any:
-        body = lambda _, state: step(state, batch, key)[0]  # noqa: E731
-        return jax.lax.fori_loop(0, steps, body, state)
-
-    function = jax.jit(
-        take_steps if loop else step, donate_argnums=0, compiler_options=options
+    layout = MeshLayout()
+    state = layout.place(
+        create_train_state(
+            _Initialised(workload.draw_variables()),
+            optimizer,
+            key,
+            workload.image_hwc[:2],
+        )
     )
-    count = (jnp.int32(1),) if loop else ()
-    compiled, compile_s = _compile(function, state, batch, key, *count)
+    if steps_per_dispatch:
+        step = functools.partial(step, axis_name=AXIS)
+        steps = functools.partial(run_steps, step=step, axis_name=AXIS)
+        function = layout.compile(steps, split_data=False)
+        rows = np.arange(batch_size, dtype=np.int32)
+        rows = layout.place(np.tile(rows, (steps_per_dispatch, 1)))
+        arguments = [layout.place(batch), rows, layout.place(np.int32(0)), key]
+    else:
+        function = jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
+        arguments = [jax.device_put(batch), key]
+    compiled, compile_s = _compile(function, state, *arguments)
 
     def run(steps: int) -> None:
         nonlocal state
-        if loop:
-            state = compiled(state, batch, key, jnp.int32(steps))
-        else:
-            for _ in range(steps):
-                state, _ = compiled(state, batch, key)
+        for first in range(0, steps, steps_per_dispatch or 1):
+            if steps_per_dispatch:
+                count = min(steps - first, steps_per_dispatch)
+                arguments[2] = layout.place(np.int32(count))
+            state, _ = compiled(state, *arguments)
         jax.block_until_ready(state)
 
     return run, compile_s
@@ -133,8 +144,9 @@ def _build_product(*, size: int, dtype: str) -> tuple[Callable[[int], object], f
 
 
 _MODES: dict[str, Callable[..., tuple[Callable[[int], object], float]]] = {
-    "train": functools.partial(_build_training, loop=False),
-    "train_loop": functools.partial(_build_training, loop=True),
+    "train": functools.partial(_build_training, steps_per_dispatch=1),
+    "train_loop": functools.partial(_build_training, steps_per_dispatch=32),
+    "train_step": functools.partial(_build_training, steps_per_dispatch=0),
     "inference": _build_inference,
     "product": _build_product,
 }

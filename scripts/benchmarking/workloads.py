@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from spectjax.input_pipeline import normalise_by_range
 from spectjax.losses import cross_entropy
 from spectjax.models import MODELS, create_model
 from spectjax.models.unet import ConvBlock
+from spectjax.normalisation import normalise_by_range
 from spectjax.tasks import Batch, Segmentation, Variables
 
 from . import arrays
@@ -78,7 +78,7 @@ class StandIn(Segmentation):
         return dict(self.model.init(key, images, train=False))
 
     def compute_loss(
-        self, params: Any, batch_stats: Any, batch: Batch, key: jax.Array
+        self, params: Any, batch_stats: Any, batch: Batch
     ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         """Returns the loss, the new batch statistics and the loss as the only sum."""
         outputs, updates = self.model.apply(
@@ -86,7 +86,7 @@ class StandIn(Segmentation):
             self.normalise(batch["images"]),
             train=True,
             mutable=["batch_stats"],
-            rngs={"dropout": key},
+            rngs={"dropout": jax.random.key(0)},
         )
         loss = jnp.zeros(())
         for y in jax.tree.leaves(outputs):
@@ -149,7 +149,6 @@ class Workload:
             variables["params"],
             variables.get("batch_stats", {}),
             batch,
-            jax.random.key(0),
         )
         return {"inference": inference.forward, "train": training.training}
 

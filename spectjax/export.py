@@ -1,0 +1,334 @@
+"""Writes a trained model as one file for other programs and other computers.
+
+    python -m spectjax.export --workdir=RUN --output=FILE
+
+FILE ends in `.onnx` (for ONNX Runtime, OpenVINO and others, without JAX) or in
+`.stablehlo.zip` (a program that `jax.export` serialised, and `metadata.json`). The
+model maps counts to class probabilities: the normalisation is part of it, and so is
+where it comes from. Before FILE is written, every installed runtime that reads it has
+given the same probabilities as JAX. Research software, not a medical device.
+
+Batch, height, width and class axes are B, H, W and K.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import pathlib
+import sys
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import app, flags
+from absl import logging as absl_logging
+
+from spectjax import runtimes
+from spectjax.files import write_file
+from spectjax.hotspots import CLASS_NAMES
+from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.provenance import describe, hash_parameters
+from spectjax.report import DISCLAIMER
+
+if TYPE_CHECKING:  # jax takes seconds: not before the command line is understood
+    import jax
+
+TOLERANCE = 1e-4  # of a probability, between JAX and any other runtime
+# Of 2022, so that the runtimes of older computers read it too.
+_OPSET = 18
+_PLATFORMS = ("cpu", "cuda")
+
+_Predict = Callable[["jax.Array"], "jax.Array"]
+
+
+class ExportError(ValueError):
+    """A model that cannot be exported; one line for the user."""
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command; errors become one line and exit status 1."""
+    absl_logging.set_verbosity(absl_logging.FATAL)
+    try:
+        if argv[1:]:
+            raise ExportError(f"Unexpected argument {argv[1]!r}; see --help.")
+        run(
+            pathlib.Path(flags.FLAGS.workdir),
+            pathlib.Path(flags.FLAGS.output),
+        )
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
+    """Exports a run's newest model and says what was written.
+
+    Raises:
+        ModelFileError: if `output` names no format or `workdir` holds no run.
+        ExportError: if the model cannot be converted, or computes something else.
+        MissingPackageError: if the packages that write ONNX are not installed.
+        ValueError: if the run's checkpoint cannot be read.
+        WriteError: if the file cannot be written.
+    """
+    file_format = runtimes.find_format(output)
+    runtimes.check_run(workdir)
+    if file_format == runtimes.ONNX:
+        _import_jax2onnx()
+    predict, metadata = load_predict(workdir)
+    write = write_onnx if file_format == runtimes.ONNX else write_stablehlo
+    content = write(predict, metadata)
+    differences = compare_runtimes(content, output.name, predict)
+    for runtime, difference in differences.items():
+        # Not "greater": a difference that is not a number must not pass.
+        if not difference <= TOLERANCE:
+            raise ExportError(
+                f"{output}: expected the probabilities of JAX within {TOLERANCE}, "
+                f"found {runtime} {difference:.2g} away. Nothing was written; export "
+                f"to another format, or use another version of {runtime}."
+            )
+    write_file(output, content)
+    _print_summary(output, metadata, differences)
+
+
+def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
+    """Returns what a run's newest model computes, and its metadata.
+
+    It computes in float32, whatever the run trained in, and in plain XLA operations.
+
+    Returns:
+        A function that maps counts, float32, (B, H, W, 1), to class probabilities,
+        float32, (B, H, W, K); what `describe` returns.
+
+    Raises:
+        ExportError: if its classes have no names.
+        ValueError: if its checkpoint cannot be read.
+    """
+    from ml_collections import ConfigDict
+
+    from spectjax.runs import create_task, restore_model
+
+    model = restore_model(workdir)
+    if model.config.model.num_classes != len(CLASS_NAMES):
+        raise ExportError(
+            f"{workdir}: expected a model of the classes {', '.join(CLASS_NAMES)}, "
+            f"found {model.config.model.num_classes} classes. Export another run."
+        )
+    config = ConfigDict(model.config.to_dict())
+    config.dtype = "float32"
+    task = create_task(config)
+    metadata = describe(
+        model.config.to_dict(),
+        model.info
+        | {"trained_on_synthetic_data": runtimes.is_trained_on_synthetic(workdir)},
+        parameters_sha256=hash_parameters(model.variables),
+    )
+
+    def predict(counts: "jax.Array") -> "jax.Array":
+        return task.predict(model.variables, counts)
+
+    return predict, metadata
+
+
+def write_onnx(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
+    """Returns an ONNX model with `metadata` as JSON under the key "spectjax".
+
+    Raises:
+        ExportError: if an operation of the model has no counterpart.
+        MissingPackageError: if jax2onnx is not installed.
+    """
+    jax2onnx = _import_jax2onnx()
+    try:
+        with _silent_conversion():
+            model = jax2onnx.to_onnx(
+                predict,
+                inputs=[tuple(metadata["input"]["shape"])],
+                model_name=metadata["model"]["model"],
+                opset=_OPSET,
+                input_names=[metadata["input"]["name"]],
+                output_names=[metadata["output"]["name"]],
+            )
+    except Exception as error:  # whatever its plug-ins raise
+        raise ExportError(
+            f"Model {metadata['model']['model']}: jax2onnx cannot convert it "
+            f"({runtimes.summarise(error)}). Export to {runtimes.STABLEHLO} instead."
+        ) from error
+    # Shapes of what lies between, some of them wrong; runtimes find their own.
+    del model.graph.value_info[:]
+    model.producer_name = "spectjax"
+    model.producer_version = metadata["model"]["spectjax_version"]
+    model.doc_string = f"Counts to probabilities. {DISCLAIMER}"
+    model.metadata_props.add(key=runtimes.METADATA_KEY, value=json.dumps(metadata))
+    return model.SerializeToString()
+
+
+def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
+    """Returns a zip file of a program for `jax.export.deserialize` and its metadata.
+
+    The program's `mlir_module()` is StableHLO.
+
+    Raises:
+        MissingPackageError: if flatbuffers is not installed.
+    """
+    import jax
+    import jax.export
+
+    try:
+        import flatbuffers  # noqa: F401 - jax.export writes with it, and jax lacks it
+    except ImportError as error:
+        raise runtimes.MissingPackageError(
+            f"Writing {runtimes.STABLEHLO} needs the package flatbuffers, which cannot "
+            f"be imported ({error}). Install it: pip install flatbuffers"
+        ) from error
+    _, *shape = metadata["input"]["shape"]
+    batch = jax.export.symbolic_shape("B")
+    counts = jax.ShapeDtypeStruct((*batch, *shape), np.float32)
+    with _without_source_paths():
+        program = jax.export.export(jax.jit(predict), platforms=_PLATFORMS)(counts)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as bundle:
+        for name, content in (
+            (runtimes.METADATA, json.dumps(metadata, indent=2).encode()),
+            (runtimes.EXPORTED, bytes(program.serialize())),
+        ):
+            # Without a date: a model always becomes the same file.
+            bundle.writestr(zipfile.ZipInfo(name), content)
+    return stream.getvalue()
+
+
+def compare_runtimes(content: bytes, name: str, predict: _Predict) -> dict[str, float]:
+    """Returns how far each installed runtime's probabilities are from JAX's at most.
+
+    Compared on two synthetic images at once and on one of them.
+
+    Args:
+        content: the exported model.
+        name: name of its file, which tells the format.
+        predict: what JAX computes, on a function of counts (B, H, W, 1).
+
+    Raises:
+        ModelFileError: if a runtime does not read it.
+        ExportError: if no runtime that reads it is installed.
+    """
+    import jax
+
+    from spectjax.ops.convolution import compiler_options
+
+    counts = make_test_images()
+    expected = np.asarray(jax.jit(predict, compiler_options=compiler_options())(counts))
+    differences = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / name
+        path.write_bytes(content)
+        for runtime in runtimes.RUNTIMES_FOR[runtimes.find_format(path)]:
+            try:
+                predict_probs = runtimes.load_file(path, runtime).predict_probs
+            except runtimes.MissingPackageError:
+                continue
+            found = predict_probs(counts), predict_probs(counts[1:])
+            differences[runtime] = max(
+                float(np.abs(found[0] - expected).max()),
+                float(np.abs(found[1] - expected[1:]).max()),
+            )
+    if not differences:
+        raise ExportError(
+            f"{name}: expected a runtime to check it with, found none. Install one: "
+            "pip install onnxruntime"
+        )
+    return differences
+
+
+def make_test_images() -> np.ndarray:
+    """Returns two images like thoraces with hotspots, float32, (2, H, W, 1), counts.
+
+    A body with Poisson noise and round spots from faint to bright, so that
+    probabilities of all sizes occur; the second image is four times as bright.
+    """
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[: CANVAS_HW[0], : CANVAS_HW[1]] / CANVAS_HW[0] - 0.5
+    expected = np.where(rows**2 + columns**2 < 0.16, 12.0, 0.0)
+    for peak in np.geomspace(2, 60, num=16):
+        row, column = rng.uniform(-0.25, 0.25, size=2)
+        distance = (rows - row) ** 2 + (columns - column) ** 2
+        expected += peak * np.exp(-distance / (2 * 0.015**2))
+    images = rng.poisson(expected * np.array([1.0, 4.0])[:, None, None])
+    return images[..., np.newaxis].astype(np.float32)
+
+
+@contextlib.contextmanager
+def _silent_conversion() -> Iterator[None]:
+    """Keeps jax2onnx from telling of types that it leaves out, line after line."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+@contextlib.contextmanager
+def _without_source_paths() -> Iterator[None]:
+    """Keeps the folders of this computer out of what jax exports."""
+    import jax
+
+    name = "jax_traceback_in_locations_limit"
+    limit = getattr(jax.config, name)
+    jax.config.update(name, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(name, limit)
+
+
+def _import_jax2onnx() -> Any:
+    runtimes.forbid_telemetry()  # it imports ONNX Runtime
+    try:
+        import jax2onnx
+    except ImportError as error:
+        raise runtimes.MissingPackageError(
+            f"Writing {runtimes.ONNX} needs the package jax2onnx, which cannot be "
+            f"imported ({error}). Install it in the clone: pip install '.[export]'; or "
+            f"export to {runtimes.STABLEHLO}, which needs nothing more."
+        ) from error
+    return jax2onnx
+
+
+def _print_summary(
+    output: pathlib.Path,
+    metadata: Mapping[str, Any],
+    differences: Mapping[str, float],
+) -> None:
+    """Says what was written, how exact it is and how to use it."""
+    model, size = metadata["model"], output.stat().st_size
+    print(f"{output}: {model['model']} of step {model['step']}, {size / 1e6:.1f} MB.")
+    if metadata["config"]["dtype"] != metadata["dtype"]:
+        print(
+            f"It computes in {metadata['dtype']}; the run itself in "
+            f"{metadata['config']['dtype']}, which is less exact."
+        )
+    for runtime, difference in differences.items():
+        print(f"{runtime}: probabilities within {difference:.1g} of JAX's.")
+    print(
+        f"Hotspots in new scans: python -m spectjax.predict --model={output} "
+        f"--output_dir=OUT PATH...\n{DISCLAIMER}"
+    )
+
+
+def _define_flags() -> None:
+    """Defines the flags; only the command does, since flags are global to a process."""
+    flags.DEFINE_string("workdir", None, "Folder of the training run to export.")
+    flags.DEFINE_string(
+        "output",
+        None,
+        f"File to write; its name ends in {runtimes.ONNX} or {runtimes.STABLEHLO}.",
+    )
+    flags.mark_flags_as_required(["workdir", "output"])
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

@@ -1,0 +1,132 @@
+"""What an exported model tells about itself: its metadata, written and read.
+
+Imports neither jax nor a runtime. The number of images in a batch is B.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from spectjax.hotspots import CLASS_NAMES
+from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.report import DISCLAIMER
+
+METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
+# What spectjax.normalisation.NORMALISATIONS do to the counts c of one image.
+FORMULAS = {
+    "min_max": "(c - min c) / (max c - min c); 0 where max c = min c",
+    "square_root": "sqrt(c / m), m the mean of the positive c; 0 where there are none",
+}
+
+
+class ModelFileError(ValueError):
+    """A model that cannot be found, read or used; one line for the user."""
+
+
+def describe(
+    config: Mapping[str, Any], info: Mapping[str, Any], *, parameters_sha256: str
+) -> dict[str, Any]:
+    """Returns the metadata of an exported model, ready for JSON.
+
+    Args:
+        config: the run's config.
+        info: where the model comes from, as predictions report it.
+        parameters_sha256: what `hash_parameters` returns.
+    """
+    normalisation = config["data"]["normalisation"]
+    return {
+        "format": METADATA_FORMAT,
+        "disclaimer": DISCLAIMER,
+        "model": dict(info),
+        "parameters_sha256": parameters_sha256,
+        "task": config["task"],
+        "class_names": list(CLASS_NAMES),
+        "input": {
+            "name": "counts",
+            "dtype": "float32",
+            "shape": ["B", *CANVAS_HW, 1],
+            "axes": ["image", "row", "column", "channel"],
+            "unit": "counts per pixel, not normalised",
+            "crop": "spectjax.imaging.thorax.crop_thorax: the thorax at the file's "
+            "own pixel size in the middle of the canvas, zero around it",
+        },
+        "normalisation": {
+            "name": normalisation,
+            "formula": FORMULAS[normalisation],
+            "applied_by": "the exported model itself, to each image",
+        },
+        "output": {
+            "name": "probs",
+            "dtype": "float32",
+            "shape": ["B", *CANVAS_HW, len(CLASS_NAMES)],
+            "axes": ["image", "row", "column", "class"],
+            "unit": "probability; the classes of a pixel sum to 1",
+        },
+        "dtype": "float32",
+        "config": dict(config),
+    }
+
+
+def hash_parameters(variables: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of a model's parameters and batch statistics.
+
+    Of each array, by its path as `params/down0/conv1/kernel` in the order of these
+    paths: the path in UTF-8, then the values as little-endian float32, last axis
+    fastest.
+    """
+    digest = hashlib.sha256()
+    for path, array in sorted(_name_arrays(variables), key=lambda item: item[0]):
+        digest.update(path.encode())
+        digest.update(np.asarray(array, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _name_arrays(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple]:
+    """Yields the path and the array of every leaf."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _name_arrays(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value
+
+
+def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
+    """Returns the metadata of an exported model.
+
+    Args:
+        path: the model's file, for errors.
+        text: what `describe` returns, as JSON; None if the file has none.
+
+    Raises:
+        ModelFileError: if there is none, or another version of spectjax wrote it.
+    """
+    again = f"Write it again: python -m spectjax.export --workdir=RUN --output={path}"
+    if text is None:
+        raise ModelFileError(
+            f"{path}: expected a model that spectjax exported, found one without its "
+            f"metadata. {again}"
+        )
+    try:
+        metadata = json.loads(text)
+        found = metadata["format"]
+        names = tuple(metadata["class_names"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"{path}: expected spectjax's metadata, found {text[:40]!r}. {again}"
+        ) from error
+    if found != METADATA_FORMAT:
+        raise ModelFileError(
+            f"{path}: expected metadata of format {METADATA_FORMAT}, found {found}: "
+            f"another version of spectjax wrote it. {again}"
+        )
+    if names != CLASS_NAMES:
+        raise ModelFileError(
+            f"{path}: expected the classes {', '.join(CLASS_NAMES)}, found "
+            f"{', '.join(names)}. Use the version of spectjax that wrote it, "
+            f"{metadata['model']['spectjax_version']}."
+        )
+    return metadata

@@ -1,0 +1,296 @@
+"""Tests of `spectjax.runtimes`, with a model written by hand for each format."""
+
+import configparser
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from model_files import (
+    MODEL_INFO,
+    expected_probs,
+    make_metadata,
+    write_onnx,
+    write_stablehlo,
+)
+from pydicom.data import get_testdata_file
+
+from spectjax import runs, runtimes
+from spectjax.files import write_json
+from spectjax.runtimes import MissingPackageError, ModelFileError
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(params=runtimes.RUNTIMES)
+def runtime(request):
+    if request.param != "jax":
+        # Not the runtime itself: imported here, it would report to its makers.
+        pytest.importorskip("onnx")
+        if not runtime_is_installed(request.param):
+            pytest.skip(f"{request.param} is not installed")
+    return request.param
+
+
+def runtime_is_installed(name):
+    import importlib.util
+
+    return importlib.util.find_spec(name) is not None
+
+
+def write_model(folder, runtime, metadata, hw=(4, 6)):
+    if runtime == "jax":
+        path = folder / "model.stablehlo.zip"
+        write_stablehlo(path, metadata, hw)
+    else:
+        path = folder / "model.onnx"
+        write_onnx(path, metadata, hw)
+    return path
+
+
+def make_counts(batch):
+    """Counts from 0 to 63, in another order in every image."""
+    counts = [np.random.default_rng(i).integers(0, 64, (4, 6, 1)) for i in range(batch)]
+    return np.stack(counts).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.onnx", runtimes.ONNX),
+        ("v1.2.onnx", runtimes.ONNX),
+        ("a.stablehlo.zip", runtimes.STABLEHLO),
+    ],
+)
+def test_find_format_goes_by_the_end_of_the_name(name, expected):
+    assert runtimes.find_format(pathlib.Path("some.dir") / name) == expected
+
+
+@pytest.mark.parametrize("name", ["model", "model.zip", "model.pt", "model.onnx.gz"])
+def test_find_format_names_what_it_knows(name):
+    with pytest.raises(ModelFileError, match=r"\.onnx or \.stablehlo\.zip, found"):
+        runtimes.find_format(pathlib.Path(name))
+
+
+def test_find_model_wants_a_run_or_a_file(tmp_path):
+    with pytest.raises(ModelFileError, match="found neither"):
+        runtimes.find_model(workdir=None, file=None, runtime=None)
+    with pytest.raises(ModelFileError, match="found both"):
+        runtimes.find_model(workdir=tmp_path, file=tmp_path / "a.onnx", runtime=None)
+
+
+def test_find_model_asks_for_an_export_where_a_run_is_given(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelFileError, match="spectjax.export --workdir=.*--model="):
+        runtimes.find_model(workdir=tmp_path, file=None, runtime="openvino")
+
+
+@pytest.mark.parametrize(
+    ("name", "runtime", "expected"),
+    [
+        ("a.onnx", None, "onnxruntime"),
+        ("a.onnx", "openvino", "openvino"),
+        ("a.stablehlo.zip", None, "jax"),
+    ],
+)
+def test_choose_runtime_goes_by_the_format(tmp_path, name, runtime, expected):
+    (tmp_path / name).touch()
+    assert runtimes.choose_runtime(tmp_path / name, runtime) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "runtime", "message"),
+    [
+        ("a.onnx", "jax", "--runtime=onnxruntime or openvino for this file, found"),
+        ("a.stablehlo.zip", "openvino", "expected --runtime=jax for this file"),
+        ("b.onnx", None, "expected a model file, found none. Write it: python -m"),
+    ],
+)
+def test_choose_runtime_says_what_would_do(tmp_path, name, runtime, message):
+    (tmp_path / "a.onnx").touch()
+    with pytest.raises(ModelFileError, match=message):
+        runtimes.choose_runtime(tmp_path / name, runtime)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_runtime_that_is_not_installed_tells_how_to_get_it(
+    tmp_path, monkeypatch, name
+):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingPackageError, match=f"pip install {name}$") as caught:
+        runtimes.load_file(tmp_path / "a.onnx", name)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("load", [runtimes.load_run, runtimes._open_stablehlo])
+def test_without_jax_the_error_points_to_onnx(tmp_path, monkeypatch, load):
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(MissingPackageError, match="pip install .* or give an ONNX"):
+        load(tmp_path)
+
+
+def test_load_file_gives_the_probabilities_worked_out_by_hand(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, make_metadata())
+    predict_probs = runtimes.load_file(path, runtime).predict_probs
+    for batch in (1, 3, 2):
+        counts = make_counts(batch)
+        probs = predict_probs(counts)
+        assert (probs.shape, probs.dtype) == ((batch, 4, 6, 2), np.float32)
+        np.testing.assert_allclose(probs, expected_probs(counts), atol=1e-6)
+
+
+def test_load_file_takes_integers_and_strided_arrays(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, make_metadata())
+    predict_probs = runtimes.load_file(path, runtime).predict_probs
+    counts = make_counts(2)
+    for same in (counts.astype(np.uint16), np.asfortranarray(counts)):
+        np.testing.assert_allclose(
+            predict_probs(same), expected_probs(counts), atol=1e-6
+        )
+
+
+def test_load_file_keeps_earlier_results(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, make_metadata())
+    predict_probs = runtimes.load_file(path, runtime).predict_probs
+    first = predict_probs(make_counts(1))
+    predict_probs(np.zeros((1, 4, 6, 1), np.float32))
+    np.testing.assert_allclose(first, expected_probs(make_counts(1)), atol=1e-6)
+
+
+def test_load_file_tells_where_the_model_comes_from(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, make_metadata())
+    info = runtimes.load_file(path, runtime).info
+    assert info.pop("runtime").startswith(f"{runtime} ")
+    assert info == MODEL_INFO | {"parameters_sha256": "ab" * 32}
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 4, 1), (4, 6, 1), (1, 4, 6, 3), (1, 8, 8, 1)])
+def test_load_file_refuses_images_of_another_shape(tmp_path, runtime, shape):
+    path = write_model(tmp_path, runtime, make_metadata())
+    with pytest.raises(
+        ModelFileError, match=r"model\..*expected counts of shape \(B, 4, 6, 1\), found"
+    ):
+        runtimes.load_file(path, runtime).predict_probs(np.zeros(shape, np.float32))
+
+
+def test_a_model_from_elsewhere_is_refused(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, None)
+    with pytest.raises(ModelFileError, match="found one without its metadata"):
+        runtimes.load_file(path, runtime)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ([], "expected spectjax's metadata, found '\\[\\]'"),
+        ({"format": 1}, "expected spectjax's metadata"),
+        (make_metadata(format=2), "expected metadata of format 1, found 2"),
+        (
+            make_metadata(class_names=["background", "metastasis", "fracture"]),
+            "classes background, metastasis, found .*fracture.* wrote it, 0.0.7",
+        ),
+    ],
+)
+def test_metadata_that_cannot_be_used_is_refused(tmp_path, runtime, metadata, message):
+    path = write_model(tmp_path, runtime, metadata)
+    with pytest.raises(ModelFileError, match=message):
+        runtimes.load_file(path, runtime)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
+def test_a_file_that_was_cut_off_is_refused(tmp_path, runtime, share):
+    path = write_model(tmp_path, runtime, make_metadata())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelFileError, match=r"model\..*export --workdir=RUN") as error:
+        runtimes.load_file(path, runtime)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all, " * 100])
+def test_a_file_of_something_else_is_refused(tmp_path, runtime, content):
+    path = write_model(tmp_path, runtime, make_metadata())
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=r"model\..*export --workdir=RUN"):
+        runtimes.load_file(path, runtime)
+
+
+def test_a_changed_byte_in_a_zip_file_is_noticed(tmp_path):
+    path = write_model(tmp_path, "jax", make_metadata())
+    with zipfile.ZipFile(path) as bundle:
+        program = bundle.read("model.jax_export")
+    content = bytearray(path.read_bytes())
+    content[content.index(program) + len(program) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="Bad CRC-32"):
+        runtimes.load_file(path, "jax")
+
+
+@pytest.mark.parametrize("synthetic", [True, False, None])
+def test_load_run_tells_whether_it_learnt_from_simulated_patients(
+    tmp_path, monkeypatch, synthetic
+):
+    model = SimpleNamespace(predict_probs=expected_probs, info=MODEL_INFO)
+    monkeypatch.setattr(runs, "restore_model", lambda _: model)
+    if synthetic is not None:  # a run that is not evaluated has no such file
+        write_json(
+            tmp_path / "eval" / "metrics.json", {"data": {"synthetic": synthetic}}
+        )
+    loaded = runtimes.load_run(tmp_path)
+    assert loaded.predict_probs is expected_probs
+    assert loaded.info.pop("runtime").startswith("jax ")
+    assert loaded.info == MODEL_INFO | {"trained_on_synthetic_data": synthetic}
+
+
+# What a hospital's PC need not have; an import of it is an error there.
+WITHOUT_JAX = """
+import runpy, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {
+            "jax", "jaxlib", "flax", "optax", "orbax", "array_record", "grain",
+            "ml_collections", "tensorflow_datasets", "tensorboardX", "jax2onnx",
+            "onnx",
+        }:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+runpy.run_module("spectjax.predict", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"], indirect=True)
+def test_predict_with_an_onnx_file_needs_no_jax(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, make_metadata((256, 256)), (256, 256))
+    home = tmp_path / "home"
+    home.mkdir()
+    scan = get_testdata_file("JPEG2000.dcm")
+    subprocess.run(
+        [sys.executable, "-c", WITHOUT_JAX, f"--model={path}", f"--runtime={runtime}"]
+        + [f"--output_dir={tmp_path / 'out'}", str(scan)],
+        check=True,
+        cwd=ROOT,
+        env=os.environ | {"HOME": str(home), "MPLCONFIGDIR": str(tmp_path)},
+    )
+    document = json.loads((tmp_path / "out" / "JPEG2000_anterior.json").read_text())
+    assert document["model"]["runtime"].startswith(runtime)
+    assert document["hotspots"]
+    # Nobody was told that a hospital runs a model.
+    assert not list(home.rglob("*"))
+
+
+def test_what_is_installed_without_jax_is_asked_for_as_elsewhere():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    everything = config["options"]["install_requires"].splitlines()
+    extra = config["options.extras_require"]["onnxruntime"].splitlines()
+    lines = (ROOT / "requirements-predict.txt").read_text().splitlines()
+    wanted = {line for line in lines if not line.startswith("#")}
+    assert wanted <= {*everything, *extra}
+    assert not any("jax" in line or "flax" in line for line in wanted)
