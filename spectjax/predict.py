@@ -16,19 +16,20 @@ import pathlib
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import app, flags, logging
-from matplotlib.figure import Figure
 
 from spectjax.files import write_json
 from spectjax.hotspots import Hotspot, encode_rle, find_hotspots
 from spectjax.imaging.dicom import BoneScan, ScanError, View, find_bone_scans
 from spectjax.imaging.thorax import ThoraxImage, crop_thorax
 from spectjax.report import DISCLAIMER
-from spectjax.report.figures import draw_hotspots, save_figure
 from spectjax.runtimes import RUNTIMES, PredictProbs, find_model
+
+if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
+    from matplotlib.figure import Figure
 
 
 def main(argv: list[str]) -> None:
@@ -118,6 +119,8 @@ def predict_scans(
         ValueError: if the model's output has the wrong shape or is not finite.
         WriteError: if a file cannot be written.
     """
+    from spectjax.report.figures import save_figure
+
     errors: list[ScanError] = []
     for scan, name in zip(scans, name_outputs(scans, output_dir), strict=True):
         try:
@@ -218,8 +221,10 @@ def _describe_hotspot(hotspot: Hotspot, thorax: ThoraxImage) -> dict[str, Any]:
 
 def _draw_view(
     thorax: ThoraxImage, hotspots: Sequence[Hotspot], document: Mapping[str, Any]
-) -> Figure:
+) -> "Figure":
     """Returns the picture of one view."""
+    from spectjax.report.figures import draw_hotspots
+
     scan = thorax.scan
     warnings = [f"Crop flagged: {flag}" for flag in thorax.flags]
     if document["model"].get("trained_on_synthetic_data"):

@@ -15,7 +15,7 @@ from test_configs import CONFIGS, load
 from test_runtimes import runtime_is_installed
 
 from spectjax import export, predict, runtimes
-from spectjax.checkpoint import Checkpoints
+from spectjax.checkpoint import Checkpoints, Progress
 from spectjax.config import save_config
 from spectjax.export import ExportError
 from spectjax.files import write_json
@@ -29,17 +29,6 @@ NEEDS_JAX2ONNX = pytest.mark.skipif(
     not (runtime_is_installed("jax2onnx") and runtime_is_installed("onnxruntime")),
     reason="jax2onnx and onnxruntime are not installed",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compilation_cache(tmp_path_factory):
-    """Lets exports of the same run compile once."""
-    jax.config.update(
-        "jax_compilation_cache_dir", str(tmp_path_factory.mktemp("cache"))
-    )
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
 
 
 def make_config(**changes):
@@ -71,7 +60,7 @@ def write_run(workdir, config):
     )
     save_config(config, workdir / "config.json")
     with Checkpoints(workdir) as checkpoints:
-        checkpoints.save(9, state)
+        checkpoints.save(9, jax.device_get(state), Progress(data="made up"))
 
 
 @pytest.fixture(scope="module")
