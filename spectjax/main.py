@@ -95,7 +95,6 @@ def train_and_evaluate(
     """
     # Here, so that --help need not wait for jax and TFDS.
     from spectjax import input_pipeline
-    from spectjax.evaluate import evaluate_segmentation
     from spectjax.feed import count_room
     from spectjax.parallel import is_first_process, wait_for_all
     from spectjax.runs import restore_model
@@ -144,6 +143,9 @@ def train_and_evaluate(
     if not is_first_process():
         wait_for_all("evaluated")
         return json.loads(metrics_path.read_text())
+    # Here, since it loads what draws pictures, and training need not wait for that.
+    from spectjax.evaluate import evaluate_segmentation
+
     held_out = input_pipeline.load_examples(
         builder_dir, input_pipeline.held_out_split(fold)
     )
