@@ -108,6 +108,7 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     """
     from ml_collections import ConfigDict
 
+    from spectjax.ops.backend import plain_operations
     from spectjax.runs import create_task, restore_model
 
     model = restore_model(workdir)
@@ -127,7 +128,8 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     )
 
     def predict(counts: "jax.Array") -> "jax.Array":
-        return task.predict(model.variables, counts)
+        with plain_operations():
+            return task.predict(model.variables, counts)
 
     return predict, metadata
 

@@ -17,18 +17,22 @@ def enable_compilation_cache() -> None:
     """
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
-    folder = find_cache_folder() / f"xla-{_describe_processor()}"
     try:
+        folder = find_cache_folder() / f"xla-{_describe_processor()}"
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # a read-only home: compile every time
+    except (OSError, RuntimeError):
+        return  # no home or a read-only one: compile every time
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def find_cache_folder() -> pathlib.Path:
-    """Returns $XDG_CACHE_HOME/spectjax, by default ~/.cache/spectjax."""
+    """Returns $XDG_CACHE_HOME/spectjax, by default ~/.cache/spectjax.
+
+    Raises:
+        RuntimeError: if there is no home folder.
+    """
     root = os.environ.get("XDG_CACHE_HOME")
     return (pathlib.Path(root) if root else pathlib.Path("~/.cache").expanduser()) / (
         "spectjax"

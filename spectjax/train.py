@@ -17,6 +17,7 @@ from spectjax.config import ConfigError, check_name
 from spectjax.feed import Feed, ResidentFeed, StreamedFeed
 from spectjax.input_pipeline import Examples, StoredExamples
 from spectjax.interruption import StopRequest
+from spectjax.ops.backend import describe_backend
 from spectjax.ops.convolution import compiler_options
 from spectjax.parallel import (
     AXIS,
@@ -231,6 +232,8 @@ def _create_feed(
             f"{config.dtype}): {len(examples)} examples, {where}.",
             flush=True,
         )
+        if jax.default_backend() == "cpu":
+            print(describe_backend(), flush=True)
     return feed
 
 

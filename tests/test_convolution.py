@@ -13,7 +13,6 @@ from spectjax.ops.convolution import (
     compiler_options,
     convolve,
     max_pool,
-    measure_convolution_rate,
     up_convolve,
 )
 
@@ -56,6 +55,18 @@ def test_convolve_equals_nn_conv(size):
         lambda x, kernel: conv.apply({"params": {"kernel": kernel}}, x),
         random(0, 2, 6, 5, 3),
         random(1, size, size, 3, 6),
+    )
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.parametrize("height", [8, 9])
+def test_convolve_takes_every_second_pixel_with_stride_2(size, height):
+    # A stride leaves out rows and columns of what stride 1 gives, and no more.
+    assert_same_value_and_gradients(
+        lambda x, kernel: convolve(x, kernel, 2),
+        lambda x, kernel: convolve(x, kernel)[:, ::2, ::2],
+        random(0, 2, height, 6, 3),
+        random(1, size, size, 3, 4),
     )
 
 
@@ -144,7 +155,3 @@ def test_compiler_options_are_none_where_the_option_is_unknown(monkeypatch):
 def test_compiler_options_are_none_on_an_accelerator(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert compiler_options.__wrapped__() == {}
-
-
-def test_measure_convolution_rate_is_that_of_a_computer():
-    assert 1e7 < measure_convolution_rate(4) < 1e15

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv, UpConv, max_pool
 
 
@@ -21,7 +22,7 @@ class ConvBlock(nn.Module):
         residual: add the block's input before the last ReLU ([P1] Eq. 5).
         batch_norm: normalise after each convolution, which then has no bias.
         dtype: type in which to convolve.
-        axis_name: axis of devices over which batch statistics are global.
+        axis_name: mapped axis over which the batch is split, if it is.
     """
 
     features: int
@@ -34,12 +35,13 @@ class ConvBlock(nn.Module):
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (B, H, W, C) to (B, H, W, features)."""
         conv = partial(Conv, self.features, use_bias=not self.batch_norm)
-        # Flax's momentum weighs the old statistics: 0.9 here is 0.1 in PyTorch.
+        # This momentum weighs the old statistics: 0.9 here is 0.1 in PyTorch.
         norm = partial(
-            nn.BatchNorm,
+            BatchNorm,
             use_running_average=not train,
             momentum=0.9,
             axis_name=self.axis_name,
+            dtype=self.dtype,
         )
         shortcut = x
         # [P1] follows Ronneberger's U-Net, which convolves without padding and crops;
@@ -48,8 +50,8 @@ class ConvBlock(nn.Module):
         for i in (1, 2):
             x = conv(size=3, dtype=self.dtype, name=f"conv{i}")(x)
             if self.batch_norm:
-                x = norm(dtype=self.dtype, name=f"norm{i}")(x)
-            if i == 1:
+                x = norm(relu=i == 1, name=f"norm{i}")(x)
+            elif i == 1:
                 x = nn.relu(x)
         if self.residual:
             # [P1] names the identity, but a U-Net's blocks change the number of
@@ -72,8 +74,8 @@ class UNet(nn.Module):
         residual: use residual blocks, which makes this U-Net-Res.
         batch_norm: normalise after each 3x3 convolution.
         dtype: type in which to convolve; parameters and logits are float32.
-        axis_name: axis of devices over which batch statistics are global, if the model
-            is trained on one device of several.
+        axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split;
+            batch normalisation is then over the whole batch.
     """
 
     num_classes: int

@@ -1,16 +1,19 @@
 """Convolutions and pooling in the formulations that are fast on CPUs as well.
 
-Equal to their `jax.lax` counterparts up to rounding, in value and in gradient. Batch,
-height, width and channel axes are B, H, W and C.
+By oneDNN where `spectjax.ops.backend` has chosen it. Equal to their `jax.lax`
+counterparts up to rounding, in value and in gradient. Batch, height, width and channel
+axes are B, H, W and C.
 """
 
 import functools
-import time
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype, Initializer
+
+from spectjax.ops import onednn
+from spectjax.ops.backend import uses_onednn
 
 # Convolutions of jaxlib 0.10 go to the YNN library by default, whose weight gradients
 # take five times as long as XLA's own.
@@ -40,45 +43,30 @@ def compiler_options() -> dict[str, str]:
     return _WITHOUT_YNN
 
 
-def measure_convolution_rate(channels: int) -> float:
-    """Returns how fast this machine trains a 3x3 convolution, in operations a second.
+def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """Returns the convolution of x with an odd kernel, k // 2 zeros on each side.
 
-    Takes about a second.
-
-    Args:
-        channels: C in and out; few channels are slower.
-    """
-    size = 128
-    x = jnp.ones((1, size, size, channels))
-    kernel = jnp.ones((3, 3, channels, channels))
-    train = jax.jit(
-        jax.grad(lambda x, kernel: convolve(x, kernel).sum(), argnums=(0, 1)),
-        compiler_options=compiler_options(),
-    )
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        jax.block_until_ready(train(x, kernel))
-        seconds.append(time.perf_counter() - start)
-    # Forward pass and two gradients, two operations for each product. The fastest call
-    # tells about the machine, the others about what else it does.
-    return 3 * 2 * 9 * size**2 * channels**2 / min(seconds)
-
-
-def convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns the convolution of x with an odd kernel, stride 1, zero padding.
+    With stride 1, the result is as large as x.
 
     Args:
         x: (B, H, W, C).
         kernel: (k, k, C, D) with odd k.
+        stride: step in both directions, in pixels.
 
     Returns:
-        (B, H, W, D).
+        (B, ceil(H / stride), ceil(W / stride), D).
     """
+    margin = kernel.shape[0] // 2
+    if uses_onednn(x, kernel):
+        return onednn.convolve(x, kernel, (stride,) * 2, (margin,) * 4)
     if kernel.shape[:2] == (1, 1):
-        return x @ kernel[0, 0]
+        return x[:, ::stride, ::stride] @ kernel[0, 0]
     return jax.lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        x,
+        kernel,
+        (stride, stride),
+        [(margin, margin)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
 
 
@@ -97,6 +85,8 @@ def up_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
         (B, 2H, 2W, D).
     """
+    if uses_onednn(x, kernel):
+        return onednn.up_convolve(x, kernel.transpose(0, 1, 3, 2))
     batch, height, width, channels = x.shape
     features = kernel.shape[-1]
     taps = kernel.transpose(2, 0, 1, 3).reshape(channels, 4 * features)
@@ -149,11 +139,12 @@ max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 class Conv(nn.Module):
-    """Convolution with stride 1 and zero padding, kernel drawn by He's rule.
+    """Convolution with zero padding, kernel drawn by He's rule.
 
     Attributes:
         features: number of output channels D.
         size: height and width k of the kernel, odd.
+        stride: step in both directions, in pixels.
         use_bias: add a bias to each output channel.
         dtype: type in which to compute; parameters are float32.
         kernel_init: initialiser of the kernel.
@@ -161,16 +152,17 @@ class Conv(nn.Module):
 
     features: int
     size: int
+    stride: int = 1
     use_bias: bool = True
     dtype: Dtype = jnp.float32
     kernel_init: Initializer = _he_normal
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps (B, H, W, C) to (B, H, W, features)."""
+        """Maps (B, H, W, C) to (B, ceil(H / stride), ceil(W / stride), features)."""
         shape = (self.size, self.size, x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape)
-        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype))
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
         if self.use_bias:
             y += _bias(self)
         return y

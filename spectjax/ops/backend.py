@@ -1,0 +1,79 @@
+"""Which library convolves and normalises on CPUs: XLA itself, or oneDNN."""
+
+import contextlib
+import contextvars
+import functools
+import os
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+
+from spectjax.ops import onednn
+
+_VARIABLE = "SPECTJAX_CONVOLUTION"
+_plain = contextvars.ContextVar("plain", default=False)
+
+
+@functools.cache
+def _choose() -> tuple[onednn.Handler | None, str]:
+    """Returns the handler to use, if any, and the reason."""
+    wanted = os.environ.get(_VARIABLE, "")
+    if wanted not in ("", "lax", "onednn"):
+        raise ValueError(f"{_VARIABLE} is {wanted!r}; set it to lax or onednn.")
+    if wanted == "lax":
+        return None, f"{_VARIABLE}=lax"
+    if jax.default_backend() != "cpu":
+        if wanted:
+            raise RuntimeError(
+                f"{_VARIABLE}=onednn, but jax runs on {jax.default_backend()}, and "
+                "oneDNN on CPUs only; unset it."
+            )
+        return None, f"jax runs on {jax.default_backend()}"
+    try:
+        return onednn.load(), "its handler is installed"
+    except onednn.UnavailableError as error:
+        if wanted:
+            raise RuntimeError(
+                f"{_VARIABLE}=onednn, but it cannot be used: {error}."
+            ) from error
+        return None, str(error)
+
+
+def describe_backend() -> str:
+    """Returns one line that says which library convolves, and why.
+
+    Raises:
+        RuntimeError: if SPECTJAX_CONVOLUTION asks for one that cannot be used.
+        ValueError: if it names none.
+    """
+    handler, reason = _choose()
+    if handler is None:
+        return f"Convolutions by XLA (oneDNN not used: {reason})."
+    return "Convolutions by oneDNN."
+
+
+@contextlib.contextmanager
+def plain_operations() -> Iterator[None]:
+    """Makes what is traced in a `with` block use XLA's own operations alone.
+
+    For programs that leave this machine: a custom call means nothing elsewhere.
+    """
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
+def uses_onednn(*arrays: jax.Array) -> bool:
+    """Whether oneDNN computes with arrays of these types and sizes."""
+    if _plain.get():
+        return False
+    handler, _ = _choose()
+    if handler is None or not all(x.size for x in arrays):
+        return False
+    types = {x.dtype for x in arrays}
+    return types == {jnp.dtype("float32")} or (
+        handler.bfloat16 and types == {jnp.dtype("bfloat16")}
+    )

@@ -1,0 +1,182 @@
+"""Batch normalisation in few passes over memory, with its ReLU.
+
+Batch, height, width and channel axes are B, H, W and C.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+
+from spectjax.ops import onednn
+from spectjax.ops.backend import uses_onednn
+
+_EPSILON = 1e-5
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last, and optionally a ReLU.
+
+    Parameters `scale` and `bias` and statistics `mean` and `var` have the names and
+    meanings of `nn.BatchNorm`. Moments are taken in float32, about the mean.
+
+    Attributes:
+        use_running_average: normalise with the running statistics.
+        relu: apply a ReLU afterwards.
+        momentum: weight of the old running statistics; PyTorch's is one minus this.
+        axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split;
+            moments are then those of the whole batch.
+        dtype: type of the result; parameters and statistics are float32.
+    """
+
+    use_running_average: bool
+    relu: bool = False
+    momentum: float = 0.9
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps (..., C) to (..., C)."""
+        shape = x.shape[-1:]
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        var = self.variable("batch_stats", "var", jnp.ones, shape)
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        if self.use_running_average:
+            factor = scale * jax.lax.rsqrt(var.value + _EPSILON)
+            y = _affine(x, mean.value, factor, bias)
+            y = nn.relu(y) if self.relu else y
+        else:
+            # While flax draws parameters there is no axis to take means over.
+            axis_name = None if self.is_initializing() else self.axis_name
+            y, batch_mean, batch_var = normalise(x, scale, bias, self.relu, axis_name)
+            if not self.is_initializing():
+                old, new = self.momentum, 1 - self.momentum
+                mean.value = old * mean.value + new * batch_mean
+                var.value = old * var.value + new * batch_var
+        return y.astype(self.dtype)
+
+
+def _affine(
+    x: jax.Array, mean: jax.Array, factor: jax.Array, offset: jax.Array
+) -> jax.Array:
+    """Returns (x - mean) * factor + offset, in this order to keep digits."""
+    shape = (1,) * (x.ndim - 1) + (-1,)
+    mean, factor, offset = (v.reshape(shape) for v in (mean, factor, offset))
+    return (x - mean) * factor + offset
+
+
+def _center(x: jax.Array, mean: jax.Array) -> jax.Array:
+    return x - mean.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def normalise(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    relu: bool,
+    axis_name: str | None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns x normalised by the moments of its batch, and these moments.
+
+        y = (x - mean) / sqrt(var + 1e-5) * scale + bias, or max(y, 0)
+
+    No gradient goes through the moments that are returned. In `jax.shard_map`, which
+    needs `check_vma=False`, the gradients by scale and bias are those of the device's
+    part of the batch.
+
+    Args:
+        x: (..., C).
+        scale: (C,), float32.
+        bias: (C,), float32.
+        relu: whether to apply a ReLU.
+        axis_name: mapped axis over which the batch is split, or None.
+
+    Returns:
+        y, float32, (..., C), then mean and (biased) variance, each float32, (C,).
+    """
+    y, _ = _forward(x, scale, bias, relu, axis_name)
+    return y
+
+
+def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
+    if uses_onednn(x):
+        mean, var = onednn.moments(x)
+    else:
+        mean = _mean(x)
+        var = _mean(jnp.square(_center(x, mean)))
+    if axis_name is None:
+        return mean, var
+    whole = jax.lax.pmean(mean, axis_name)
+    return whole, jax.lax.pmean(var + jnp.square(mean - whole), axis_name)
+
+
+def _mean(x: jax.Array) -> jax.Array:
+    """Returns the means over all axes but the last."""
+    return _sum(x) / (x.size // x.shape[-1])
+
+
+def _sum(x: jax.Array) -> jax.Array:
+    if jax.default_backend() != "cpu":
+        return x.sum(range(x.ndim - 1))
+    # Products with ones: XLA's sums over rows take five times as long on CPUs. Several
+    # short sums lose fewer digits than a long one.
+    blocks = math.gcd(x.size // x.shape[-1], 256)
+    rows = x.reshape(blocks, -1, x.shape[-1])
+    return (jnp.ones((blocks, 1, rows.shape[1]), x.dtype) @ rows).sum((0, 1))
+
+
+_Saved = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
+
+
+def _forward(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    relu: bool,
+    axis_name: str | None,
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], _Saved]:
+    x32 = x.astype(jnp.float32)
+    mean, var = _moments(x32, axis_name)
+    inverse = jax.lax.rsqrt(var + _EPSILON)
+    y = _affine(x32, mean, scale * inverse, bias)
+    y = nn.relu(y) if relu else y
+    return (y, mean, var), (x, mean, inverse, scale, bias)
+
+
+def _backward(
+    relu: bool,
+    axis_name: str | None,
+    saved: _Saved,
+    gradients: tuple[jax.Array, jax.Array, jax.Array],
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x, mean, inverse, scale, bias = saved
+    dy, x32, factor = gradients[0], x.astype(jnp.float32), scale * inverse
+    passed = dy
+    if relu:
+        passed = jnp.where(_affine(x32, mean, factor, bias) > 0, dy, jnp.zeros_like(dy))
+    if uses_onednn(x32, dy):
+        zeros, ones = jnp.zeros_like(factor), jnp.ones_like(bias)
+        mask = (factor, bias) if relu else (zeros, ones)
+        dbias, second = onednn.gradient_sums(dy, x32, mean, *mask)
+    else:
+        dbias, second = _sum(passed), _sum(passed * _center(x32, mean))
+    dscale = second * inverse
+    # The moments are those of the whole batch, so each pixel of it answers to them.
+    sums = (dbias, dscale * inverse)
+    if axis_name is not None:
+        sums = jax.lax.pmean(sums, axis_name)
+    first, second = (x.shape[-1] / x.size * s for s in sums)
+    # dx = factor * (dy - mean(dy) - (x - mean) / var * mean(dy * (x - mean)))
+    shape = (1,) * (x.ndim - 1) + (-1,)
+    slope = _center(x32, mean) * second.reshape(shape)
+    dx = (_center(passed, first) - slope) * factor.reshape(shape)
+    return dx.astype(x.dtype), dscale, dbias
+
+
+normalise.defvjp(_forward, _backward)
