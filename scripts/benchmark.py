@@ -166,13 +166,11 @@ def _list_contenders(
     ours = _describe_ours(workload, arguments)
     contenders = {"spectjax": (JAX, {**ours, "mode": mode})}
     on_gpu = machine.kind != "cpu"
-    if mode == "train" and on_gpu:
-        contenders["spectjax, many steps a dispatch"] = (
-            JAX,
-            {**ours, "mode": "train_loop"},
-        )
     if mode == "train" and arguments.step:
-        contenders["spectjax, step alone"] = (JAX, {**ours, "mode": "train_step"})
+        contenders["spectjax, one step a dispatch"] = (
+            JAX,
+            {**ours, "mode": "train_step"},
+        )
     ways = arguments.torch
     if ways == ["auto"]:
         ways = ["eager", "compile"] if on_gpu else ["eager"]
@@ -252,7 +250,7 @@ def _parse_arguments() -> argparse.Namespace:
     add(
         "--step",
         action="store_true",
-        help="also the training step without the gathering of its batch",
+        help="also the training step alone, its batch gathered beforehand",
     )
     add("--mode", type=_words, default=list(_MODES), help="train, inference; both")
     add("--batch", type=int, default=4, help="images in a batch; 4")

@@ -41,7 +41,7 @@ def base_config() -> ConfigDict:
     config.checkpoint_every_epochs = 1
     config.checkpoint_every_minutes = 10.0  # within an epoch
     config.parallel = "jit"  # how to spread over devices: "jit" (a mesh) or "pmap"
-    config.steps_per_dispatch = 0  # without the host; 0: 1 on a CPU, 32 elsewhere
+    config.steps_per_dispatch = 0  # at most, without asking the host; 0: chosen
 
     config.data = ConfigDict()
     config.data.name = "segmentation"  # builder config of tfds_spect

@@ -42,6 +42,8 @@ class Feed(Protocol):
     """Gives one epoch after the other, from any step on."""
 
     split_data: bool  # each device has its part of `Dispatch.data` alone
+    steps: int  # to put into the next dispatches, up to max_steps
+    max_steps: int
 
     def dispatches(self, epoch: int, first_step: int) -> Iterator[Dispatch]:
         """Yields what is left of an epoch after `first_step` of its steps."""
@@ -59,21 +61,23 @@ class ResidentFeed:
         *,
         batch_size: int,
         seed: int,
-        steps_per_dispatch: int,
+        max_steps: int,
     ) -> None:
         """Copies the examples to the devices."""
+        self.steps, self.max_steps = 1, max_steps
         self._data = layout.place({"images": examples.images, "masks": examples.masks})
         self._draw = (len(examples), batch_size)
         self._seed = seed
-        self._steps = steps_per_dispatch
 
     def dispatches(self, epoch: int, first_step: int) -> Iterator[Dispatch]:
         """See `Feed`."""
         batches = draw_batches(*self._draw, seed=self._seed, epoch=epoch)
-        for start in range(first_step, len(batches), self._steps):
-            examples = batches[start : start + self._steps]
-            rows = np.zeros((self._steps, batches.shape[1]), np.int32)
+        start = first_step
+        while start < len(batches):
+            examples = batches[start : start + self.steps]
+            rows = np.zeros((self.max_steps, batches.shape[1]), np.int32)
             rows[: len(examples)] = examples
+            start += len(examples)
             yield Dispatch(self._data, rows, len(examples), examples)
 
 
@@ -81,6 +85,7 @@ class StreamedFeed:
     """Threads read and decode the next batches while the devices work."""
 
     split_data = True
+    steps = max_steps = 1
 
     def __init__(
         self, examples: StoredExamples, layout: Layout, *, batch_size: int, seed: int

@@ -2,6 +2,7 @@
 
 import pathlib
 import signal
+import time
 from collections import Counter
 from functools import partial
 
@@ -29,12 +30,16 @@ from spectjax.parallel import (
     is_first_process,
 )
 from spectjax.runs import create_optimizer, create_task
-from spectjax.step import TrainState, create_train_state, run_steps, train_step
+from spectjax.step import (
+    TrainState,
+    choose_steps_per_dispatch,
+    create_train_state,
+    run_steps,
+    train_step,
+)
 from spectjax.tasks import Segmentation
 
-# Where a step takes milliseconds, the way to the host and back would be felt.
-STEPS_PER_DISPATCH = {"cpu": 1}
-STEPS_PER_DISPATCH_ELSEWHERE = 32
+SHORT_SECONDS = 0.5  # a dispatch that takes less may have more steps
 
 
 class Stopped(Exception):
@@ -132,6 +137,7 @@ def train(
         for epoch in range(done // steps_per_epoch, config.num_epochs):
             bar.set_epoch(epoch + 1, config.num_epochs)
             sums = EpochSums(progress, examples, workdir, bar)
+            then = time.perf_counter()
             for dispatch in feed.dispatches(epoch, done % steps_per_epoch):
                 state, step_sums = run(
                     state, dispatch.data, dispatch.rows, dispatch.num_steps, step_key
@@ -140,7 +146,13 @@ def train(
                 done += dispatch.num_steps
                 if done % steps_per_epoch == 0:
                     break
-                stop_now, save_now = any_process(stop.signal > 0, recorder.is_due())
+                now = time.perf_counter()
+                stop_now, save_now, long = any_process(
+                    stop.signal > 0, recorder.is_due(), now - then > SHORT_SECONDS
+                )
+                then = now
+                if not long:
+                    feed.steps = min(2 * feed.steps, feed.max_steps)
                 if stop_now or save_now:
                     recorder.save(done, layout, state, sums.describe())
                 if stop_now:
@@ -214,17 +226,15 @@ def _create_feed(
         feed = StreamedFeed(examples, layout, batch_size=batch_size, seed=seed)
         where = "streamed from disk"
     else:
-        steps = config.steps_per_dispatch or STEPS_PER_DISPATCH.get(
-            jax.default_backend(), STEPS_PER_DISPATCH_ELSEWHERE
-        )
+        most = config.steps_per_dispatch or choose_steps_per_dispatch()
         feed = ResidentFeed(
             examples,
             layout,
             batch_size=batch_size,
             seed=seed,
-            steps_per_dispatch=steps,
+            max_steps=most,
         )
-        where = f"kept in memory, {steps} steps per dispatch"
+        where = f"kept in memory, up to {most} steps per dispatch"
     if is_first_process():
         kind = jax.devices()[0].device_kind
         print(

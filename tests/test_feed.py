@@ -61,9 +61,7 @@ def take_batches(feed, epoch, first_step):
 def test_feeds_give_the_batches_drawn_for_the_epoch(kind, first_step):
     examples = make_spots(11)
     if kind == "resident":
-        feed = ResidentFeed(
-            examples, MeshLayout(), batch_size=2, seed=3, steps_per_dispatch=3
-        )
+        feed = ResidentFeed(examples, MeshLayout(), batch_size=2, seed=3, max_steps=3)
     else:
         feed = StreamedFeed(store(examples), MeshLayout(), batch_size=2, seed=3)
     drawn = draw_batches(11, 2, seed=3, epoch=4)[first_step:]
@@ -94,7 +92,7 @@ def assert_close(a, b):
 def one_by_one(tmp_path_factory):
     """A run of two epochs of five steps, each step a dispatch."""
     workdir = tmp_path_factory.mktemp("one_by_one")
-    train(make_config(), workdir, make_spots(11))
+    train(make_config(steps_per_dispatch=1), workdir, make_spots(11))
     return workdir
 
 
@@ -119,7 +117,7 @@ def test_where_a_dispatch_ends_changes_no_bit():
         partial(run_steps, step=step, axis_name=AXIS), split_data=False
     )
     examples = make_spots(11).crop_centre((8, 8))
-    feed = ResidentFeed(examples, layout, batch_size=2, seed=3, steps_per_dispatch=5)
+    feed = ResidentFeed(examples, layout, batch_size=2, seed=3, max_steps=5)
     key = jax.random.key(0)
 
     def advance(state, first_step, num_steps):

@@ -96,7 +96,7 @@ def test_train_leaves_checkpoints_curves_and_events(finished):
 def test_train_says_what_it_trains_on_and_how_it_is_fed(tmp_path, capsys):
     run(make_config(), tmp_path)
     text = capsys.readouterr().out
-    assert "1 x cpu (jit, float32): 5 examples, kept in memory, 1 steps" in text
+    assert "1 x cpu (jit, float32): 5 examples, kept in memory, up to " in text
 
 
 def test_a_long_run_on_a_cpu_is_told_early_and_names_quick(

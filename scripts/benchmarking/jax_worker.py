@@ -14,7 +14,12 @@ import optax
 
 from spectjax.ops.convolution import compiler_options
 from spectjax.parallel import AXIS, MeshLayout
-from spectjax.step import create_train_state, run_steps, train_step
+from spectjax.step import (
+    choose_steps_per_dispatch,
+    create_train_state,
+    run_steps,
+    train_step,
+)
 
 from . import arrays, workloads
 from .processes import Measurement, peak_rss_bytes, serve
@@ -70,11 +75,11 @@ class _Initialised:
 
 
 def _build_training(
-    *, steps_per_dispatch: int, batch_size: int, parameters: int, **which: Any
+    *, gathers: bool, batch_size: int, parameters: int, **which: Any
 ) -> tuple[Callable[[int], object], float]:
-    """What the trainer does: it gathers a batch on the device and takes a step.
+    """What the trainer does: it gathers batches on the device and takes steps.
 
-    With 0 steps per dispatch, the step alone, on a batch that is ready.
+    Without gathering, one step a dispatch on a batch that is ready.
     """
     workload = _create_workload(parameters, **which)
     optimizer = optax.sgd(1e-3, momentum=0.9)
@@ -82,6 +87,7 @@ def _build_training(
     batch = arrays.synthesise(workload.image_hwc, batch_size)
     step = functools.partial(train_step, task=workload.task, optimizer=optimizer)
     layout = MeshLayout()
+    steps_per_dispatch = choose_steps_per_dispatch() if gathers else 1
     state = layout.place(
         create_train_state(
             _Initialised(workload.draw_variables()),
@@ -90,7 +96,7 @@ def _build_training(
             workload.image_hwc[:2],
         )
     )
-    if steps_per_dispatch:
+    if gathers:
         step = functools.partial(step, axis_name=AXIS)
         steps = functools.partial(run_steps, step=step, axis_name=AXIS)
         function = layout.compile(steps, split_data=False)
@@ -104,8 +110,8 @@ def _build_training(
 
     def run(steps: int) -> None:
         nonlocal state
-        for first in range(0, steps, steps_per_dispatch or 1):
-            if steps_per_dispatch:
+        for first in range(0, steps, steps_per_dispatch):
+            if gathers:
                 count = min(steps - first, steps_per_dispatch)
                 arguments[2] = layout.place(np.int32(count))
             state, _ = compiled(state, *arguments)
@@ -144,9 +150,8 @@ def _build_product(*, size: int, dtype: str) -> tuple[Callable[[int], object], f
 
 
 _MODES: dict[str, Callable[..., tuple[Callable[[int], object], float]]] = {
-    "train": functools.partial(_build_training, steps_per_dispatch=1),
-    "train_loop": functools.partial(_build_training, steps_per_dispatch=32),
-    "train_step": functools.partial(_build_training, steps_per_dispatch=0),
+    "train": functools.partial(_build_training, gathers=True),
+    "train_step": functools.partial(_build_training, gathers=False),
     "inference": _build_inference,
     "product": _build_product,
 }

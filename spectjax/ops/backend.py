@@ -40,6 +40,11 @@ def _choose() -> tuple[onednn.Handler | None, str]:
         return None, str(error)
 
 
+def choose_backend() -> str:
+    """Returns what convolves, "lax" or "onednn"; raises as `describe_backend` does."""
+    return "lax" if _choose()[0] is None else "onednn"
+
+
 def describe_backend() -> str:
     """Returns one line that says which library convolves, and why.
 
