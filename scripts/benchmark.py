@@ -30,8 +30,8 @@ _CHILD_ENVIRONMENT = os.environ | {
     "JAX_ENABLE_COMPILATION_CACHE": "false",
 }
 # This process only counts operations: on the CPU, which leaves an accelerator's memory
-# to the children, and with plain convolutions, since custom calls hide what they do.
-os.environ |= {"JAX_PLATFORMS": "cpu", "SPECTJAX_CONVOLUTION": "lax"}
+# to the children.
+os.environ["JAX_PLATFORMS"] = "cpu"
 sys.path.insert(0, str(_ROOT))
 
 from benchmarking import workloads  # noqa: E402
@@ -205,8 +205,7 @@ def _export(
     """Writes the model as ONNX and returns who runs it; nobody if that fails."""
     if not workload.segments or arguments.dtype != "float32" or machine.kind != "cpu":
         return {}
-    environment = _CHILD_ENVIRONMENT | {"SPECTJAX_CONVOLUTION": "lax"}
-    exporter = Worker(RUNTIME, environment)
+    exporter = Worker(RUNTIME, _CHILD_ENVIRONMENT)
     try:
         exporter.ask(
             **_describe_ours(workload, arguments), mode="export", path=str(path)

@@ -108,7 +108,6 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     """
     from ml_collections import ConfigDict
 
-    from spectjax.ops.backend import plain_operations
     from spectjax.runs import create_task, restore_model
 
     model = restore_model(workdir)
@@ -128,8 +127,7 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     )
 
     def predict(counts: "jax.Array") -> "jax.Array":
-        with plain_operations():
-            return task.predict(model.variables, counts)
+        return task.predict(model.variables, counts)
 
     return predict, metadata
 
@@ -142,8 +140,10 @@ def write_onnx(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
         MissingPackageError: if jax2onnx is not installed.
     """
     jax2onnx = _import_jax2onnx()
+    from spectjax.ops.backend import plain_operations
+
     try:
-        with _silent_conversion():
+        with _silent_conversion(), plain_operations():
             model = jax2onnx.to_onnx(
                 predict,
                 inputs=[tuple(metadata["input"]["shape"])],
@@ -177,6 +177,8 @@ def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     import jax
     import jax.export
 
+    from spectjax.ops.backend import plain_operations
+
     try:
         import flatbuffers  # noqa: F401 - jax.export writes with it, and jax lacks it
     except ImportError as error:
@@ -187,7 +189,7 @@ def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     _, *shape = metadata["input"]["shape"]
     batch = jax.export.symbolic_shape("B")
     counts = jax.ShapeDtypeStruct((*batch, *shape), np.float32)
-    with _without_source_paths():
+    with _without_source_paths(), plain_operations():
         program = jax.export.export(jax.jit(predict), platforms=_PLATFORMS)(counts)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as bundle:

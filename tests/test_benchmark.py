@@ -148,7 +148,7 @@ def test_workload_fields_survive_json_and_overrides_reach_their_model():
 def test_training_in_one_dispatch_runs_any_number_of_steps(capfd):
     workload = workloads.create("unet", {"features": (2,)}, "float32", (8, 8))
     measurement = jax_worker.build(
-        "train_loop",
+        "train",
         threads=1,
         name="unet",
         overrides={"features": (2,)},

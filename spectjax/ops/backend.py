@@ -60,9 +60,10 @@ def describe_backend() -> str:
 
 @contextlib.contextmanager
 def plain_operations() -> Iterator[None]:
-    """Makes what is traced in a `with` block use XLA's own operations alone.
+    """Makes what is traced in a `with` block use XLA's plainest operations alone.
 
-    For programs that leave this machine: a custom call means nothing elsewhere.
+    For programs that leave this machine, where a custom call means nothing, and for
+    counting operations.
     """
     token = _plain.set(True)
     try:
@@ -71,9 +72,14 @@ def plain_operations() -> Iterator[None]:
         _plain.reset(token)
 
 
+def is_plain() -> bool:
+    """Whether what is traced now is to use XLA's operations in their plainest form."""
+    return _plain.get()
+
+
 def uses_onednn(*arrays: jax.Array) -> bool:
     """Whether oneDNN computes with arrays of these types and sizes."""
-    if _plain.get():
+    if is_plain():
         return False
     handler, _ = _choose()
     if handler is None or not all(x.size for x in arrays):
