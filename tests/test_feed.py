@@ -62,6 +62,7 @@ def test_feeds_give_the_batches_drawn_for_the_epoch(kind, first_step):
     examples = make_spots(11)
     if kind == "resident":
         feed = ResidentFeed(examples, MeshLayout(), batch_size=2, seed=3, max_steps=3)
+        feed.steps = 3
     else:
         feed = StreamedFeed(store(examples), MeshLayout(), batch_size=2, seed=3)
     drawn = draw_batches(11, 2, seed=3, epoch=4)[first_step:]
@@ -118,6 +119,7 @@ def test_where_a_dispatch_ends_changes_no_bit():
     )
     examples = make_spots(11).crop_centre((8, 8))
     feed = ResidentFeed(examples, layout, batch_size=2, seed=3, max_steps=5)
+    feed.steps = 5
     key = jax.random.key(0)
 
     def advance(state, first_step, num_steps):
