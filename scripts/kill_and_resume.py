@@ -21,6 +21,7 @@ CONFIG = "configs/unet_res.py:smoke"
 CHANGES = (
     "--config.num_epochs=40",
     "--config.checkpoint_every_minutes=0",
+    "--config.steps_per_dispatch=4",
     "--config.data.train_hw=(32, 32)",
 )
 LEAST_SECONDS = 2.0  # what a start takes at least, before anything can be lost
