@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectjax.ops import backend, onednn
-from spectjax.ops.backend import describe_backend, uses_onednn
+from spectjax.ops.backend import BackendError, describe_backend, uses_onednn
 from spectjax.ops.convolution import convolve, up_convolve
 
 try:
@@ -195,7 +195,7 @@ def test_without_the_packages_xla_convolves_and_says_why(choice):
 def test_forcing_what_is_missing_is_an_error(choice):
     choice.setattr(onednn, "_PACKAGE", "no-such-package")
     choice.setenv("SPECTJAX_CONVOLUTION", "onednn")
-    with pytest.raises(RuntimeError, match="no-such-package is not installed"):
+    with pytest.raises(BackendError, match="no-such-package is not installed"):
         describe_backend()
 
 
@@ -210,7 +210,7 @@ def test_an_accelerator_convolves_by_xla(choice):
     assert describe_backend().endswith("(oneDNN not used: jax runs on gpu).")
     choice.setenv("SPECTJAX_CONVOLUTION", "onednn")
     backend._choose.cache_clear()
-    with pytest.raises(RuntimeError, match="oneDNN on CPUs only"):
+    with pytest.raises(BackendError, match="oneDNN on CPUs only"):
         describe_backend()
 
 

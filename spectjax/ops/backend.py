@@ -15,17 +15,21 @@ _VARIABLE = "SPECTJAX_CONVOLUTION"
 _plain = contextvars.ContextVar("plain", default=False)
 
 
+class BackendError(ValueError):
+    """A library that is asked for and cannot be used; one line for the user."""
+
+
 @functools.cache
 def _choose() -> tuple[onednn.Handler | None, str]:
     """Returns the handler to use, if any, and the reason."""
     wanted = os.environ.get(_VARIABLE, "")
     if wanted not in ("", "lax", "onednn"):
-        raise ValueError(f"{_VARIABLE} is {wanted!r}; set it to lax or onednn.")
+        raise BackendError(f"{_VARIABLE} is {wanted!r}; set it to lax or onednn.")
     if wanted == "lax":
         return None, f"{_VARIABLE}=lax"
     if jax.default_backend() != "cpu":
         if wanted:
-            raise RuntimeError(
+            raise BackendError(
                 f"{_VARIABLE}=onednn, but jax runs on {jax.default_backend()}, and "
                 "oneDNN on CPUs only; unset it."
             )
@@ -34,7 +38,7 @@ def _choose() -> tuple[onednn.Handler | None, str]:
         return onednn.load(), "its handler is installed"
     except onednn.UnavailableError as error:
         if wanted:
-            raise RuntimeError(
+            raise BackendError(
                 f"{_VARIABLE}=onednn, but it cannot be used: {error}."
             ) from error
         return None, str(error)
@@ -49,8 +53,7 @@ def describe_backend() -> str:
     """Returns one line that says which library convolves, and why.
 
     Raises:
-        RuntimeError: if SPECTJAX_CONVOLUTION asks for one that cannot be used.
-        ValueError: if it names none.
+        BackendError: if SPECTJAX_CONVOLUTION names none, or one that cannot be used.
     """
     handler, reason = _choose()
     if handler is None:
