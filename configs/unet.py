@@ -4,7 +4,7 @@ The paper's setting; on a CPU it takes days:
 
     python -m spectjax.main --config=configs/unet.py --workdir=runs/unet
 
-Four minutes on two CPU cores, on simulated patients:
+A minute and a half on two CPU cores, on simulated patients:
 
     python -m spectjax.main --config=configs/unet.py:quick --workdir=runs/quick
 

@@ -2,7 +2,8 @@
 
 The argument is JSON: `devices` to simulate, perhaps `processes` (coordinator, number of
 processes, number of this one), and `runs`: each a workdir, changes of the config, and
-perhaps `stop`: ask for a stop after the first checkpoint.
+perhaps `stop`: ask for a stop after the first checkpoint, or `stored`: stream the
+examples.
 """
 
 import json
@@ -16,7 +17,8 @@ import jax
 ORDERS = json.loads(sys.argv[1])
 jax.config.update("jax_num_cpu_devices", ORDERS["devices"])
 
-from test_train import make_config, make_spots  # noqa: E402 - devices come first
+from test_feed import store  # noqa: E402 - devices come first
+from test_train import make_config, make_spots  # noqa: E402
 
 from spectjax import checkpoint, parallel, train  # noqa: E402
 
@@ -32,7 +34,12 @@ for order in ORDERS["runs"]:
         checkpoint.Checkpoints.save = save_and_stop
     try:
         config = make_config(**{"data.batch_size": 4} | order["changes"])
-        train.train(config, pathlib.Path(order["workdir"]), make_spots(9))
+        examples = make_spots(9)
+        train.train(
+            config,
+            pathlib.Path(order["workdir"]),
+            store(examples) if order.get("stored") else examples,
+        )
         print("finished")
     except (train.Stopped, ValueError) as error:
         print(error)

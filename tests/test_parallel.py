@@ -55,8 +55,13 @@ def folder(tmp_path_factory):
     """Folder of a run on one device, `alone`, and of all the others, by name."""
     folder = tmp_path_factory.mktemp("layouts")
 
-    def order(name, stop=False, **changes):
-        return {"workdir": str(folder / name), "changes": changes, "stop": stop}
+    def order(name, stop=False, stored=False, **changes):
+        return {
+            "workdir": str(folder / name),
+            "changes": changes,
+            "stop": stop,
+            "stored": stored,
+        }
 
     for name, augmentation in (("alone", "copies"), ("online", "online")):
         changes = {"data.batch_size": 4, "data.augmentation": augmentation}
@@ -66,6 +71,8 @@ def folder(tmp_path_factory):
             2,
             [
                 order("mesh2"),
+                order("streamed2", stored=True),
+                order("streamed_pmap2", stored=True, parallel="pmap"),
                 order("pmap2", parallel="pmap"),
                 order("online2", **{"data.augmentation": "online"}),
                 order("moved", stop=True),
@@ -74,7 +81,7 @@ def folder(tmp_path_factory):
         start(4, [order("mesh4"), order("pmap4", parallel="pmap")]),
     ]
     texts = [wait(process) for process in started]
-    assert texts[0].count("finished") == 3
+    assert texts[0].count("finished") == 5
     assert "Stopped by SIGTERM after step 3. The same command goes on" in texts[0]
     assert texts[1].count("finished") == 2
 
@@ -84,10 +91,11 @@ def folder(tmp_path_factory):
         order("moved", parallel="pmap"),
         order("together", stop=True),
         order("together"),
+        order("streamed_processes", stored=True),
     ]
     for process in start_two(1, lambda i: runs):
         text = wait(process)
-        assert text.count("finished") == 4
+        assert text.count("finished") == 5
         assert "Stopped by SIGTERM after step 3." in text
     return folder
 
@@ -95,6 +103,7 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize(
     "name",
     ["mesh2", "mesh4", "pmap2", "pmap4", "processes", "processes_pmap"]
+    + ["streamed2", "streamed_pmap2", "streamed_processes"]
     # Stopped within an epoch: continued elsewhere, or by the same two processes.
     + ["moved", "together"],
 )
