@@ -19,6 +19,7 @@ from spectjax.bookkeeping import EpochSums
 from spectjax.checkpoint import CheckpointError, Checkpoints
 from spectjax.config import ConfigError, load_config
 from spectjax.input_pipeline import draw_batches
+from spectjax.interruption import StopRequest
 from spectjax.runs import create_optimizer, create_task, restore_model, restore_state
 from spectjax.step import TrainState, train_step
 from spectjax.train import Stopped, is_due, train
@@ -224,9 +225,39 @@ def test_a_gradient_that_is_not_finite_stops_its_own_step():
     assert (sums["loss"], sums["not_finite"]) == (0, 1)
 
 
+@pytest.fixture
+def handler():
+    """What handles signals unless training does, whoever started the tests."""
+
+    def fail(number, frame):
+        raise AssertionError(f"signal {number} came through")
+
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, fail) for number in numbers]
+    yield fail
+    for number, old in zip(numbers, before, strict=True):
+        signal.signal(number, old)
+
+
+def test_a_signal_that_is_switched_off_stays_so(handler):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert stop.signal == 0
+
+
+def test_a_second_interrupt_ends_at_once(handler):
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_after_a_checkpoint_and_nothing_is_lost(
-    number, finished, tmp_path, monkeypatch
+    number, finished, tmp_path, monkeypatch, handler
 ):
     """It comes within the first epoch, whose row must be whole in the end."""
 
@@ -241,7 +272,7 @@ def test_a_signal_stops_after_a_checkpoint_and_nothing_is_lost(
     assert error.value.signal == number
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
     monkeypatch.undo()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(number) is handler
 
     assert_equal(run(make_config(), tmp_path), read_state(finished))
     assert read_scores(tmp_path) == read_scores(finished)
