@@ -49,12 +49,13 @@ def evaluate_segmentation(
 
     Args:
         predict_probs: maps counts (B, H, W, 1) to probabilities (B, H, W, K).
-        examples: N images with truth, originals of patients not trained on.
+        examples: N images with truth; unless they are marked as leaking, originals of
+            patients not trained on.
         batch_size: B, the same in every call, so that a jitted model compiles once.
         output_dir: folder to write to, usually `<workdir>/eval`.
         model_name: the model's registry name.
         dataset_info: what else to say about the data, e.g. `config`; joins `name`,
-            `split` and `synthetic` of the examples under `data`.
+            `split`, `synthetic` and `leaking` of the examples under `data`.
         training_log: CSV of the training with the columns epoch, loss and PA.
 
     Returns:
@@ -75,6 +76,7 @@ def evaluate_segmentation(
             "name": examples.name,
             "split": examples.split,
             "synthetic": examples.synthetic,
+            "leaking": examples.leaking,
             **dataset_info,
         },
         "n_images": len(examples.example_ids),

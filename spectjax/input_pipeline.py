@@ -26,7 +26,7 @@ _FEATURES = (
     "view",
     "synthetic",
 )
-_BYTES_PER_PIXEL = 3  # counts take two, classes one
+LEAKING = "_leaking"  # in the names of builder configs that split as the papers do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Examples:
     """The examples of one split.
 
     Attributes:
-        images: thorax counts, uint16, (N, H, W, 1).
+        images: thorax counts, uint16, or scaled to [0, 1], float32, (N, H, W, 1).
         masks: class of each pixel, 0 is background, uint8, (N, H, W).
         example_ids: unique names, length N.
         patients: pseudonyms, length N.
@@ -45,6 +45,7 @@ class Examples:
         split: the TFDS split that was read.
         fingerprint: tells this data set and split from others, and from an older
             preparation of the same.
+        leaking: whether patients of this split are in the training split as well.
     """
 
     images: np.ndarray
@@ -57,6 +58,7 @@ class Examples:
     name: str
     split: str
     fingerprint: str
+    leaking: bool = False
 
     def __len__(self) -> int:
         """Returns N."""
@@ -120,33 +122,68 @@ class StoredExamples:
         return dataclasses.replace(self, hw=hw)
 
 
-def train_split(
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Which TFDS splits a run uses.
+
+    Attributes:
+        train: what is trained on.
+        held_out: what is scored.
+        validation: what picks the best checkpoint; None: nothing does.
+    """
+
+    train: str
+    held_out: str
+    validation: str | None = None
+
+
+def choose_splits(
+    name: str,
     held_out: int,
     validation: int | None = None,
     *,
     copies: bool = True,
     num_folds: int = 5,
-) -> str:
-    """Returns the TFDS split of all other folds, originals and perhaps their copies.
+) -> Splits:
+    """Returns the splits of a run: all folds but one train, that one is scored.
+
+    Copies are never scored. Only the papers' own protocol, in data sets whose names
+    hold `LEAKING`, has one random split of originals and copies alike, so that copies
+    of a patient stand on both sides.
+
+    Args:
+        name: builder config.
+        held_out: number of the fold that is scored.
+        validation: number of a fold that neither trains nor is scored.
+        copies: whether stored copies train, and not originals alone.
+        num_folds: number of folds.
 
     Raises:
-        ConfigError: if one fold is to be held out and to validate.
+        ConfigError: if one fold is to be held out and to validate, or if a leaking
+            data set is asked for what only folds can give.
     """
+    if LEAKING in name:
+        if validation is not None or not copies:
+            raise ConfigError(
+                f"{name} has a training and a test split at random, of originals and "
+                "copies: leave --config.data.validation_fold and "
+                "--config.data.augmentation as they are, or take a data set of folds."
+            )
+        return Splits(train="train", held_out="test")
     if held_out == validation:
         raise ConfigError(
             f"--config.data.validation_fold={validation} is held out already; choose "
             "another one."
         )
     folds = [fold for fold in range(num_folds) if fold not in (held_out, validation)]
-    return "+".join(
-        f"fold{fold}+fold{fold}_augmented" if copies else f"fold{fold}"
-        for fold in folds
+    return Splits(
+        train="+".join(
+            f"fold{fold}+fold{fold}_augmented" if copies else f"fold{fold}"
+            for fold in folds
+        ),
+        held_out=f"fold{held_out}",
+        validation=None if validation is None else f"fold{validation}",
     )
-
-
-def held_out_split(held_out: int) -> str:
-    """Returns the TFDS split of the fold's originals: copies are never scored."""
-    return f"fold{held_out}"
 
 
 def open_examples(
@@ -156,15 +193,17 @@ def open_examples(
 
     Args:
         builder_dir: folder of the data set.
-        split: see `train_split`.
+        split: see `choose_splits`.
         max_bytes: how large images and masks may be to be read into memory.
 
     Raises:
         ValueError: if the data set has no such split or the split has no example.
     """
     builder, source, fingerprint = _open(builder_dir, split, _PIXELS)
-    height, width, _ = builder.info.features["image"].shape
-    if len(source) * height * width * _BYTES_PER_PIXEL <= max_bytes:
+    image = builder.info.features["image"]
+    height, width, _ = image.shape
+    bytes_per_pixel = np.dtype(image.np_dtype).itemsize + 1  # the mask takes one
+    if len(source) * height * width * bytes_per_pixel <= max_bytes:
         return load_examples(builder_dir, split)
     return StoredExamples(
         source=source,
@@ -183,7 +222,8 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     """
     builder, source, fingerprint = _open(builder_dir, split, _FEATURES)
     count, views = len(source), builder.info.features["view"]
-    images = np.empty((count, *builder.info.features["image"].shape), np.uint16)
+    image = builder.info.features["image"]
+    images = np.empty((count, *image.shape), image.np_dtype)
     masks = np.empty(images.shape[:3], np.uint8)
     spacing_mm = np.empty((count, 2), np.float32)
     example_ids, patients, view_names = [], [], []
@@ -207,6 +247,7 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         name=f"{builder.info.name}/{builder.info.config_name}",
         split=split,
         fingerprint=fingerprint,
+        leaking=LEAKING in builder.info.config_name,
     )
 
 

@@ -27,6 +27,11 @@ from spectjax.config import (
     load_config,
 )
 
+LEAK_WARNING = (
+    "  LEAKING: copies of these patients' images were trained on, as in the papers. The "
+    "scores\n  say little about new patients; --config.data.name without _leaking holds "
+    "patients out."
+)
 # Bytes of examples to keep on the devices; None: what they have room for.
 ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 
@@ -119,7 +124,12 @@ def train_and_evaluate(
     if is_first_process():
         wait_for_all("prepared")
 
-    fold, validation_fold = config.data.fold, config.data.validation_fold
+    splits = input_pipeline.choose_splits(
+        config.data.name,
+        config.data.fold,
+        config.data.validation_fold,
+        copies=config.data.augmentation == "copies",
+    )
     check_name("data.feed", config.data.feed, ROOM)
     room = ROOM[config.data.feed]
     train(
@@ -127,18 +137,12 @@ def train_and_evaluate(
         workdir,
         input_pipeline.open_examples(
             builder_dir,
-            input_pipeline.train_split(
-                fold,
-                validation_fold,
-                copies=config.data.augmentation == "copies",
-            ),
+            splits.train,
             max_bytes=count_room() if room is None else room,
         ),
         validation=None
-        if validation_fold is None
-        else input_pipeline.load_examples(
-            builder_dir, input_pipeline.held_out_split(validation_fold)
-        ),
+        if splits.validation is None
+        else input_pipeline.load_examples(builder_dir, splits.validation),
     )
     if not is_first_process():
         wait_for_all("evaluated")
@@ -146,16 +150,17 @@ def train_and_evaluate(
     # Here, since it loads what draws pictures, and training need not wait for that.
     from spectjax.evaluate import evaluate_segmentation
 
-    held_out = input_pipeline.load_examples(
-        builder_dir, input_pipeline.held_out_split(fold)
-    )
+    held_out = input_pipeline.load_examples(builder_dir, splits.held_out)
     metrics = evaluate_segmentation(
         restore_model(workdir).predict_probs,
         held_out,
         batch_size=config.data.batch_size,
         output_dir=workdir / "eval",
         model_name=config.model.name,
-        dataset_info={"config": config.data.name, "held_out_fold": fold},
+        dataset_info={
+            "config": config.data.name,
+            "held_out_fold": None if held_out.leaking else config.data.fold,
+        },
         training_log=workdir / "train.csv",
     )
     wait_for_all("evaluated")
@@ -183,11 +188,14 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
     """Prints the scores and where everything is."""
     data, pixel = metrics["data"], metrics["pixel"]
     kind = "SYNTHETIC" if data["synthetic"] else "real"
+    if not data.get("leaking"):
+        kind = f"held-out {kind}"
     print(
         f"{metrics['model']} on {metrics['n_images']} images of "
-        f"{metrics['n_patients']} held-out {kind} patients "
-        f"({data['name']}, {data['split']}):"
+        f"{metrics['n_patients']} {kind} patients ({data['name']}, {data['split']}):"
     )
+    if data.get("leaking"):
+        print(LEAK_WARNING)
     for name in ("pooled", "per_image"):
         scores = pixel[name]
         print(

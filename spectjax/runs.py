@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 import spectjax
 from spectjax.checkpoint import Checkpoints
 from spectjax.config import ConfigError, check_name, load_config
+from spectjax.input_pipeline import LEAKING
 from spectjax.losses import LOSSES
 from spectjax.models import create_model
 from spectjax.normalisation import NORMALISATIONS
@@ -127,7 +128,7 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
         info={
             "model": config.model.name,
             "data": config.data.name,
-            "held_out_fold": config.data.fold,
+            "held_out_fold": None if LEAKING in config.data.name else config.data.fold,
             "step": int(state.step),
             "spectjax_version": spectjax.__version__,
         },

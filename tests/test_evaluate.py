@@ -92,6 +92,7 @@ def test_evaluate_segmentation_writes_what_it_returns(evaluated):
         "name": "tfds_spect/segmentation_phantom",
         "split": "fold1",
         "synthetic": True,
+        "leaking": False,
         "config": "segmentation_phantom",
     }
     assert (metrics["n_images"], metrics["n_patients"]) == (5, 3)

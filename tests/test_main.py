@@ -92,21 +92,35 @@ def test_train_and_evaluate_refuses_a_workdir_with_another_config(data, tmp_path
     assert "optimizer.learning_rate: 0.01 -> 0.5; seed: 0 -> 7" in str(error.value)
 
 
-def test_print_results_says_synthetic_and_where_everything_is(tmp_path, capsys):
+def make_metrics(split, leaking):
     scores = {"PA": 0.99, "CPA": None, "Rec": 0.0, "IoU": 0.25, "Dice": 0.4}
-    metrics = {
+    return {
         "model": "unet",
-        "data": {"name": "d/c", "split": "fold0", "synthetic": True},
+        "data": {"name": "d/c", "split": split, "synthetic": True, "leaking": leaking},
         "n_images": 4,
         "n_patients": 3,
         "pixel": {"pooled": scores, "per_image": scores},
     }
-    main.print_results(metrics, tmp_path)
+
+
+def test_print_results_of_a_leaking_data_set_speaks_of_no_held_out_patient(
+    tmp_path, capsys
+):
+    main.print_results(make_metrics("test", leaking=True), tmp_path)
+    text = capsys.readouterr().out
+    assert "4 images of 3 SYNTHETIC patients" in text
+    assert "LEAKING" in text
+    assert "held-out" not in text
+
+
+def test_print_results_says_synthetic_and_where_everything_is(tmp_path, capsys):
+    main.print_results(make_metrics("fold0", leaking=False), tmp_path)
     text = capsys.readouterr().out
     assert "4 images of 3 held-out SYNTHETIC patients" in text
     assert "IoU 0.2500" in text
     assert f"{tmp_path}/eval/metrics.json" in text
     assert f"python -m spectjax.predict --workdir={tmp_path}" in text
+    assert "LEAKING" not in text
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,12 @@ from spectjax.report.tables import PAPER_TABLE_2, write_segmentation_table
 
 METRICS = {
     "model": "unet_res",
-    "data": {"name": "tfds_spect/segmentation", "split": "fold2", "synthetic": True},
+    "data": {
+        "name": "tfds_spect/segmentation",
+        "split": "fold2",
+        "synthetic": True,
+        "leaking": False,
+    },
     "n_images": 3,
     "n_patients": 2,
     "n_images_without_lesion": 1,
@@ -69,6 +74,14 @@ def test_write_segmentation_table_labels_synthetic_data_only():
     assert synthetic_row[1] == "SYNTHETIC, tfds_spect/segmentation fold2"
     assert "SYNTHETIC" not in write_segmentation_table(real)
     assert "not a medical device" in write_segmentation_table(real)
+
+
+def test_write_segmentation_table_says_when_patients_leak():
+    leaking = METRICS | {"data": METRICS["data"] | {"leaking": True}}
+    assert "LEAKING" in write_segmentation_table(leaking)
+    assert "Held out" not in write_segmentation_table(leaking)
+    assert "LEAKING" not in write_segmentation_table(METRICS)
+    assert "Held out: patients 2, images 3" in write_segmentation_table(METRICS)
 
 
 def test_write_segmentation_table_accepts_a_model_that_finds_nothing():

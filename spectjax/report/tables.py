@@ -53,7 +53,7 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
     lines = [
         "# Segmentation scores",
         "",
-        f"Held out: patients {metrics['n_patients']}, images {metrics['n_images']}, of "
+        f"{'Scored' if data['leaking'] else 'Held out'}: patients {metrics['n_patients']}, images {metrics['n_images']}, of "
         f"these without lesion {metrics['n_images_without_lesion']}.",
         "",
         f"| Segmentation model | Data | {' | '.join(SCORES)} | Implied IoU |",
@@ -65,6 +65,12 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         lines.append(f"| {model} | {origin} | {' | '.join(cells)} |")
     averaged = ", ".join(f"{name} {n_averaged[name]}" for name in SCORES)
     lines += ["", _NOTES + f"Images behind each mean: {averaged}.", ""]
+    if data["leaking"]:
+        lines += [
+            "**LEAKING**: copies of these patients' images were trained on, as in the "
+            "papers; the scores say little about new patients.",
+            "",
+        ]
     if data["synthetic"]:
         lines += [
             "**SYNTHETIC**: these scores come from simulated patients and say nothing "
