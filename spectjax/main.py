@@ -27,11 +27,9 @@ from spectjax.config import (
     load_config,
 )
 
-LEAK_WARNING = (
-    "  LEAKING: copies of these patients' images were trained on, as in the papers. The "
-    "scores\n  say little about new patients; --config.data.name without _leaking holds "
-    "patients out."
-)
+LEAK_WARNING = """\
+  LEAKING: images of these patients were trained on as well, as in the papers.
+  The scores say little about new patients; a data set of folds holds patients out."""
 # Bytes of examples to keep on the devices; None: what they have room for.
 ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 

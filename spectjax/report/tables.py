@@ -53,8 +53,9 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
     lines = [
         "# Segmentation scores",
         "",
-        f"{'Scored' if data['leaking'] else 'Held out'}: patients {metrics['n_patients']}, images {metrics['n_images']}, of "
-        f"these without lesion {metrics['n_images_without_lesion']}.",
+        f"{'Scored' if data['leaking'] else 'Held out'}: patients "
+        f"{metrics['n_patients']}, images {metrics['n_images']}, of these without "
+        f"lesion {metrics['n_images_without_lesion']}.",
         "",
         f"| Segmentation model | Data | {' | '.join(SCORES)} | Implied IoU |",
         "|---|---|" + "---|" * (len(SCORES) + 1),
