@@ -6,7 +6,7 @@ Trains the same model, with the same settings and as many steps, under both prot
 on folds of patients, and as the papers do, on 70 % of all originals and copies at
 random. Both are scored on originals and copies, so that the images are of one kind;
 what differs is only whether other images of the same patients were trained on.
-Repeats use another held-out fold, and another seed, each.
+Repeats hold out another fold, or begin with another seed, each.
 """
 
 import pathlib
@@ -49,14 +49,14 @@ def main(argv: list[str]) -> None:
     results: dict[str, list[dict[str, float]]] = {"folds": [], "leaking": []}
     for repeat in range(_REPEATS.value):
         config = _CONFIG.value.copy_and_resolve_references()
-        config.seed, config.data.fold = repeat, repeat
+        config.data.fold = repeat
         split = f"fold{repeat}+fold{repeat}_augmented"
         run = folder / f"folds_{repeat}"
         results["folds"].append(score(config, run, folds.builder_dir, split))
 
         sizes = [count_training(each, repeat) for each in (folds, leaking)]
         config.num_epochs = round(config.num_epochs * sizes[0] / sizes[1])
-        config.data.name = name + LEAKING
+        config.data.name, config.seed = name + LEAKING, repeat
         run = folder / f"leaking_{repeat}"
         results["leaking"].append(score(config, run, leaking.builder_dir, "test"))
     write_json(folder / "leak.json", results)
