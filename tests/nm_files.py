@@ -7,11 +7,15 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+# Two frames that nothing maps onto each other or onto themselves.
+FRAMES = np.random.default_rng(0).poisson(3, (2, 64, 33)).astype(np.uint16)
+FRAMES[:, 2, 1] = (17, 300)
+ONE = FRAMES[:1]
 VIEW_CODES = {
     ("anterior", "SCT"): "399321004",
     ("posterior", "SCT"): "399001007",
-    ("anterior", "SRT"): "R-10206",
-    ("posterior", "SRT"): "R-10214",
+    ("anterior", "SRT"): "G-5215",
+    ("posterior", "SRT"): "G-5216",
 }
 
 
@@ -21,6 +25,11 @@ def item(**elements):
     for keyword, value in elements.items():
         setattr(dataset, keyword, value)
     return dataset
+
+
+def coded(value, scheme):
+    """A sequence of one code without a meaning."""
+    return [item(CodeValue=value, CodingSchemeDesignator=scheme)]
 
 
 def view_code(view, scheme="SCT"):
@@ -38,13 +47,37 @@ def detectors(*views, scheme="SCT"):
     return [item(ViewCodeSequence=view_code(view, scheme)) for view in views]
 
 
+def start_angles(*angles):
+    """A Detector Information Sequence that holds nothing but start angles."""
+    return [item(StartAngle=angle) for angle in angles]
+
+
+def windows(*limits):
+    """An Energy Window Information Sequence of ranges in keV."""
+    return [
+        item(
+            EnergyWindowRangeSequence=[
+                item(EnergyWindowLowerLimit=low, EnergyWindowUpperLimit=high)
+            ]
+        )
+        for low, high in limits
+    ]
+
+
+BOTH = {"DetectorInformationSequence": detectors("anterior", "posterior")}
+
+
 def write_nm(
     path,
     frames,
     *,
     syntax=ExplicitVRLittleEndian,
     compress=None,
+    encoded=None,
     ge_labels=None,
+    ge_offset=0x12,
+    ge_vr="LO",
+    other_creators=(),
     **elements,
 ):
     """Writes frames (F, H, W), integers, as an NM WHOLE BODY file without a view.
@@ -53,8 +86,13 @@ def write_nm(
         path: the file.
         frames: pixel values; their dtype decides on Bits Allocated and the sign.
         syntax: an uncompressed transfer syntax.
-        compress: a transfer syntax that pydicom can write, applied last.
-        ge_labels: Dataset Name in GE's private block, one for each frame or for all.
+        compress: a transfer syntax that pydicom can write, applied last; or a pair of
+            it and options of the encoder.
+        encoded: encapsulated Pixel Data in `syntax`, instead of the frames.
+        ge_labels: a name in GE's private block, one for each frame or for all.
+        ge_offset: the name's element: 0x12 Dataset Name, 0x30 Picture Object Name.
+        ge_vr: its type.
+        other_creators: private creators that reserve the blocks before GE's.
         **elements: replace or add elements by keyword; None removes one.
 
     Returns:
@@ -89,10 +127,12 @@ def write_nm(
     )
     order = ">" if syntax == ExplicitVRBigEndian else "<"
     dataset.PixelData = frames.astype(frames.dtype.newbyteorder(order)).tobytes()
-    dataset["PixelData"].VR = "OW"
+    dataset["PixelData"].VR = "OB" if bits == 8 else "OW"
+    for creator in other_creators:
+        dataset.private_block(0x0011, creator, create=True).add_new(0x12, "LO", "_F")
     if ge_labels is not None:
         block = dataset.private_block(0x0011, "GEMS_GENIE_1", create=True)
-        block.add_new(0x12, "LO", ge_labels)
+        block.add_new(ge_offset, ge_vr, ge_labels)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -101,7 +141,12 @@ def write_nm(
             delattr(dataset, keyword)
         else:
             setattr(dataset, keyword, value)
+    if encoded is not None:
+        dataset.PixelData = encoded
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
     if compress is not None:
-        dataset.compress(compress)
+        compress, options = compress if isinstance(compress, tuple) else (compress, {})
+        dataset.compress(compress, **options)
     dataset.save_as(path, enforce_file_format=True)
     return path

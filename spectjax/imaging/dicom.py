@@ -15,20 +15,20 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import (
-    UID,
     DeflatedExplicitVRLittleEndian,
-    NuclearMedicineImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
 )
 
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.frames import choose_frames
 from spectjax.imaging.identity import compute_pseudonym, identify_patient
-from spectjax.imaging.pixels import decode_frame
+from spectjax.imaging.pixels import describe_compression, read_counts
 from spectjax.imaging.scan import (
     DICOM_SUFFIXES,
     BoneScan,
@@ -41,6 +41,7 @@ from spectjax.imaging.scan import (
     View,
 )
 from spectjax.imaging.views import decide_views
+from spectjax.imaging.whole_body import check_whole_body, describe_doubts
 
 __all__ = [
     "BoneScan",
@@ -56,12 +57,12 @@ __all__ = [
     "read_bone_scans",
 ]
 
-# A whole-body frame is at least so many times higher than wide. Cameras give 1024x256
-# and 1024x512; a static or a tomographic frame is square.
-MIN_ROWS_PER_COLUMN = 1.8
-# Beyond any whole-body file (1024x256, two detectors, a few energy windows); checked
-# before memory is asked for, since a damaged header can claim terabytes.
-MAX_PIXELS = 4096 * 4096
+# Tags that open a data set, little-endian: group length, length to end, character set,
+# image type, SOP class.
+_FIRST_ELEMENTS = {
+    b"\x08\0" + element
+    for element in (b"\0\0", b"\x01\0", b"\x05\0", b"\x08\0", b"\x16\0")
+}
 
 
 def read_bone_scans(
@@ -72,7 +73,8 @@ def read_bone_scans(
     Of several energy windows the one with the photopeak of technetium-99m is kept
     (`spectjax.imaging.frames`). For the view, the strongest evidence counts: View Code
     Sequence, then GE's private label, then the words of Image ID and of the
-    descriptions, then the start angle of the detector (`spectjax.imaging.views`).
+    descriptions, then, each with a warning, an X-ray projection as View Code and the
+    start angle of the detector (`spectjax.imaging.views`).
 
     Args:
         path: a DICOM file.
@@ -150,8 +152,9 @@ def find_dicom_files(
     """Lists the files that `find_bone_scans` reads, without reading them.
 
     Folders are searched to their depth and symbolic links are followed. In them a file
-    counts as DICOM if it has the DICOM mark or the suffix `.dcm`; anything else,
-    DICOMDIR and hidden files are passed over.
+    counts as DICOM if it has the DICOM mark or the suffix `.dcm`, or begins with an
+    element that opens data sets; anything else, DICOMDIR and hidden files are passed
+    over.
 
     Args:
         paths: files or folders.
@@ -190,8 +193,7 @@ def find_dicom_files(
 
 def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
     dataset = _read_header(path)
-    _check_whole_body(path, dataset)
-    _check_size(path, dataset)
+    check_whole_body(path, dataset)
     frames, window_note = choose_frames(path, dataset)
     claims = decide_views(path, dataset, frames, view)
 
@@ -205,16 +207,13 @@ def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
         )
     patient_key, patient_evidence = patient
     spacing_mm, spacing_note = _read_spacing(dataset)
-    notes = [window_note, spacing_note]
-    if dataset.get("LossyImageCompression") == "01":
-        notes.append("lossy compression")
-    if dataset.get("BurnedInAnnotation") == "YES":
-        notes.append("text may be burned into the pixels")
+    notes = [window_note, spacing_note, describe_compression(dataset)]
+    notes += describe_doubts(dataset)
 
-    dataset = pydicom.dcmread(path)  # now with the pixels
+    dataset = _parse(path, with_pixels=True)
     scans = []
     for (frame, _), claim in zip(frames, claims, strict=True):
-        counts, count_note = _read_counts(path, dataset, frame)
+        counts, count_note = read_counts(path, dataset, frame)
         scans.append(
             BoneScan(
                 counts=counts,
@@ -236,13 +235,14 @@ def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
 def _read_header(path: Path) -> Dataset:
     """Reads everything but the pixels."""
     try:
-        meta = read_file_meta_info(path)
-        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            raise UnreadableFileError(
-                f"{path}: expected a file that is not deflated, since a small one can "
-                "unpack to fill the memory. Export it uncompressed."
-            )
-        return pydicom.dcmread(path, stop_before_pixels=True)
+        if not _is_bare(path):
+            meta = read_file_meta_info(path)
+            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+                raise UnreadableFileError(
+                    f"{path}: expected a file that is not deflated, since a small one "
+                    "can unpack to fill the memory. Export it uncompressed."
+                )
+        return _parse(path, with_pixels=False)
     except pydicom.errors.InvalidDicomError:
         found = "an empty file" if path.stat().st_size == 0 else "another format"
         raise UnreadableFileError(
@@ -256,86 +256,27 @@ def _read_header(path: Path) -> Dataset:
         ) from None
 
 
-def _check_whole_body(path: Path, dataset: Dataset) -> None:
-    """Refuses what is not an emission image of the whole body, by name.
+def _parse(path: Path, *, with_pixels: bool) -> Dataset:
+    """Reads a file; one without a header, or whose header names no encoding, as well.
 
-    Real whole-body files exist as Secondary Capture: so Modality counts as well as the
-    SOP class.
+    Such a file is not compressed, and pydicom finds out how its elements are written.
     """
-    sop_class = UID(str(dataset.get("SOPClassUID") or ""))
-    modality = str(dataset.get("Modality") or "")
-    value = dataset.get("ImageType") or []
-    image_type = [value] if isinstance(value, str) else [str(v) for v in value]
-    kind = image_type[2].replace("_", " ") if len(image_type) > 2 else "unstated"
-    if sop_class != NuclearMedicineImageStorage and modality != "NM":
-        if not sop_class:
-            sop_class = dataset.file_meta.get("MediaStorageSOPClassUID", UID(""))
-        known = [sop_class.name, f"modality {modality}" if modality else ""]
-        found = ", ".join(filter(None, known)) or "no modality"
-    elif kind != "WHOLE BODY":
-        found = f"an NM image of type {kind}"
-    elif "TRANSMISSION" in image_type[3:]:
-        found = "an NM image of type WHOLE BODY TRANSMISSION"
-    else:
-        return
-    raise NotWholeBodyError(
-        f"{path}: expected an NM image of type WHOLE BODY, found {found}. "
-        "Choose the whole-body series."
-    )
+    bare = _is_bare(path)
+    dataset = pydicom.dcmread(path, stop_before_pixels=not with_pixels, force=bare)
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        implicit, little = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        syntax = ImplicitVRLittleEndian if implicit else explicit
+        dataset.file_meta.TransferSyntaxUID = syntax
+        if with_pixels:
+            warnings.warn(f"no encoding stated, read as {syntax.name}", stacklevel=2)
+    return dataset
 
 
-def _check_size(path: Path, dataset: Dataset) -> None:
-    """Refuses absurd sizes before memory is asked for, and frames that are not tall."""
-    rows, columns, samples = (
-        int(dataset.get(keyword) or 0)
-        for keyword in ("Rows", "Columns", "SamplesPerPixel")
-    )
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if min(rows, columns, frames) < 1 or rows * columns * frames > MAX_PIXELS:
-        raise UnreadableFileError(
-            f"{path}: expected frames of about 1024x256 pixels, found {frames} of "
-            f"{rows}x{columns} (rows x columns). The file is cut off or damaged: "
-            "export it again."
-        )
-    if samples > 1:
-        raise NotWholeBodyError(
-            f"{path}: expected one count per pixel, found a colour picture. Export the "
-            "original image instead of a screen capture."
-        )
-    if rows < MIN_ROWS_PER_COLUMN * columns:
-        raise NotWholeBodyError(
-            f"{path}: expected whole-body frames, at least {MIN_ROWS_PER_COLUMN} times "
-            f"higher than wide, found {rows}x{columns} pixels (rows x columns). Choose "
-            "the whole-body series."
-        )
-
-
-def _read_counts(
-    path: Path, dataset: Dataset, frame: int
-) -> tuple[np.ndarray, str | None]:
-    """Returns the counts of one frame, float32, (H, W), and a note on what was cut."""
-    stored = decode_frame(path, dataset, frame)
-    slope, intercept = (
-        float(value) if value not in (None, "") else default
-        for value, default in (
-            (dataset.get("RescaleSlope"), 1.0),
-            (dataset.get("RescaleIntercept"), 0.0),
-        )
-    )
-    counts = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
-    if not np.isfinite(counts).all():
-        raise UnreadableFileError(
-            f"{path}: expected finite counts, found rescale slope {slope} and "
-            f"intercept {intercept}. Export the file again."
-        )
-    negative = int((counts < 0).sum())
-    counts = np.maximum(counts, 0)
-    if not counts.any():
-        raise EmptyImageError(
-            f"{path}: expected counts, found none in frame {frame + 1}. Remove the "
-            "file, or export it again."
-        )
-    return counts, f"{negative} negative values set to 0" if negative else None
+def _is_bare(path: Path) -> bool:
+    """Tells whether a file begins with a data set, without preamble and header."""
+    with path.open("rb") as stream:
+        return stream.read(4) in _FIRST_ELEMENTS
 
 
 def _read_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | None]:
@@ -361,7 +302,8 @@ def _looks_like_dicom(file: Path) -> bool:
         return True
     try:
         with file.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+            start = stream.read(132)
+        return start[128:] == b"DICM" or start[:4] in _FIRST_ELEMENTS
     except OSError:
         return True  # reading it will say why it cannot be opened
 

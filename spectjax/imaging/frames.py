@@ -36,8 +36,12 @@ def choose_frames(
     """
     n = int(dataset.get("NumberOfFrames") or 1)
     vectors = {}
-    for keyword in ("EnergyWindowVector", "DetectorVector"):
-        vectors[keyword] = read_vector(dataset, keyword) or ([1] if n == 1 else [])
+    for keyword, source in (
+        ("EnergyWindowVector", "NumberOfEnergyWindows"),
+        ("DetectorVector", "NumberOfDetectors"),
+    ):
+        is_single = n == 1 or dataset.get(source) == 1
+        vectors[keyword] = read_vector(dataset, keyword) or [1] * (n * is_single)
         if len(vectors[keyword]) != n:
             raise UnreadableFileError(
                 f"{path}: expected {keyword} to name all {n} frames, found "

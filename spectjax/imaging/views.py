@@ -5,6 +5,7 @@ attributes are those of DICOM PS3.3 C.8.4. The number of a frame says nothing.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,22 +16,43 @@ from pydicom.multival import MultiValue
 from spectjax.imaging.frames import read_vector
 from spectjax.imaging.scan import UnknownViewError, View
 
-# Context group 26. SRT, SNM3 and 99SDM are older designators of the same SNOMED codes.
+# DICOM PS3.16, context group 26. SRT, SNM3 and 99SDM are older designators of SNOMED.
 _VIEW_CODES: dict[str, View] = {
     "399321004": "anterior",
     "399001007": "posterior",
+    "G-5215": "anterior",
+    "G-5216": "posterior",
+}
+# Antero-posterior and postero-anterior are projections of X-rays, which cross the body;
+# a gamma camera that writes them may mean the side where it stood, or not.
+_XRAY_CODES: dict[str, View] = {
+    "399348003": "anterior",
+    "272479007": "posterior",
     "R-10206": "anterior",
     "R-10214": "posterior",
+    "G-5200": "anterior",
+    "G-5201": "posterior",
 }
 _CODE_SCHEMES = ("SCT", "SRT", "SNM3", "99SDM")
 
 _GE_CREATOR = "GEMS_GENIE_1"
 _GE_NAMES = {0x12: "Dataset Name", 0x30: "Picture Object Name"}
+# English, with the abbreviations of all languages; French, Italian; Chinese. "Dorsal"
+# is not here: in Spanish it names the thoracic spine.
 _WORDS: dict[str, View] = {
     "ant": "anterior",
     "anterior": "anterior",
+    "anterieur": "anterior",
+    "anterieure": "anterior",
+    "anteriore": "anterior",
+    "前位": "anterior",
     "post": "posterior",
     "posterior": "posterior",
+    "posterieur": "posterior",
+    "posterieure": "posterior",
+    "posteriore": "posterior",
+    "后位": "posterior",
+    "後位": "posterior",
 }
 # "3 h post" and "post injection" speak of time. A text with POST counts only without a
 # unit of time before it, and with nothing but one of these words after it.
@@ -38,7 +60,7 @@ _TIME_UNITS = {"h", "hr", "hrs", "hour", "hours", "m", "min", "mins", "minutes"}
 _WORDS_AFTER_POST = {"view", "image", "wb", "whole", "wholebody", "body", "bone", "nm"}
 
 _GE_WORDS: dict[str, View] = _WORDS | {"pos": "posterior"}
-_GE_SUFFIXES: dict[str, View] = {"e": "anterior", "f": "posterior"}
+_GE_SUFFIXES: dict[str, View] = {"_e": "anterior", "_f": "posterior"}
 
 _ANGLE_TOLERANCE = 5.0  # degrees
 
@@ -69,9 +91,9 @@ def decide_views(
 
     Raises:
         UnknownViewError: no evidence for a frame, evidence of one kind that contradicts
-            itself, or twice the same view.
+            itself, a View Code of another projection, or twice the same view.
     """
-    remedy = "State the view of the first frame by hand (view)."
+    remedy = "State the view of the first frame (--view)."
     decided: list[Claim] = []
     for frame, detector in frames:
         kinds = _collect_claims(dataset, frame=frame, detector=detector)
@@ -81,6 +103,11 @@ def decide_views(
                 "anterior" if (stated == "anterior") == is_first else "posterior"
             )
             kinds.insert(0, (Claim(word, "the user's word"),))
+        elif foreign := _foreign_codes(dataset, detector):
+            raise UnknownViewError(
+                f"{path}: expected an anterior or posterior view as frame {frame + 1}, "
+                f"found View Code Sequence {foreign[0]}, which is neither. {remedy}"
+            )
         strongest = next((claims for claims in kinds if claims), ())
         if not strongest:
             raise UnknownViewError(
@@ -113,10 +140,11 @@ def _collect_claims(
 ) -> list[tuple[Claim, ...]]:
     """Returns what the file says about the view of one frame, strongest kind first.
 
-    The kinds are: View Code Sequence; GE's private labels; descriptions; the
-    detector's start angle. The number of a detector is no evidence, since vendors count
-    differently. Attributes that speak for the whole file count only if one detector
-    made all of its frames.
+    The kinds are: View Code Sequence; GE's private labels; descriptions; an X-ray
+    projection as View Code; the detector's start angle. The number of a detector is no
+    evidence, since vendors count differently; neither is Patient Orientation, since
+    some mirror the posterior view. Attributes that speak for the whole file count only
+    if one detector made all of its frames.
 
     Args:
         dataset: the file without pixels.
@@ -124,28 +152,53 @@ def _collect_claims(
         detector: one-based value of Detector Vector for this frame.
 
     Returns:
-        Four tuples, each without claims, with one, or with several that may disagree.
+        Five tuples, each without claims, with one, or with several that may disagree.
     """
     return [
         tuple(_view_code_claims(dataset, detector)),
         tuple(_ge_label_claims(dataset, frame)),
         tuple(_description_claims(dataset)),
+        tuple(_xray_code_claims(dataset, detector)),
         tuple(_start_angle_claims(dataset, detector)),
     ]
 
 
-def _view_code_claims(dataset: Dataset, detector: int) -> Iterator[Claim]:
+def _view_codes(dataset: Dataset, detector: int) -> Iterator[tuple[str, str]]:
+    """Yields the SNOMED codes that speak for a detector, and each with its scheme."""
     item = _detector_item(dataset, detector)
     holders = [item] if item is not None else []
     if _one_detector(dataset):
         holders.append(dataset)
     for holder in holders:
         for code in holder.get("ViewCodeSequence") or ():
-            value = str(code.get("CodeValue", ""))
-            scheme = str(code.get("CodingSchemeDesignator", ""))
-            if value in _VIEW_CODES and scheme in _CODE_SCHEMES:
-                evidence = f"View Code Sequence {value} ({scheme})"
-                yield Claim(_VIEW_CODES[value], evidence)
+            value = str(code.get("CodeValue") or "").strip()
+            scheme = str(code.get("CodingSchemeDesignator") or "").strip()
+            if value and scheme in _CODE_SCHEMES:
+                yield value, f"{value} ({scheme})"
+
+
+def _view_code_claims(dataset: Dataset, detector: int) -> Iterator[Claim]:
+    for value, text in _view_codes(dataset, detector):
+        if value in _VIEW_CODES:
+            yield Claim(_VIEW_CODES[value], f"View Code Sequence {text}")
+
+
+def _xray_code_claims(dataset: Dataset, detector: int) -> Iterator[Claim]:
+    for value, text in _view_codes(dataset, detector):
+        if value in _XRAY_CODES:
+            evidence = (
+                f"WARNING: only View Code Sequence {text}, an X-ray projection "
+                "(compare with the picture)"
+            )
+            yield Claim(_XRAY_CODES[value], evidence)
+
+
+def _foreign_codes(dataset: Dataset, detector: int) -> list[str]:
+    """Returns the codes of other projections, e.g. left lateral."""
+    known = _VIEW_CODES | _XRAY_CODES
+    return [
+        text for value, text in _view_codes(dataset, detector) if value not in known
+    ]
 
 
 def _ge_label_claims(dataset: Dataset, frame: int) -> Iterator[Claim]:
@@ -158,10 +211,10 @@ def _ge_label_claims(dataset: Dataset, frame: int) -> Iterator[Claim]:
         if offset not in block:
             continue
         text = _text_of_frame(block[offset].value, dataset, frame)
-        suffix = text.rpartition("_")[2].lower()
-        view = _view_named_in(text, _GE_WORDS) or _GE_SUFFIXES.get(suffix)
-        if view:
-            yield Claim(view, f"{_GE_CREATOR} {name} {text!r}")
+        views = _view_named_in(text, _GE_WORDS), _GE_SUFFIXES.get(text[-2:].lower())
+        for view in views:
+            if view:
+                yield Claim(view, f"{_GE_CREATOR} {name} {text!r}")
 
 
 def _description_claims(dataset: Dataset) -> Iterator[Claim]:
@@ -183,14 +236,15 @@ def _start_angle_claims(dataset: Dataset, detector: int) -> Iterator[Claim]:
     angle = item.get("StartAngle") if item is not None else None
     if angle is None:
         return
-    # Seen on GE two-frame files; other vendors may count angles differently.
+    # Zero is the patient's back (PS3.3 C.8.4). GE's two-frame files keep to it; others
+    # may not.
     angles: dict[View, float] = {"anterior": 180.0, "posterior": 0.0}
     for view, expected in angles.items():
         distance = abs((float(angle) - expected + 180.0) % 360.0 - 180.0)
         if distance <= _ANGLE_TOLERANCE:
             evidence = (
                 f"WARNING: only the detector's start angle {float(angle):g} degrees "
-                "(GE's convention; compare with the picture)"
+                "(0 is the patient's back; compare with the picture)"
             )
             yield Claim(view, evidence)
 
@@ -215,12 +269,18 @@ def _text_of_frame(value: object, dataset: Dataset, frame: int) -> str:
         text = texts[frame]
     else:
         return ""
-    return text.decode("ascii", "replace") if isinstance(text, bytes) else str(text)
+    # Text under a type for bytes (OB) stays bytes.
+    text = text.decode("ascii", "replace") if isinstance(text, bytes) else str(text)
+    return text.strip(" \0")
 
 
 def _view_named_in(text: str, names: dict[str, View]) -> View | None:
     """Returns the view that the words of `text` name, if they name exactly one."""
-    words = re.findall("[a-z]+", text.lower())
+    # Without accents. Chinese has no blanks between words, and 前后位 is neither 前位
+    # nor 后位: the signs of place before 位 count together.
+    letters = unicodedata.normalize("NFKD", text.lower())
+    plain = "".join(c for c in letters if not unicodedata.combining(c))
+    words = re.findall("[a-z]+|[前后後左右侧側斜]+位", plain)
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
         is_followed = after and after not in _WORDS_AFTER_POST and after not in names
         if word == "post" and (before in _TIME_UNITS or is_followed):

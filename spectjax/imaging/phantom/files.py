@@ -32,8 +32,8 @@ _IMPLEMENTATION_UID = ROOT_UID + "1.20210101"
 _CODES = {
     ("sct", "anterior"): ("399321004", "SCT", "Anterior"),
     ("sct", "posterior"): ("399001007", "SCT", "Posterior"),
-    ("srt", "anterior"): ("R-10206", "SRT", "Anterior"),
-    ("srt", "posterior"): ("R-10214", "SRT", "Posterior"),
+    ("srt", "anterior"): ("G-5215", "SRT", "Anterior"),
+    ("srt", "posterior"): ("G-5216", "SRT", "Posterior"),
 }
 _GE_NAMES = {
     ("ge letter", "anterior"): "WHOLE BODY_E",
