@@ -54,6 +54,7 @@ __all__ = [
     "View",
     "find_bone_scans",
     "find_dicom_files",
+    "parse_file",
     "read_bone_scans",
 ]
 
@@ -210,7 +211,7 @@ def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
     notes = [window_note, spacing_note, describe_compression(dataset)]
     notes += describe_doubts(dataset)
 
-    dataset = _parse(path, with_pixels=True)
+    dataset = parse_file(path, with_pixels=True)
     scans = []
     for (frame, _), claim in zip(frames, claims, strict=True):
         counts, count_note = read_counts(path, dataset, frame)
@@ -242,7 +243,7 @@ def _read_header(path: Path) -> Dataset:
                     f"{path}: expected a file that is not deflated, since a small one "
                     "can unpack to fill the memory. Export it uncompressed."
                 )
-        return _parse(path, with_pixels=False)
+        return parse_file(path, with_pixels=False)
     except pydicom.errors.InvalidDicomError:
         found = "an empty file" if path.stat().st_size == 0 else "another format"
         raise UnreadableFileError(
@@ -256,10 +257,18 @@ def _read_header(path: Path) -> Dataset:
         ) from None
 
 
-def _parse(path: Path, *, with_pixels: bool) -> Dataset:
+def parse_file(path: Path, *, with_pixels: bool) -> Dataset:
     """Reads a file; one without a header, or whose header names no encoding, as well.
 
-    Such a file is not compressed, and pydicom finds out how its elements are written.
+    Such a file is not compressed, and pydicom finds out how its elements are written;
+    a warning says so. Nothing of the file is checked.
+
+    Args:
+        path: a DICOM file.
+        with_pixels: if not, reading ends before them.
+
+    Returns:
+        The data set; its header states a transfer syntax.
     """
     bare = _is_bare(path)
     dataset = pydicom.dcmread(path, stop_before_pixels=not with_pixels, force=bare)

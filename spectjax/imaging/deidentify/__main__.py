@@ -1,0 +1,129 @@
+r"""Takes the patients out of a folder of whole-body files.
+
+    export SPECTJAX_PSEUDONYM_KEY=...   # see below
+    python -m spectjax.imaging.deidentify IN OUT
+
+DICOM PS3.15, Basic Application Level Confidentiality Profile: names, dates,
+descriptions and all private attributes go; identifiers and UIDs become pseudonyms, the
+same ones in every run with the same key. The view is written as View Code Sequence
+first, since what tells it is removed. LabelMe outlines come along. OUT-report tells
+what was done, without a value of the originals. Only NM whole-body images go out; look
+at the pictures before you hand them on: nothing here reads text in pixels.
+
+Make a key once, and keep it secret and safe:
+    python -c "import secrets; print(secrets.token_hex(32))"
+"""
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import cast
+
+from absl import app, flags
+
+_KEY = "SPECTJAX_PSEUDONYM_KEY"
+_MIN_KEY_CHARACTERS = 16
+
+_VIEW = flags.DEFINE_enum(
+    "view",
+    None,
+    ["anterior", "posterior"],
+    "View of the first frame of every file, whatever the files say.",
+)
+_ALLOW_BURNED_IN = flags.DEFINE_bool(
+    "allow_burned_in",
+    False,
+    "Write files that say that text is burned into their pixels, and screen captures.",
+)
+_WORD = flags.DEFINE_multi_string(
+    "word",
+    [],
+    "Label of outlines that may go out, besides metastasis, spinal metastasis and "
+    "metastasis outside spine. Repeat for several.",
+)
+_MAPPING = flags.DEFINE_string(
+    "mapping",
+    None,
+    "File for the list of original paths and new names. It identifies patients: keep "
+    "it apart from the results.",
+)
+
+
+def main(arguments: list[str]) -> None:
+    """De-identifies the folder IN into OUT."""
+    if len(arguments) != 3:
+        sys.exit(f"Expected two folders, IN and OUT, got {len(arguments) - 1}.")
+    source, target = (Path(argument) for argument in arguments[1:])
+    report = target.absolute().with_name(f"{target.absolute().name}-report")
+    mapping = Path(_MAPPING.value) if _MAPPING.value else None
+    for fault in find_faults(source, target, report, mapping):
+        sys.exit(fault)
+
+    from spectjax.imaging.deidentify.folder import (
+        deidentify_folder,
+        open_target,
+        write_mapping,
+        write_report,
+    )
+    from spectjax.imaging.deidentify.image import RefusedError
+    from spectjax.imaging.deidentify.outlines import WORDS
+    from spectjax.imaging.deidentify.profile import read_profile
+    from spectjax.imaging.scan import View
+
+    try:
+        open_target(target)
+        entries = deidentify_folder(
+            source,
+            target,
+            read_profile(),
+            view=cast(View | None, _VIEW.value),
+            allow_burned_in=_ALLOW_BURNED_IN.value,
+            words=frozenset(WORDS) | {w.strip().lower() for w in _WORD.value},
+        )
+        write_report(report, entries)
+        if mapping is not None:
+            write_mapping(mapping, entries)
+    except (OSError, RefusedError) as error:
+        sys.exit(str(error))
+    for (kind, action, reason), count in sorted(
+        Counter((e.kind, e.action, e.reason) for e in entries).items()
+    ):
+        print(f"{count:6} {kind}: {action}{': ' + reason if reason else ''}")
+    warned = sum(bool(entry.warnings) for entry in entries)
+    print(f"{warned} images need a look (warnings in {report / 'report.csv'}).")
+    if mapping is None:
+        print("Files are numbered there; --mapping=FILE tells their paths.")
+    if not any(e.kind == "image" and e.action == "written" for e in entries):
+        sys.exit(f"Expected whole-body files, found none to write to {target}.")
+
+
+def find_faults(
+    source: Path, target: Path, report: Path, mapping: Path | None
+) -> list[str]:
+    """Returns what stands in the way, one line each."""
+    faults = []
+    if len(os.environ.get(_KEY, "")) < _MIN_KEY_CHARACTERS:
+        faults.append(
+            f"Expected a secret key of at least {_MIN_KEY_CHARACTERS} characters in "
+            f"{_KEY}, since anyone can compute pseudonyms without one. Make one with: "
+            'python -c "import secrets; print(secrets.token_hex(32))"'
+        )
+    if not source.is_dir():
+        faults.append(f"{source}: expected a folder, found none. Check the path.")
+    real = source.resolve(), target.resolve(), report.resolve()
+    if real[1].is_relative_to(real[0]) or real[0].is_relative_to(real[1]):
+        faults.append(
+            f"{target}: expected a folder apart from {source}, found one inside the "
+            "other. Name another for the results."
+        )
+    if mapping is not None and any(mapping.resolve().is_relative_to(r) for r in real):
+        faults.append(
+            f"{mapping}: expected a place apart from the input, the results and their "
+            "report, since it identifies patients. Name another folder."
+        )
+    return faults
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,296 @@
+"""A hospital's folder without its patients: which files go out, and what is told."""
+
+import csv
+import dataclasses
+import io
+import json
+import logging
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from spectjax.files import WriteError, write_file
+from spectjax.imaging.annotation import ANNOTATION_SUFFIXES, find_annotations
+from spectjax.imaging.deidentify.attributes import (
+    DUMMY,
+    EMPTIED,
+    NEW_UID,
+    PRIVATE_BLOCK,
+    REMOVED,
+    REPEATS_IDENTITY,
+    UNUSABLE,
+    Tally,
+)
+from spectjax.imaging.deidentify.image import CleanImage, RefusedError, clean_image
+from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
+from spectjax.imaging.deidentify.profile import EDITION, Profile
+from spectjax.imaging.dicom import find_dicom_files
+from spectjax.imaging.folders import walk_files
+from spectjax.imaging.identity import compute_pseudonym
+from spectjax.imaging.scan import (
+    BoneScan,
+    EmptyImageError,
+    NotWholeBodyError,
+    ScanError,
+    UnknownViewError,
+    View,
+)
+
+MARKER = "deidentified.json"
+_DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, REPEATS_IDENTITY, UNUSABLE, PRIVATE_BLOCK)
+_REASONS: dict[type[Exception], str] = {
+    NotWholeBodyError: "no NM whole-body image",
+    UnknownViewError: "nothing tells the view, or it contradicts itself: see --view",
+    EmptyImageError: "no counts",
+}
+_DAMAGED = "damaged, or in an encoding that cannot be read"
+
+
+@dataclasses.dataclass
+class Entry:
+    """What happened to one file of the input.
+
+    Attributes:
+        original: its path; only the mapping file may tell it.
+        kind: "image", "annotation" or "other".
+        action: "written", "refused" or "skipped".
+        file: path in the output folder, if written.
+        reason: why it was not written; free of the file's contents.
+        detail: the reader's own words, which may quote the file: for the mapping file.
+        view_evidence: where the views were read.
+        tally: what was done to its attributes.
+        warnings: what a person should look at.
+    """
+
+    original: Path
+    kind: str
+    action: str
+    file: str = ""
+    reason: str = ""
+    detail: str = ""
+    view_evidence: str = ""
+    tally: Tally = dataclasses.field(default_factory=Tally)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+
+def deidentify_folder(
+    source: Path,
+    target: Path,
+    profile: Profile,
+    *,
+    view: View | None,
+    allow_burned_in: bool,
+    words: frozenset[str],
+) -> list[Entry]:
+    """Writes the whole-body files and outlines of `source` to `target`.
+
+    Images go to dicom/<patient>_<image>.dcm, outlines to
+    annotations/<reader>/<patient>_<image>_<view>.json; all names are pseudonyms.
+
+    Args:
+        source: a folder, searched to its depth.
+        target: as accepted by `open_target`.
+        profile: the action for each attribute.
+        view: as in `read_bone_scans`, for every file.
+        allow_burned_in: as in `clean_image`.
+        words: labels of outlines that may go out, lower-case.
+
+    Returns:
+        An entry for each file, in the order of their paths within each kind.
+
+    Raises:
+        WriteError: if the target cannot be written; what is there is whole.
+    """
+    entries: list[Entry] = []
+    views_by_name: dict[str, list[WrittenView]] = {}
+    written: set[str] = set()
+    files, errors = find_dicom_files([source])
+    for error in errors:
+        reason = "a folder that cannot be read, or without DICOM files"
+        entries.append(Entry(source, "other", "refused", "", reason, str(error)))
+    for path in tqdm(sorted(files), unit="file", disable=None):
+        entry = Entry(path, "image", "refused")
+        entries.append(entry)
+        image = _clean(entry, profile, view, allow_burned_in)
+        if image is None:
+            continue
+        if image.stem in written:
+            entry.action, entry.reason = "skipped", "the same image as an earlier file"
+            continue
+        entry.action, entry.file = "written", f"dicom/{image.stem}.dcm"
+        entry.tally, entry.warnings = image.tally, image.warnings
+        entry.view_evidence = " | ".join(map(_describe_evidence, image.scans))
+        write_file(target / entry.file, image.content)
+        written.add(image.stem)
+        for scan in image.scans:
+            name, hw = f"{image.stem}_{scan.view}", scan.counts.shape
+            written_view = WrittenView(name, (hw[0], hw[1]), scan.synthetic)
+            views_by_name.setdefault(scan.name, []).append(written_view)
+    entries += _write_annotations(source, target, views_by_name, words)
+    seen = {entry.original.resolve() for entry in entries}
+    for path in walk_files(source):
+        if path.resolve() not in seen:
+            reason = "neither DICOM nor a LabelMe annotation"
+            entries.append(Entry(path, "other", "skipped", reason=reason))
+    return entries
+
+
+def open_target(target: Path) -> None:
+    """Makes the output folder ours, or checks that it is.
+
+    Raises:
+        RefusedError: it holds other files, or results of another key.
+        WriteError: if it cannot be written.
+    """
+    # Tells whether two runs had the same key, and tells nobody the key.
+    mark = {"profile": EDITION, "key": compute_pseudonym("key of a folder")}
+    marker = target / MARKER
+    if marker.is_file():
+        try:
+            is_same = json.loads(marker.read_text()).get("key") == mark["key"]
+        except (ValueError, AttributeError):
+            is_same = False
+        if not is_same:
+            raise RefusedError(
+                f"{target}: expected results of the same key, found those of another. "
+                "Name a new folder, or use the key of before."
+            )
+    elif target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RefusedError(
+            f"{target}: expected a new or empty folder, found other files. Name "
+            "another."
+        )
+    write_file(marker, json.dumps(mark, indent=1) + "\n")
+
+
+def write_report(folder: Path, entries: Sequence[Entry]) -> None:
+    """Writes report.csv (files) and attributes.csv (totals), free of original values.
+
+    Files that were not written are told by their number only, since a path may hold a
+    name; `write_mapping` tells the path.
+
+    Raises:
+        WriteError: if the folder cannot be written.
+    """
+    rows: list[list[object]] = [["number", "kind", "action", "file", "reason"]]
+    rows[0] += [*_DEEDS, "view evidence", "warnings"]
+    totals: Tally = Counter()
+    for number, entry in enumerate(entries, 1):
+        totals.update(entry.tally)
+        deeds: Counter[str] = Counter()
+        for (_, deed), count in entry.tally.items():
+            deeds[deed] += count
+        rows.append(
+            [number, entry.kind, entry.action, entry.file, entry.reason]
+            + [deeds[deed] for deed in _DEEDS]
+            + [entry.view_evidence, "; ".join(entry.warnings)]
+        )
+    write_file(folder / "report.csv", _format_csv(rows))
+    attributes: list[list[object]] = [["attribute", "action", "count"]]
+    attributes += [[*key, count] for key, count in sorted(totals.items())]
+    write_file(folder / "attributes.csv", _format_csv(attributes))
+
+
+def write_mapping(path: Path, entries: Sequence[Entry]) -> None:
+    """Writes which original became which file. Identifies patients: keep it private.
+
+    Raises:
+        WriteError: if the file cannot be written.
+    """
+    rows: list[list[object]] = [["number", "original", "file", "reason", "detail"]]
+    for number, entry in enumerate(entries, 1):
+        original = os.fsencode(entry.original).decode(errors="replace")
+        rows.append([number, original, entry.file, entry.reason, entry.detail])
+    write_file(path, _format_csv(rows))
+    path.chmod(0o600)
+
+
+def _clean(
+    entry: Entry, profile: Profile, view: View | None, allow_burned_in: bool
+) -> CleanImage | None:
+    """Returns the clean file, or None with the reason in `entry`."""
+    try:
+        with _silence():
+            return clean_image(
+                entry.original, profile, view=view, allow_burned_in=allow_burned_in
+            )
+    except WriteError:
+        raise  # no room for a temporary file is no fault of the image
+    except RefusedError as error:
+        entry.reason = str(error)
+    except ScanError as error:
+        if isinstance(error, NotWholeBodyError):
+            entry.action = "skipped"
+        entry.reason = _REASONS.get(type(error), _DAMAGED)
+        entry.detail = str(error)
+    except Exception as error:  # damaged files raise almost anything
+        entry.reason = _DAMAGED
+        entry.detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return None
+
+
+def _write_annotations(
+    source: Path,
+    target: Path,
+    views_by_name: dict[str, list[WrittenView]],
+    words: frozenset[str],
+) -> Iterator[Entry]:
+    by_image, errors = find_annotations([source])
+    for path in walk_files(source):
+        is_candidate = path.suffix.lower() in ANNOTATION_SUFFIXES
+        error = next((e for e in errors if str(e).startswith(f"{path}: ")), None)
+        if is_candidate and error is not None:
+            reason = "an annotation that is damaged or given twice"
+            yield Entry(path, "annotation", "refused", reason=reason, detail=str(error))
+    for name in sorted(by_image):
+        places = views_by_name.get(name, [])
+        for annotation in by_image[name]:
+            entry = Entry(annotation.path, "annotation", "refused")
+            if len(places) != 1:
+                entry.reason = (
+                    "several images have its name"
+                    if places
+                    else "its image was not written"
+                )
+                yield entry
+                continue
+            reader = compute_pseudonym("reader", annotation.reader)[:8]
+            try:
+                text = encode_outlines(annotation, places[0], words)
+            except RefusedError as error:
+                entry.reason = str(error)
+            else:
+                entry.action = "written"
+                entry.file = f"annotations/reader_{reader}/{places[0].name}.json"
+                write_file(target / entry.file, text)
+            yield entry
+
+
+def _describe_evidence(scan: BoneScan) -> str:
+    """Returns the evidence without the label that it quotes."""
+    return re.split(r"\s['\"]", scan.view_evidence)[0]
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps what pydicom and its decoders say off the terminal: it quotes values."""
+    level = logging.root.manager.disable
+    logging.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _format_csv(rows: Sequence[Sequence[object]]) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,231 @@
+"""One whole-body file without its patient, verified before anyone may keep it."""
+
+import dataclasses
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    NuclearMedicineImageStorage,
+)
+
+from spectjax.files import write_file
+from spectjax.imaging.deidentify.attributes import (
+    Tally,
+    clean_attributes,
+    collect_identity,
+)
+from spectjax.imaging.deidentify.profile import EDITION, Profile
+from spectjax.imaging.dicom import parse_file, read_bone_scans
+from spectjax.imaging.frames import choose_frames, read_vector
+from spectjax.imaging.identity import compute_pseudonym
+from spectjax.imaging.pixels import decode_frame
+from spectjax.imaging.scan import BoneScan, ScanError, View
+
+# PS3.16, context groups 26 and 7050.
+_VIEWS: dict[View, tuple[str, str, str]] = {
+    "anterior": ("399321004", "SCT", "Anterior"),
+    "posterior": ("399001007", "SCT", "Posterior"),
+}
+_BASIC_PROFILE = (
+    "113100",
+    "DCM",
+    "Basic Application Confidentiality Profile",
+)
+_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+
+
+class RefusedError(ValueError):
+    """A file that may not go out; the text tells nothing of what the file holds."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CleanImage:
+    """A file that may go out.
+
+    Attributes:
+        stem: file name without suffix, two pseudonyms.
+        content: the DICOM file.
+        scans: the views as read from the original.
+        tally: what was done to its attributes.
+        warnings: what a person should look at.
+    """
+
+    stem: str
+    content: bytes
+    scans: list[BoneScan]
+    tally: Tally
+    warnings: list[str]
+
+
+def clean_image(
+    path: Path, profile: Profile, *, view: View | None, allow_burned_in: bool
+) -> CleanImage:
+    """Returns a file without its patient; frames, views and spacing are the same.
+
+    The view is decided first and written as View Code Sequence, since what else tells
+    it is removed. Pixels are written uncompressed: the comments that compressed frames
+    may hold, bits above Bits Stored and bytes after the last frame stay behind.
+
+    Args:
+        path: a DICOM file.
+        profile: the action for each attribute.
+        view: as in `read_bone_scans`.
+        allow_burned_in: take files that may show text in their pixels.
+
+    Raises:
+        ScanError: as `read_bone_scans`.
+        RefusedError: text may be burned in, or the result is not the same image.
+        WriteError: if the system's folder for temporary files is full.
+    """
+    scans = read_bone_scans(path, view=view)
+    dataset = parse_file(path, with_pixels=True)
+    warnings = _check_burned_in(dataset, allow_burned_in)
+    if any(scan.view_evidence.startswith("WARNING") for scan in scans):
+        warnings.append("the view rests on weak evidence: compare with the picture")
+
+    detectors = dict(choose_frames(path, dataset)[0])
+    views = {detectors[scan.frame]: scan.view for scan in scans}
+    count = int(dataset.get("NumberOfFrames") or 1)
+    frames = np.stack([decode_frame(path, dataset, i) for i in range(count)])
+    if dataset.file_meta.TransferSyntaxUID in _LOSSY:
+        dataset.LossyImageCompression = "01"
+    _write_views(dataset, views, count)
+    del dataset.PixelData  # decoded above
+
+    tally = Tally()
+    cleaned = clean_attributes(dataset, profile, collect_identity(dataset), tally)
+    _write_identity(cleaned, scans[0])
+    _write_pixels(cleaned, frames)
+    content = _encode(cleaned)
+    _verify(content, scans)
+    instance = compute_pseudonym("instance", str(dataset.SOPInstanceUID))
+    stem = f"{scans[0].patient_key}_{instance}"
+    return CleanImage(stem, content, scans, tally, warnings)
+
+
+def _check_burned_in(dataset: Dataset, allow_burned_in: bool) -> list[str]:
+    stated = str(dataset.get("BurnedInAnnotation") or "").strip().upper()
+    is_capture = dataset.get("SOPClassUID") != NuclearMedicineImageStorage
+    if (stated == "YES" or is_capture) and not allow_burned_in:
+        raise RefusedError(
+            "a capture, not stored as an NM image: its pixels may show text"
+            if is_capture
+            else "Burned In Annotation is YES: its pixels may show text"
+        )
+    if stated == "NO" and not is_capture:
+        return []
+    return ["text may be burned into the pixels: look at the picture"]
+
+
+def _write_views(dataset: Dataset, views: dict[int, View], count: int) -> None:
+    """Writes a View Code for each detector, and vectors that agree with the items.
+
+    Args:
+        dataset: is changed.
+        views: view of each detector whose frames are used.
+        count: number of frames.
+    """
+    used = read_vector(dataset, "DetectorVector") or [1] * count
+    windows = read_vector(dataset, "EnergyWindowVector") or [1] * count
+    detectors = sorted(set(used))
+    present = list(dataset.get("DetectorInformationSequence") or ())
+    items = []
+    for detector in detectors:
+        is_present = 1 <= detector <= len(present)
+        item = present[detector - 1] if is_present else Dataset()
+        # An item of an unused detector keeps its own code, if it has one.
+        if detector in views:
+            item.ViewCodeSequence = [_code(*_VIEWS[views[detector]])]
+        items.append(item)
+    if "ViewCodeSequence" in dataset:  # belongs into the items
+        del dataset.ViewCodeSequence
+    dataset.DetectorInformationSequence = items
+    dataset.DetectorVector = [detectors.index(d) + 1 for d in used]
+    dataset.NumberOfDetectors = len(detectors)
+    dataset.EnergyWindowVector = windows
+    if not dataset.get("NumberOfEnergyWindows"):
+        dataset.NumberOfEnergyWindows = max(windows)
+    dataset.FrameIncrementPointer = [0x00540010, 0x00540020]
+
+
+def _write_identity(cleaned: Dataset, scan: BoneScan) -> None:
+    key = scan.patient_key
+    # The reader knows a phantom by this word; Image Comments are gone.
+    cleaned.PatientName = f"SYNTHETIC^{key}" if scan.synthetic else key
+    cleaned.PatientID = key
+    cleaned.SpecificCharacterSet = "ISO_IR 192"
+    cleaned.PatientIdentityRemoved = "YES"
+    cleaned.DeidentificationMethod = f"spectjax, PS3.15 {EDITION} Basic Profile"
+    cleaned.DeidentificationMethodCodeSequence = [_code(*_BASIC_PROFILE)]
+    cleaned.LongitudinalTemporalInformationModified = "REMOVED"
+
+
+def _write_pixels(cleaned: Dataset, frames: np.ndarray) -> None:
+    kind = "i" if cleaned.PixelRepresentation else "u"
+    if cleaned.BitsAllocated not in (8, 16, 32):
+        raise RefusedError("pixels are not of 8, 16 or 32 bits")
+    stored = frames.astype(f"<{kind}{cleaned.BitsAllocated // 8}")
+    if not np.array_equal(stored, frames):
+        raise RefusedError("pixels do not fit the bits that the file states")
+    cleaned.NumberOfFrames = len(frames)
+    pixels = stored.tobytes()
+    cleaned.PixelData = pixels + bytes(len(pixels) % 2)
+    cleaned["PixelData"].VR = "OB" if cleaned.BitsAllocated == 8 else "OW"
+
+
+def _encode(cleaned: Dataset) -> bytes:
+    """Returns a DICOM file with a header of its own, its preamble zero."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(cleaned.SOPClassUID)
+    meta.MediaStorageSOPInstanceUID = UID(cleaned.SOPInstanceUID)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    cleaned.file_meta = meta
+    buffer = io.BytesIO()
+    cleaned.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def _verify(content: bytes, scans: list[BoneScan]) -> None:
+    """Reads the new file as a user would and compares.
+
+    Raises:
+        RefusedError: it cannot be read; counts, views, spacing or the synthetic mark
+            differ; or the view is not told by its code.
+        WriteError: if there is no room for a temporary file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "image.dcm")
+        write_file(path, content)
+        try:
+            found = read_bone_scans(path)
+        except ScanError:
+            raise RefusedError("it could not be read afterwards") from None
+    for name, is_same in {
+        "views": [s.view for s in found] == [s.view for s in scans],
+        "frames": [s.frame for s in found] == [s.frame for s in scans],
+        "spacing": [s.spacing_mm for s in found] == [s.spacing_mm for s in scans],
+        "synthetic mark": [s.synthetic for s in found] == [s.synthetic for s in scans],
+        "view code": all(s.view_evidence.startswith("View Code") for s in found),
+    }.items():
+        if not is_same:
+            raise RefusedError(f"the {name} would not be the same afterwards")
+    if not all(
+        np.array_equal(a.counts, b.counts) for a, b in zip(found, scans, strict=True)
+    ):
+        raise RefusedError("the counts would not be the same afterwards")
+
+
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = scheme
+    item.CodeMeaning = meaning
+    return item

@@ -1,0 +1,73 @@
+"""A reader's outlines without the reader: a new LabelMe file with nothing else."""
+
+import base64
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spectjax.imaging.deidentify.image import RefusedError
+from spectjax.imaging.labelme import Annotation, Region
+from spectjax.imaging.masks import encode_grey
+
+# The words of this project's data sets; other words may hold anything.
+WORDS = ("metastasis", "spinal metastasis", "metastasis outside spine")
+
+
+class WrittenView(NamedTuple):
+    """A view that went out: its new name, (H, W), and whether it is a phantom's."""
+
+    name: str
+    hw: tuple[int, int]
+    synthetic: bool
+
+
+def encode_outlines(
+    annotation: Annotation, view: WrittenView, words: frozenset[str]
+) -> str:
+    """Returns wkentaro's JSON with shapes and words, and nothing else of the original.
+
+    Args:
+        annotation: of one view by one reader.
+        view: the view.
+        words: labels that may go out, lower-case.
+
+    Raises:
+        RefusedError: a label is not among the words, or the image has another size.
+    """
+    if annotation.image_hw not in (None, view.hw):
+        raise RefusedError("the annotation is of an image of another size")
+    shapes = []
+    for region in annotation.regions:
+        label = region.label.strip().lower()
+        if label not in words:
+            raise RefusedError("a label is not among the words allowed by --word")
+        if region.mask is None or region.mask.any():
+            shapes.append({"label": label, **_encode_region(region)})
+    document = {
+        "version": "5.4.1",
+        "flags": {"SYNTHETIC": True} if view.synthetic else {},
+        "shapes": shapes,
+        "imagePath": f"{view.name}.png",
+        "imageData": None,
+        "imageHeight": view.hw[0],
+        "imageWidth": view.hw[1],
+    }
+    return json.dumps(document, indent=1)
+
+
+def _encode_region(region: Region) -> dict[str, Any]:
+    rest: dict[str, Any] = {"group_id": None, "description": "", "flags": {}}
+    if region.mask is None:
+        points = np.asarray(region.polygon_xy).tolist()
+        return {"points": points, "shape_type": "polygon", **rest}
+    rows, columns = np.nonzero(region.mask)
+    y0, y1 = int(rows.min()), int(rows.max())
+    x0, x1 = int(columns.min()), int(columns.max())
+    png = encode_grey(region.mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8) * 255)
+    return {
+        "points": [[x0, y0], [x1, y1]],
+        "shape_type": "mask",
+        "mask": base64.b64encode(png).decode(),
+        **rest,
+    }

@@ -1,0 +1,86 @@
+"""What happens to an attribute: the Basic Profile and the NM Image IOD as tables.
+
+`basic_profile.csv` is Table E.1-1 of DICOM PS3.15, edition 2026c, column Basic Profile.
+`nm_image.csv` lists attributes of NM whole-body images (PS3.3, A.5) with their types:
+1 must have a value, 2 may be empty, 3 may be absent.
+"""
+
+import csv
+import dataclasses
+from importlib import resources
+from typing import Literal, cast
+
+EDITION = "2026c"
+
+# Of Table E.1-1a: remove, empty, dummy, another UID, keep.
+Action = Literal["X", "Z", "D", "U", "K"]
+
+# Where the profile leaves a choice (X/Z/D, ...), the first of these that it offers: an
+# attribute goes as far as its type allows.
+_CHOICES = {"1": "DUZX", "2": "ZDUX", "3": "XZDU"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile:
+    """The two tables.
+
+    Attributes:
+        actions: letters of Table E.1-1 for each tag, e.g. "X/Z".
+        patterns: (mask, value, letters) for the rows that stand for many tags.
+        types: type of each attribute that an NM whole-body image may have.
+    """
+
+    actions: dict[int, str]
+    patterns: tuple[tuple[int, int, str], ...]
+    types: dict[int, str]
+
+    def decide(self, tag: int) -> Action:
+        """Returns the action for a tag.
+
+        What neither table knows is removed: the profile lists what is known to
+        identify, and a vendor's or a retired attribute may too.
+        """
+        letters = self.actions.get(tag)
+        if letters is None:
+            letters = next((w for m, v, w in self.patterns if tag & m == v), None)
+        if letters is None:
+            return "K" if tag in self.types else "X"
+        # U* replaces the UIDs in a sequence. Cleaning (C) asks for an equivalent text
+        # without identity; only a dummy is sure to be one.
+        offered = letters.replace("*", "").replace("C", "D").split("/")
+        choices = _CHOICES[self.types.get(tag, "3")[0]] + "K"
+        return cast(Action, next(letter for letter in choices if letter in offered))
+
+
+def read_profile() -> Profile:
+    """Reads the two tables of the package.
+
+    Raises:
+        ValueError: a tag or an action that the standard does not know.
+    """
+    actions: dict[int, str] = {}
+    patterns: list[tuple[int, int, str]] = []
+    for row in _read_table("basic_profile.csv"):
+        if not set(row["action"].replace("*", "").split("/")) <= set("XZDUKC"):
+            raise ValueError(f"Expected letters of Table E.1-1a, got {row}.")
+        mask, value = _parse_tag(row["tag"])
+        if mask == 0xFFFFFFFF:
+            actions[value] = row["action"]
+        else:
+            patterns.append((mask, value, row["action"]))
+    types = {_parse_tag(r["tag"])[1]: r["type"] for r in _read_table("nm_image.csv")}
+    return Profile(actions, tuple(patterns), types)
+
+
+def _read_table(name: str) -> list[dict[str, str]]:
+    text = (resources.files(__package__) / name).read_text()
+    return list(csv.DictReader(text.splitlines()))
+
+
+def _parse_tag(text: str) -> tuple[int, int]:
+    """Returns mask and value of "(0010,0010)", "(60xx,3000)" or "(odd,xxxx)"."""
+    if text == "(odd,xxxx)":
+        return 0x00010000, 0x00010000
+    digits = text.strip("()").replace(",", "")
+    mask = "".join("0" if digit == "x" else "F" for digit in digits)
+    return int(mask, 16), int(digits.replace("x", "0"), 16)
