@@ -32,8 +32,8 @@ from spectjax.imaging.deidentify.folder import (
     write_report,
 )
 from spectjax.imaging.deidentify.image import RefusedError
-from spectjax.imaging.deidentify.outlines import WORDS
 from spectjax.imaging.deidentify.profile import read_profile
+from spectjax.imaging.diagnosis import SITE_WORDS
 from spectjax.imaging.dicom import find_bone_scans, read_bone_scans
 
 KEY = "a key for tests, of enough characters"
@@ -50,7 +50,7 @@ def key(monkeypatch):
 def deidentify(source, target, **options):
     """Runs the room on a folder; returns the entries."""
     options = {"view": None, "allow_burned_in": False, "words": frozenset()} | options
-    options["words"] |= frozenset(WORDS)
+    options["words"] |= frozenset(SITE_WORDS)
     table = options.pop("table", None) or read_profile()
     open_target(target)
     entries = deidentify_folder(source, target, table, **options)

@@ -220,18 +220,31 @@ class _SafeBuilder(ElementTree.TreeBuilder):
     """Refuses a document type: no entity can be declared, and so none expands."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise ValueError("expected plain XML, found a document type declaration")
+        raise ValueError("document type declaration")
+
+
+def parse_xml(contents: bytes) -> ElementTree.Element:
+    """Returns the root of an XML document that declares no entities.
+
+    Raises:
+        ValueError: damaged, in an encoding that is not known, or with a document type.
+    """
+    try:
+        parser = ElementTree.XMLParser(target=_SafeBuilder())
+        return ElementTree.fromstring(contents, parser)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise ValueError(
+            f"expected plain XML, found a file that cannot be read ({error})"
+        ) from None
 
 
 def _parse_xml(path: Path, contents: bytes) -> _Parsed:
     """Returns image path, (H, W) and regions of MIT's format."""
-    try:
-        parser = ElementTree.XMLParser(target=_SafeBuilder())
-        root = ElementTree.fromstring(contents, parser)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"expected XML, found a damaged file ({error})") from None
+    root = parse_xml(contents)
     if root.tag != "annotation":
         raise _NotLabelMe(f"XML of a <{root.tag}>")
+    if root.find("size") is not None or root.find("object/bndbox") is not None:
+        raise _NotLabelMe("boxes of Pascal VOC; name them in images.csv")
     image = _text(root, "filename")
     if not image:
         raise ValueError("expected <filename> to name the image, found none")

@@ -14,6 +14,7 @@ from spectjax.imaging.identity import PatientEvidence
 View = Literal["anterior", "posterior"]
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 class ScanError(ValueError):
@@ -29,7 +30,7 @@ class ScanError(ValueError):
 
 
 class UnreadableFileError(ScanError):
-    """Not DICOM, truncated, without pixels, or pixels that cannot be decoded."""
+    """Of another format, truncated, or with pixels that cannot be decoded."""
 
 
 class NotWholeBodyError(ScanError):
@@ -56,10 +57,10 @@ class BoneScan:
         counts: counts per pixel, float32, (H, W), not negative, rescale tags applied.
             Posterior views are as recorded: mirror images of anterior ones.
         view: "anterior" or "posterior".
-        view_evidence: the attribute of the file that says so.
+        view_evidence: the attribute of the file that says so, or "images.csv".
         spacing_mm: distance between rows and between columns; None if unknown.
         path: the file.
-        frame: zero-based index in the file.
+        frame: zero-based index in the file; 0 for a picture.
         patient_key: 16 hexadecimal digits, the same for all files of a patient. Keyed
             BLAKE2b of issuer and Patient ID, else of name and birth date, else of the
             Study Instance UID. The key is the environment variable
@@ -67,7 +68,8 @@ class BoneScan:
             compute the pseudonym too.
         patient_evidence: which of the three. By study, two studies of one patient look
             like two patients.
-        image_key: 16 hexadecimal digits of SOP Instance UID and frame, keyed alike.
+        image_key: 16 hexadecimal digits of SOP Instance UID and frame, or of a
+            picture's pixels, keyed alike.
         synthetic: the file says SYNTHETIC, as those of the phantom do.
         notes: other facts worth knowing, e.g. "3 negative values set to 0".
     """
@@ -88,8 +90,8 @@ class BoneScan:
     def name(self) -> str:
         """`<file stem>_<view>`: names outputs and matches annotations.
 
-        A stem loses a DICOM suffix only: a file may be called after its UID, 1.2.840.
+        A stem loses a known suffix only: a file may be called after its UID, 1.2.840.
         """
-        is_suffix = self.path.suffix.lower() in DICOM_SUFFIXES
+        is_suffix = self.path.suffix.lower() in DICOM_SUFFIXES + PICTURE_SUFFIXES
         stem = self.path.stem if is_suffix else self.path.name
         return f"{stem}_{self.view}"

@@ -135,6 +135,11 @@ def decide_views(
     return decided
 
 
+def find_view(text: str) -> View | None:
+    """Returns the view that words such as ANT or posterior name, if it is one."""
+    return _view_named_in(text, _WORDS)
+
+
 def _collect_claims(
     dataset: Dataset, *, frame: int, detector: int
 ) -> list[tuple[Claim, ...]]:

@@ -67,8 +67,8 @@ def main(arguments: list[str]) -> None:
         write_report,
     )
     from spectjax.imaging.deidentify.image import RefusedError
-    from spectjax.imaging.deidentify.outlines import WORDS
     from spectjax.imaging.deidentify.profile import read_profile
+    from spectjax.imaging.diagnosis import SITE_WORDS, clean_word
     from spectjax.imaging.scan import View
 
     try:
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> None:
             read_profile(),
             view=cast(View | None, _VIEW.value),
             allow_burned_in=_ALLOW_BURNED_IN.value,
-            words=frozenset(WORDS) | {w.strip().lower() for w in _WORD.value},
+            words=frozenset(SITE_WORDS) | set(map(clean_word, _WORD.value)),
         )
         write_report(report, entries)
         if mapping is not None:

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spectjax.imaging.deidentify.image import RefusedError
+from spectjax.imaging.diagnosis import clean_word
 from spectjax.imaging.labelme import Annotation, Region
 from spectjax.imaging.masks import encode_grey
-
-# The words of this project's data sets; other words may hold anything.
-WORDS = ("metastasis", "spinal metastasis", "metastasis outside spine")
 
 
 class WrittenView(NamedTuple):
@@ -30,7 +28,7 @@ def encode_outlines(
     Args:
         annotation: of one view by one reader.
         view: the view.
-        words: labels that may go out, lower-case.
+        words: labels that may go out, as `clean_word` gives them.
 
     Raises:
         RefusedError: a label is not among the words, or the image has another size.
@@ -39,7 +37,7 @@ def encode_outlines(
         raise RefusedError("the annotation is of an image of another size")
     shapes = []
     for region in annotation.regions:
-        label = region.label.strip().lower()
+        label = clean_word(region.label)
         if label not in words:
             raise RefusedError("a label is not among the words allowed by --word")
         if region.mask is None or region.mask.any():

@@ -1,0 +1,75 @@
+r"""Reads every image that images.csv lists and says what cannot be used.
+
+    python -m spectjax.imaging.check_images FOLDER
+
+Prints a line for each problem, then what the rest holds. To be run before a data set is
+prepared, which leaves the same rows out. Exits with 1 if a row cannot be used.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+from absl import app
+
+
+def main(arguments: list[str]) -> None:
+    """Checks the table of one folder."""
+    from tqdm import tqdm
+
+    from spectjax.imaging import image_table
+    from spectjax.imaging.annotation import AnnotationError
+    from spectjax.imaging.scan import ScanError
+
+    if len(arguments) != 2:
+        sys.exit("Expected one folder that holds images.csv.")
+    folder = Path(arguments[1])
+    table = image_table.find_image_table(folder)
+    if table is None:
+        sys.exit(f"{folder}: expected a folder with images.csv in it, found none.")
+    try:
+        words = image_table.read_words(folder)
+        rows, errors = image_table.read_image_table(table, words)
+    except image_table.ImageTableError as error:
+        sys.exit(str(error))
+
+    problems = list(map(str, errors))
+    firsts: dict[str, image_table.ImageRow] = {}
+    patients: set[str] = set()
+    counts: dict[str, Counter[str]] = {
+        name: Counter() for name in ("Views", "Labels", "Outlines", "Notes")
+    }
+    for row in tqdm(rows, "Reading", unit=" images", disable=None):
+        try:
+            listed = image_table.read_listed_image(row, words)
+        except (ScanError, AnnotationError) as error:
+            problems.append(str(error))
+            continue
+        first = firsts.setdefault(listed.scan.image_key, row)
+        if first is not row:
+            problems.append(
+                f"{row.file}: expected an image of its own, found that of row "
+                f"{first.number}, {first.file}. Delete one ({table.name}, row "
+                f"{row.number})"
+            )
+            continue
+        patients.add(listed.scan.patient_key)
+        counts["Views"][listed.scan.view] += 1
+        counts["Labels"][listed.diagnosis or "not stated"] += 1
+        counts["Outlines"][listed.mask_evidence] += 1
+        counts["Notes"].update(listed.scan.notes)
+
+    for problem in problems:
+        print(problem)
+    used = sum(counts["Views"].values())
+    listed_rows = len(rows) + len(errors)
+    print(f"{used} of {listed_rows} rows can be used, {len(patients)} patients.")
+    for name, counter in counts.items():
+        found = ", ".join(f"{number} {what}" for what, number in counter.most_common())
+        print(f"{name}: {found or 'none'}.")
+    if problems:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    app.run(main)
