@@ -43,6 +43,8 @@ def test_augment_makes_the_copies_of_the_data_set(key):
             counts=batch["images"][i, ..., 0],
             lesions=batch["masks"][i].astype(np.uint16),
             labels=("metastasis",),
+            diagnosis="metastasis",
+            mask_evidence="outlines",
             patient="p",
             view="anterior",
             spacing_mm=None,

@@ -92,6 +92,25 @@ def test_train_and_evaluate_refuses_a_workdir_with_another_config(data, tmp_path
     assert "optimizer.learning_rate: 0.01 -> 0.5; seed: 0 -> 7" in str(error.value)
 
 
+def test_train_and_evaluate_refuses_data_of_another_task(data, tmp_path):
+    with pytest.raises(ConfigError, match="begins with segmentation"):
+        train_and_evaluate(make_config(**{"data.name": "classification_d1"}), tmp_path)
+    assert data == []
+
+
+def test_a_run_on_a_leaking_data_set_is_marked_to_the_last(hospital, tmp_path, capsys):
+    config = make_config(**{"data.name": "segmentation_quick_leaking"})
+    metrics = train_and_evaluate(
+        config, tmp_path / "run", tmp_path / "data", manual_dir=hospital
+    )
+    assert metrics["data"]["split"] == "test"
+    assert metrics["data"]["leaking"]
+    assert metrics["data"]["held_out_fold"] is None
+    assert "LEAKING" in (tmp_path / "run" / "eval" / "table.md").read_text()
+    cases = (tmp_path / "run" / "eval" / "cases.csv").read_text()
+    assert "_copy0" in cases  # as in the papers, copies are scored as well
+
+
 def make_metrics(split, leaking):
     scores = {"PA": 0.99, "CPA": None, "Rec": 0.0, "IoU": 0.25, "Dice": 0.4}
     return {

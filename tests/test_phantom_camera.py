@@ -11,6 +11,7 @@ from spectjax.imaging.phantom.camera import (
     project,
     project_spot,
 )
+from spectjax.imaging.phantom.detector import count_photons, detect
 
 HW = (160, 96)
 CAMERA = Camera(frame_hw=HW, spacing_mm=2.3, field=(0, 0, *HW), gap_mm=0, scatter=0)
@@ -19,7 +20,8 @@ CAMERA = Camera(frame_hw=HW, spacing_mm=2.3, field=(0, 0, *HW), gap_mm=0, scatte
 def make_body(thickness_mm):
     """A box of water without tracer that fills the frame; the middle is at z = 0."""
     half = np.full(HW, thickness_mm / 2, np.float32)
-    return Body(-half, half, np.zeros(HW, np.float32))
+    nothing = np.zeros(HW, np.float32)
+    return Body(-half, half, tracer=nothing, cover_mm=nothing)
 
 
 def make_point(row, column, z):
@@ -95,30 +97,87 @@ def test_project_shows_the_left_on_the_right_in_front_and_on_the_left_behind():
     assert np.unravel_index(posterior.argmax(), HW) == (30, HW[1] - 1 - 70)
 
 
-def test_project_adds_scatter_as_its_share_of_the_counts_and_only_in_the_body():
+def test_detect_adds_scatter_as_its_share_of_the_counts_and_only_in_the_body():
     camera = Camera(frame_hw=HW, spacing_mm=2.3, field=(0, 0, *HW), scatter=0.4)
     half = np.zeros(HW, np.float32)
     half[:, :50] = 90
-    body = Body(-half, half, np.zeros(HW, np.float32))
-    point = make_point(80.5, 30.5, 0.0)
-    image = project(point, body, camera, "anterior")
-    primary = project(point, body, CAMERA, "anterior")
+    body = make_body(0)._replace(front_mm=-half, back_mm=half)
+    primary = project(make_point(80.5, 30.5, 0.0), body, camera, "anterior")
+    image = detect(primary, body, camera, "anterior")
     assert primary.sum() / image.sum() == pytest.approx(0.6, rel=0.01)
     assert image[:, 58:].sum() < 1e-3 * image.sum()
+    # Scatter is broad: it hardly adds to the pixel that the point is in.
+    assert image.max() == pytest.approx(primary.max(), rel=0.05)
 
 
-def test_project_sees_nothing_outside_its_field_and_less_through_the_table():
-    point = make_point(80.5, 30.5, 0.0)
+def test_detect_scatters_in_the_mirrored_body_of_the_posterior_view():
+    half = np.zeros(HW, np.float32)
+    half[:, :50] = 90
+    body = make_body(0)._replace(front_mm=-half, back_mm=half)
+    camera = Camera(frame_hw=HW, spacing_mm=2.3, field=(0, 0, *HW), scatter=0.4)
+    primary = project(make_point(80.5, 30.5, 0.0), body, camera, "posterior")
+    image = detect(primary, body, camera, "posterior")
+    assert image[:, : HW[1] - 58].sum() < 1e-3 * image.sum()
+
+
+def test_detect_sees_nothing_outside_its_field():
     narrow = Camera(frame_hw=HW, spacing_mm=2.3, field=(20, 32, 150, 90), scatter=0)
-    image = project(point, make_body(0), narrow, "posterior")
+    body = make_body(0)
+    primary = project(make_point(80.5, 33.0, 0.0), body, narrow, "posterior")
+    image = detect(primary, body, narrow, "posterior")
     assert image[:, HW[1] - 32 :].sum() == 0
     assert image.sum() > 0
+
+
+def test_project_sees_less_through_the_table():
     table = Camera(frame_hw=HW, field=(0, 0, *HW), scatter=0, table=0.9)
     behind, front = (
-        project(point, make_body(0), table, view).sum()
+        project(make_point(80.5, 30.5, 0.0), make_body(0), table, view).sum()
         for view in ("posterior", "anterior")
     )
     assert behind / front == pytest.approx(0.9, rel=1e-3)
+
+
+def test_project_sees_less_through_a_cover_and_from_the_front_only():
+    cover = np.zeros(HW, np.float32)
+    cover[60:100, 20:60] = 50
+    tissue = np.full(HW, 0.5, np.float32)
+    bare = make_body(200)._replace(tracer=tissue)
+    covered = bare._replace(cover_mm=cover)
+    none = make_point(0, 0, 0)._replace(weight=np.zeros(1))
+    front, behind = (
+        project(none, covered, CAMERA, view) / project(none, bare, CAMERA, view)
+        for view in ("anterior", "posterior")
+    )
+    np.testing.assert_allclose(front[75:85, 35:45], np.exp(-0.012 * 50), rtol=0.01)
+    np.testing.assert_allclose(front[20:40, 70:90], 1, rtol=1e-4)
+    np.testing.assert_allclose(behind, 1, rtol=1e-4)
+    point = make_point(80.2, 40.7, 20.0)
+    ratio = (
+        project(point, make_body(200)._replace(cover_mm=cover), CAMERA, "anterior")
+    ).sum() / project(point, make_body(200), CAMERA, "anterior").sum()
+    assert ratio == pytest.approx(np.exp(-0.012 * 50), rel=1e-3)
+
+
+def test_count_photons_has_the_variance_of_its_mean_in_a_flat_region():
+    body = make_body(200)._replace(tracer=np.full(HW, 0.5, np.float32))
+    none = make_point(0, 0, 0)._replace(weight=np.zeros(1))
+    flat = project(none, body, CAMERA, "anterior")[30:130, 20:76]
+    rng = np.random.default_rng(0)
+    for mean in (1.5, 5.0, 25.0):
+        expectation = np.tile(flat * (mean / flat.mean()), (6, 6))
+        counts = count_photons(rng, expectation)
+        assert counts.dtype == np.uint16
+        assert counts.mean() == pytest.approx(mean, rel=0.01)
+        assert counts.var() / counts.mean() == pytest.approx(1.0, abs=0.02)
+
+
+def test_project_spot_is_empty_for_a_spot_beyond_the_frame():
+    for row, column in ((80.5, HW[1] + 40.5), (HW[0] + 60.5, 20.5), (80.5, -40.5)):
+        for view in ("anterior", "posterior"):
+            point = make_point(row, column, 0.0)
+            _, patch = project_spot(point, make_body(0), CAMERA, view)
+            assert patch.size == 0
 
 
 @pytest.mark.parametrize("view", ["anterior", "posterior"])

@@ -10,7 +10,7 @@ import pytest
 
 from spectjax.imaging.annotation import agree, find_annotations
 from spectjax.imaging.dicom import find_bone_scans
-from spectjax.imaging.phantom import PhantomError, draw_layouts, write_phantom
+from spectjax.imaging.phantom import PhantomError, draw_slots, write_phantom
 
 PATIENTS = 3
 
@@ -30,26 +30,11 @@ def read_bytes(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-def test_draw_layouts_gives_112_views_of_76_patients():
-    layouts = draw_layouts(76, seed=0)
-    views = [view for layout in layouts for view in layout.views]
-    assert len(views) == 112
-    assert sum(len(layout.views) == 2 for layout in layouts) == 36
-    assert views.count("anterior") == 56
-
-
-def test_draw_layouts_names_both_views_of_one_file_by_code_only():
-    # GE's private name is one for a whole file: it cannot tell two frames apart.
-    for layout in draw_layouts(300, seed=1):
-        if layout.one_file and len(layout.views) == 2:
-            assert layout.evidence in ("sct", "srt")
-
-
 def test_write_phantom_leaves_scans_that_the_reader_understands(folder):
     scans, errors = find_bone_scans([folder])
     assert errors == []
-    layouts = draw_layouts(PATIENTS, seed=4)
-    assert len(scans) == sum(len(layout.views) for layout in layouts)
+    slots = draw_slots("segmentation", PATIENTS, 4)
+    assert len(scans) == sum(len(slot.layout.views) for slot in slots)
     assert len({scan.patient_key for scan in scans}) == PATIENTS
     for scan in scans:
         assert scan.synthetic
@@ -79,6 +64,92 @@ def test_write_phantom_leaves_valid_nm_objects(folder):
         assert all(pydicom.uid.UID(uid).is_valid for uid in uids)
 
 
+def test_nobody_is_in_both_populations(folder, tmp_path):
+    other = write_phantom(
+        tmp_path, patients=1, seed=4, population="classification", processes=1
+    )
+    (one,), (two,) = (
+        [pydicom.dcmread(path) for path in sorted(f.glob("dicom/P0001*"))][:1]
+        for f in (folder, other)
+    )
+    for key in ("SOPInstanceUID", "StudyInstanceUID", "PatientWeight"):
+        assert one[key].value != two[key].value
+
+
+def test_every_file_says_that_it_is_synthetic(folder):
+    for path in folder.rglob("*"):
+        if path.suffix == ".npz":
+            assert str(np.load(path)["note"]) == "SYNTHETIC"
+        elif path.is_file():
+            assert b"synthetic" in path.read_bytes().lower(), path
+
+
+def test_write_phantom_says_in_the_header_how_the_scan_was_made(folder):
+    for path in folder.glob("dicom/*.dcm"):
+        ds = pydicom.dcmread(path)
+        # Millimetres per second times seconds are millimetres.
+        seconds = ds.ActualFrameDuration / 1000
+        assert ds.ScanVelocity * seconds == pytest.approx(ds.ScanLength, rel=1e-3)
+        assert 3 < ds.ScanVelocity * 6 <= 15  # cm/min
+        (tracer,) = ds.RadiopharmaceuticalInformationSequence
+        assert 370 <= tracer.RadionuclideTotalDose <= 740  # MBq
+        scan, injection = (
+            int(time[:2]) + int(time[2:4]) / 60
+            for time in (ds.AcquisitionTime, tracer.RadiopharmaceuticalStartTime)
+        )
+        assert 2 <= scan - injection <= 5
+        body_mass_index = float(ds.PatientWeight) / float(ds.PatientSize) ** 2
+        assert 15 < body_mass_index < 45
+
+
+def test_write_phantom_keeps_the_truth_of_every_view(folder):
+    scans, _ = find_bone_scans([folder])
+    for scan in scans:
+        truth = np.load(folder / "truth" / f"{scan.path.stem[:5]}.npz")
+
+        def of(name, truth=truth, view=scan.view):
+            return truth[f"{view}_{name}"]
+
+        sites = of("lesion_sites")
+        assert len(np.unpackbits(of("lesion_masks"), axis=-1)) == len(sites) >= 1
+        bones = np.unpackbits(of("bone_masks"), axis=-1)
+        assert bones.shape == (len(of("bone_names")), *scan.counts.shape)
+        assert str(of("diagnosis")) in {
+            "multiple bone metastasis",
+            "spinal metastasis",
+            "metastasis outside spine",
+        }
+        kinds = of("benign_kinds")
+        assert "bladder" in kinds and "metastasis" not in kinds
+        assert len(kinds) == len(of("benign_sites")) == len(of("benign_peaks"))
+        row, column = of("benign_peaks")[list(kinds).index("bladder")]
+        pelvis = bones[[n.endswith("hip bone") for n in of("bone_names")]].any(axis=0)
+        rows, columns = np.nonzero(pelvis)
+        assert rows.min() < row < rows.max()
+        assert columns.min() < column < columns.max()
+
+
+def test_write_phantom_of_the_other_population_is_mostly_normal(tmp_path):
+    folder = write_phantom(
+        tmp_path, patients=3, seed=1, population="classification", processes=1
+    )
+    record = json.loads((folder / "phantom.json").read_text())
+    assert record["population"] == "classification"
+    assert record["version"] == 2
+    assert record["views_by_diagnosis"].keys() == {
+        "normal",
+        "multiple bone metastasis",
+    }
+    assert sum(record["views_by_diagnosis"].values()) == record["views"]
+    found = []
+    for path in sorted(folder.glob("truth/*.npz")):
+        truth = np.load(path)
+        found += [str(truth[key]) for key in truth if key.endswith("_diagnosis")]
+    assert {d: found.count(d) for d in found} == record["views_by_diagnosis"]
+    with pytest.raises(PhantomError, match="population classification, not segm"):
+        write_phantom(folder, patients=3, seed=1, population="segmentation")
+
+
 def test_write_phantom_leaves_three_readings_of_every_view(folder):
     scans, _ = find_bone_scans([folder])
     annotations, errors = find_annotations([folder])
@@ -92,7 +163,10 @@ def test_write_phantom_leaves_three_readings_of_every_view(folder):
             "reader3",
         }
         hotspots = agree(readings, scan.counts.shape)
-        assert set(hotspots.labels) <= {"metastasis"}
+        assert set(hotspots.labels) <= {
+            "spinal metastasis",
+            "metastasis outside spine",
+        }
         truth = np.load(folder / "truth" / f"{scan.path.stem[:5]}.npz")
         lesions = np.unpackbits(truth[f"{scan.view}_lesion_masks"], axis=-1).any(axis=0)
         assert (hotspots.masks.any(axis=0) & lesions.astype(bool)).any()
@@ -106,7 +180,7 @@ def test_write_phantom_writes_the_same_bytes_with_two_processes(folder, tmp_path
 def test_write_phantom_continues_what_was_interrupted(folder, tmp_path):
     whole = read_bytes(folder)
     started = json.loads(whole["phantom.json"])
-    del started["views"]
+    del started["views"], started["views_by_diagnosis"]
     half = tmp_path / "half"
     for name, content in whole.items():
         if name not in ("phantom.json", "truth/P0002.npz"):
@@ -145,6 +219,8 @@ def test_write_phantom_refuses_a_broken_record(tmp_path):
 def test_write_phantom_refuses_numbers_out_of_range(tmp_path):
     with pytest.raises(PhantomError, match="patients >= 1"):
         write_phantom(tmp_path, patients=0, seed=0)
+    with pytest.raises(PhantomError, match="segmentation, classification, got 'x'"):
+        write_phantom(tmp_path, patients=1, seed=0, population="x")
 
 
 def run_command(*arguments):

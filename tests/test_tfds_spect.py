@@ -2,11 +2,8 @@
 
 import dataclasses
 import errno
-import importlib.util
-import json
 import pathlib
 import pickle
-import re
 import shutil
 import subprocess
 import sys
@@ -17,10 +14,10 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_metadata
 
-from spectjax.imaging.phantom import write_phantom
+from spectjax.imaging.diagnosis import DIAGNOSES
 from tfds_spect import source, writers
 from tfds_spect import tfds_spect_dataset_builder as builder_module
-from tfds_spect.copies import count_copies, move_all
+from tfds_spect.copies import draw_copies, move_example
 from tfds_spect.errors import PrepareError
 from tfds_spect.folds import deal_folds
 from tfds_spect.prepare import choose_config, hold_lock, prepare
@@ -32,23 +29,10 @@ CONFIG = "segmentation_quick"  # four copies of each image
 
 
 @pytest.fixture(scope="session")
-def hospital(tmp_path_factory):
-    """A folder as a hospital hands it over; no test writes to it."""
-    folder = tmp_path_factory.mktemp("source") / "hospital"
-    return write_phantom(folder, patients=PATIENTS, seed=3, processes=1)
-
-
-@pytest.fixture(scope="session")
 def prepared(hospital, tmp_path_factory):
     return prepare(
         CONFIG, data_dir=str(tmp_path_factory.mktemp("data")), manual_dir=str(hospital)
     )
-
-
-@pytest.fixture
-def spoilt(hospital, tmp_path):
-    """A copy of the hospital's folder, for tests that spoil it."""
-    return pathlib.Path(shutil.copytree(hospital, tmp_path / "spoilt"))
 
 
 def prepare_in(tmp_path, manual_dir, config=CONFIG):
@@ -78,10 +62,12 @@ def reasons(skips, name):
 def test_examples_are_read_value_for_value(hospital, prepared):
     originals, _ = source.read_source(hospital)
     folds = deal_folds(originals)
-    numbers = count_copies(len(originals), Builder.builder_configs[CONFIG].ratio)
-    n_copies = {e.example_id: n for e, n in zip(originals, numbers, strict=True)}
     written = [(example, 0) for example in folds[0]]
-    written += [(example, 1) for example in move_all(folds[1], n_copies)]
+    written += [
+        (move_example(example, copy, number), 1)
+        for example in folds[1]
+        for number, copy in enumerate(draw_copies(example.example_id, 4))
+    ]
 
     read = read_by_id(prepared.builder_dir, "fold0+fold1_augmented")
     assert set(read) == {example.example_id for example, _ in written}
@@ -93,6 +79,9 @@ def test_examples_are_read_value_for_value(hospital, prepared):
         np.testing.assert_array_equal(found["instance_masks"], example.masks)
         np.testing.assert_array_equal(found["instance_boxes"], example.boxes)
         assert list(found["instance_labels"]) == [0] * len(example.labels)
+        assert found["label"] == (example.diagnosis != "normal")
+        assert found["diagnosis"] == DIAGNOSES.index(example.diagnosis)
+        assert found["mask_evidence"] == 0
         assert found["patient"].decode() == example.patient
         assert found["view"] == ["anterior", "posterior"].index(example.view)
         np.testing.assert_array_equal(
@@ -136,9 +125,10 @@ def test_open_split_needs_no_array_record(prepared, monkeypatch):
 def test_open_split_decodes_the_features_that_are_named(
     prepared, monkeypatch, array_record
 ):
-    whole = open_split(prepared.builder_dir, "fold1+fold2")
+    split = "fold0+fold1+fold2"
+    whole = open_split(prepared.builder_dir, split)
     monkeypatch.setattr("tfds_spect.reading.has_array_record", lambda: array_record)
-    part = open_split(prepared.builder_dir, "fold1+fold2", ["mask", "example_id"])
+    part = open_split(prepared.builder_dir, split, ["mask", "example_id"])
     part = pickle.loads(pickle.dumps(part))  # as a worker of Grain or PyTorch takes it
     assert len(part) == len(whole)
     for one, other in zip(part.__getitems__([2, 0]), (whole[2], whole[0]), strict=True):
@@ -152,41 +142,10 @@ def test_tfds_finds_the_data_set_by_its_name(prepared):
     found = tfds.data_source(
         f"tfds_spect/{CONFIG}", split="fold3", data_dir=data_dir, try_gcs=False
     )
-    assert len(found) == prepared.folds[3].images
+    assert len(found) == prepared.parts["fold3"].images
     registered = tfds.builder(f"tfds_spect/{CONFIG}", data_dir=data_dir)
     assert isinstance(registered, Builder)
-    assert len(registered.as_data_source("fold3")) == prepared.folds[3].images
-
-
-# Runs where TFDS finds files only: nothing of ours is on its path.
-READ_WITH_TENSORFLOW = """
-import sys, numpy, tensorflow_datasets as tfds
-name, split, data_dir, out = sys.argv[1:]
-examples = tfds.load(name, split=split, data_dir=data_dir, try_gcs=False)
-images = {e["example_id"].decode(): e["image"] for e in tfds.as_numpy(examples)}
-assert "tfds_spect" not in sys.modules
-numpy.savez(out, **images)
-"""
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("tensorflow") is None,
-    reason="needs TensorFlow, which spectjax does not: pip install tensorflow",
-)
-def test_tensorflow_reads_the_same_without_our_code(prepared, tmp_path):
-    out = tmp_path / "images.npz"
-    data_dir = prepared.builder_dir.parents[2]
-    arguments = [f"tfds_spect/{CONFIG}", "fold0+fold1_augmented", data_dir, out]
-    subprocess.run(
-        [sys.executable, "-I", "-c", READ_WITH_TENSORFLOW, *arguments],
-        check=True,
-        cwd=tmp_path,
-    )
-    wanted = read_by_id(prepared.builder_dir, "fold0+fold1_augmented")
-    with np.load(out) as images:
-        assert set(images) == set(wanted)
-        for name in wanted:
-            np.testing.assert_array_equal(images[name], wanted[name]["image"])
+    assert len(registered.as_data_source("fold3")) == prepared.parts["fold3"].images
 
 
 # No leak.
@@ -203,7 +162,7 @@ def test_no_patient_and_no_copy_of_theirs_is_on_both_sides(prepared):
         }
         patients.append({e["patient"] for e in [*originals.values(), *copies.values()]})
         sources += [e["source"] for e in originals.values()]
-        assert prepared.folds[fold].patients == len(patients[-1])
+        assert prepared.parts[f"fold{fold}"].patients == len(patients[-1])
     assert len(set().union(*patients)) == sum(map(len, patients)) == PATIENTS
     assert len(set(sources)) == len(sources)
 
@@ -219,9 +178,11 @@ def test_originals_alone_have_no_splits_of_copies(hospital, prepared, tmp_path):
     alone = prepare_in(tmp_path, hospital, config="segmentation_originals")
     builder = tfds.builder_from_directory(alone.builder_dir)
     assert set(builder.info.splits) == {f"fold{fold}" for fold in range(5)}
-    assert [fold.copies for fold in alone.folds] == [0] * 5
-    with_copies = [(fold.patients, fold.images) for fold in prepared.folds]
-    assert [(fold.patients, fold.images) for fold in alone.folds] == with_copies
+    assert [fold.copies for fold in alone.parts.values()] == [0] * 5
+    with_copies = [(fold.patients, fold.images) for fold in prepared.parts.values()]
+    assert [
+        (fold.patients, fold.images) for fold in alone.parts.values()
+    ] == with_copies
     split = "fold0+fold3"
     assert set(read_by_id(alone.builder_dir, split)) == set(
         read_by_id(prepared.builder_dir, split)
@@ -231,8 +192,10 @@ def test_originals_alone_have_no_splits_of_copies(hospital, prepared, tmp_path):
 # The same bytes, the same folder.
 
 
-def test_preparing_again_gives_the_same_bytes(prepared, spoilt, tmp_path):
-    again = prepare_in(tmp_path, spoilt)
+def test_preparing_again_by_more_processes_gives_the_same_bytes(
+    prepared, spoilt, tmp_path
+):
+    again = prepare(CONFIG, data_dir=tmp_path / "data", manual_dir=spoilt, processes=2)
     files = {path.name: path.read_bytes() for path in prepared.builder_dir.iterdir()}
     assert {p.name: p.read_bytes() for p in again.builder_dir.iterdir()} == files
     assert len([name for name in files if ".tfrecord-" in name]) == 10
@@ -247,8 +210,14 @@ def test_a_prepared_data_set_is_reused_unread(prepared, hospital, monkeypatch):
         manual_dir=str(hospital),
     )
     assert again.reused and not prepared.reused
-    assert (again.folds, again.skipped) == (prepared.folds, prepared.skipped)
+    assert (again.parts, again.skipped) == (prepared.parts, prepared.skipped)
     assert again.synthetic
+
+
+def test_what_is_reused_is_said_to_be_kept(prepared):
+    again = dataclasses.replace(prepared, reused=True)
+    assert "Found" in again.summarise() and "kept as they are" in again.summarise()
+    assert "LEAKING" not in again.summarise()
 
 
 def test_another_folder_is_refused_by_name(prepared, spoilt):
@@ -267,130 +236,6 @@ def test_a_folder_that_changed_is_refused(spoilt, tmp_path):
         prepare_in(tmp_path, spoilt)
 
 
-def test_the_fingerprint_is_of_the_pseudonym_key(hospital, monkeypatch):
-    before = source.fingerprint_folder(hospital)
-    monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", "secret")
-    assert source.fingerprint_folder(hospital) != before
-
-
-def test_the_fingerprint_is_of_names_and_contents_that_count(spoilt):
-    before = source.fingerprint_folder(spoilt)
-    (spoilt / "notes.txt").write_text("not read by anyone")
-    assert source.fingerprint_folder(spoilt) == before
-    file = dicom_file(spoilt, -1)
-    file.rename(file.with_name("Z.dcm"))  # last as before, only the name differs
-    assert source.fingerprint_folder(spoilt) != before
-
-
-# What cannot be used is listed with its reason.
-
-
-def test_what_is_left_out_is_listed_with_its_reason(spoilt, tmp_path):
-    first, second, third = (dicom_file(spoilt, i) for i in range(3))
-    (spoilt / "broken.dcm").write_bytes(first.read_bytes()[:5000])
-    for path in annotations_of(spoilt, second):
-        path.unlink()
-    stranger = annotations_of(spoilt, third)[0]
-    view = stranger.stem.rpartition("_")[2]
-    text = stranger.read_text().replace(third.stem, "P9999")
-    stranger.with_name(f"P9999_{view}.json").write_text(text)
-    document = json.loads(stranger.read_text())
-    document["shapes"] = [
-        {"label": "benign", "points": [[9, 9], [20, 20]], "shape_type": "rectangle"}
-    ]
-    stranger.write_text(json.dumps(document))
-
-    originals, skips = source.read_source(spoilt)
-    assert reasons(skips, "broken.dcm")
-    assert set(reasons(skips, second.stem)) == {"no annotation"}
-    assert reasons(skips, "P9999") == ["annotated; expected one image, found none"]
-    assert "'benign'" in reasons(skips, f"{third.stem}_{view}")[0]
-    assert originals
-
-
-def test_an_uncertain_crop_is_left_out_with_its_reason(hospital, monkeypatch):
-    crop = source.crop_thorax
-    monkeypatch.setattr(
-        source,
-        "crop_thorax",
-        lambda scan: dataclasses.replace(crop(scan), flags=("ribs not found",)),
-    )
-    originals, skips = source.read_source(hospital)
-    assert not originals
-    assert {skip.reason for skip in skips} >= {"uncertain crop: ribs not found"}
-
-
-def test_an_image_of_an_unknown_patient_is_left_out_for_it_could_leak(spoilt):
-    file = dicom_file(spoilt)
-    dataset = pydicom.dcmread(file)
-    dataset.PatientID = dataset.PatientName = ""
-    dataset.save_as(file)
-    originals, skips = source.read_source(spoilt)
-    assert all(
-        "both sides of a split" in reason for reason in reasons(skips, file.stem)
-    )
-    assert reasons(skips, file.stem)
-    assert originals
-
-
-def test_images_of_one_name_are_left_out_for_both_could_be_meant(spoilt):
-    file = dicom_file(spoilt)
-    dataset = pydicom.dcmread(file)
-    dataset.SOPInstanceUID = "1.2.3"
-    dataset.PatientID = "another"
-    (spoilt / "again").mkdir()
-    dataset.save_as(spoilt / "again" / file.name)
-    originals, skips = source.read_source(spoilt)
-    assert "found again/" in reasons(skips, f"{file.stem}_")[0]
-    assert len(originals) < len(source.read_source(spoilt / "dicom")[1])
-
-
-def test_the_same_image_in_two_files_counts_once(spoilt):
-    before, _ = source.read_source(spoilt)
-    file = dicom_file(spoilt)
-    shutil.copy(file, file.with_name("again.dcm"))
-    for path in annotations_of(spoilt, file):
-        text = path.read_text().replace(file.stem, "again")
-        path.with_name(path.name.replace(file.stem, "again")).write_text(text)
-    after, skips = source.read_source(spoilt)
-    assert {e.source for e in after} == {e.source for e in before}
-    assert "same image" in " ".join(skip.reason for skip in skips)
-
-
-@pytest.mark.parametrize("value", [-1.0, 0.5, 65536.0])
-def test_store_counts_refuses_what_uint16_cannot_hold(value):
-    counts = np.array([[0.0, 65535.0], [7.0, value]], np.float32)
-    with pytest.raises(source.UnusableImageError, match="whole numbers"):
-        source.store_counts(counts)
-
-
-def test_a_label_may_be_written_with_capitals(hospital):
-    annotations, _ = source.find_annotations([hospital])
-    name = min(name for name, found in annotations.items() if found[0].regions)
-    (scan,) = [s for s in source.find_bone_scans([hospital])[0] if s.name == name]
-    wanted = source.make_example(scan, annotations[name])
-    capitals = [
-        dataclasses.replace(
-            annotation,
-            regions=tuple(
-                dataclasses.replace(region, label=" Metastasis")
-                for region in annotation.regions
-            ),
-        )
-        for annotation in annotations[name]
-    ]
-    found = source.make_example(scan, capitals)
-    assert found.labels == wanted.labels
-    np.testing.assert_array_equal(found.lesions, wanted.lesions)
-
-
-def test_number_masks_numbers_lesions_from_one():
-    masks = np.zeros((2, 2, 3), bool)
-    masks[0, 0, :2] = masks[1, 1, 2] = True
-    assert source.number_masks(masks).tolist() == [[1, 1, 0], [0, 0, 2]]
-    assert source.number_masks(masks[:0]).tolist() == [[0, 0, 0], [0, 0, 0]]
-
-
 # One clear error; nothing half-written.
 
 
@@ -400,6 +245,25 @@ def test_an_empty_folder_is_one_clear_error(tmp_path):
         prepare_in(tmp_path, tmp_path / "empty")
     with pytest.raises(PrepareError, match="found none"):
         prepare_in(tmp_path, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("uid", ["1.2.3", None])
+def test_an_image_under_two_patients_is_one_clear_error(spoilt, tmp_path, uid):
+    """A file copied under another Patient ID, with another UID or the same."""
+    file = sorted((spoilt / "dicom").iterdir())[0]
+    dataset = pydicom.dcmread(file)
+    dataset.PatientID = "another"
+    dataset.SOPInstanceUID = uid or dataset.SOPInstanceUID
+    dataset.save_as(file.with_name("again.dcm"))
+    for path in annotations_of(spoilt, file):
+        text = path.read_text().replace(file.stem, "again")
+        path.with_name(path.name.replace(file.stem, "again")).write_text(text)
+    with pytest.raises(PrepareError, match="Patient ID") as error:
+        prepare_in(tmp_path, spoilt)
+    assert file.name in str(error.value) and "again.dcm" in str(error.value)
+    assert "\n" not in str(error.value)
+    folder = tmp_path / "data" / "tfds_spect" / CONFIG
+    assert [path.name for path in folder.iterdir()] == ["2.0.0_local"]
 
 
 def test_data_sets_inside_of_their_source_are_refused(spoilt):
@@ -430,20 +294,20 @@ def test_a_full_disk_leaves_nothing_that_looks_prepared(
         prepare_in(tmp_path, hospital)
     assert "\n" not in str(error.value)
     config_dir = tmp_path / "data" / "tfds_spect" / CONFIG
-    assert [path.name for path in config_dir.iterdir()] == ["1.0.0_local"]
+    assert [path.name for path in config_dir.iterdir()] == ["2.0.0_local"]
 
 
 def test_a_killed_preparation_is_cleared_away_and_done_anew(hospital, tmp_path):
     config_dir = tmp_path / "data" / "tfds_spect" / CONFIG
-    unfinished = config_dir / "incomplete.ABCDEF_1.0.0"
+    unfinished = config_dir / "incomplete.ABCDEF_2.0.0"
     unfinished.mkdir(parents=True)
     (unfinished / "tfds_spect-fold0.tfrecord-00000-of-00001").write_bytes(b"half")
     assert not prepare_in(tmp_path, hospital).reused
-    assert {p.name for p in config_dir.iterdir()} == {"1.0.0", "1.0.0_local"}
+    assert {p.name for p in config_dir.iterdir()} == {"2.0.0", "2.0.0_local"}
 
 
 def test_a_folder_without_a_data_set_in_it_is_not_taken_for_one(hospital, tmp_path):
-    (tmp_path / "data" / "tfds_spect" / CONFIG / "1.0.0").mkdir(parents=True)
+    (tmp_path / "data" / "tfds_spect" / CONFIG / "2.0.0").mkdir(parents=True)
     with pytest.raises(PrepareError, match="Remove"):
         prepare_in(tmp_path, hospital)
 
@@ -487,23 +351,6 @@ def test_the_data_card_has_valid_tags_and_both_papers():
     assert "fold0_augmented" in metadata.description
 
 
-def python_blocks():
-    card = (pathlib.Path(builder_module.__file__).parent / "README.md").read_text()
-    return re.findall(r"```python\n(.*?)```", card, re.DOTALL)
-
-
-def test_the_data_card_reads_a_data_set_without_tensorflow(
-    prepared, tmp_path, monkeypatch
-):
-    (tmp_path / "data").symlink_to(prepared.builder_dir.parents[2])
-    monkeypatch.chdir(tmp_path)
-    (block,) = [text for text in python_blocks() if "as_data_source" in text]
-    values = {}
-    exec(block.replace("segmentation_quick_phantom", CONFIG), values)
-    assert len(values["train"]) == 5 * sum(f.images for f in prepared.folds[1:3])
-    assert len(values["held_out"]) == prepared.folds[0].images
-
-
 def test_the_command_ends_with_one_line_and_status_one_on_a_users_error(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "tfds_spect", "--manual_dir=nowhere"],
@@ -519,12 +366,6 @@ def test_the_command_ends_with_one_line_and_status_one_on_a_users_error(tmp_path
 
 def test_the_summary_says_what_is_where(prepared):
     text = prepared.summarise()
-    images = sum(fold.images for fold in prepared.folds)
+    images = sum(fold.images for fold in prepared.parts.values())
     assert f"{images} images and {4 * images} copies of 6 SYNTHETIC patients" in text
     assert str(prepared.builder_dir) in text
-
-
-@pytest.mark.parametrize("name", sorted(Builder.builder_configs))
-def test_a_hospital_and_the_phantom_have_the_same_configs(name):
-    twin = name.removesuffix("_phantom")
-    assert {twin, f"{twin}_phantom"} <= set(Builder.builder_configs)

@@ -1,4 +1,4 @@
-"""Tests of `tfds_spect.copies`, `tfds_spect.folds` and `tfds_spect.example`."""
+"""Tests of `tfds_spect.copies` and `tfds_spect.example`."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -8,18 +8,19 @@ import pytest
 
 from spectjax.imaging.geometry import GeometricCopy, warp
 from tfds_spect.copies import (
-    count_copies,
+    CopyRule,
     draw_copies,
     list_copies,
-    move_all,
     move_example,
+    plan_copies,
+    share_evenly,
 )
-from tfds_spect.errors import PrepareError
-from tfds_spect.example import ThoraxExample
-from tfds_spect.folds import check_folds, deal_folds
+from tfds_spect.example import ThoraxExample, encode_example, scale_counts
 
 
-def make_example(patient="p0", view="anterior", source="0123456789abcdef"):
+def make_example(
+    patient="p0", view="anterior", source="0123456789abcdef", diagnosis="metastasis"
+):
     """Two lesions: one at the right edge, one of 2 x 3 pixels off the centre."""
     counts = np.zeros((256, 256), np.uint16)
     counts[100:102, 60:63] = [[1000, 2000, 3000], [4000, 5000, 60000]]
@@ -30,6 +31,8 @@ def make_example(patient="p0", view="anterior", source="0123456789abcdef"):
         counts=counts,
         lesions=lesions,
         labels=("metastasis", "metastasis"),
+        diagnosis=diagnosis,
+        mask_evidence="outlines",
         patient=patient,
         view=view,
         spacing_mm=(2.4, 2.3),
@@ -69,18 +72,60 @@ def test_list_copies_has_every_copy_of_the_paper_but_the_original():
     assert {c.degrees for c in copies} == set(range(-5, 6))
 
 
-def test_count_copies_gives_the_population_of_the_paper():
-    counts = count_copies(112, Fraction(2280, 112))
-    assert sum(counts) + 112 == 2280
-    assert set(counts) == {19, 20}
+def make_folds(numbers, diagnosis):
+    """Originals of patients of their own, so many in each fold."""
+    return [
+        [
+            make_example(f"p{fold}", source=f"{fold}{i:03d}", diagnosis=diagnosis)
+            for i in range(n)
+        ]
+        for fold, n in enumerate(numbers)
+    ]
 
 
 @pytest.mark.parametrize(
-    ("n", "ratio", "expected"),
-    [(3, Fraction(5), [4, 4, 4]), (4, Fraction(9, 4), [1, 1, 1, 2])],
+    ("total", "n_shares", "expected"),
+    [(12, 3, [4, 4, 4]), (5, 4, [1, 1, 1, 2]), (0, 2, [0, 0]), (0, 0, [])],
 )
-def test_count_copies_shares_evenly(n, ratio, expected):
-    assert count_copies(n, ratio) == expected
+def test_share_evenly_adds_up_and_differs_by_one(total, n_shares, expected):
+    assert share_evenly(total, n_shares) == expected
+
+
+def test_plan_copies_gives_the_population_of_the_segmentation_paper():
+    folds = make_folds([23, 23, 22, 22, 22], "metastasis")
+    rule = CopyRule(("metastasis",), Fraction(2280, 112))
+    n_copies = plan_copies(folds, [rule])
+    assert sum(n_copies.values()) + 112 == 2280
+    assert set(n_copies.values()) == {19, 20}
+
+
+def test_plan_copies_gives_every_second_image_of_each_fold_its_copies():
+    folds = make_folds([5, 3, 1, 2, 4], "normal")
+    rule = CopyRule(("normal",), Fraction(3), every=2)
+    n_copies = plan_copies(folds, [rule])
+    assert sum(n_copies.values()) == 2 * 15
+    given = [[n_copies[e.example_id] > 0 for e in fold] for fold in folds]
+    assert given == [
+        [True, False, True, False, True],
+        [True, False, True],
+        [True],
+        [True, False],
+        [True, False, True, False],
+    ]
+    assert {n for n in n_copies.values() if n} == {3, 4}  # 30 copies of 9 images
+
+
+def test_plan_copies_follows_a_rule_for_each_diagnosis_and_none_for_others():
+    folds = [
+        [make_example("a", diagnosis="spinal metastasis")],
+        [make_example("b", diagnosis="normal"), make_example("c")],
+    ]
+    rules = [
+        CopyRule(("spinal metastasis",), Fraction(10)),
+        CopyRule(("metastasis", "multiple bone metastasis"), Fraction(2)),
+    ]
+    ids = [example.example_id for fold in folds for example in fold]
+    assert plan_copies(folds, rules) == dict(zip(ids, [9, 0, 1], strict=True))
 
 
 def test_draw_copies_are_different_and_depend_on_the_id_alone():
@@ -128,51 +173,36 @@ def test_move_example_rounds_interpolated_counts():
     assert 0.49 < np.abs(moved.counts - exact).max() <= 0.5
 
 
-def test_move_all_gives_each_original_its_copies_in_order():
-    one, two = make_example("a"), make_example("b", source="f" * 16)
-    n_copies = {one.example_id: 2, two.example_id: 1}
-    ids = [example.example_id for example in move_all([one, two], n_copies)]
-    assert ids == [
-        "a_anterior_01234567_copy00",
-        "a_anterior_01234567_copy01",
-        "b_anterior_ffffffff_copy00",
-    ]
+def test_a_copy_keeps_the_diagnosis_even_if_its_lesion_left():
+    original = make_example(diagnosis="spinal metastasis")
+    only = replace(
+        original, lesions=np.where(original.lesions == 1, 1, 0), labels=("metastasis",)
+    )
+    moved = move_example(only, GeometricCopy(dx=3), 0)
+    assert moved.labels == ()
+    assert moved.diagnosis == "spinal metastasis"
 
 
-def make_patients(n):
-    return [
-        make_example(f"p{i}", view, f"{i:08x}{view[:4]}")
-        for i in range(n)
-        for view in ("anterior", "posterior")
-    ]
+def test_scale_counts_spans_zero_to_one():
+    scaled = scale_counts(np.array([[10, 20], [60, 110]], np.uint16))
+    assert scaled.dtype == np.float32
+    np.testing.assert_allclose(scaled, [[0, 0.1], [0.5, 1]], rtol=1e-6)
+    assert (scaled.min(), scaled.max()) == (0, 1)
+    assert not scale_counts(np.full((2, 2), 7, np.uint16)).any()
 
 
-def test_deal_folds_keeps_the_images_of_a_patient_together():
-    folds = deal_folds(make_patients(7))
-    assert [[e.patient for e in fold] for fold in folds] == [
-        ["p0", "p0", "p5", "p5"],
-        ["p1", "p1", "p6", "p6"],
-        ["p2", "p2"],
-        ["p3", "p3"],
-        ["p4", "p4"],
-    ]
-    check_folds(folds)
-
-
-def test_deal_folds_does_not_depend_on_the_order_of_images():
-    examples = make_patients(7)
-    backwards = deal_folds(examples[::-1])
-    for fold, other in zip(deal_folds(examples), backwards, strict=True):
-        assert {e.example_id for e in fold} == {e.example_id for e in other}
-
-
-def test_check_folds_finds_a_patient_on_both_sides():
-    folds = [[make_example("a")], [make_example("a", "posterior", "f" * 16)]]
-    with pytest.raises(PrepareError, match="fold 0 and in fold 1"):
-        check_folds(folds)
-
-
-def test_check_folds_finds_an_image_that_is_there_twice():
-    twice = [make_example("a"), make_example("a", "posterior")]
-    with pytest.raises(PrepareError, match="twice"):
-        check_folds([twice])
+def test_encode_example_labels_by_diagnosis_and_scales_after_moving():
+    copy = move_example(
+        make_example(diagnosis="spinal metastasis"), GeometricCopy(degrees=5), 0
+    )
+    encoded = encode_example(copy, 3, normalised=True)
+    assert encoded["label"] == "metastasis"
+    assert encoded["diagnosis"] == "spinal metastasis"
+    assert encoded["mask_evidence"] == "outlines"
+    assert encoded["fold"] == 3
+    # Turning blurs the hottest pixel, so scaling before would not reach 1.
+    assert copy.counts.max() < 60000
+    assert encoded["image"].max() == 1
+    assert encode_example(copy, 3)["image"].dtype == np.uint16
+    normal = replace(make_example(), diagnosis="normal")
+    assert encode_example(normal, 0)["label"] == "normal"

@@ -22,15 +22,26 @@ _MANUAL_DIR = flags.DEFINE_string(
     "manual_dir",
     None,
     "A hospital's folder of whole-body DICOM files and LabelMe files named <DICOM "
-    "stem>_<view>.json or .xml; the folder that holds one names its reader. Without "
-    "it, patients are simulated.",
+    "stem>_<view>.json or .xml; the folder that holds one names its reader. Or of "
+    "pictures that its images.csv lists (tfds_spect/README.md). Without it, patients "
+    "are simulated.",
 )
 _CONFIG = flags.DEFINE_string(
     "config",
     "segmentation",
     "segmentation: as many copies of each image as in the paper, 19 or 20; "
     "segmentation_quick: 4 copies; segmentation_smoke: 10 simulated patients, 1 copy; "
-    "segmentation_originals: no copies.",
+    "segmentation_originals: no copies. classification_d1, _d2, _d3: the three data "
+    "sets of the other paper. With _leaking added to segmentation, segmentation_quick, "
+    "classification_d2 or classification_d3: originals and copies split at random, as "
+    "in the papers.",
+)
+_PROCESSES = flags.DEFINE_integer(
+    "processes",
+    None,
+    "How many processes share the work; by default one for each core if there is much "
+    "to do. The result is the same.",
+    lower_bound=1,
 )
 _BEAM = flags.DEFINE_string(
     "beam",
@@ -56,6 +67,7 @@ def main(argv: list[str]) -> None:
             data_dir=_DATA_DIR.value,
             manual_dir=_MANUAL_DIR.value,
             beam=_BEAM.value,
+            processes=_PROCESSES.value,
         )
     except PrepareError as error:
         sys.exit(f"error: {error}")

@@ -5,13 +5,13 @@ byte by byte where a split has one shard, and else in the examples and their ord
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from tfds_spect.copies import move_all
 from tfds_spect.errors import PrepareError
-from tfds_spect.example import ThoraxExample, encode_example
 from tfds_spect.source import read_again
+from tfds_spect.splits import Portion, make_examples
 
 
 def parse_options(arguments: str) -> Any:
@@ -30,36 +30,19 @@ def parse_options(arguments: str) -> Any:
     return PipelineOptions(shlex.split(arguments))
 
 
-def list_jobs(
-    split: str,
-    originals: Sequence[ThoraxExample],
-    n_copies: Mapping[str, int] | None,
-    fold: int,
-) -> Any:
+def list_jobs(split: str, portions: Sequence[Portion]) -> Any:
     """Returns the PTransform that makes the keys and features of one split.
 
     Args:
         split: its name.
-        originals: without pixels; each is read again where it is needed.
-        n_copies: how many copies of each (by example id) the split holds; None for the
-            split of the originals themselves.
-        fold: the split's fold.
+        portions: what stands in it, without pixels; each original is read again where
+            it is needed.
     """
     import apache_beam as beam
 
-    jobs = [(each, n_copies and n_copies[each.example_id]) for each in originals]
-    make = beam.FlatMap(_make_examples, fold=fold)
-    return (
-        f"List {split}" >> beam.Create(jobs, reshuffle=True) | f"Make {split}" >> make
-    )
+    jobs = beam.Create(list(portions), reshuffle=True)
+    return f"List {split}" >> jobs | f"Make {split}" >> beam.FlatMap(_read_and_make)
 
 
-def _make_examples(
-    job: tuple[ThoraxExample, int | None], fold: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    original, n_copies = read_again(job[0]), job[1]
-    examples: Iterable[ThoraxExample] = [original]
-    if n_copies is not None:
-        examples = move_all([original], {original.example_id: n_copies})
-    for example in examples:
-        yield example.example_id, encode_example(example, fold)
+def _read_and_make(portion: Portion) -> Iterator[tuple[str, dict[str, Any]]]:
+    return make_examples(replace(portion, original=read_again(portion.original)))

@@ -1,19 +1,41 @@
 """One thorax image with its lesions and its origin: what the data set is made of."""
 
-import pathlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spectjax.hotspots import bound_mask
 from spectjax.imaging.annotation import Annotation
+from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.geometry import GeometricCopy
+from spectjax.imaging.image_table import ImageRow
 
 CANVAS_HW = (256, 256)
 VIEWS = ("anterior", "posterior")
 LESION_CLASSES = ("metastasis",)
+OUTLINES, MASK_PICTURE, BOXES, NO_EVIDENCE = "outlines", "mask picture", "boxes", "none"
+MASK_EVIDENCE = (OUTLINES, MASK_PICTURE, BOXES, NO_EVIDENCE)
 ORIGINAL = GeometricCopy()
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file with images, and what other files say about them.
+
+    Attributes:
+        path: a DICOM file or a picture.
+        annotations: what readers outlined, by the name of the image, in our words.
+        row: what images.csv says; None if it does not list the file.
+        words: our words for a hospital's, of words.csv.
+    """
+
+    path: Path
+    annotations: Mapping[str, tuple[Annotation, ...]] = field(default_factory=dict)
+    row: ImageRow | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -21,14 +43,12 @@ class Place:
     """Where an original comes from: enough to read it again in another process.
 
     Attributes:
-        path: the DICOM file.
+        file: the file.
         name: which of its images, `<DICOM stem>_<view>`.
-        annotations: what the readers outlined.
     """
 
-    path: pathlib.Path
+    file: SourceFile
     name: str
-    annotations: tuple[Annotation, ...]
 
 
 @dataclass(frozen=True)
@@ -40,6 +60,8 @@ class ThoraxExample:
         lesions: 0 where there is none, k + 1 on the pixels of lesion k, uint16,
             (256, 256). Lesions are connected components, so no two overlap.
         labels: class of each lesion.
+        diagnosis: what the image shows, one of `DIAGNOSES`.
+        mask_evidence: where the lesions come from, one of `MASK_EVIDENCE`.
         patient: pseudonym of the patient.
         view: "anterior" or "posterior".
         spacing_mm: (row, column) size of a pixel, None if unknown.
@@ -55,6 +77,8 @@ class ThoraxExample:
     counts: np.ndarray
     lesions: np.ndarray
     labels: tuple[str, ...]
+    diagnosis: str
+    mask_evidence: str
     patient: str
     view: str
     spacing_mm: tuple[float, float] | None
@@ -86,12 +110,24 @@ class ThoraxExample:
         return np.array(boxes, np.float32).reshape(-1, 4)
 
 
-def encode_example(example: ThoraxExample, fold: int) -> dict[str, Any]:
-    """Returns an example as the data set's features."""
+def encode_example(
+    example: ThoraxExample, fold: int, *, normalised: bool = False
+) -> dict[str, Any]:
+    """Returns an example as the data set's features.
+
+    Args:
+        example: an original or a copy.
+        fold: of its patient.
+        normalised: whether its counts are scaled to [0, 1], as in [P2]'s D2.
+    """
+    image = scale_counts(example.counts) if normalised else example.counts
     spacing_mm = example.spacing_mm or (np.nan, np.nan)
     return {
-        "image": example.counts[..., None],
+        "image": image[..., None],
+        "label": label_diagnosis(example.diagnosis),
+        "diagnosis": example.diagnosis,
         "mask": (example.lesions > 0).astype(np.uint8),
+        "mask_evidence": example.mask_evidence,
         "instance_masks": example.masks.astype(np.uint8),
         "instance_boxes": example.boxes,
         "instance_labels": list(example.labels),
@@ -106,3 +142,14 @@ def encode_example(example: ThoraxExample, fold: int) -> dict[str, Any]:
         "fold": fold,
         "synthetic": example.synthetic,
     }
+
+
+def scale_counts(counts: np.ndarray) -> np.ndarray:
+    """Returns (counts - min) / (max - min) of one image, float32, in [0, 1].
+
+    [P2] names min-max normalisation and not its order among the steps. Here it is the
+    last, so that every stored image spans [0, 1], copies too. An image of one value
+    becomes 0.
+    """
+    low, high = float(counts.min()), float(counts.max())
+    return (counts.astype(np.float32) - low) / np.float32(max(high - low, 1.0))

@@ -1,25 +1,43 @@
 """Folds of patients: no patient is in two of them."""
 
+from collections import Counter
 from collections.abc import Sequence
 
+from spectjax.imaging.diagnosis import (
+    METASTASIS,
+    MULTIPLE,
+    NORMAL,
+    OUTSIDE_SPINE,
+    SPINAL,
+)
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import ThoraxExample
 
 N_FOLDS = 5
+# [P2] Table 1 has 1, 14, 111 and 220 images of the kinds that it counts.
+_RAREST_FIRST = (OUTSIDE_SPINE, SPINAL, MULTIPLE, METASTASIS, NORMAL)
 
 
 def deal_folds(examples: Sequence[ThoraxExample]) -> list[list[ThoraxExample]]:
     """Deals patients, with all their images, to folds as one deals cards.
 
-    Patients go in the order of their pseudonyms. These are hashes, so the order has
-    nothing to do with name, date or disease.
+    Patients go by diagnosis, then by their number of images, then in the order of their
+    pseudonyms. These are hashes, so that order has nothing to do with name or date. A
+    patient whose images differ has the rarest of their diagnoses. Each fold's number of
+    patients with a diagnosis, and of all patients, differs from another fold's by one
+    at most.
 
     Returns:
         The examples of each of the `N_FOLDS` folds, in their given order; the last
         folds are empty if there are fewer patients than folds.
     """
-    patients = sorted({example.patient for example in examples})
-    fold_of = {patient: rank % N_FOLDS for rank, patient in enumerate(patients)}
+    rank_of: dict[str, int] = {}
+    for example in examples:
+        rank = _RAREST_FIRST.index(example.diagnosis)
+        rank_of[example.patient] = min(rank, rank_of.get(example.patient, rank))
+    n_images = Counter(example.patient for example in examples)
+    patients = sorted(rank_of, key=lambda p: (rank_of[p], -n_images[p], p))
+    fold_of = {patient: place % N_FOLDS for place, patient in enumerate(patients)}
     return [[e for e in examples if fold_of[e.patient] == f] for f in range(N_FOLDS)]
 
 

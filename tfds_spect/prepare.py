@@ -8,70 +8,17 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from spectjax.files import WriteError
+from tfds_spect.configs import PHANTOM_SUFFIX
 from tfds_spect.errors import PrepareError
-from tfds_spect.source import Skip, fingerprint_folder, read_skips
+from tfds_spect.prepared import Prepared, describe
+from tfds_spect.source import fingerprint_folder
 from tfds_spect.tfds_spect_dataset_builder import Builder
-
-PHANTOM_SUFFIX = "_phantom"
-_FEW = 5  # skips that are shown; the file has all
-
-
-@dataclass(frozen=True)
-class FoldSize:
-    """How much one fold holds."""
-
-    patients: int
-    images: int
-    copies: int
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A data set on disk.
-
-    Attributes:
-        builder_dir: folder for `tfds.builder_from_directory`.
-        folds: size of each fold.
-        synthetic: whether all patients are simulated.
-        n_skipped: number of files and images that were left out.
-        skipped: which, and why; empty if the data set was prepared elsewhere.
-        skipped_path: file that lists them.
-        reused: whether the data set was there already.
-    """
-
-    builder_dir: pathlib.Path
-    folds: tuple[FoldSize, ...]
-    synthetic: bool
-    n_skipped: int
-    skipped: tuple[Skip, ...]
-    skipped_path: pathlib.Path
-    reused: bool
-
-    def summarise(self) -> str:
-        """Returns what is where, in a few lines for people."""
-        lines = ["fold  patients  images  copies"]
-        for i, fold in enumerate(self.folds):
-            row = (fold.patients, fold.images, fold.copies)
-            lines.append("{:4}  {:8}  {:6}  {:6}".format(i, *row))
-        if self.n_skipped:
-            lines.append(f"Files and images that were left out: {self.n_skipped}")
-            lines += [f"  {skip.name}: {skip.reason}" for skip in self.skipped[:_FEW]]
-            lines.append(f"  all of them: {self.skipped_path}")
-        lines.append(
-            f"{'Found' if self.reused else 'Prepared'} "
-            f"{sum(fold.images for fold in self.folds)} images and "
-            f"{sum(fold.copies for fold in self.folds)} copies of "
-            f"{sum(fold.patients for fold in self.folds)} "
-            f"{'SYNTHETIC' if self.synthetic else 'real'} patients: {self.builder_dir}"
-        )
-        return "\n".join(lines)
 
 
 def prepare(
@@ -80,23 +27,32 @@ def prepare(
     data_dir: str | os.PathLike[str] | None,
     manual_dir: str | os.PathLike[str] | None,
     beam: str | None = None,
+    processes: int | None = None,
 ) -> Prepared:
     """Prepares a data set, or finds it prepared.
+
+    Where several processes do the work, a script that calls this stands behind
+    `if __name__ == "__main__":`, for each of them imports it.
 
     Args:
         config_name: name of a builder config. Without `manual_dir` its variant of
             simulated patients is meant: `segmentation` is `segmentation_phantom` then.
         data_dir: folder for data sets; None is TFDS's own default.
-        manual_dir: a hospital's folder of DICOM and LabelMe files.
-        beam: arguments for Apache Beam, which then shares the work out; None: one
-            process does all of it.
+        manual_dir: a hospital's folder: DICOM and LabelMe files, or pictures that its
+            images.csv lists.
+        beam: arguments for Apache Beam, which then shares the work out.
+        processes: how many processes share the work otherwise; None: one for each core
+            if there is much to do. The result is the same.
 
     Raises:
         PrepareError: if the config is unknown, Beam is asked for but not installed,
-            the folder has too little that is usable, the prepared data come from
-            another folder or from another state of this one, or the disk is full or
-            read-only. Nothing half-written is taken for a data set by a later call.
+            the folder has too little that is usable or one image under two patients,
+            the prepared data come from another folder or from another state of this
+            one, or the disk is full or read-only. Nothing half-written is taken for a
+            data set by a later call.
     """
+    if processes is not None and processes < 1:
+        raise PrepareError(f"Expected processes >= 1, got {processes}.")
     name = choose_config(config_name, manual_dir)
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     source = None if manual_dir is None else pathlib.Path(manual_dir).expanduser()
@@ -108,7 +64,7 @@ def prepare(
         reused = builder.data_path.exists()
         if not reused:
             with hold_lock(root):
-                build(builder, source, beam)
+                build(builder, source, beam, processes)
             builder = Builder(config=name, data_dir=root)
         check_source(builder, source)
         return describe(builder, reused=reused)
@@ -144,7 +100,7 @@ def check_folder(source: pathlib.Path, root: pathlib.Path) -> None:
     """
     if not source.is_dir() or not any(source.iterdir()):
         raise PrepareError(
-            f"{source}: expected a folder with DICOM and LabelMe files, found "
+            f"{source}: expected a folder with images and annotations, found "
             f"{'an empty one' if source.is_dir() else 'none'}. Check the path."
         )
     if root.resolve().is_relative_to(source.resolve()):
@@ -155,7 +111,10 @@ def check_folder(source: pathlib.Path, root: pathlib.Path) -> None:
 
 
 def build(
-    builder: Builder, source: pathlib.Path | None, beam: str | None = None
+    builder: Builder,
+    source: pathlib.Path | None,
+    beam: str | None = None,
+    processes: int | None = None,
 ) -> None:
     """Builds a data set, unless another process has done so in the meantime.
 
@@ -164,6 +123,7 @@ def build(
     # A killed process leaves its folder behind; under our lock nobody writes to one.
     for unfinished in builder.data_path.parents[1].glob("*/incomplete.*"):
         shutil.rmtree(unfinished)
+    builder.processes = processes
     options = None
     if beam is not None:
         # Here, since few have Apache Beam.
@@ -198,35 +158,8 @@ def check_source(builder: Builder, source: pathlib.Path | None) -> None:
     name = repr(name_path.read_text()) if name_path.exists() else "another folder"
     raise PrepareError(
         f"{builder.data_path} was prepared from {name}, not from {source} as it is "
-        "now: DICOM files, annotations or the pseudonym key differ. Give another "
+        "now: images, annotations, tables or the pseudonym key differ. Give another "
         f"--data_dir, or remove {builder.data_path} to prepare it anew."
-    )
-
-
-def describe(builder: Builder, *, reused: bool) -> Prepared:
-    """Says what a data set on disk holds."""
-    metadata, splits = builder.info.metadata, builder.info.splits
-    skipped_path = builder.local_path("skipped.csv")
-
-    def count(split: str) -> int:
-        return splits[split].num_examples if split in splits else 0
-
-    folds = tuple(
-        FoldSize(
-            patients=patients,
-            images=count(f"fold{fold}"),
-            copies=count(f"fold{fold}_augmented"),
-        )
-        for fold, patients in enumerate(metadata["patients_per_fold"])
-    )
-    return Prepared(
-        builder_dir=pathlib.Path(builder.data_path),
-        folds=folds,
-        synthetic=metadata["synthetic"],
-        n_skipped=metadata["n_skipped"],
-        skipped=read_skips(skipped_path),
-        skipped_path=skipped_path,
-        reused=reused,
     )
 
 

@@ -1,127 +1,210 @@
-"""From a folder of DICOM and LabelMe files to thorax images with their lesions.
+"""From a folder of images and annotations to thorax images with their lesions.
 
 The folder is a hospital's or the phantom's; nothing here knows which.
 """
 
-import csv
+import functools
 import hashlib
-import io
 import os
 import pathlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from tqdm import tqdm
 
-from spectjax.files import write_file
 from spectjax.imaging.annotation import (
+    ANNOTATION_SUFFIXES,
     Annotation,
     AnnotationError,
-    agree,
-    crop_hotspots,
     find_annotations,
 )
-from spectjax.imaging.dicom import (
-    BoneScan,
-    ScanError,
-    find_bone_scans,
-    find_dicom_files,
-)
+from spectjax.imaging.diagnosis import translate_words
+from spectjax.imaging.dicom import find_bone_scans, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.thorax import crop_thorax
+from spectjax.imaging.image_table import (
+    ImageRow,
+    ImageTableError,
+    find_image_table,
+    read_image_table,
+    read_listed_image,
+    read_words,
+)
+from spectjax.imaging.scan import (
+    DICOM_SUFFIXES,
+    PICTURE_SUFFIXES,
+    BoneScan,
+    ScanError,
+)
 from tfds_spect.errors import PrepareError
-from tfds_spect.example import LESION_CLASSES, Place, ThoraxExample
+from tfds_spect.example import (
+    NO_EVIDENCE,
+    OUTLINES,
+    Place,
+    SourceFile,
+    ThoraxExample,
+)
+from tfds_spect.image import UnusableImageError, make_example
+from tfds_spect.skips import Skip
+from tfds_spect.workers import Workers
 
-ANNOTATION_SUFFIXES = (".json", ".xml")
-_MAX_COUNT = np.iinfo(np.uint16).max
+TABLE_NAMES = ("images.csv", "words.csv")
+_SECONDS_PER_FILE = 0.05
 _NONE = np.zeros((0, 0), np.uint16)
 
 
-class UnusableImageError(ValueError):
-    """An image that is left out; the message says why."""
-
-
 @dataclass(frozen=True)
-class Skip:
-    """A file or an image that is left out of the data set.
+class FileContent:
+    """What came of one file.
 
     Attributes:
-        name: the file, relative to its folder, or the image, `<DICOM stem>_<view>`.
-        reason: why, in one line.
+        names: of all its images, `<DICOM stem>_<view>`.
+        examples: those that can be used.
+        skips: what cannot, and why.
     """
 
-    name: str
-    reason: str
-
-
-def write_skips(path: pathlib.Path, skips: Sequence[Skip]) -> None:
-    """Writes what was left out as a table.
-
-    Raises:
-        WriteError: if the file cannot be written.
-    """
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(("name", "reason"))
-    writer.writerows((skip.name, skip.reason) for skip in skips)
-    write_file(path, table.getvalue())
-
-
-def read_skips(path: pathlib.Path) -> tuple[Skip, ...]:
-    """Returns what `write_skips` wrote; nothing if the file is not there."""
-    if not path.exists():
-        return ()
-    with path.open(newline="", encoding="utf-8") as stream:
-        return tuple(Skip(**row) for row in csv.DictReader(stream))
+    names: tuple[str, ...]
+    examples: tuple[ThoraxExample, ...]
+    skips: tuple[Skip, ...]
 
 
 def read_source(
-    folder: pathlib.Path, *, keep_pixels: bool = True
+    folder: pathlib.Path,
+    workers: Workers | None = None,
+    *,
+    keep_pixels: bool = True,
 ) -> tuple[list[ThoraxExample], list[Skip]]:
-    """Reads every annotated thorax image in a folder.
+    """Reads every thorax image in a folder that has outlines or a label.
 
-    Files are read one by one and their frames dropped after the crop: memory holds
-    256 KiB an image, or a few KiB without its pixels.
+    Frames are dropped after the crop: memory holds 256 KiB an image, or a few KiB
+    without its pixels.
 
     Args:
-        folder: any tree of DICOM and LabelMe files.
+        folder: any tree of DICOM and LabelMe files; pictures that images.csv lists.
+        workers: processes that read; without them it is done here.
         keep_pixels: if not, counts and lesions are empty; `read_again` brings them.
 
     Returns:
         The originals, sorted by example id, and what was left out.
-    """
-    files, file_errors = find_dicom_files([folder])
-    annotations, annotation_errors = find_annotations([folder])
-    skips = [_skip(folder, error) for error in (*file_errors, *annotation_errors)]
-    examples: dict[str, ThoraxExample] = {}
-    paths: dict[str, list[pathlib.Path]] = defaultdict(list)
-    for path in tqdm(files, "Reading", unit=" files", disable=None):
-        scans, scan_errors = find_bone_scans([path])
-        skips += [_skip(folder, error) for error in scan_errors]
-        for scan in scans:
-            paths[scan.name].append(path)
-            outlines = tuple(annotations.get(scan.name, ()))
-            try:
-                example = make_example(scan, outlines)
-                place = Place(path.resolve(), scan.name, outlines)
-                example = replace(example, place=place)
-                if not keep_pixels:
-                    example = replace(example, counts=_NONE, lesions=_NONE)
-                examples[scan.name] = example
-            except UnusableImageError as error:
-                skips.append(Skip(scan.name, str(error)))
-            except (ScanError, AnnotationError) as error:
-                skips.append(_skip(folder, error))
 
-    for name in sorted(annotations):
-        if len(paths[name]) != 1:
-            found = ", ".join(str(p.relative_to(folder)) for p in paths[name]) or "none"
-            skips.append(Skip(name, f"annotated; expected one image, found {found}"))
-            examples.pop(name, None)
-    return _drop_repeated(examples, skips), skips
+    Raises:
+        PrepareError: if images.csv or words.csv cannot be read.
+    """
+    files, annotations, skips = list_source(folder)
+    contents = (workers or Workers(1)).map(
+        functools.partial(read_file, keep_pixels=keep_pixels),
+        files,
+        seconds=_SECONDS_PER_FILE * len(files),
+    )
+    examples: list[ThoraxExample] = []
+    paths: dict[str, list[pathlib.Path]] = defaultdict(list)
+    bar = tqdm(contents, "Reading", len(files), unit=" files", disable=None)
+    for file, content in zip(files, bar, strict=True):
+        examples += content.examples
+        skips += content.skips
+        for name in content.names:
+            paths[name].append(file.path)
+
+    unclear = [name for name in sorted(annotations) if len(paths[name]) != 1]
+    for name in unclear:
+        found = ", ".join(_relative(folder, str(path)) for path in paths[name])
+        reason = f"annotated; expected one image, found {found or 'none'}"
+        skips.append(Skip(name, reason))
+    usable = [each for each in examples if _name(each) not in set(unclear)]
+    originals = _drop_repeated(usable, skips)
+    return originals, [replace(s, name=_relative(folder, s.name)) for s in skips]
+
+
+def list_source(
+    folder: pathlib.Path,
+) -> tuple[list[SourceFile], dict[str, tuple[Annotation, ...]], list[Skip]]:
+    """Lists what is to be read, without reading images.
+
+    Returns:
+        The files; the readers' annotations in our words, by image; and what was left
+        out.
+    """
+    words, rows, row_errors = _read_tables(folder)
+    paths, file_errors = find_dicom_files([folder])
+    found, annotation_errors = find_annotations([folder])
+    annotations = {
+        name: tuple(translate_words(each, words) for each in of_image)
+        for name, of_image in found.items()
+    }
+    skips = [_skip(error) for error in (*row_errors, *file_errors, *annotation_errors)]
+    if rows:  # then a folder without DICOM files is no mistake
+        skips = [skip for skip in skips if skip.name != str(folder)]
+
+    by_stem: dict[str, dict[str, tuple[Annotation, ...]]] = defaultdict(dict)
+    for name, of_image in annotations.items():
+        by_stem[name.rpartition("_")[0]][name] = of_image
+    listed = {row.file.resolve() for row in rows}
+    unlisted = [path for path in paths if path.resolve() not in listed]
+    files = [
+        SourceFile(path, by_stem.get(_stem(path), {}), row, words)
+        for path, row in (
+            *((path, None) for path in unlisted),
+            *((row.file, row) for row in rows),
+        )
+    ]
+    return files, annotations, skips
+
+
+def _read_tables(
+    folder: pathlib.Path,
+) -> tuple[dict[str, str], list[ImageRow], list[ImageTableError]]:
+    """Returns the words of words.csv, the rows of images.csv and errors in them."""
+    try:
+        words, table = read_words(folder), find_image_table(folder)
+        rows, errors = read_image_table(table, words) if table else ([], [])
+    except ImageTableError as error:
+        raise PrepareError(str(error)) from error
+    return words, rows, errors
+
+
+def read_file(file: SourceFile, *, keep_pixels: bool = True) -> FileContent:
+    """Reads the images of one file; arguments as of `read_source`."""
+    try:
+        images, errors = _read_images(file)
+    except (ScanError, AnnotationError) as error:
+        return FileContent((), (), (_skip(error),))
+    names, examples, skips = [], [], [_skip(error) for error in errors]
+    for scan, annotations, evidence, stated in images:
+        names.append(scan.name)
+        try:
+            example = make_example(scan, annotations, evidence=evidence, stated=stated)
+            example = replace(example, place=Place(file, scan.name))
+            examples.append(example if keep_pixels else _drop_pixels(example))
+        except UnusableImageError as error:
+            skips.append(Skip(scan.name, str(error)))
+        except (ScanError, AnnotationError) as error:
+            skips.append(_skip(error))
+    return FileContent(tuple(names), tuple(examples), tuple(skips))
+
+
+_Image = tuple[BoneScan, Sequence[Annotation], str, str | None]
+
+
+def _read_images(file: SourceFile) -> tuple[list[_Image], list[ScanError]]:
+    """Returns scan, annotations, their evidence and the stated diagnosis of images."""
+    if file.row is None:
+        scans, errors = find_bone_scans([file.path])
+        return [
+            (scan, file.annotations.get(scan.name, ()), OUTLINES, None)
+            for scan in scans
+        ], errors
+    listed = read_listed_image(file.row, file.words)
+    scan, outlines = listed.scan, file.annotations.get(listed.scan.name, ())
+    if outlines and listed.mask_evidence != NO_EVIDENCE:
+        raise AnnotationError(
+            f"{file.path}: expected outlines or a mask or boxes, found LabelMe files "
+            "as well. Keep one of the two."
+        )
+    if outlines or listed.annotation is None:
+        return [(scan, outlines, OUTLINES, listed.diagnosis)], []
+    return [(scan, (listed.annotation,), listed.mask_evidence, listed.diagnosis)], []
 
 
 def read_again(original: ThoraxExample) -> ThoraxExample:
@@ -134,94 +217,15 @@ def read_again(original: ThoraxExample) -> ThoraxExample:
     place = original.place
     if place is None:
         raise ValueError(f"{original.example_id}: not read from a file.")
-    scans, _ = find_bone_scans([place.path])
-    for scan in scans:
-        if scan.name == place.name:
-            example = make_example(scan, place.annotations)
-            if example.example_id == original.example_id:
-                return replace(example, place=place)
+    for example in read_file(place.file).examples:
+        same_name = _name(example) == place.name
+        if same_name and example.example_id == original.example_id:
+            return example
     raise PrepareError(
-        f"{place.path}: expected image {original.example_id}, found another. The file "
-        "changed while it was prepared, or SPECTJAX_PSEUDONYM_KEY is not the same on "
-        "every worker."
+        f"{place.file.path}: expected image {original.example_id}, found another. The "
+        "file changed while it was prepared, or SPECTJAX_PSEUDONYM_KEY is not the same "
+        "on every worker."
     )
-
-
-def make_example(scan: BoneScan, annotations: Sequence[Annotation]) -> ThoraxExample:
-    """Crops a scan to the thorax and turns its readers' outlines into lesions.
-
-    Raises:
-        UnusableImageError: if the scan is not annotated, its patient is not known, its
-            crop is uncertain, or its counts or labels do not fit the data set.
-        ScanError: if no thorax is found.
-        AnnotationError: if the annotations do not fit the scan.
-    """
-    if not annotations:
-        raise UnusableImageError("no annotation")
-    if scan.patient_evidence == "study":
-        raise UnusableImageError(
-            "no Patient ID, nor name and birth date: two studies of one patient could "
-            "end on both sides of a split; expected at least a pseudonym as Patient ID"
-        )
-    check_labels(annotations)
-    thorax = crop_thorax(scan)
-    if thorax.flags:
-        raise UnusableImageError(f"uncertain crop: {', '.join(thorax.flags)}")
-    hotspots = agree(annotations, thorax.transform.frame_hw)
-    hotspots = crop_hotspots(hotspots, thorax.transform)
-    return ThoraxExample(
-        counts=store_counts(thorax.counts),
-        lesions=number_masks(hotspots.masks),
-        labels=tuple(clean_label(label) for label in hotspots.labels),
-        patient=scan.patient_key,
-        view=scan.view,
-        spacing_mm=scan.spacing_mm,
-        crop_box=thorax.transform.box,
-        frame_hw=thorax.transform.frame_hw,
-        source=scan.image_key,
-        synthetic=scan.synthetic,
-    )
-
-
-def check_labels(annotations: Sequence[Annotation]) -> None:
-    """Checks that readers outlined nothing but known lesions.
-
-    Raises:
-        UnusableImageError: if a label is no lesion class. To take "benign" for a
-            metastasis, or to pass over it, would both be silent mistakes.
-    """
-    labels = {region.label for each in annotations for region in each.regions}
-    unknown = sorted(x for x in labels if clean_label(x) not in LESION_CLASSES)
-    if unknown:
-        raise UnusableImageError(
-            f"outlines labelled {', '.join(map(repr, unknown))}; expected "
-            f"{' or '.join(map(repr, LESION_CLASSES))}"
-        )
-
-
-def clean_label(label: str) -> str:
-    """Returns a reader's word without capitals and blanks around it."""
-    return label.strip().lower()
-
-
-def store_counts(counts: np.ndarray) -> np.ndarray:
-    """Returns counts (H, W) as uint16, unchanged in value.
-
-    Raises:
-        UnusableImageError: if they are not whole numbers from 0 to 65535.
-    """
-    if counts.min() < 0 or counts.max() > _MAX_COUNT or (counts % 1).any():
-        raise UnusableImageError(
-            f"counts from {counts.min():g} to {counts.max():g}; expected whole numbers "
-            f"from 0 to {_MAX_COUNT}"
-        )
-    return counts.astype(np.uint16)
-
-
-def number_masks(masks: np.ndarray) -> np.ndarray:
-    """Returns one image (H, W), uint16, with k + 1 where mask k of (T, H, W) is set."""
-    numbers = np.arange(1, len(masks) + 1, dtype=np.uint16)
-    return (masks * numbers[:, None, None]).max(axis=0, initial=0)
 
 
 def fingerprint_folder(folder: pathlib.Path) -> str:
@@ -232,28 +236,52 @@ def fingerprint_folder(folder: pathlib.Path) -> str:
     """
     files, _ = find_dicom_files([folder])
     files += [f for f in walk_files(folder) if f.suffix.lower() in ANNOTATION_SUFFIXES]
+    _, rows, _ = _read_tables(folder)
+    files += [file for row in rows for file in row.files]
+    files += [f for f in (folder / name for name in TABLE_NAMES) if f.is_file()]
     digest = hashlib.sha256(compute_pseudonym("fingerprint").encode())
-    for file in sorted(files):
-        with file.open("rb") as stream:
+    names = {_relative(folder, str(file)): file for file in files}
+    for name in sorted(names):
+        with names[name].open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{file.relative_to(folder).as_posix()}\0{content}\0".encode())
+        digest.update(f"{pathlib.Path(name).as_posix()}\0{content}\0".encode())
     return digest.hexdigest()
 
 
 def _drop_repeated(
-    examples: Mapping[str, ThoraxExample], skips: list[Skip]
+    examples: Sequence[ThoraxExample], skips: list[Skip]
 ) -> list[ThoraxExample]:
     """Returns the examples by id; one that has a second name goes to `skips`."""
-    first: dict[str, str] = {}
-    for name, example in examples.items():
-        same = first.setdefault(example.source, name)
-        if same != name:
-            skips.append(Skip(name, f"the same image (SOP Instance UID) as {same}"))
-    kept = [examples[name] for name in first.values()]
-    return sorted(kept, key=lambda example: example.example_id)
+    first: dict[tuple[str, str], ThoraxExample] = {}
+    for example in examples:
+        # Under two patients it is no repetition but a mistake: `check_acquisitions`.
+        same = first.setdefault((example.source, example.patient), example)
+        if same is not example:
+            reason = f"the same image (SOP Instance UID or pixels) as {_name(same)}"
+            skips.append(Skip(_name(example), reason))
+    return sorted(first.values(), key=lambda example: example.example_id)
 
 
-def _skip(folder: pathlib.Path, error: Exception) -> Skip:
+def _drop_pixels(example: ThoraxExample) -> ThoraxExample:
+    return replace(example, counts=_NONE, lesions=_NONE)
+
+
+def _name(example: ThoraxExample) -> str:
+    """Returns the name of an example that was read from a file."""
+    return example.place.name if example.place else example.example_id
+
+
+def _stem(path: pathlib.Path) -> str:
+    """Returns a file's name as `BoneScan.name` begins with it."""
+    is_suffix = path.suffix.lower() in DICOM_SUFFIXES + PICTURE_SUFFIXES
+    return path.stem if is_suffix else path.name
+
+
+def _relative(folder: pathlib.Path, name: str) -> str:
+    return name.removeprefix(f"{folder}{os.sep}")
+
+
+def _skip(error: Exception) -> Skip:
     """Returns what an error, whose text starts with a path, says of a file."""
     name, _, reason = str(error).partition(": ")
-    return Skip(name.removeprefix(f"{folder}{os.sep}"), reason)
+    return Skip(name, reason)

@@ -1,109 +1,64 @@
-"""The `tfds_spect` data set: thorax images of bone scans with outlined metastases."""
+"""The `tfds_spect` data set: thorax images of bone scans with their metastases."""
 
 import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
+from tensorflow_datasets.core import writer as tfds_writer
 from tqdm import tqdm
 
 from spectjax.files import write_file
-from tfds_spect.copies import count_copies, move_all
+from tfds_spect.acquisitions import check_acquisitions
+from tfds_spect.configs import SpectConfig, list_configs
+from tfds_spect.copies import plan_copies
 from tfds_spect.errors import PrepareError
-from tfds_spect.example import (
-    CANVAS_HW,
-    LESION_CLASSES,
-    VIEWS,
-    ThoraxExample,
-    encode_example,
-)
+from tfds_spect.example import NO_EVIDENCE, ThoraxExample
+from tfds_spect.features import list_features
 from tfds_spect.folds import N_FOLDS, check_folds, deal_folds
-from tfds_spect.source import Skip, fingerprint_folder, read_source, write_skips
-from tfds_spect.writers import CanonicalWriter, list_formats
+from tfds_spect.sizes import (
+    count_diagnoses,
+    count_patients_on_both_sides,
+    measure_parts,
+)
+from tfds_spect.skips import Skip, write_skips
+from tfds_spect.source import fingerprint_folder, read_source
+from tfds_spect.splits import Portion, make_records, plan_folds, plan_leaking
+from tfds_spect.workers import Workers
+from tfds_spect.writers import CanonicalWriter, SerialisedAlready, list_formats
 
-_PAPER = Fraction(2280, 112)  # [P1] Table 1: all images per original image
-
-
-@dataclasses.dataclass(eq=False)
-class SpectConfig(tfds.core.BuilderConfig):
-    """Which images a data set holds.
-
-    Attributes:
-        ratio: originals and copies together, per original.
-        phantom_patients: number of simulated patients; None for a hospital's folder.
-        phantom_seed: seed of the simulation.
-    """
-
-    ratio: Fraction = _PAPER
-    phantom_patients: int | None = None
-    phantom_seed: int = 0
+_SECONDS_PER_EXAMPLE = 0.015
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
-    """Builds the folds of one `SpectConfig`.
+    """Builds the splits of one `SpectConfig`.
 
     Attributes:
         with_beam: whether Apache Beam makes the examples, as TFDS's download config
-            then says how; set it before `download_and_prepare`.
+            then says how.
+        processes: how many share the work without Beam; None: one for each core.
+            Set these two before `download_and_prepare`.
     """
 
     with_beam = False
+    processes: int | None = None
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First release."}
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First release.",
+        "2.0.0": "Labels, diagnoses and where masks come from; the classification data "
+        "of Lin 2021; folds stratified by diagnosis; the papers' leaking splits; "
+        "pictures listed in images.csv.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "A folder, of any structure, with NM whole-body DICOM files and, for each "
         "image, LabelMe files named <DICOM stem>_<view>.json or .xml; the folder that "
-        "holds an annotation file names its reader."
+        "holds an annotation file names its reader. Or, instead or as well, pictures "
+        "that a table images.csv at the top of the folder lists."
     )
-    BUILDER_CONFIGS: ClassVar[list[SpectConfig]] = [
-        SpectConfig(
-            name="segmentation",
-            description="A hospital's images, with as many copies as in Lin 2020.",
-        ),
-        SpectConfig(
-            name="segmentation_quick",
-            description="A hospital's images, with four copies of each.",
-            ratio=Fraction(5),
-        ),
-        SpectConfig(
-            name="segmentation_smoke",
-            description="A hospital's images, with one copy of each.",
-            ratio=Fraction(2),
-        ),
-        SpectConfig(
-            name="segmentation_originals",
-            description="A hospital's images, to be augmented while training.",
-            ratio=Fraction(1),
-        ),
-        SpectConfig(
-            name="segmentation_phantom",
-            description="Simulated patients, as many images and copies as in Lin 2020.",
-            phantom_patients=76,
-        ),
-        SpectConfig(
-            name="segmentation_quick_phantom",
-            description="Simulated patients, with four copies of each image.",
-            ratio=Fraction(5),
-            phantom_patients=76,
-        ),
-        SpectConfig(
-            name="segmentation_smoke_phantom",
-            description="Ten simulated patients, with one copy of each image.",
-            ratio=Fraction(2),
-            phantom_patients=10,
-        ),
-        SpectConfig(
-            name="segmentation_originals_phantom",
-            description="Simulated patients, to be augmented while training.",
-            ratio=Fraction(1),
-            phantom_patients=76,
-        ),
-    ]
+    BUILDER_CONFIGS: ClassVar[list[SpectConfig]] = list_configs()
     # TFDS finds these by itself only with a package that it does not declare.
     code_path = epath.Path(__file__)
     pkg_dir_path = code_path.parent
@@ -120,113 +75,135 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return pathlib.Path(self.data_path.parent, f"{self.version}_local", name)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        mask = {"dtype": np.uint8, "encoding": "zlib"}
-        features = {
-            "image": tfds.features.Tensor(
-                shape=(*CANVAS_HW, 1), dtype=np.uint16, encoding="zlib"
-            ),
-            "mask": tfds.features.Tensor(shape=CANVAS_HW, **mask),
-            "instance_masks": tfds.features.Tensor(shape=(None, *CANVAS_HW), **mask),
-            "instance_boxes": tfds.features.Tensor(shape=(None, 4), dtype=np.float32),
-            "instance_labels": tfds.features.Sequence(
-                tfds.features.ClassLabel(names=LESION_CLASSES)
-            ),
-            "example_id": tfds.features.Text(),
-            "patient": tfds.features.Text(),
-            "view": tfds.features.ClassLabel(names=VIEWS),
-            "spacing_mm": tfds.features.Tensor(shape=(2,), dtype=np.float32),
-            "crop_box": tfds.features.Tensor(shape=(4,), dtype=np.int32),
-            "frame_hw": tfds.features.Tensor(shape=(2,), dtype=np.int32),
-            "source": tfds.features.Text(),
-            "copy": {
-                "mirror": tfds.features.Scalar(np.bool_),
-                "dx": tfds.features.Scalar(np.int32),
-                "dy": tfds.features.Scalar(np.int32),
-                "degrees": tfds.features.Scalar(np.int32),
-            },
-            "fold": tfds.features.Scalar(np.int32),
-            "synthetic": tfds.features.Scalar(np.bool_),
-        }
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(features),
+            features=list_features(normalised=self.builder_config.normalised),
             metadata=tfds.core.MetadataDict(),
         )
 
     def _example_writer(self) -> CanonicalWriter:
         return CanonicalWriter(self.info.file_format)
 
+    def _generate_splits(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
+    ) -> Sequence[tfds.core.SplitInfo]:
+        """Writes the splits; as TFDS does, but with examples that other processes make.
+
+        TFDS encodes examples one by one, which takes as long as moving them.
+        """
+        if self.with_beam:
+            return super()._generate_splits(dl_manager, download_config)
+        with Workers(self.processes) as workers:
+            splits = self._plan_splits(dl_manager, workers)
+            total = sum(len(p.numbers) for part in splits.values() for p in part)
+            bar = tqdm(desc="Writing", total=total, unit=" images", disable=None)
+            with bar:
+                return [
+                    self._write_split(
+                        name,
+                        self._generate_examples(portions, workers, bar),
+                        download_config,
+                    )
+                    for name, portions in splits.items()
+                ]
+
+    def _generate_examples(
+        self, portions: Sequence[Portion], workers: Workers, bar: tqdm
+    ) -> Iterator[tuple[str, bytes]]:
+        seconds = _SECONDS_PER_EXAMPLE * bar.total
+        for records in workers.map(make_records, portions, seconds=seconds):
+            yield from records
+            bar.update(len(records))
+
+    def _write_split(
+        self,
+        name: str,
+        records: Iterator[tuple[str, bytes]],
+        download_config: tfds.download.DownloadConfig,
+    ) -> tfds.core.SplitInfo:
+        """Writes one split as TFDS does: in an order that keys and name decide."""
+        filename_template = self._get_filename_template(name)
+        writer = tfds_writer.Writer(
+            serializer=SerialisedAlready({}),
+            filename_template=filename_template,
+            hash_salt=name,
+            disable_shuffling=self.info.disable_shuffling,
+            example_writer=self._example_writer(),
+            shard_config=download_config.get_shard_config(),
+        )
+        for key, record in records:
+            writer.write(key, record)
+        shard_lengths, num_bytes = writer.finalize()
+        return tfds.core.SplitInfo(
+            name=name,
+            shard_lengths=shard_lengths,
+            num_bytes=num_bytes,
+            filename_template=filename_template,
+        )
+
     def _split_generators(
         self, dl_manager: tfds.download.DownloadManager
     ) -> dict[str, Any]:
+        """Returns what Apache Beam is to do."""
+        # Here, since Apache Beam is an extra.
+        from tfds_spect.beam import list_jobs
+
+        with Workers(self.processes) as workers:
+            splits = self._plan_splits(dl_manager, workers)
+        return {name: list_jobs(name, portions) for name, portions in splits.items()}
+
+    def _plan_splits(
+        self, dl_manager: tfds.download.DownloadManager, workers: Workers
+    ) -> dict[str, list[Portion]]:
+        """Reads the source, checks it and says what goes where."""
+        config = self.builder_config
         folder = self._find_source(dl_manager)
-        originals, skips = read_source(folder, keep_pixels=not self.with_beam)
+        originals, skips = read_source(folder, workers, keep_pixels=not self.with_beam)
+        if config.needs_outlines:
+            originals, skips = _leave_out_unmarked(originals, skips)
         write_skips(self.local_path("skipped.csv"), skips)
         write_file(self.local_path("source.txt"), folder.resolve().name)
         folds = deal_folds(originals)
         if not all(folds):
             raise PrepareError(self._explain_shortage(folder, originals, skips))
+        check_acquisitions(originals)
         check_folds(folds)
 
-        numbers = count_copies(len(originals), self.builder_config.ratio)
-        n_copies = {e.example_id: n for e, n in zip(originals, numbers, strict=True)}
+        n_copies = plan_copies(folds, config.copy_rules)
+        plan = plan_leaking if config.leaking else plan_folds
+        splits = plan(folds, n_copies, normalised=config.normalised)
         self.info.metadata.update(
             fingerprint=fingerprint_folder(folder),
-            patients_per_fold=[len({e.patient for e in fold}) for fold in folds],
-            n_skipped=len(skips),
+            leaking=config.leaking,
             synthetic=all(e.synthetic for e in originals),
+            n_skipped=len(skips),
+            patients_per_fold=[len({e.patient for e in fold}) for fold in folds],
+            diagnoses=count_diagnoses(originals, n_copies),
+            parts={
+                name: dataclasses.asdict(size)
+                for name, size in measure_parts(splits).items()
+            },
+            patients_on_both_sides=count_patients_on_both_sides(splits),
         )
-        if self.with_beam:
-            return self._split_with_beam(folds, n_copies)
-        total = len(originals) + sum(numbers)
-        bar = tqdm(desc="Writing", total=total, unit=" images", disable=None)
-        splits = {}
-        for fold, examples in enumerate(folds):
-            splits[f"fold{fold}"] = self._generate_examples(examples, fold, bar)
-            if sum(numbers):
-                copies = self._generate_examples(
-                    move_all(examples, n_copies), fold, bar
-                )
-                splits[f"fold{fold}_augmented"] = copies
         return splits
-
-    def _split_with_beam(
-        self, folds: Sequence[Sequence[ThoraxExample]], n_copies: Mapping[str, int]
-    ) -> dict[str, Any]:
-        # Here, since Apache Beam is an extra.
-        from tfds_spect.beam import list_jobs
-
-        splits = {}
-        for fold, originals in enumerate(folds):
-            name = f"fold{fold}"
-            splits[name] = list_jobs(name, originals, None, fold)
-            if any(n_copies.values()):
-                name = f"fold{fold}_augmented"
-                splits[name] = list_jobs(name, originals, n_copies, fold)
-        return splits
-
-    def _generate_examples(
-        self, examples: Iterable[ThoraxExample], fold: int, bar: tqdm
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        for example in examples:
-            yield example.example_id, encode_example(example, fold)
-            bar.update()
-        if bar.n == bar.total:
-            bar.close()
 
     def _find_source(self, dl_manager: tfds.download.DownloadManager) -> pathlib.Path:
         """Returns the hospital's folder, or the phantom's, made if it is not there."""
-        config = self.builder_config
-        if config.phantom_patients is None:
+        phantom = self.builder_config.phantom
+        if phantom is None:
             return pathlib.Path(dl_manager.manual_dir)
         # Here, since it takes as long to import as all the rest.
         from spectjax.imaging.phantom import PhantomError, write_phantom
 
-        size = f"{config.phantom_patients}_{config.phantom_seed}"
+        size = f"{phantom.population}_{phantom.patients}_{phantom.seed}"
         try:
             return write_phantom(
                 pathlib.Path(self.data_dir_root, "phantom", size),
-                patients=config.phantom_patients,
-                seed=config.phantom_seed,
+                patients=phantom.patients,
+                seed=phantom.seed,
+                population=phantom.population,
+                processes=self.processes,
             )
         except PhantomError as error:
             raise PrepareError(str(error)) from error
@@ -249,3 +226,17 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 f"{self.local_path('skipped.csv')}."
             )
         return text
+
+
+def _leave_out_unmarked(
+    originals: Sequence[ThoraxExample], skips: Sequence[Skip]
+) -> tuple[list[ThoraxExample], list[Skip]]:
+    """Moves images of which only the label is known to what is left out."""
+    kept = [e for e in originals if e.mask_evidence != NO_EVIDENCE]
+    reason = "a label without outlines: segmentation needs outlines, a mask or boxes"
+    unmarked = [
+        Skip(e.place.name if e.place else e.example_id, reason)
+        for e in originals
+        if e.mask_evidence == NO_EVIDENCE
+    ]
+    return kept, [*skips, *unmarked]

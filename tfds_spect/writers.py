@@ -21,7 +21,7 @@ from contextlib import ExitStack, closing
 from typing import Any, Protocol
 
 import google_crc32c
-from tensorflow_datasets.core import file_adapters
+from tensorflow_datasets.core import example_serializer, file_adapters
 from tensorflow_datasets.core import writer as tfds_writer
 from tensorflow_datasets.proto import tf_example_pb2
 
@@ -162,6 +162,14 @@ def has_array_record() -> bool:
 def list_formats() -> tuple[file_adapters.FileFormat, ...]:
     """Returns the formats that can be written here, TFRecord always first."""
     return (TFRECORD, ARRAY_RECORD) if has_array_record() else (TFRECORD,)
+
+
+class SerialisedAlready(example_serializer.Serializer):
+    """Stands where TFDS wants a serializer: examples come as records."""
+
+    def serialize_example(self, example: bytes) -> bytes:
+        """Returns the record."""
+        return example
 
 
 class CanonicalWriter(tfds_writer.ExampleWriter):

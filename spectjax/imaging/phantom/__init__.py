@@ -11,16 +11,19 @@ from spectjax.imaging.phantom.patient import (
 from spectjax.imaging.phantom.population import (
     VERSION,
     PhantomError,
-    draw_layouts,
     write_phantom,
 )
+from spectjax.imaging.phantom.slots import POPULATIONS, Slot, count_patients, draw_slots
 
 __all__ = [
+    "POPULATIONS",
     "VERSION",
     "PhantomError",
     "SimulatedPatient",
     "SimulatedView",
-    "draw_layouts",
+    "Slot",
+    "count_patients",
+    "draw_slots",
     "simulate_patient",
     "write_phantom",
 ]

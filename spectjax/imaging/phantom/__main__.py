@@ -1,6 +1,7 @@
 """Writes a folder of simulated bone scans.
 
     python -m spectjax.imaging.phantom --output_dir=phantom --patients=76 --seed=0
+    python -m spectjax.imaging.phantom --output_dir=phantom --population=classification
 
 The folder holds DICOM files, LabelMe outlines of three readers and the truth; it can
 take the place of a hospital's folder wherever one is asked for.
@@ -17,7 +18,17 @@ _OUTPUT_DIR = flags.DEFINE_string(
     required=True,
 )
 _PATIENTS = flags.DEFINE_integer(
-    "patients", 76, "Number of patients; 76 of them have 112 views.", lower_bound=1
+    "patients",
+    None,
+    "Number of patients; by default the paper's: 76 of segmentation (112 images) or "
+    "251 of classification (346 images).",
+    lower_bound=1,
+)
+_POPULATION = flags.DEFINE_enum(
+    "population",
+    "segmentation",
+    ["segmentation", "classification"],
+    "All with metastases in every thorax, or mostly normal.",
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "The same seed gives the same bytes.", lower_bound=0
@@ -34,17 +45,23 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
     from spectjax.files import WriteError
     from spectjax.imaging.phantom.population import PhantomError, write_phantom
+    from spectjax.imaging.phantom.slots import count_patients
 
+    patients = _PATIENTS.value or count_patients(_POPULATION.value)
     try:
         folder = write_phantom(
             _OUTPUT_DIR.value,
-            patients=_PATIENTS.value,
+            patients=patients,
             seed=_SEED.value,
+            population=_POPULATION.value,
             processes=_PROCESSES.value,
         )
     except (PhantomError, WriteError) as error:
         sys.exit(str(error))
-    print(f"{folder}: {_PATIENTS.value} synthetic patients, seed {_SEED.value}")
+    print(
+        f"{folder}: {patients} synthetic patients for {_POPULATION.value}, seed "
+        f"{_SEED.value}"
+    )
 
 
 if __name__ == "__main__":

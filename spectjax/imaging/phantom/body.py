@@ -106,7 +106,7 @@ def build_organs() -> dict[str, Cloud]:
 
 # Uptake of the soft tissue per volume along the body, thoracic vertebra = 1.
 _TRACER_Y_MM = [0, 200, 260, 400, 600, 800, 1000, 1200, 1500, 1740]
-_TRACER = [0.085, 0.10, 0.09, 0.075, 0.066, 0.07, 0.05, 0.047, 0.048, 0.05]
+_TRACER = [0.085, 0.10, 0.085, 0.067, 0.064, 0.07, 0.046, 0.045, 0.047, 0.05]
 
 
 def draw_tracer(

@@ -1,4 +1,4 @@
-"""The gamma camera: from tracer in a body to the expected counts of a view.
+"""The gamma camera: from tracer in a body to the photons that reach the collimator.
 
 Letters: H rows, W columns of the frame. Depths are distances in mm along z. Numbers
 are for 140 keV and a low-energy high-resolution (LEHR) parallel-hole collimator.
@@ -17,9 +17,8 @@ INTRINSIC_FWHM_MM = 3.8
 _HOLE_DIAMETER_MM = 1.11
 _HOLE_LENGTH_MM = 24.05 - 2 / 2.64  # effective: lead at 140 keV has 2.64 per mm
 _FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
-_SLAB_MM = 10.0
-_SCATTER_SIGMA_MM = 45.0
-_COARSE = 8  # the scatter is smooth: it is computed on blocks of 8x8 pixels
+_SLAB_MM = 20.0
+_MARGIN_PX = 16  # more than three times the widest blur
 
 
 def fwhm_mm(distance_mm: np.ndarray | float) -> np.ndarray:
@@ -68,11 +67,14 @@ class Body(NamedTuple):
         front_mm: z of the skin in front, float32, (H, W).
         back_mm: z of the skin behind, equal to `front_mm` outside the body.
         tracer: uptake of the soft tissue per volume, float32, (H, W).
+        cover_mm: thickness of what lies on the front and holds no tracer, as water,
+            float32, (H, W).
     """
 
     front_mm: np.ndarray
     back_mm: np.ndarray
     tracer: np.ndarray
+    cover_mm: np.ndarray
 
 
 class Sources(NamedTuple):
@@ -96,82 +98,122 @@ def attenuate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns what is left of each point at the skin and how far the collimator is.
 
-    A point at depth z below the skin keeps e^(-mu z), and what the table lets through
-    of it in the posterior view.
+    A point at depth z below the skin keeps e^(-mu z), and what covers or the table let
+    through of it.
 
     Returns:
         The weights, float32, (N,), and the distances from the collimator, mm, (N,).
     """
     near, face = _near_surface(body, camera, view)
     height, width = near.shape
-    row = np.clip(sources.row, 0, height - 1).astype(np.intp)
-    column = np.clip(sources.column, 0, width - 1).astype(np.intp)
-    sign = 1 if view == "anterior" else -1
-    along = (sign * sources.depth_mm).astype(np.float32)
-    thickness = (body.back_mm - body.front_mm)[row, column]
-    below = np.clip(along - near[row, column], 0, thickness)
-    weight = sources.weight * np.exp(-ATTENUATION_PER_MM * below)
+    row = np.clip(sources.row.astype(np.intp), 0, height - 1)
+    column = np.clip(sources.column.astype(np.intp), 0, width - 1)
+    pixel = row * width + column
+    along = sources.depth_mm.astype(np.float32)
     if view == "posterior":
-        weight *= camera.table
-    return weight.astype(np.float32), np.maximum(along - face[row], 0)
+        along = -along
+    thickness = (body.back_mm - body.front_mm).ravel()[pixel]
+    below = np.clip(along - near.ravel()[pixel], 0, thickness)
+    weight = sources.weight.astype(np.float32) * np.exp(-ATTENUATION_PER_MM * below)
+    weight *= _let_through(body, camera, view).ravel()[pixel]
+    return weight, np.maximum(along - face[row], 0)
 
 
 def project(sources: Sources, body: Body, camera: Camera, view: View) -> np.ndarray:
-    """Returns the expected image of points and soft tissue, scatter included.
+    """Returns the expected image of points and soft tissue, without scatter.
 
-    The patient is cut into slabs parallel to the collimator. Gaussian blurs compose,
-    so the sum of the slabs is carried from the far side towards the camera and blurred
-    on the way by what each centimetre adds to the variance.
+    The patient is cut by planes parallel to the collimator, and each point is shared
+    between the two next to it. Gaussian blurs compose, so the sum of the planes is
+    carried from the far side towards the camera and blurred on the way by what each
+    step adds to the variance.
 
     Returns:
         Expected counts up to one factor that both views share, float32, (H, W), as the
         view is shown: the patient's left is on the right of the anterior view and on
         the left of the posterior one.
     """
+    rows, columns = _bound(sources, body, camera)
     near, face = _near_surface(body, camera, view)
     weight, distance = attenuate(sources, body, camera, view)
-    height, width = near.shape
-    slab = (distance / _SLAB_MM).astype(np.int16)
-    order = np.argsort(slab, kind="stable")
-    row, column, share = _share_pixels(sources.row[order], sources.column[order])
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    pixel = np.where(inside, row * width + column, 0)
-    weight = np.where(inside, share * weight[order], 0)
+    thickness = (body.back_mm - body.front_mm)[rows, columns]
+    # Distance of the skin from the collimator.
+    skin = near[rows, columns] - face[rows, None]
+    last = max(distance.max(initial=0), (skin + thickness).max())
+    count = int(last / _SLAB_MM) + 2
+    hw = (rows.stop - rows.start, columns.stop - columns.start)
+    planes = _collect(
+        sources, weight, distance / np.float32(_SLAB_MM), count, rows, columns
+    )
 
-    thickness = body.back_mm - body.front_mm
-    skin = near - face[:, None]  # distance of the collimator from the skin
-    last = int(max(distance.max(initial=0), (skin + thickness).max()) / _SLAB_MM)
-    ends = np.searchsorted(slab[order], np.arange(last + 2))
     # Tracer per pixel that the soft tissue shows, but for the loss in depth.
-    glow = body.tracer * (camera.spacing_mm**2 / ATTENUATION_PER_MM)
-    if view == "posterior":
-        glow = glow * camera.table
-
-    image = np.zeros((height, width), np.float32)
-    beyond = np.exp(-ATTENUATION_PER_MM * thickness)
-    for index in range(last, -1, -1):
-        variance = _variance_px(index + 1, camera) - _variance_px(index, camera)
-        _diffuse(image, variance)
-        first, end = ends[index], ends[index + 1]
-        points = np.bincount(
-            pixel[:, first:end].ravel(), weight[:, first:end].ravel(), height * width
-        )
-        image += points.reshape(height, width).astype(np.float32)
-        above = np.exp(
-            -ATTENUATION_PER_MM * np.clip(index * _SLAB_MM - skin, 0, thickness)
-        )
-        image += glow * (above - beyond)
+    glow = body.tracer[rows, columns] * (camera.spacing_mm**2 / ATTENUATION_PER_MM)
+    glow *= _let_through(body, camera, view)[rows, columns]
+    beyond = glow * np.exp(-ATTENUATION_PER_MM * thickness)
+    image = np.zeros(hw, np.float32)
+    for index in range(count - 1, -1, -1):
+        if index < count - 1:
+            _diffuse(
+                image, _variance_px(index + 1, camera) - _variance_px(index, camera)
+            )
+        image += planes[index]
+        depth = np.clip((index - 0.5) * _SLAB_MM - skin, 0, thickness)
+        above = glow * np.exp(-ATTENUATION_PER_MM * depth)
+        image += above - beyond
         beyond = above
     sigma = np.sqrt(_variance_px(0, camera))
+    whole = np.zeros(camera.frame_hw, np.float32)
     # The small steps of the blur may leave a rounding error below zero.
-    image = np.maximum(ndimage.gaussian_filter(image, sigma), 0)
-    image += _scatter(image, thickness, camera)
-    if view == "posterior":
-        image = image[:, ::-1]
-    field = camera.find_field(view)
-    seen = np.zeros_like(image)
-    seen[field] = image[field]
-    return seen
+    whole[rows, columns] = np.maximum(ndimage.gaussian_filter(image, sigma), 0)
+    return whole if view == "anterior" else whole[:, ::-1]
+
+
+def _bound(sources: Sources, body: Body, camera: Camera) -> tuple[slice, slice]:
+    """Returns rows and columns around the body and the points, wide enough to blur."""
+    solid = body.back_mm > body.front_mm
+    bounds = []
+    for length, points, axis in zip(
+        camera.frame_hw, (sources.row, sources.column), (1, 0), strict=True
+    ):
+        inside = np.flatnonzero(solid.any(axis=axis))
+        ends = [*inside[[0, -1]]] if len(inside) else []
+        if len(points):
+            ends += [int(points.min()), int(points.max())]
+        low, high = min(ends, default=0), max(ends, default=0)
+        low, high = (int(np.clip(end, 0, length - 1)) for end in (low, high))
+        bounds.append(
+            slice(max(low - _MARGIN_PX, 0), min(high + 1 + _MARGIN_PX, length))
+        )
+    return bounds[0], bounds[1]
+
+
+def _collect(
+    sources: Sources,
+    weight: np.ndarray,
+    plane: np.ndarray,
+    count: int,
+    rows: slice,
+    columns: slice,
+) -> np.ndarray:
+    """Returns the points' weights on planes of pixels, (count, h, w).
+
+    Each point is shared between the eight nearest pixels, four on either plane.
+    """
+    h, w = rows.stop - rows.start, columns.stop - columns.start
+    y, x, share = _share_pixels(sources.row, sources.column)
+    y, x = y - rows.start, x - columns.start
+    inside = (y >= 0) & (y < h) & (x >= 0) & (x < w)
+    share *= np.where(inside, weight, 0)
+    first = plane.astype(np.intp)
+    pixel = np.where(inside, y * w + x, 0) + first * (h * w)
+    beyond = share * (plane - first)
+    share -= beyond
+    near, far = (
+        np.bincount(pixel.ravel(), part.ravel(), count * h * w)
+        for part in (share, beyond)
+    )
+    planes = near.reshape(count, h, w)
+    planes[1:] += far.reshape(count, h, w)[:-1]
+    return planes.astype(np.float32)
 
 
 def _share_pixels(
@@ -208,9 +250,16 @@ def _near_surface(
     return body.front_mm, highest - camera.gap_mm
 
 
-def _variance_px(slab: int, camera: Camera) -> float:
-    """Returns the variance of the blur in the middle of a slab, in square pixels."""
-    sigma_mm = fwhm_mm((slab + 0.5) * _SLAB_MM) / _FWHM_PER_SIGMA
+def _let_through(body: Body, camera: Camera, view: View) -> np.ndarray:
+    """Returns the share that passes what lies between skin and collimator, (H, W)."""
+    if view == "posterior":
+        return np.full(body.cover_mm.shape, camera.table, np.float32)
+    return np.exp(-ATTENUATION_PER_MM * body.cover_mm)
+
+
+def _variance_px(plane: float, camera: Camera) -> float:
+    """Returns the variance of the blur on a plane, in square pixels."""
+    sigma_mm = fwhm_mm(plane * _SLAB_MM) / _FWHM_PER_SIGMA
     return float((sigma_mm / camera.spacing_mm) ** 2)
 
 
@@ -221,44 +270,16 @@ def _diffuse(image: np.ndarray, variance_px: float) -> None:
     has the second and the fourth moment of the Gaussian, so that many small steps add
     up to a Gaussian again; D alone would leave the tails too long.
     """
-    first = np.float32(variance_px / 2)
-    second = np.float32(variance_px * (3 * variance_px - 1) / 24)
+    first, second = variance_px / 2, variance_px * (3 * variance_px - 1) / 24
+    middle = np.float32(1 - 2 * first + 6 * second)
+    neighbours = (1, np.float32(first - 4 * second)), (2, np.float32(second))
     for axis in (image, image.T):
-        bend = _second_difference(axis)
-        axis += first * bend + second * _second_difference(bend)
-
-
-def _second_difference(image: np.ndarray) -> np.ndarray:
-    """Returns D image along the rows' axis; what would leave at the edges stays."""
-    flow = np.diff(image, axis=0)
-    bend = np.zeros_like(image)
-    bend[:-1] += flow
-    bend[1:] -= flow
-    return bend
-
-
-def _scatter(image: np.ndarray, thickness: np.ndarray, camera: Camera) -> np.ndarray:
-    """Returns the scattered photons, which come from anywhere in the body near by.
-
-    A parallel-hole collimator shows a scattered photon where it scattered, so scatter
-    ends where the body ends: a broad kernel, weighted by how likely a photon scatters
-    in the thickness of the body.
-    """
-    height, width = image.shape
-    pad = (-height % _COARSE, -width % _COARSE)
-    blocks = np.pad(image, ((0, pad[0]), (0, pad[1])))
-    blocks = blocks.reshape(
-        blocks.shape[0] // _COARSE, _COARSE, blocks.shape[1] // _COARSE, _COARSE
-    ).sum(axis=(1, 3))
-    sigma = _SCATTER_SIGMA_MM / camera.spacing_mm / _COARSE
-    broad = ndimage.gaussian_filter(blocks, sigma)
-    broad = ndimage.zoom(broad, _COARSE, order=1, grid_mode=True, mode="nearest")
-    matter = 1 - np.exp(-ATTENUATION_PER_MM * thickness)
-    scattered = broad[:height, :width] * ndimage.gaussian_filter(matter, 1.5)
-    total = scattered.sum()
-    if total > 0:
-        scattered *= camera.scatter / (1 - camera.scatter) * image.sum() / total
-    return scattered
+        blurred = middle * axis
+        for step, share in neighbours:
+            part = share * axis
+            blurred[step:] += part[:-step]
+            blurred[:-step] += part[step:]
+        axis[...] = blurred
 
 
 def project_spot(
@@ -274,18 +295,18 @@ def project_spot(
 
     Returns:
         Row and column of the first pixel of a patch of the view's frame, and the
-        patch, float32, in the unit of `project`.
+        patch, float32, in the unit of `project`; empty for a spot out of the frame.
     """
     weight, distance = attenuate(sources, body, camera, view)
     height, width = camera.frame_hw
     column = sources.column if view == "anterior" else width - sources.column
     y, x, share = _share_pixels(sources.row, column)
-    sigma = np.sqrt(_variance_px(int(distance.mean() / _SLAB_MM), camera))
+    sigma = np.sqrt(_variance_px(float(distance.mean()) / _SLAB_MM, camera))
     margin = int(np.ceil(4 * sigma))
     y0, x0 = y.min() - margin, x.min() - margin
     patch = np.zeros((y.max() + margin + 1 - y0, x.max() + margin + 1 - x0), np.float32)
     np.add.at(patch, (y - y0, x - x0), share * weight)
     patch = ndimage.gaussian_filter(patch, sigma)
     top, left = max(-y0, 0), max(-x0, 0)
-    patch = patch[top : height - y0, left : width - x0]
+    patch = patch[top : max(height - y0, 0), left : max(width - x0, 0)]
     return (int(y0 + top), int(x0 + left)), patch

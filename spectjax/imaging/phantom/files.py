@@ -4,11 +4,10 @@ DICOM NM whole-body images (PS3.3 A.5, C.8.4), LabelMe outlines of three readers
 the truth apart. Every file is a function of the seed: no clock, no host, no chance.
 """
 
+import datetime
 import io
 import json
 import pathlib
-from dataclasses import dataclass
-from typing import Literal
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -23,8 +22,12 @@ from pydicom.uid import (
 )
 
 from spectjax.files import write_file
+from spectjax.imaging.diagnosis import METASTASIS
+from spectjax.imaging.phantom.cases import Case
 from spectjax.imaging.phantom.patient import SimulatedPatient
-from spectjax.imaging.phantom.readers import READERS
+from spectjax.imaging.phantom.readers import READERS, Outline
+from spectjax.imaging.phantom.slots import Evidence, Layout
+from spectjax.imaging.phantom.tracer import Exam
 from spectjax.imaging.scan import View
 
 ROOT_UID = "1.2.826.0.1.3680043.8.498."  # free for anyone through pydicom
@@ -41,57 +44,41 @@ _GE_NAMES = {
     ("ge word", "anterior"): "WB BONE ANT",
     ("ge word", "posterior"): "WB BONE POS",
 }
-Evidence = Literal["sct", "srt", "ge letter", "ge word"]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a camera stores a patient's views.
-
-    Attributes:
-        views: the views that are stored, in the order of the frames.
-        one_file: whether they share a file.
-        evidence: how a file says which view it shows; GE's private names need a file
-            for each view.
-    """
-
-    views: tuple[View, ...]
-    one_file: bool
-    evidence: Evidence
+_SCAN_START = datetime.datetime(2020, 1, 1, 12)
 
 
 def write_patient(
     folder: pathlib.Path,
     name: str,
-    patient: SimulatedPatient,
+    case: Case,
     layout: Layout,
-    outlines: dict[View, tuple[list[np.ndarray], ...]],
-    seed: tuple[int, ...],
+    identity: tuple[str, ...],
 ) -> None:
     """Writes dicom/, annotations/ and, last, truth/<name>.npz of one patient.
 
     Args:
         folder: where the three folders are.
         name: "P0001".
-        patient: who is written.
+        case: who is written, and what the readers outlined.
         layout: which views, in which files.
-        outlines: polygons of each reader for each view of the layout.
-        seed: what makes the UIDs unique.
+        identity: what makes the UIDs unique.
     """
     groups = [layout.views] if layout.one_file else [(view,) for view in layout.views]
     for number, views in enumerate(groups, 1):
         stem = name if layout.one_file else f"{name}_{views[0][0].upper()}"
-        content = encode_dicom(name, patient, views, layout.evidence, seed, number)
+        content = encode_dicom(
+            name, case.patient, views, layout.evidence, identity, number
+        )
         write_file(folder / "dicom" / f"{stem}.dcm", content)
         for view in views:
-            hw = patient.views[view].counts.shape
-            for reader, polygons in zip(READERS, outlines[view], strict=True):
+            hw = case.patient.views[view].counts.shape
+            for reader, outlines in zip(READERS, case.readings[view], strict=True):
                 # The third reader works with MIT's LabelMe, the others with wkentaro's.
                 suffix = "xml" if reader == READERS[-1] else "json"
                 encode = _encode_mit if suffix == "xml" else _encode_wkentaro
                 path = folder / "annotations" / reader / f"{stem}_{view}.{suffix}"
-                write_file(path, encode(f"{stem}_{view}.png", polygons, hw, reader))
-    write_file(folder / "truth" / f"{name}.npz", _encode_truth(patient, layout.views))
+                write_file(path, encode(f"{stem}_{view}.png", outlines, hw, reader))
+    write_file(folder / "truth" / f"{name}.npz", _encode_truth(case, layout.views))
 
 
 def encode_dicom(
@@ -99,7 +86,7 @@ def encode_dicom(
     patient: SimulatedPatient,
     views: tuple[View, ...],
     evidence: Evidence,
-    seed: tuple[int, ...],
+    identity: tuple[str, ...],
     number: int = 1,
 ) -> bytes:
     """Returns an NM whole-body file with one frame for each view, little endian.
@@ -109,11 +96,11 @@ def encode_dicom(
         patient: whose counts are stored.
         views: frames, in order; detector n saw frame n.
         evidence: how the views are named.
-        seed: what makes the UIDs unique.
+        identity: what makes the UIDs unique.
         number: Instance Number.
     """
     frames = np.stack([patient.views[view].counts for view in views])
-    entropy = ["spectjax phantom", *map(str, seed), name]
+    entropy = ["spectjax phantom", *identity, name]
     file_meta = FileMetaDataset()
     file_meta.MediaStorageSOPClassUID = NuclearMedicineImageStorage
     file_meta.MediaStorageSOPInstanceUID = generate_uid(
@@ -127,8 +114,9 @@ def encode_dicom(
     ds.ImageType = ["ORIGINAL", "PRIMARY", "WHOLE BODY", "EMISSION"]
     ds.SOPClassUID = NuclearMedicineImageStorage
     ds.SOPInstanceUID = file_meta.MediaStorageSOPInstanceUID
-    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = "20200101"
-    ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = "120000"
+    date, time = _SCAN_START.strftime("%Y%m%d"), _SCAN_START.strftime("%H%M%S")
+    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = date
+    ds.StudyTime = ds.SeriesTime = ds.AcquisitionTime = ds.ContentTime = time
     ds.AccessionNumber = ""
     ds.Modality = "NM"
     ds.Manufacturer = "SYNTHETIC"
@@ -144,10 +132,11 @@ def encode_dicom(
     ds.PatientPosition = "HFS"
     ds.PatientOrientationCodeSequence = Sequence()  # required, may be empty
     ds.PatientGantryRelationshipCodeSequence = Sequence()
-    duration_ms = round(patient.minutes * 60_000)
+    ds.PatientSize = round(patient.size_m, 2)
+    ds.PatientWeight = round(patient.weight_kg, 1)
     length_mm = round(frames.shape[1] * patient.spacing_mm)
-    ds.ActualFrameDuration = duration_ms
-    ds.ScanVelocity = round(length_mm / (patient.minutes * 60), 3)
+    ds.ActualFrameDuration = round(1000 * length_mm / patient.exam.speed_mm_s)
+    ds.ScanVelocity = round(patient.exam.speed_mm_s, 4)
     ds.ScanLength = length_mm
     ds.WholeBodyTechnique = "1PS"
     ds.StudyInstanceUID = generate_uid(ROOT_UID, [*entropy, "study"])
@@ -171,7 +160,9 @@ def encode_dicom(
     ds.EnergyWindowVector = [1] * len(views)
     ds.NumberOfEnergyWindows = 1
     ds.EnergyWindowInformationSequence = Sequence([_energy_window()])
-    ds.RadiopharmaceuticalInformationSequence = Sequence([_radiopharmaceutical()])
+    ds.RadiopharmaceuticalInformationSequence = Sequence(
+        [_radiopharmaceutical(patient.exam)]
+    )
     ds.DetectorVector = list(range(1, len(views) + 1))
     ds.NumberOfDetectors = len(views)
     ds.DetectorInformationSequence = Sequence(
@@ -215,8 +206,11 @@ def _energy_window() -> Dataset:
     return item
 
 
-def _radiopharmaceutical() -> Dataset:
+def _radiopharmaceutical(exam: Exam) -> Dataset:
+    injected = _SCAN_START - datetime.timedelta(hours=exam.hours)
     item = Dataset()
+    item.RadiopharmaceuticalStartTime = injected.strftime("%H%M%S")
+    item.RadionuclideTotalDose = round(exam.activity_mbq, 1)  # MBq in NM (C.8.4.10)
     item.Radiopharmaceutical = "Tc-99m MDP"
     item.RadionuclideCodeSequence = Sequence(
         [_code("72454003", "SCT", "^99m^Technetium")]
@@ -225,19 +219,19 @@ def _radiopharmaceutical() -> Dataset:
 
 
 def _encode_wkentaro(
-    image_name: str, polygons: list[np.ndarray], hw: tuple[int, int], reader: str
+    image_name: str, outlines: list[Outline], hw: tuple[int, int], reader: str
 ) -> str:
     """Returns the JSON of wkentaro's LabelMe."""
     shapes = [
         {
-            "label": "metastasis",
-            "points": np.round(polygon, 2).tolist(),
+            "label": outline.word,
+            "points": outline.polygon_xy.tolist(),
             "group_id": None,
             "description": "",
             "shape_type": "polygon",
             "flags": {},
         }
-        for polygon in polygons
+        for outline in outlines
     ]
     content = {
         "version": "5.4.1",
@@ -252,17 +246,18 @@ def _encode_wkentaro(
 
 
 def _encode_mit(
-    image_name: str, polygons: list[np.ndarray], hw: tuple[int, int], reader: str
+    image_name: str, outlines: list[Outline], hw: tuple[int, int], reader: str
 ) -> str:
     """Returns the XML of MIT's LabelMe 3.0."""
     objects = []
-    for number, polygon in enumerate(polygons):
+    for number, outline in enumerate(outlines):
         points = "".join(
-            f"<pt><x>{x:.1f}</x><y>{y:.1f}</y></pt>" for x, y in polygon.tolist()
+            f"<pt><x>{x:.1f}</x><y>{y:.1f}</y></pt>"
+            for x, y in outline.polygon_xy.tolist()
         )
         objects.append(
-            "<object><name>metastasis</name><deleted>0</deleted><verified>0</verified>"
-            "<occluded>no</occluded><attributes></attributes><parts><hasparts></hasparts>"
+            f"<object><name>{outline.word}</name><deleted>0</deleted>"
+            "<verified>0</verified><occluded>no</occluded><attributes></attributes><parts><hasparts></hasparts>"
             f"<ispartof></ispartof></parts><id>{number}</id><polygon>"
             f"<username>{escape(reader)}</username>{points}</polygon></object>\n"
         )
@@ -276,17 +271,24 @@ def _encode_mit(
     )
 
 
-def _encode_truth(patient: SimulatedPatient, views: tuple[View, ...]) -> bytes:
+def _encode_truth(case: Case, views: tuple[View, ...]) -> bytes:
     """Returns a compressed npz; masks are packed, eight columns to a byte."""
     arrays: dict[str, np.ndarray] = {"note": np.array("SYNTHETIC")}
     for view in views:
-        truth = patient.views[view]
+        truth = case.patient.views[view]
+        benign = [spot for spot in truth.spots if spot.kind != METASTASIS]
         arrays |= {
+            f"{view}_diagnosis": np.array(case.diagnoses[view]),
             f"{view}_thorax_box": np.array(truth.thorax_box, np.int32),
             f"{view}_lesion_masks": np.packbits(truth.lesion_masks, axis=-1),
             f"{view}_lesion_sites": np.array(truth.lesion_sites, str),
             f"{view}_bone_masks": np.packbits(truth.bone_masks, axis=-1),
             f"{view}_bone_names": np.array(truth.bone_names, str),
+            f"{view}_benign_kinds": np.array([spot.kind for spot in benign], str),
+            f"{view}_benign_sites": np.array([spot.site for spot in benign], str),
+            f"{view}_benign_peaks": np.array(
+                [spot.peak for spot in benign], np.int32
+            ).reshape(-1, 2),
         }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)

@@ -1,18 +1,21 @@
-"""Hot spots of a patient: metastases, and what looks like them and is none.
+"""Hot spots of bone, and metastases: where, how large, how hot.
 
 A spot is a cloud of tracer on top of the normal skeleton, in reference millimetres.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from spectjax.imaging.phantom.body import build_organs
-from spectjax.imaging.phantom.shapes import Cloud, make_ellipsoid, make_tube
-from spectjax.imaging.phantom.skeleton import SEGMENTS, Segment, Skeleton
-
-METASTASIS = "metastasis"
+from spectjax.imaging.diagnosis import (
+    METASTASIS,
+    MULTIPLE,
+    NORMAL,
+    OUTSIDE_SPINE,
+    SPINAL,
+)
+from spectjax.imaging.phantom.skeleton import Skeleton
 
 
 class Spot(NamedTuple):
@@ -35,22 +38,11 @@ class Spot(NamedTuple):
     core: np.ndarray
 
 
-class Joint(NamedTuple):
-    """A place that wears out: how often, where, and how hot."""
-
-    kind: str
-    chance: float
-    bones: tuple[str, ...]
-    centre_mm: tuple[float, float, float]
-    radius_mm: float
-    contrast: float
-
-
 def _sides(*names: str) -> tuple[str, ...]:
     return tuple(f"{side} {name}" for name in names for side in ("left", "right"))
 
 
-# Share of the metastases and bones of each site; the first five are in the thorax.
+# Share of the metastases and bones of each site.
 _SITES: dict[str, tuple[float, tuple[str, ...]]] = {
     "thoracic spine": (0.22, tuple(f"T{i}" for i in range(1, 13))),
     "ribs": (0.30, _sides(*(f"rib {i}" for i in range(1, 12)))),
@@ -65,15 +57,21 @@ _SITES: dict[str, tuple[float, tuple[str, ...]]] = {
     "skull": (0.02, ("skull",)),
     "femur": (0.03, _sides("femur")),
 }
-_THORAX_SITES = 5
+_SPINE = {"cervical spine", "thoracic spine", "lumbar spine", "sacrum"}
+_THORAX = {"thoracic spine", "ribs", "sternum", "scapula", "clavicle"}
 # Red marrow, where metastases settle, ends in the upper thirds of arm and thigh.
 _MARROW_END_MM = {"humerus": 430.0, "femur": 950.0}
 
 
+def is_spinal(bone: str) -> bool:
+    """Returns whether a bone belongs to the spine: a vertebra or the sacrum."""
+    return any(bone in _SITES[site][1] for site in _SPINE)
+
+
 def draw_metastases(
-    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray, count: int
+    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray, diagnosis: str
 ) -> list[Spot]:
-    """Draws metastases by site, size and contrast; the first lies in the thorax.
+    """Draws metastases by site, size and contrast.
 
     Contrast to the same bone without the lesion is log-uniform in 1.5 to 12.
 
@@ -81,46 +79,69 @@ def draw_metastases(
         rng: source of randomness.
         skeleton: the reference skeleton.
         weight: normal tracer of each point of it in this patient, (N,).
-        count: number of metastases.
+        diagnosis: one of `spectjax.imaging.diagnosis.DIAGNOSES`, of the patient;
+            "metastasis" stands for any number at any site, one of them in the thorax.
     """
+    return [
+        _draw_metastasis(rng, skeleton, weight, site)
+        for site in _draw_sites(rng, diagnosis)
+    ]
+
+
+def _draw_sites(rng: np.random.Generator, diagnosis: str) -> list[str]:
+    """Returns the site of each metastasis; those in the thorax come first."""
+    anywhere, outside = set(_SITES), set(_SITES) - _SPINE
+    if diagnosis == NORMAL:
+        return []
+    if diagnosis == SPINAL:
+        count = 1 + min(int(rng.geometric(0.5)), 3)
+        return _choose(rng, [_THORAX & _SPINE, *[_SPINE] * (count - 1)])
+    if diagnosis == OUTSIDE_SPINE:
+        return _choose(rng, [_THORAX - _SPINE])
+    count = 1 + int(12 * rng.random() ** 0.7)
+    if diagnosis == MULTIPLE:
+        count = max(count, 2)
+        return _choose(rng, [_THORAX & outside, _THORAX, *[anywhere] * (count - 2)])
+    return _choose(rng, [_THORAX, *[anywhere] * (count - 1)])
+
+
+def _choose(rng: np.random.Generator, choices: list[set[str]]) -> list[str]:
+    """Draws one site of each set, by the shares of the sites."""
     names = list(_SITES)
     shares = np.array([share for share, _ in _SITES.values()])
-    thorax = np.where(np.arange(len(names)) < _THORAX_SITES, shares, 0)
-    spots: list[Spot] = []
-    for number in range(count):
-        share = shares if number else thorax
-        site = names[rng.choice(len(names), p=share / share.sum())]
-        bone = str(rng.choice(_SITES[site][1]))
-        # A large lesion in the spine does not stop at the next vertebra.
-        spread = _SITES[site][1] if site.endswith("spine") else (bone,)
-        points = _points_of(skeleton, spread)
-        points = points[
-            skeleton.xyz_mm[points, 1]
-            < _MARROW_END_MM.get(bone.removeprefix("left ").removeprefix("right "), 1e4)
-        ]
-        likely = weight[points] * (skeleton.bone[points] == skeleton.names.index(bone))
-        centre = skeleton.xyz_mm[rng.choice(points, p=likely / likely.sum())]
-        diameter_mm = np.clip(rng.lognormal(np.log(48), 0.45), 9, 95)
-        axes = diameter_mm / 2 * rng.lognormal(0, 0.2, 3)
-        contrast = np.exp(rng.uniform(np.log(1.5), np.log(12)))
-        spots.append(
-            _light(METASTASIS, bone, skeleton, weight, points, centre, axes, contrast)
-        )
-    return spots
+    drawn = []
+    for allowed in choices:
+        likely = np.where([name in allowed for name in names], shares, 0)
+        drawn.append(names[rng.choice(len(names), p=likely / likely.sum())])
+    return drawn
 
 
-def _points_of(skeleton: Skeleton, bones: Sequence[str]) -> np.ndarray:
+def _draw_metastasis(
+    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray, site: str
+) -> Spot:
+    bone = str(rng.choice(_SITES[site][1]))
+    # A large lesion in the spine does not stop at the next vertebra.
+    points = find_points(skeleton, _SITES[site][1] if "spine" in site else (bone,))
+    end_mm = _MARROW_END_MM.get(site)
+    if end_mm is not None:
+        points = points[skeleton.xyz_mm[points, 1] < end_mm]
+    likely = weight[points] * (skeleton.bone[points] == skeleton.names.index(bone))
+    centre = skeleton.xyz_mm[rng.choice(points, p=likely / likely.sum())]
+    diameter_mm = np.clip(rng.lognormal(np.log(48), 0.45), 9, 95)
+    axes = diameter_mm / 2 * rng.lognormal(0, 0.2, 3)
+    contrast = np.exp(rng.uniform(np.log(1.5), np.log(12)))
+    return light_up(METASTASIS, bone, skeleton, weight, points, centre, axes, contrast)
+
+
+def find_points(skeleton: Skeleton, bones: Sequence[str]) -> np.ndarray:
     """Returns the indices of the points of some bones."""
     wanted = [skeleton.names.index(bone) for bone in bones]
     return np.concatenate(
-        [
-            np.arange(*np.searchsorted(skeleton.bone, [number, number + 1]))
-            for number in wanted
-        ]
+        [np.arange(*skeleton.ends[number : number + 2]) for number in wanted]
     )
 
 
-def _light(
+def light_up(
     kind: str,
     site: str,
     skeleton: Skeleton,
@@ -144,127 +165,3 @@ def _light(
     return Spot(
         kind, site, skeleton.xyz_mm[hit], skeleton.segment[hit], excess, share >= 0.5
     )
-
-
-def draw_mimics(
-    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray, age: float
-) -> list[Spot]:
-    """Draws benign hot bone: worn joints, degenerative spine, ribs broken in a row.
-
-    Args:
-        rng: source of randomness.
-        skeleton: the reference skeleton.
-        weight: normal tracer of each point of it in this patient, (N,).
-        age: years; joints wear out with age.
-    """
-    wear = np.clip((age - 30) / 40, 0.2, 1.2)
-    spots = []
-    for joint in _joints(rng):
-        if rng.random() < joint.chance * wear:
-            points = _points_of(skeleton, joint.bones)
-            spots.append(
-                _light(
-                    joint.kind, joint.bones[0], skeleton, weight, points,
-                    np.array(joint.centre_mm), joint.radius_mm, joint.contrast,
-                )
-            )  # fmt: skip
-    if rng.random() < 0.18:
-        spots += _break_ribs(rng, skeleton, weight)
-    return spots
-
-
-def _joints(rng: np.random.Generator) -> Iterator[Joint]:
-    """Yields the joints of both sides."""
-    for side, sign in (("left", 1), ("right", -1)):
-        humerus, clavicle, scapula = (
-            f"{side} {bone}" for bone in ("humerus", "clavicle", "scapula")
-        )
-        yield Joint(
-            "shoulder", 0.5, (humerus, scapula, clavicle),
-            (sign * 160, rng.uniform(252, 285), 15), rng.uniform(14, 22),
-            rng.uniform(1.2, 2.6),
-        )  # fmt: skip
-        yield Joint(
-            "sternoclavicular joint", 0.35, (clavicle, "sternum"),
-            (sign * 25, 302, -74), rng.uniform(10, 14), rng.uniform(1.3, 2.6),
-        )  # fmt: skip
-        yield Joint(
-            "knee", 0.4, (f"{side} femur", f"{side} tibia"),
-            (sign * rng.choice([54, 102]), rng.uniform(1165, 1205), 24),
-            rng.uniform(12, 24), rng.uniform(1.5, 6),
-        )  # fmt: skip
-        yield Joint(
-            "foot", 0.35, (f"{side} foot",),
-            (sign * 72, rng.uniform(1605, 1690), 20), rng.uniform(10, 16),
-            rng.uniform(1.5, 5),
-        )  # fmt: skip
-        level = rng.integers(1, 5)
-        yield Joint(
-            "degenerative spine", 0.3, (f"L{level}", f"L{level + 1}"),
-            (sign * 22, 538 + 33.5 * level, 45), rng.uniform(11, 17),
-            rng.uniform(1.5, 3.5),
-        )  # fmt: skip
-
-
-def _break_ribs(
-    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray
-) -> Iterator[Spot]:
-    """Yields small hot spots on neighbouring ribs, one below the other."""
-    side = rng.choice(["left", "right"])
-    first = rng.integers(3, 8)
-    along = rng.uniform(0.35, 0.9)
-    for rib in range(first, first + rng.integers(2, 5)):
-        bone = f"{side} rib {rib}"
-        points = _points_of(skeleton, [bone])
-        # The points of a rib run from the spine to its front end.
-        place = points[int((along + rng.normal(0, 0.02)) * (len(points) - 1))]
-        yield _light(
-            "rib fracture", bone, skeleton, weight, points, skeleton.xyz_mm[place],
-            rng.uniform(6, 10), rng.uniform(2, 7),
-        )  # fmt: skip
-
-
-def draw_organs(rng: np.random.Generator) -> list[Spot]:
-    """Draws what the tracer does outside bone: urine, thyroid, bowel, injection."""
-    organs = build_organs()
-    kidneys = rng.lognormal(np.log(0.45), 0.5)
-    catheter = rng.random() < 0.1
-    levels = {
-        "left kidney": kidneys * rng.lognormal(0, 0.1),
-        "right kidney": kidneys * rng.lognormal(0, 0.1),
-        "bladder": rng.lognormal(np.log(1.2), 0.7) * (0.3 if catheter else 1.0),
-        "urethra": rng.choice([0.0, rng.uniform(0.1, 0.5)], p=[0.6, 0.4]),
-        "thyroid": rng.lognormal(np.log(0.15), 0.8),
-        "bowel": rng.choice([0.0, rng.uniform(0.03, 0.12)], p=[0.75, 0.25]),
-    }
-    spots = [
-        _place_organ(name, organs[name], "trunk", level)
-        for name, level in levels.items()
-        if level > 0
-    ]
-    sign = rng.choice([-1, 1])
-    if rng.random() < 0.4:
-        # Elbow, wrist or back of the hand, where the tracer was injected.
-        place = [(196, 560, 20), (208, 796, 28), (208, 850, 30)][rng.integers(3)]
-        spot = make_ellipsoid(
-            (sign * place[0], place[1] + rng.normal(0, 8), place[2]),
-            (rng.uniform(4, 7), rng.uniform(5, 12), 4),
-        )
-        segment: Segment = "arm" if place[1] < 566 else "forearm"
-        level = rng.lognormal(np.log(6), 0.8)
-        spots.append(_place_organ("injection", spot, segment, level))
-    if catheter:
-        x, y = (sign * 170, 1060) if rng.random() < 0.6 else (sign * 40, 1790)
-        tube = make_tube(
-            [(0, 800, -60), (sign * 70, 880, -70), (x, y - 120, 10), (x, y, 40)], 3
-        )
-        bag = make_ellipsoid((x, y, 40), (38, 70 if y < 1500 else 30, 12))
-        spots.append(_place_organ("catheter", tube, "trunk", rng.uniform(0.3, 1.5)))
-        spots.append(_place_organ("urine bag", bag, "trunk", rng.uniform(0.3, 2.0)))
-    return spots
-
-
-def _place_organ(name: str, cloud: Cloud, segment: Segment, level: float) -> Spot:
-    xyz, volume = cloud
-    moves = np.full(len(volume), SEGMENTS.index(segment))
-    return Spot(name, name, xyz, moves, volume * level, np.ones(len(volume), bool))

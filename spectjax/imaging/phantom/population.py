@@ -1,5 +1,7 @@
 """A folder of simulated patients, as a hospital would hand it over.
 
+One of the papers' populations (`spectjax.imaging.phantom.slots`), in these files:
+
 DIR/dicom/P0001.dcm                              one file with two frames, or
 DIR/dicom/P0002_A.dcm, P0002_P.dcm               a file for each view
 DIR/annotations/reader1/P0001_anterior.json      LabelMe outlines
@@ -12,20 +14,22 @@ import json
 import multiprocessing
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Iterator
 
-import numpy as np
 from tqdm import tqdm
 
 from spectjax.files import write_file
-from spectjax.imaging.phantom.files import Evidence, Layout, write_patient
-from spectjax.imaging.phantom.patient import simulate_patient
-from spectjax.imaging.phantom.readers import read_view
-from spectjax.imaging.scan import View
+from spectjax.imaging.phantom.cases import find_case
+from spectjax.imaging.phantom.files import write_patient
+from spectjax.imaging.phantom.slots import (
+    POPULATIONS,
+    Slot,
+    draw_slots,
+    seed_patient,
+)
 
-VERSION = 1  # changes whenever the same seed gives other files
-# [P1] has 112 images of 76 patients, so 36 of them were seen from both sides.
-_SHARE_OF_BOTH = 36 / 76
+VERSION = 2  # changes whenever the same seed gives other files
 _COMPLETE = "phantom.json"
 _STARTED = "phantom.partial.json"
 
@@ -39,17 +43,21 @@ def write_phantom(
     *,
     patients: int,
     seed: int,
+    population: str = "segmentation",
     processes: int | None = None,
 ) -> pathlib.Path:
-    """Writes a population of patients with bone metastases, or finds it written.
+    """Writes a population of patients, or finds it written.
 
     The same seed gives the same bytes, however many processes write them. A folder
     that was left half-written by the same call is continued.
 
     Args:
         output_dir: folder that does not exist yet, is empty, or holds this phantom.
-        patients: number of patients, at least 1; they have 112/76 views each.
+        patients: number of patients, at least 1. 76 of "segmentation" have [P1]'s 112
+            images, 251 of "classification" [P2]'s 346.
         seed: seed of the population, at least 0.
+        population: "segmentation", all with metastases in every thorax, or
+            "classification", mostly normal.
         processes: how many write at the same time; one for each core by default.
 
     Returns:
@@ -64,16 +72,27 @@ def write_phantom(
             "Expected patients >= 1, seed >= 0 and processes >= 1, got "
             f"{patients}, {seed} and {processes}."
         )
+    if population not in POPULATIONS:
+        raise PhantomError(
+            f"Expected a population, one of {', '.join(POPULATIONS)}, got "
+            f"{population!r}."
+        )
     folder = pathlib.Path(output_dir)
-    wanted = {"patients": patients, "seed": seed, "version": VERSION, "synthetic": True}
+    wanted: dict[str, int | str] = {
+        "population": population,
+        "patients": patients,
+        "seed": seed,
+        "version": VERSION,
+        "synthetic": True,
+    }
     if _is_complete(folder, wanted):
         return folder
     write_file(folder / _STARTED, json.dumps(wanted))
 
-    layouts = draw_layouts(patients, seed)
+    slots = draw_slots(population, patients, seed)
     jobs = [
-        (folder, number, seed, layout)
-        for number, layout in enumerate(layouts, 1)
+        (folder, population, seed, number, slot)
+        for number, slot in enumerate(slots, 1)
         # The truth is a patient's last file.
         if not (folder / "truth" / f"{_name(number)}.npz").exists()
     ]
@@ -84,39 +103,14 @@ def write_phantom(
         unit="patient",
     ):
         pass
-    views = sum(len(layout.views) for layout in layouts)
-    write_file(folder / _COMPLETE, json.dumps({**wanted, "views": views}, indent=1))
+    images = Counter(slot.diagnosis for slot in slots for _ in slot.layout.views)
+    record = {**wanted, "views": images.total(), "views_by_diagnosis": images}
+    write_file(folder / _COMPLETE, json.dumps(record, indent=1))
     (folder / _STARTED).unlink()
     return folder
 
 
-def draw_layouts(patients: int, seed: int) -> list[Layout]:
-    """Returns which views of each patient are kept, and how they are stored.
-
-    Of 76 patients 36 keep both views, as in [P1]; the rest are half anterior and half
-    posterior.
-    """
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-    both = round(patients * _SHARE_OF_BOTH)
-    kept: list[tuple[View, ...]] = [("anterior", "posterior")] * both
-    kept += [
-        ("posterior",) if number % 2 else ("anterior",)
-        for number in range(patients - both)
-    ]
-    layouts = []
-    for index in rng.permutation(patients):
-        views = kept[index]
-        one_file = bool(rng.random() < 0.5)
-        evidence: Evidence = rng.choice(["sct", "srt", "ge letter", "ge word"])
-        if one_file and len(views) == 2:
-            evidence = rng.choice(["sct", "srt"])
-            if rng.random() < 0.3:
-                views = views[::-1]
-        layouts.append(Layout(views, one_file, evidence))
-    return layouts
-
-
-def _is_complete(folder: pathlib.Path, wanted: dict[str, int | bool]) -> bool:
+def _is_complete(folder: pathlib.Path, wanted: dict[str, int | str]) -> bool:
     """Returns whether the folder holds the phantom; False if it can be written.
 
     Raises:
@@ -148,7 +142,7 @@ def _is_complete(folder: pathlib.Path, wanted: dict[str, int | bool]) -> bool:
     return False
 
 
-_Job = tuple[pathlib.Path, int, int, Layout]
+_Job = tuple[pathlib.Path, str, int, int, Slot]
 
 
 def _run(jobs: list[_Job], processes: int) -> Iterator[None]:
@@ -168,14 +162,12 @@ def _run(jobs: list[_Job], processes: int) -> Iterator[None]:
 
 
 def _write_one(job: _Job) -> None:
-    folder, number, seed, layout = job
+    folder, population, seed, number, slot = job
     # Each patient has a seed of their own: no process depends on another.
-    patient_seed = np.random.SeedSequence(seed, spawn_key=(number,))
-    patient = simulate_patient(patient_seed)
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 9)))
-    # Both views are read, so that what a patient keeps does not change the outlines.
-    outlines = {view: read_view(rng, seen) for view, seen in patient.views.items()}
-    write_patient(folder, _name(number), patient, layout, outlines, (seed, number))
+    patient_seed = seed_patient(population, seed, number)
+    case = find_case(patient_seed, slot.diagnosis, slot.layout.views)
+    identity = (population, str(seed), str(number))
+    write_patient(folder, _name(number), case, slot.layout, identity)
 
 
 def _name(number: int) -> str:

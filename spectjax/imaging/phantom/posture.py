@@ -17,6 +17,7 @@ _HEAD, _TRUNK, _GIRDLE, _ARM, _FOREARM, _LEG, _SHANK = range(len(SEGMENTS))
 # length of a patient may differ from the reference, each part by a factor of its own.
 _STATIONS_MM = np.array([0.0, 245.0, 575.0, 790.0, 1190.0, 1600.0, 1740.0])
 _HIP_MM = 790.0
+_HEAD_AXIS_MM = 5.0  # depth of the axis about which the head turns
 _JOINTS_MM = {
     "neck": (0.0, 240.0),
     "shoulder": (166.0, 281.0),
@@ -40,6 +41,7 @@ class Posture:
         leg_angles: of the legs apart.
         head_angle: of the head to the patient's left.
         head_turn: of the face towards the patient's left.
+        hand_lift_mm: how far the hands lie in front of their usual place.
         trunk_turn: of the front of the trunk towards the patient's left.
         pitch: of the chest, front end downwards.
         curve_mm: sideways bow of the spine.
@@ -58,12 +60,30 @@ class Posture:
     leg_angles: np.ndarray
     head_angle: float
     head_turn: float
+    hand_lift_mm: np.ndarray
     trunk_turn: float
     pitch: float
     curve_mm: float
     tilt: float
     top_px: float
     centre_px: float
+
+    @property
+    def height_mm(self) -> float:
+        """From the vertex to the heels; the reference has 1720 mm."""
+        return float(self._stretch(1720.0))
+
+    @property
+    def lies_straight(self) -> bool:
+        """Whether one would scan the patient so, and not lay them straight first."""
+        # The shoulders' slope in the image; 320 mm lie between them.
+        slope = self.tilt + float(np.diff(self.shoulder_drop_mm)[0]) / 320
+        return bool(
+            abs(self.tilt) <= np.radians(2.5)
+            and abs(slope) <= np.radians(4)
+            and abs(self.trunk_turn) <= 0.11
+            and abs(self.curve_mm) <= 15
+        )
 
     def place(self, xyz_mm: np.ndarray, segment: np.ndarray) -> np.ndarray:
         """Returns reference points (N, 3) as the patient's, both in mm.
@@ -86,7 +106,9 @@ class Posture:
         x, y, z = xyz_mm[:, 0] * self.breadth, self._stretch(reference_y), xyz_mm[:, 2]
         turns: list[tuple[str, float]] = []  # about which joints, in which order
         if segment == _HEAD:
-            x = x - self.head_turn * z
+            cos, sin = np.cos(self.head_turn), np.sin(self.head_turn)
+            z = z - _HEAD_AXIS_MM
+            x, z = cos * x - sin * z, _HEAD_AXIS_MM + sin * x + cos * z
             turns = [("neck", self.head_angle)]
         elif segment in (_TRUNK, _GIRDLE):
             z = z * self.chest_depth
@@ -98,6 +120,8 @@ class Posture:
             turns = [("shoulder", -sign * self.arm_angles[side])]
             if segment == _FOREARM:
                 turns.insert(0, ("elbow", -sign * self.forearm_angles[side]))
+                beyond = np.clip((reference_y - 560) / 250, 0, 1)
+                z = z - self.hand_lift_mm[side] * beyond
         else:
             turns = [("hip", -sign * self.leg_angles[side])]
         for joint, angle in turns:
@@ -177,7 +201,11 @@ class Posture:
         half_width = limb.half_width_mm * self.breadth * self.girth
         half_depth = limb.half_depth_mm * self.girth
         if segment[0] == _HEAD:
-            half_width, half_depth = limb.half_width_mm, limb.half_depth_mm
+            # The shadow of an ellipse that turns about the axis of the head.
+            wide, deep = limb.half_width_mm, limb.half_depth_mm
+            cos, sin = np.cos(self.head_turn), np.sin(self.head_turn)
+            half_width = np.hypot(cos * wide, sin * deep)
+            half_depth = np.hypot(cos * deep, sin * wide)
         elif segment[0] == _TRUNK:
             half_depth = half_depth * self.chest_depth
         first, last = np.searchsorted(y, [centre[0, 1], centre[-1, 1]])
@@ -188,35 +216,57 @@ class Posture:
 
 
 def draw_posture(
-    rng: np.random.Generator, frame_hw: tuple[int, int], spacing_mm: float
+    rng: np.random.Generator, frame_hw: tuple[int, int], spacing_mm: float, sex: str
 ) -> Posture:
     """Draws the size and position of a patient that fits into the frame."""
-    height = np.clip(rng.normal(0.98, 0.045), 0.86, 1.07)
-    girth = np.clip(rng.lognormal(0.0, 0.085), 0.84, 1.22)
-    breadth = np.clip(height * rng.normal(1.0, 0.045), 0.85, 1.12)
-    # Arms lie beside the trunk, so a wider trunk pushes them out.
-    push = 0.45 * (girth - 1) + 0.02
-    cut = rng.random() < 0.2
+    height, widest = (0.955, 1.10) if sex == "F" else (1.01, 1.14)
+    height = np.clip(rng.normal(height, 0.042), 0.84, 1.10)
+    girth = np.clip(rng.lognormal(0.02, 0.10), 0.87, 1.34)
+    breadth = np.clip(height * rng.normal(1.0, 0.045), 0.84, widest)
     stretch = height * np.clip(rng.normal([1, 1, 1, 1.02, 0.98, 1], 0.04), 0.9, 1.1)
     length_px = np.diff(_STATIONS_MM) @ stretch / spacing_mm
-    lowest = min(90.0, frame_hw[0] * 0.84 - length_px)
+    lowest = min(100.0, frame_hw[0] * 0.875 - length_px)
+    shoulder_drop_mm = rng.normal(3, 9) + rng.normal(0, 6, 2)
+    arm_angles, forearm_angles, hand_lift_mm = _draw_arms(rng, girth)
+    legs_apart = rng.uniform(0.02, 0.09) if rng.random() < 0.12 else 0.0
+    # Most look up, some to the side.
+    head_turn = rng.normal(0, 0.45 if rng.random() < 0.15 else 0.1)
+    # A straight spine, or one with a curvature.
+    curve_mm = rng.normal(0, 13 if rng.random() < 0.12 else 4)
     return Posture(
         stretch=stretch,
         breadth=breadth,
-        chest_depth=np.clip(rng.normal(1, 0.06), 0.85, 1.15),
+        chest_depth=np.clip(rng.normal(1, 0.07), 0.83, 1.2),
         girth=girth,
-        shoulder_drop_mm=rng.normal(3, 8) + rng.normal(0, 6, 2),
-        arm_angles=push + np.abs(rng.normal(0, 0.025, 2)) + 0.06 * cut,
-        forearm_angles=rng.normal(-0.02, 0.05, 2),
-        leg_angles=np.clip(
-            rng.normal(-0.028, 0.022) + rng.normal(0, 0.01, 2), -0.05, 0.08
-        ),
-        head_angle=rng.normal(0, 0.03),
-        head_turn=np.clip(rng.normal(0, 0.1), -0.3, 0.3),
-        trunk_turn=np.clip(rng.normal(0, 0.05), -0.12, 0.12),
-        pitch=rng.normal(0, 0.04),
-        curve_mm=rng.normal(0, 4),
-        tilt=np.radians(np.clip(rng.normal(0, 1.2), -3, 3)),
-        top_px=rng.uniform(18, max(lowest, 20)),
-        centre_px=frame_hw[1] / 2 + rng.normal(0, 4),
+        shoulder_drop_mm=shoulder_drop_mm,
+        arm_angles=arm_angles,
+        forearm_angles=forearm_angles,
+        leg_angles=legs_apart
+        + np.clip(rng.normal(-0.028, 0.022) + rng.normal(0, 0.01, 2), -0.05, 0.08),
+        head_angle=np.clip(rng.normal(0, 0.045), -0.14, 0.14),
+        head_turn=np.clip(head_turn, -1.1, 1.1),
+        hand_lift_mm=hand_lift_mm,
+        trunk_turn=np.clip(rng.normal(0, 0.055), -0.14, 0.14),
+        pitch=np.clip(rng.normal(0, 0.045), -0.13, 0.13),
+        curve_mm=np.clip(curve_mm, -26, 26),
+        tilt=np.radians(np.clip(rng.normal(0, 1.4), -4, 4)),
+        top_px=rng.uniform(16, max(lowest, 20)),
+        centre_px=frame_hw[1] / 2 + np.clip(rng.normal(0, 4.5), -12, 12),
     )
+
+
+def _draw_arms(
+    rng: np.random.Generator, girth: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws angles of arms and forearms, and the lift of the hands in mm, (2,) each.
+
+    Arms lie beside the trunk, so a wider trunk pushes them out; some lie so far out
+    that the frame cuts them, some have a hand on the lap.
+    """
+    push = 0.45 * (girth - 1) + 0.02
+    cut = rng.random() < 0.2
+    arms = push + np.abs(rng.normal(0, 0.025, 2)) + 0.06 * cut
+    forearms = rng.normal(-0.02, 0.055, 2)
+    lap = (rng.random(2) < 0.5) & (rng.random() < 0.06)
+    forearms = np.where(lap, -rng.uniform(0.35, 0.6, 2) - push, forearms)
+    return arms, forearms, np.where(lap, 150.0 * girth, 0.0)

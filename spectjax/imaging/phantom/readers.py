@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from spectjax.imaging.phantom.lesions import METASTASIS
-from spectjax.imaging.phantom.patient import SimulatedView, SpotImage
+from spectjax.imaging.diagnosis import METASTASIS, OUTSIDE_SPINE, SPINAL
+from spectjax.imaging.phantom.lesions import is_spinal
+from spectjax.imaging.phantom.subject import Exposure, SpotImage
 
 READERS = ("reader1", "reader2", "reader3")
 # A spot is seen half of the time at this peak over its surroundings, and at this
@@ -18,10 +19,34 @@ READERS = ("reader1", "reader2", "reader3")
 _CONTRAST_SEEN = 0.3
 _NOISE_SEEN = 5.0
 # Benign spots that a reader takes for a metastasis in one case of 30.
-_MISTAKEN = {"rib fracture", "degenerative spine", "sternoclavicular joint"}
+_MISTAKEN = {
+    "compression fracture",
+    "contamination",
+    "degenerative spine",
+    "lymph node",
+    "manubriosternal joint",
+    "Paget's disease",
+    "rib fracture",
+    "sternoclavicular joint",
+}
 _MISTAKE_CHANCE = 1 / 30
 _EYE_SIGMA_PX = 1.5
 _DIRECTIONS = 32
+
+
+class Outline(NamedTuple):
+    """What a reader draws around a spot.
+
+    Attributes:
+        word: one of `spectjax.imaging.diagnosis.SITE_WORDS`.
+        polygon_xy: corners in tenths of a pixel, as LabelMe stores them, (K, 2).
+    """
+
+    word: str
+    polygon_xy: np.ndarray
+
+
+Reading = tuple[list[Outline], ...]  # one list for each of `READERS`
 
 
 class Visibility(NamedTuple):
@@ -31,50 +56,53 @@ class Visibility(NamedTuple):
     signal_to_noise: float
 
 
-def measure_visibility(spot: SpotImage, view: SimulatedView) -> Visibility:
-    """Returns how well a spot can be seen within the contour at half of its peak."""
+def measure_visibility(spot: SpotImage, expectation: np.ndarray) -> Visibility:
+    """Returns how well a spot can be seen within the contour at half of its peak.
+
+    Args:
+        spot: the spot alone.
+        expectation: the whole view without noise, (H, W).
+    """
     peak = spot.counts.max(initial=0)
     if peak <= 0:
         return Visibility(0.0, 0.0)
-    (top, left), (height, width) = spot.corner, spot.counts.shape
-    whole = view.expectation[top : top + height, left : left + width]
     area = spot.counts >= peak / 2
     signal = float(spot.counts[area].sum())
-    counts = float(whole[area].sum())
+    counts = float(spot.cut(expectation)[area].sum())
     background = max(counts - signal, 1e-6)
     return Visibility(
         float(peak) * int(area.sum()) / background, signal / np.sqrt(max(counts, 1e-6))
     )
 
 
-def read_view(
-    rng: np.random.Generator, view: SimulatedView
-) -> tuple[list[np.ndarray], ...]:
-    """Returns the polygons that each of `READERS` draws around metastases.
+def read_view(rng: np.random.Generator, exposure: Exposure) -> Reading:
+    """Returns what each of `READERS` outlines as metastasis.
 
     Each reader sees a spot with a chance that rises with its contrast and its
     signal-to-noise ratio in this view, has thresholds of their own, and follows the
     contour at 40 to 50 % of the spot's peak with an unsteady hand.
     """
-    drawn: tuple[list[np.ndarray], ...] = tuple([] for _ in READERS)
+    reading: Reading = tuple([] for _ in READERS)
     levels = rng.normal(0.46, 0.025, len(READERS))
     thresholds = rng.lognormal(0, 0.15, len(READERS))
-    for spot in view.spots:
-        seen = measure_visibility(spot, view)
+    for spot in exposure.spots:
+        if spot.kind not in _MISTAKEN and spot.kind != METASTASIS:
+            continue
+        seen = measure_visibility(spot, exposure.expectation)
         if seen.contrast <= 0:
             continue
-        for polygons, level, threshold in zip(drawn, levels, thresholds, strict=True):
+        word = SPINAL if is_spinal(spot.site) else OUTSIDE_SPINE
+        for outlines, level, threshold in zip(reading, levels, thresholds, strict=True):
             chance = _sigmoid(
                 np.log(seen.contrast / _CONTRAST_SEEN / threshold) / 0.2
             ) * _sigmoid(np.log(seen.signal_to_noise / _NOISE_SEEN / threshold) / 0.25)
-            if spot.kind in _MISTAKEN:
+            if spot.kind != METASTASIS:
                 chance *= _MISTAKE_CHANCE
-            elif spot.kind != METASTASIS:
-                chance = 0.0
             if rng.random() < chance:
                 level_here = np.clip(level + rng.normal(0, 0.02), 0.3, 0.6)
-                polygons.append(_outline(rng, spot, level_here, view.counts.shape))
-    return drawn
+                polygon = _outline(rng, spot, level_here, exposure.expectation.shape)
+                outlines.append(Outline(word, np.round(polygon, 1)))
+    return reading
 
 
 def _sigmoid(x: float) -> float:

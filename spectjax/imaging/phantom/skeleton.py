@@ -49,7 +49,8 @@ class Skeleton(NamedTuple):
         weight: volume (mm3) times uptake, float64, (N,).
         bone: index into `names` of each point, int16, (N,).
         segment: index into `SEGMENTS` of each point, int8, (N,).
-        names: names of the bones.
+        names: names of the B bones.
+        ends: bone b has the points from ends[b] to ends[b + 1], (B + 1,).
     """
 
     xyz_mm: np.ndarray
@@ -57,6 +58,7 @@ class Skeleton(NamedTuple):
     bone: np.ndarray
     segment: np.ndarray
     names: tuple[str, ...]
+    ends: np.ndarray
 
 
 @functools.cache
@@ -72,6 +74,7 @@ def build_skeleton() -> Skeleton:
         bone=np.repeat(np.arange(len(bones), dtype=np.int16), sizes),
         segment=np.repeat(np.array(segments, np.int8), sizes),
         names=tuple(bone.name for bone in bones),
+        ends=np.cumsum([0, *sizes]),
     )
 
 
@@ -92,7 +95,7 @@ def _head() -> Iterator[Bone]:
     below = np.interp(xyz[:, 1], [115, 150], [1.0, 0.25])
     vault = (xyz, volume * below * np.interp(xyz[:, 2], [-60, 60], [1.0, 1.5]))
     base = make_ellipsoid((0, 138, 20), (56, 24, 60))
-    yield Bone("skull", "head", _fill((0.4, vault), (0.10, base)))
+    yield Bone("skull", "head", _fill((0.45, vault), (0.10, base)))
 
     nose = make_ellipsoid((0, 138, -70), (20, 26, 15))
     maxilla = make_ellipsoid((0, 160, -64), (34, 17, 20))

@@ -4,13 +4,15 @@ Letters: H rows and W columns of the frame, T metastases, B bones. Everything he
 in the frame of the anterior view; the posterior one is its mirror image.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
 from spectjax.imaging.phantom.camera import Sources
-from spectjax.imaging.phantom.skeleton import Skeleton
+from spectjax.imaging.phantom.skeleton import build_skeleton
+from spectjax.imaging.thorax import Box
 
 _SHOULDERS = ("clavicle", "scapula", "humerus")
 
@@ -28,35 +30,30 @@ class Truth(NamedTuple):
 
     lesion_masks: np.ndarray
     bone_masks: np.ndarray
-    thorax_box: tuple[int, int, int, int]
+    thorax_box: Box
 
     def mirror(self) -> "Truth":
         """Returns the same from the other side."""
-        y0, x0, y1, x1 = self.thorax_box
-        width = self.bone_masks.shape[-1]
         return Truth(
             self.lesion_masks[..., ::-1],
             self.bone_masks[..., ::-1],
-            (y0, width - x1, y1, width - x0),
+            mirror_box(self.thorax_box, self.bone_masks.shape[-1]),
         )
 
 
 def find_truth(
-    skeleton: Skeleton,
-    bones: Sources,
-    lesions: list[Sources],
-    frame_hw: tuple[int, int],
+    bones: Sources, lesions: list[Sources], frame_hw: tuple[int, int]
 ) -> Truth:
     """Returns the truth of the anterior view.
 
     Args:
-        skeleton: names the bones and says to which one each point belongs.
         bones: the points of the skeleton, placed.
         lesions: the points of each metastasis that belong to its extent, placed.
         frame_hw: rows and columns of the frame.
     """
+    skeleton = build_skeleton()
     bone_masks = np.zeros((len(skeleton.names), *frame_hw), bool)
-    ends = np.searchsorted(skeleton.bone, np.arange(len(skeleton.names) + 1))
+    ends = skeleton.ends
     for mask, first, end in zip(bone_masks, ends[:-1], ends[1:], strict=True):
         _fill(mask, bones.row[first:end], bones.column[first:end])
     lesion_masks = np.zeros((len(lesions), *frame_hw), bool)
@@ -64,18 +61,40 @@ def find_truth(
         _fill(mask, lesion.row, lesion.column)
     lesion_masks &= bone_masks.any(axis=0)  # not the discs between hot vertebrae
 
-    kinds = [
-        name.removeprefix("left ").removeprefix("right ") for name in skeleton.names
-    ]
-    ribs = np.array([kind.startswith("rib") for kind in kinds])[skeleton.bone]
-    shoulders = np.array([kind in _SHOULDERS for kind in kinds])[skeleton.bone]
-    box = (
+    return Truth(lesion_masks, bone_masks, find_thorax_box(bones))
+
+
+def find_thorax_box(bones: Sources) -> Box:
+    """Returns (y0, x0, y1, x1) of shoulders and ribs in the anterior view, half-open.
+
+    Args:
+        bones: the points of the skeleton, placed.
+    """
+    ribs, shoulders = _find_thorax_points()
+    return (
         int(np.floor(bones.row[shoulders].min())),
         int(np.floor(bones.column[ribs].min())),
         int(np.ceil(bones.row[ribs].max())),
         int(np.ceil(bones.column[ribs].max())),
     )
-    return Truth(lesion_masks, bone_masks, box)
+
+
+def mirror_box(box: Box, width: int) -> Box:
+    """Returns a box as it lies in the other view, whose frame has `width` columns."""
+    y0, x0, y1, x1 = box
+    return y0, width - x1, y1, width - x0
+
+
+@functools.cache
+def _find_thorax_points() -> tuple[np.ndarray, np.ndarray]:
+    """Returns the indices of the points of ribs and of shoulders."""
+    skeleton = build_skeleton()
+    kinds = [
+        name.removeprefix("left ").removeprefix("right ") for name in skeleton.names
+    ]
+    ribs = np.array([kind.startswith("rib") for kind in kinds])[skeleton.bone]
+    shoulders = np.array([kind in _SHOULDERS for kind in kinds])[skeleton.bone]
+    return np.flatnonzero(ribs), np.flatnonzero(shoulders)
 
 
 def _fill(mask: np.ndarray, row: np.ndarray, column: np.ndarray) -> None:

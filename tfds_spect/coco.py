@@ -1,0 +1,235 @@
+"""Writes a prepared data set as COCO JSON and PNG, for tools that read those.
+
+    python -m tfds_spect.coco --dataset=FOLDER --output_dir=coco
+
+with FOLDER like data/tfds_spect/segmentation_phantom/2.0.0, writes for every split
+annotations/<split>.json, and images/<example id>.png, 16-bit grey. Grey values are
+counts, without loss; of images that are scaled to [0, 1] they are 65535 times the
+value, rounded. A JSON file is written after all of its images.
+
+Ids of images and annotations are the same whether one split is written or all, and
+different in different splits: files are joined by appending their lists.
+
+Exit status 1: the data set cannot be read, or a file cannot be written.
+"""
+
+import io
+import math
+import pathlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import app, flags
+from PIL import Image
+from tqdm import tqdm
+
+from spectjax.files import write_file, write_json
+from spectjax.hotspots import bound_mask, encode_rle
+from tfds_spect.errors import PrepareError
+from tfds_spect.prepare import quiet_tfds
+from tfds_spect.reading import open_split
+from tfds_spect.survey import is_copy, open_data_set
+
+NOTICE = "Research software, not a medical device."
+# Of one image; the ids of its annotations follow from its own.
+MAX_LESIONS = 1000
+_WHITE = np.iinfo(np.uint16).max
+
+
+def export_coco(
+    builder_dir: pathlib.Path, output_dir: pathlib.Path, splits: Sequence[str] = ()
+) -> list[pathlib.Path]:
+    """Writes splits of a data set and returns the JSON files.
+
+    Args:
+        builder_dir: folder of the data set.
+        output_dir: where to write; files that are there are replaced.
+        splits: which to write; none: all.
+
+    Raises:
+        PrepareError: if there is no such data set or split, or more than a thousand
+            lesions in an image.
+        WriteError: if a file cannot be written.
+    """
+    info = open_data_set(builder_dir).info
+    known = sorted(info.splits)
+    unknown = [split for split in splits if split not in known]
+    if unknown:
+        raise PrepareError(
+            f"{builder_dir}: expected splits out of {', '.join(known)}, got "
+            f"{', '.join(unknown)}. Leave out --split to write all of them."
+        )
+    written = []
+    first_id = 1
+    for split in known:
+        n_images = info.splits[split].num_examples
+        if not splits or split in splits:
+            records = open_split(builder_dir, split)
+            images: list[dict[str, Any]] = []
+            annotations: list[dict[str, Any]] = []
+            for index in tqdm(range(n_images), split, unit=" images", disable=None):
+                example = records[index]
+                image = describe_image(info.features, example, first_id + index)
+                write_file(
+                    output_dir / "images" / image["file_name"],
+                    encode_png(example["image"][..., 0]),
+                )
+                images.append(image)
+                annotations += list_annotations(example, image["id"])
+            document = {
+                "info": describe_data_set(info, split, images),
+                "licenses": [],
+                "categories": _list_categories(info.features),
+                "images": images,
+                "annotations": annotations,
+            }
+            written.append(output_dir / "annotations" / f"{split}.json")
+            write_json(written[-1], document)
+        first_id += n_images
+    return written
+
+
+def describe_data_set(
+    info: tfds.core.DatasetInfo, split: str, images: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Returns what COCO calls `info`: what a reader of the file alone must know."""
+    scaled = np.issubdtype(info.features["image"].np_dtype, np.floating)
+    mark = "SYNTHETIC. " if any(image["synthetic"] for image in images) else ""
+    return {
+        "description": f"{info.full_name}, {split}. {mark}{NOTICE}",
+        "version": str(info.version),
+        "split": split,
+        "leaking": bool(info.metadata.get("leaking", False)),
+        "grey_values": f"{_WHITE} times the value in [0, 1], rounded"
+        if scaled
+        else "counts",
+        "mask_evidence": "boxes: a mask is a filled box; none: nothing was outlined, "
+        "so that an image without annotations is not for that reason normal",
+    }
+
+
+def _list_categories(features: tfds.features.FeaturesDict) -> list[dict[str, Any]]:
+    names = features["instance_labels"].feature.names
+    return [
+        {"id": number, "name": name, "supercategory": "lesion"}
+        for number, name in enumerate(names, start=1)
+    ]
+
+
+def describe_image(
+    features: tfds.features.FeaturesDict, example: Mapping[str, Any], image_id: int
+) -> dict[str, Any]:
+    """Returns a COCO image, with what is known of it beyond COCO.
+
+    Args:
+        features: of the data set.
+        example: one of its examples.
+        image_id: the id that it gets.
+    """
+    height, width = example["image"].shape[:2]
+    example_id = example["example_id"].decode()
+    words = {
+        name: features[name].int2str(int(example[name]))
+        for name in ("view", "label", "diagnosis", "mask_evidence")
+    }
+    moved = {name: int(value) for name, value in example["copy"].items()}
+    moved["mirror"] = bool(moved["mirror"])
+    spacing_mm = [round(float(mm), 6) for mm in example["spacing_mm"]]
+    return {
+        "id": image_id,
+        "file_name": f"{example_id}.png",
+        "width": width,
+        "height": height,
+        "patient": example["patient"].decode(),
+        "source": example["source"].decode(),
+        **words,
+        "fold": int(example["fold"]),
+        "copy": moved if is_copy(example) else None,
+        "spacing_mm": None if math.isnan(sum(spacing_mm)) else spacing_mm,
+        "crop_box": example["crop_box"].tolist(),
+        "frame_hw": example["frame_hw"].tolist(),
+        "synthetic": bool(example["synthetic"]),
+    }
+
+
+def list_annotations(
+    example: Mapping[str, Any], image_id: int
+) -> Iterator[dict[str, Any]]:
+    """Yields a COCO annotation for each lesion of an example.
+
+    Boxes are [x, y, width, height] in pixels, the tightest around the mask; masks are
+    uncompressed run lengths, column by column.
+
+    Raises:
+        PrepareError: if there are more lesions than ids.
+    """
+    masks = example["instance_masks"].astype(bool)
+    if len(masks) > MAX_LESIONS:
+        raise PrepareError(
+            f"{example['example_id'].decode()}: expected at most {MAX_LESIONS} "
+            f"lesions, found {len(masks)}."
+        )
+    for number, (mask, label) in enumerate(
+        zip(masks, example["instance_labels"], strict=True)
+    ):
+        y0, x0, y1, x1 = bound_mask(mask)
+        yield {
+            "id": image_id * MAX_LESIONS + number,
+            "image_id": image_id,
+            "category_id": int(label) + 1,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": int(mask.sum()),
+            "segmentation": encode_rle(mask),
+            "iscrowd": 0,
+        }
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Returns an image as PNG of 16-bit grey values.
+
+    Args:
+        image: (H, W), uint16, or float32 in [0, 1].
+    """
+    if image.dtype != np.uint16:
+        image = np.rint(image.astype(np.float64) * _WHITE).astype(np.uint16)
+    png = io.BytesIO()
+    Image.fromarray(image).save(png, format="PNG")
+    return png.getvalue()
+
+
+def main(argv: list[str]) -> None:
+    """Writes what the flags name."""
+    if argv[1:]:
+        raise app.UsageError(f"Expected flags only, found {' '.join(argv[1:])}.")
+    values = flags.FLAGS
+    dataset = pathlib.Path(values.dataset).expanduser()
+    output_dir = pathlib.Path(values.output_dir).expanduser()
+    try:
+        with quiet_tfds():
+            written = export_coco(dataset, output_dir, values.split)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    for path in written:
+        print(path)
+
+
+def _define_flags() -> None:
+    """Defines the flags; only the command does, since flags are global to a process."""
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        "Folder of the data set, .../tfds_spect/<config>/<version>.",
+        required=True,
+    )
+    flags.DEFINE_string("output_dir", None, "Folder to write to.", required=True)
+    flags.DEFINE_list(
+        "split", [], "Splits to write, such as fold0,fold1; by default all of them."
+    )
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)

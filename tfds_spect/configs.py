@@ -1,0 +1,127 @@
+"""The builder configs: which images a data set holds, and how many copies of each."""
+
+import dataclasses
+from fractions import Fraction
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from spectjax.imaging.diagnosis import (
+    DIAGNOSES,
+    METASTASIS,
+    MULTIPLE,
+    NORMAL,
+    OUTSIDE_SPINE,
+    SPINAL,
+)
+from tfds_spect.copies import CopyRule
+
+PHANTOM_SUFFIX = "_phantom"
+
+
+@dataclasses.dataclass(frozen=True)
+class Phantom:
+    """The simulated patients of a data set, as `write_phantom` takes them."""
+
+    patients: int
+    population: str
+    seed: int = 0
+
+
+@dataclasses.dataclass(eq=False)
+class SpectConfig(tfds.core.BuilderConfig):
+    """Which images a data set holds.
+
+    Attributes:
+        copy_rules: how many copies there are of which images; none: no copies.
+        needs_outlines: whether images are left out of which only the label is known.
+        normalised: whether the counts of each image are scaled to [0, 1].
+        leaking: whether originals and copies are split at random, as in the papers.
+        phantom: the simulated patients; None for a hospital's folder.
+    """
+
+    copy_rules: tuple[CopyRule, ...] = ()
+    needs_outlines: bool = True
+    normalised: bool = False
+    leaking: bool = False
+    phantom: Phantom | None = None
+
+
+def _copy_all(ratio: Fraction | int) -> tuple[CopyRule, ...]:
+    return (CopyRule(DIAGNOSES, Fraction(ratio)),)
+
+
+_LIN_2020 = _copy_all(Fraction(2280, 112))  # [P1] Table 1
+# [P2] Tables 1 and 2: images with copies, per original. "Only part of rather than the
+# whole normal images were augmented": read as every second one, which then gets 8 or 9
+# copies as the others do.
+_LIN_2021 = (
+    CopyRule((NORMAL,), Fraction(1200, 220), every=2),
+    CopyRule((MULTIPLE,), Fraction(1043, 111)),
+    CopyRule((SPINAL,), Fraction(133, 14)),
+    CopyRule((OUTSIDE_SPINE,), Fraction(14, 1)),
+    CopyRule((METASTASIS,), Fraction(1190, 126)),  # all kinds together
+)
+_P1 = Phantom(76, "segmentation")
+_P2 = Phantom(251, "classification")
+_LABELS = {"needs_outlines": False}
+_LEAKING = (
+    "LEAKING: originals and copies are split 70:30 at random as in the papers, so "
+    "patients stand on both sides; scores say nothing about new patients. "
+)
+# Name, simulated patients of its twin, images and copies, other fields.
+_TABLE: tuple[tuple[str, Phantom, str, dict[str, Any]], ...] = (
+    (
+        "segmentation",
+        _P1,
+        "as many copies as in Lin 2020 Table 1",
+        {"copy_rules": _LIN_2020},
+    ),
+    ("segmentation_quick", _P1, "four copies of each", {"copy_rules": _copy_all(5)}),
+    (
+        "segmentation_smoke",
+        Phantom(10, "segmentation"),
+        "one copy of each",
+        {"copy_rules": _copy_all(2)},
+    ),
+    ("segmentation_originals", _P1, "no copies", {}),
+    ("classification_d1", _P2, "no copies, D1 of Lin 2021", _LABELS),
+    (
+        "classification_d2",
+        _P2,
+        "copies as in Lin 2021 Table 2, each image scaled to [0, 1]: D2",
+        {"copy_rules": _LIN_2021, "normalised": True, **_LABELS},
+    ),
+    (
+        "classification_d3",
+        _P2,
+        "copies as in Lin 2021 Table 2: D3",
+        {"copy_rules": _LIN_2021, **_LABELS},
+    ),
+)
+_ALSO_LEAKING = (
+    "segmentation",
+    "segmentation_quick",
+    "classification_d2",
+    "classification_d3",
+)
+
+
+def list_configs() -> list[SpectConfig]:
+    """Returns every config for a hospital, each with its twin of simulated patients."""
+    configs = []
+    for name, phantom, copies, fields in _TABLE:
+        for leaking in (False, True) if name in _ALSO_LEAKING else (False,):
+            full_name = f"{name}_leaking" if leaking else name
+            for twin in (None, phantom):
+                whose = f"{twin.patients} simulated patients" if twin else "A hospital"
+                configs.append(
+                    SpectConfig(
+                        name=f"{full_name}{PHANTOM_SUFFIX}" if twin else full_name,
+                        description=f"{_LEAKING * leaking}{whose}; {copies}.",
+                        leaking=leaking,
+                        phantom=twin,
+                        **fields,
+                    )
+                )
+    return configs

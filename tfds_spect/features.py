@@ -1,0 +1,70 @@
+"""The features of the data set, and examples as the records that hold them."""
+
+import functools
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
+
+from spectjax.imaging.diagnosis import DIAGNOSES, LABELS
+from tfds_spect.example import CANVAS_HW, LESION_CLASSES, MASK_EVIDENCE, VIEWS
+from tfds_spect.writers import serialise_canonically
+
+
+def list_features(*, normalised: bool = False) -> tfds.features.FeaturesDict:
+    """Returns what an example consists of.
+
+    Args:
+        normalised: whether images are float32 in [0, 1] instead of uint16 counts.
+    """
+    mask = {"dtype": np.uint8, "encoding": "zlib"}
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Tensor(
+                shape=(*CANVAS_HW, 1),
+                dtype=np.float32 if normalised else np.uint16,
+                encoding="zlib",
+            ),
+            "label": tfds.features.ClassLabel(names=LABELS),
+            "diagnosis": tfds.features.ClassLabel(names=DIAGNOSES),
+            "mask": tfds.features.Tensor(shape=CANVAS_HW, **mask),
+            "mask_evidence": tfds.features.ClassLabel(names=MASK_EVIDENCE),
+            "instance_masks": tfds.features.Tensor(shape=(None, *CANVAS_HW), **mask),
+            "instance_boxes": tfds.features.Tensor(shape=(None, 4), dtype=np.float32),
+            "instance_labels": tfds.features.Sequence(
+                tfds.features.ClassLabel(names=LESION_CLASSES)
+            ),
+            "example_id": tfds.features.Text(),
+            "patient": tfds.features.Text(),
+            "view": tfds.features.ClassLabel(names=VIEWS),
+            "spacing_mm": tfds.features.Tensor(shape=(2,), dtype=np.float32),
+            "crop_box": tfds.features.Tensor(shape=(4,), dtype=np.int32),
+            "frame_hw": tfds.features.Tensor(shape=(2,), dtype=np.int32),
+            "source": tfds.features.Text(),
+            "copy": {
+                "mirror": tfds.features.Scalar(np.bool_),
+                "dx": tfds.features.Scalar(np.int32),
+                "dy": tfds.features.Scalar(np.int32),
+                "degrees": tfds.features.Scalar(np.int32),
+            },
+            "fold": tfds.features.Scalar(np.int32),
+            "synthetic": tfds.features.Scalar(np.bool_),
+        }
+    )
+
+
+def serialise(example: dict[str, Any], *, normalised: bool) -> bytes:
+    """Returns an encoded example as a record, the same bytes in every process."""
+    features, serializer = _open_serializer(normalised)
+    record = serializer.serialize_example(features.encode_example(example))
+    return serialise_canonically(record)
+
+
+@functools.cache
+def _open_serializer(
+    normalised: bool,
+) -> tuple[tfds.features.FeaturesDict, example_serializer.ExampleSerializer]:
+    features = list_features(normalised=normalised)
+    info = features.get_serialized_info()
+    return features, example_serializer.ExampleSerializer(info)

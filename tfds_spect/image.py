@@ -1,0 +1,148 @@
+"""From one scan and its readers' outlines to a thorax image with lesions and labels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spectjax.imaging.annotation import Annotation, Hotspots, agree, crop_hotspots
+from spectjax.imaging.diagnosis import (
+    METASTASIS,
+    NORMAL,
+    SITE_WORDS,
+    diagnose,
+    label_diagnosis,
+)
+from spectjax.imaging.scan import BoneScan
+from spectjax.imaging.thorax import crop_thorax
+from tfds_spect.example import (
+    CANVAS_HW,
+    LESION_CLASSES,
+    NO_EVIDENCE,
+    OUTLINES,
+    ThoraxExample,
+)
+
+_MAX_COUNT = np.iinfo(np.uint16).max
+
+
+class UnusableImageError(ValueError):
+    """An image that is left out; the message says why."""
+
+
+def make_example(
+    scan: BoneScan,
+    annotations: Sequence[Annotation],
+    *,
+    evidence: str = OUTLINES,
+    stated: str | None = None,
+) -> ThoraxExample:
+    """Crops a scan to the thorax, finds its lesions and names its diagnosis.
+
+    Args:
+        scan: the whole-body view.
+        annotations: what each reader outlined, in our words; none if nobody did.
+        evidence: where the outlines come from, one of `MASK_EVIDENCE`.
+        stated: the diagnosis that comes with the whole image; without one, the outlines
+            decide.
+
+    Raises:
+        UnusableImageError: if there are neither outlines nor a diagnosis or the two
+            contradict each other, the patient is not known, the crop is uncertain, or
+            counts or words do not fit the data set.
+        ScanError: if no thorax is found.
+        AnnotationError: if the annotations do not fit the scan.
+    """
+    if not annotations and stated is None:
+        raise UnusableImageError("no annotation")
+    if scan.patient_evidence == "study":
+        raise UnusableImageError(
+            "no Patient ID, nor name and birth date: two studies of one patient could "
+            "end on both sides of a split; expected at least a pseudonym as Patient ID"
+        )
+    check_words(annotations)
+    thorax = crop_thorax(scan)
+    if thorax.flags:
+        raise UnusableImageError(f"uncertain crop: {', '.join(thorax.flags)}")
+    hotspots, diagnosis = Hotspots(np.zeros((0, *CANVAS_HW), bool), ()), stated
+    if annotations:
+        everywhere = agree(annotations, thorax.transform.frame_hw)
+        hotspots = crop_hotspots(everywhere, thorax.transform)
+        outlined = diagnose(annotations, hotspots, thorax.transform)
+        diagnosis = reconcile(outlined, stated, elsewhere=bool(everywhere.labels))
+    return ThoraxExample(
+        counts=store_counts(thorax.counts),
+        lesions=number_masks(hotspots.masks),
+        labels=LESION_CLASSES * len(hotspots.labels),
+        diagnosis=diagnosis or METASTASIS,
+        mask_evidence=evidence if annotations else NO_EVIDENCE,
+        patient=scan.patient_key,
+        view=scan.view,
+        spacing_mm=scan.spacing_mm,
+        crop_box=thorax.transform.box,
+        frame_hw=thorax.transform.frame_hw,
+        source=scan.image_key,
+        synthetic=scan.synthetic,
+    )
+
+
+def check_words(annotations: Sequence[Annotation]) -> None:
+    """Checks that readers outlined nothing but known lesions.
+
+    Raises:
+        UnusableImageError: if a word is none of `SITE_WORDS`. To take "benign" for a
+            metastasis, or to pass over it, would both be silent mistakes.
+    """
+    words = {region.label for each in annotations for region in each.regions}
+    unknown = sorted(words - set(SITE_WORDS))
+    if unknown:
+        raise UnusableImageError(
+            f"outlines labelled {', '.join(map(repr, unknown))}; expected "
+            f"{' or '.join(map(repr, SITE_WORDS))}, or a line for it in words.csv"
+        )
+
+
+def reconcile(outlined: str, stated: str | None, *, elsewhere: bool) -> str:
+    """Returns the diagnosis of a thorax that has outlines and perhaps a stated one.
+
+    The stated one is of the whole image. It counts, but one of unstated kind takes its
+    kind from the outlines, and where all hotspots lie outside of the thorax the thorax
+    is normal.
+
+    Args:
+        outlined: what the outlines in the thorax say.
+        stated: what comes with the image.
+        elsewhere: whether the readers agree on a hotspot anywhere in the image.
+
+    Raises:
+        UnusableImageError: if one says normal and the other does not.
+    """
+    if stated is None:
+        return outlined
+    if outlined == NORMAL and elsewhere and stated != NORMAL:
+        return NORMAL
+    if label_diagnosis(stated) != label_diagnosis(outlined):
+        raise UnusableImageError(
+            f"labelled {stated!r}, but its outlines in the thorax say "
+            f"{label_diagnosis(outlined)!r}"
+        )
+    return outlined if stated == METASTASIS else stated
+
+
+def store_counts(counts: np.ndarray) -> np.ndarray:
+    """Returns counts (H, W) as uint16, unchanged in value.
+
+    Raises:
+        UnusableImageError: if they are not whole numbers from 0 to 65535.
+    """
+    if counts.min() < 0 or counts.max() > _MAX_COUNT or (counts % 1).any():
+        raise UnusableImageError(
+            f"counts from {counts.min():g} to {counts.max():g}; expected whole numbers "
+            f"from 0 to {_MAX_COUNT}"
+        )
+    return counts.astype(np.uint16)
+
+
+def number_masks(masks: np.ndarray) -> np.ndarray:
+    """Returns one image (H, W), uint16, with k + 1 where mask k of (T, H, W) is set."""
+    numbers = np.arange(1, len(masks) + 1, dtype=np.uint16)
+    return (masks * numbers[:, None, None]).max(axis=0, initial=0)

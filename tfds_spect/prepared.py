@@ -1,0 +1,94 @@
+"""A data set on disk, and what is to be said of it."""
+
+import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tfds_spect.sizes import PartSize
+from tfds_spect.skips import Skip, read_skips
+from tfds_spect.tfds_spect_dataset_builder import Builder
+
+_FEW = 5  # skips that are shown; the file has all
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set on disk.
+
+    Attributes:
+        builder_dir: folder for `tfds.builder_from_directory`.
+        parts: size of each fold, or of `train` and `test` if the data set leaks.
+        diagnoses: numbers of originals and of copies, for each diagnosis.
+        n_patients: number of patients.
+        leaking: whether originals and copies were split at random, as in the papers.
+        patients_on_both_sides: how many patients stand in several parts.
+        synthetic: whether all patients are simulated.
+        n_skipped: number of files and images that were left out.
+        skipped: which, and why; empty if the data set was prepared elsewhere.
+        skipped_path: file that lists them.
+        reused: whether the data set was there already.
+    """
+
+    builder_dir: pathlib.Path
+    parts: Mapping[str, PartSize]
+    diagnoses: Mapping[str, tuple[int, int]]
+    n_patients: int
+    leaking: bool
+    patients_on_both_sides: int
+    synthetic: bool
+    n_skipped: int
+    skipped: tuple[Skip, ...]
+    skipped_path: pathlib.Path
+    reused: bool
+
+    def summarise(self) -> str:
+        """Returns what is where, in a few lines for people."""
+        rows: list[tuple[str, ...]] = [("", "patients", "images", "copies")]
+        for name, size in self.parts.items():
+            numbers = (size.patients, size.images, size.copies)
+            rows.append((name, *map(str, numbers)))
+        for name, (images, copies) in self.diagnoses.items():
+            if images:
+                rows.append((name, "", str(images), str(copies)))
+        lines = ["{:24}  {:>8}  {:>6}  {:>6}".format(*row) for row in rows]
+        if self.n_skipped:
+            lines.append(f"Files and images that were left out: {self.n_skipped}")
+            lines += [f"  {skip.name}: {skip.reason}" for skip in self.skipped[:_FEW]]
+            lines.append(f"  all of them: {self.skipped_path}")
+        if self.leaking:
+            lines.append(
+                f"LEAKING, AS IN THE PAPERS: {self.patients_on_both_sides} of "
+                f"{self.n_patients} patients stand in train and in test. Scores on "
+                "test say nothing about new patients."
+            )
+        lines.append(
+            f"{'Found' if self.reused else 'Prepared'} "
+            f"{sum(size.images for size in self.parts.values())} images and "
+            f"{sum(size.copies for size in self.parts.values())} copies of "
+            f"{self.n_patients} {'SYNTHETIC' if self.synthetic else 'real'} patients"
+            f"{', which were kept as they are' if self.reused else ''}: "
+            f"{self.builder_dir}"
+        )
+        return "\n".join(lines)
+
+
+def describe(builder: Builder, *, reused: bool) -> Prepared:
+    """Says what a data set on disk holds."""
+    metadata = builder.info.metadata
+    skipped_path = builder.local_path("skipped.csv")
+    return Prepared(
+        builder_dir=pathlib.Path(builder.data_path),
+        parts={name: PartSize(**size) for name, size in metadata["parts"].items()},
+        diagnoses={
+            name: (images, copies)
+            for name, (images, copies) in metadata["diagnoses"].items()
+        },
+        n_patients=sum(metadata["patients_per_fold"]),
+        leaking=metadata["leaking"],
+        patients_on_both_sides=metadata["patients_on_both_sides"],
+        synthetic=metadata["synthetic"],
+        n_skipped=metadata["n_skipped"],
+        skipped=read_skips(skipped_path),
+        skipped_path=skipped_path,
+        reused=reused,
+    )

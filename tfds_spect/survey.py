@@ -1,0 +1,239 @@
+"""What a prepared data set holds, read once from front to back.
+
+A part is what may be held out as one: a fold with its copies, or `train` or `test` of a
+data set that leaks. Memory holds a few hundred bytes for each original image; pixels
+stay on the disk.
+"""
+
+import itertools
+import pathlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from tfds_spect.errors import PrepareError
+from tfds_spect.reading import DataSource, open_split
+
+AUGMENTED = "_augmented"
+# Boxes are larger than what they hold, so they say nothing of a lesion's size.
+DRAWN = ("outlines", "mask picture")
+_COPY_NAMES = ("example_id", "patient", "copy")
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion of an original image.
+
+    Attributes:
+        area_px: number of its pixels.
+        area_mm2: the same in square millimetres; None if the spacing is unknown.
+        contrast: mean of its pixels, divided by the median of all pixels of the crop
+            that hold a count.
+    """
+
+    area_px: int
+    area_mm2: float | None
+    contrast: float
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An original image of a data set; its pixels are read when they are asked for.
+
+    Attributes:
+        example_id: its key.
+        patient: pseudonym of the patient.
+        part: where it stands.
+        view: "anterior" or "posterior".
+        diagnosis: what it shows, a word of `DIAGNOSES`.
+        mask_evidence: where its mask comes from, a word of `MASK_EVIDENCE`.
+        spacing_mm: (row, column) size of a pixel; None if unknown.
+        box_hw: rows and columns of the crop on its canvas.
+        total: counts in the crop; None if the images are scaled to [0, 1].
+        lesions: what was outlined.
+        synthetic: whether the patient is simulated.
+        records: the split that holds it.
+        index: its place in the split.
+    """
+
+    example_id: str
+    patient: str
+    part: str
+    view: str
+    diagnosis: str
+    mask_evidence: str
+    spacing_mm: tuple[float, float] | None
+    box_hw: tuple[int, int]
+    total: int | None
+    lesions: tuple[Lesion, ...]
+    synthetic: bool
+    records: DataSource
+    index: int
+
+    def read(self) -> dict[str, Any]:
+        """Returns all features of the image."""
+        return self.records[self.index]
+
+    @property
+    def counts(self) -> np.ndarray:
+        """The image, (H, W), uint16 or float32."""
+        return self.read()["image"][..., 0]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A data set in numbers.
+
+    Attributes:
+        name: data set, config and version.
+        parts: their names.
+        images: the original images, by part, then by example id.
+        n_copies: number of moved copies in each part.
+        patients: the patients of each part, of originals or copies.
+        leaking: whether the data set is marked as one that leaks.
+        normalised: whether its images are scaled to [0, 1].
+    """
+
+    name: str
+    parts: tuple[str, ...]
+    images: tuple[StoredImage, ...]
+    n_copies: Mapping[str, int]
+    patients: Mapping[str, frozenset[str]]
+    leaking: bool
+    normalised: bool
+
+    @property
+    def shared_patients(self) -> frozenset[str]:
+        """Patients who stand in more than one part."""
+        pairs = itertools.combinations(self.patients.values(), 2)
+        return frozenset().union(*(one & other for one, other in pairs))
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any patient is simulated."""
+        return any(image.synthetic for image in self.images)
+
+
+def survey_data_set(builder_dir: pathlib.Path) -> Survey:
+    """Reads a data set once and returns what it holds.
+
+    Args:
+        builder_dir: its folder, `.../tfds_spect/<config>/<version>`.
+
+    Raises:
+        PrepareError: if no data set of ours is there, or one without diagnoses.
+    """
+    builder = open_data_set(builder_dir)
+    features, splits = builder.info.features, sorted(builder.info.splits)
+    total = sum(builder.info.splits[split].num_examples for split in splits)
+    images: list[StoredImage] = []
+    n_copies: Counter[str] = Counter()
+    patients: defaultdict[str, set[str]] = defaultdict(set)
+    with tqdm(desc="Reading", total=total, unit=" images", disable=None) as bar:
+        for split in splits:
+            part = split.removesuffix(AUGMENTED)
+            whole = open_split(builder_dir, split)
+            brief = open_split(builder_dir, split, _COPY_NAMES)
+            for index in range(len(brief)):
+                example = brief[index]
+                patients[part].add(example["patient"].decode())
+                if is_copy(example):
+                    n_copies[part] += 1
+                else:
+                    images.append(_describe_image(features, part, whole, index))
+                bar.update()
+    return Survey(
+        name=builder.info.full_name,
+        parts=tuple(sorted(patients)),
+        images=tuple(sorted(images, key=lambda image: (image.part, image.example_id))),
+        n_copies=n_copies,
+        patients={part: frozenset(found) for part, found in sorted(patients.items())},
+        leaking=bool(builder.info.metadata.get("leaking", False)),
+        normalised=_is_normalised(features),
+    )
+
+
+def open_data_set(builder_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
+    """Returns the builder of a prepared data set.
+
+    Raises:
+        PrepareError: if no data set of ours is there, or one without diagnoses.
+    """
+    remedy = "Give the folder that python -m tfds_spect names in its last line."
+    if not (builder_dir / "dataset_info.json").is_file():
+        raise PrepareError(
+            f"{builder_dir}: expected a prepared data set, found no dataset_info.json. "
+            + remedy
+        )
+    builder = tfds.builder_from_directory(builder_dir)
+    if "instance_masks" not in builder.info.features:
+        raise PrepareError(
+            f"{builder_dir}: expected a tfds_spect data set, found "
+            f"{builder.info.full_name}. {remedy}"
+        )
+    if "diagnosis" not in builder.info.features:
+        raise PrepareError(
+            f"{builder_dir}: expected version 2.0.0 or later, found "
+            f"{builder.info.full_name}, which has no diagnoses. Prepare it anew."
+        )
+    return builder
+
+
+def is_copy(example: Mapping[str, Any]) -> bool:
+    """Returns whether an example is a moved copy: an original was not moved."""
+    return any(bool(value) for value in example["copy"].values())
+
+
+def _is_normalised(features: tfds.features.FeaturesDict) -> bool:
+    return np.issubdtype(features["image"].np_dtype, np.floating)
+
+
+def _describe_image(
+    features: tfds.features.FeaturesDict, part: str, records: DataSource, index: int
+) -> StoredImage:
+    example = records[index]
+    counts = example["image"][..., 0]
+    row_mm, column_mm = (float(mm) for mm in example["spacing_mm"])
+    spacing_mm = None if np.isnan(row_mm + column_mm) else (row_mm, column_mm)
+    y0, x0, y1, x1 = example["crop_box"].tolist()
+    return StoredImage(
+        example_id=example["example_id"].decode(),
+        patient=example["patient"].decode(),
+        part=part,
+        view=features["view"].int2str(int(example["view"])),
+        diagnosis=features["diagnosis"].int2str(int(example["diagnosis"])),
+        mask_evidence=features["mask_evidence"].int2str(int(example["mask_evidence"])),
+        spacing_mm=spacing_mm,
+        box_hw=(y1 - y0, x1 - x0),
+        total=None if _is_normalised(features) else int(counts.sum(dtype=np.int64)),
+        lesions=measure_lesions(counts, example["instance_masks"], spacing_mm),
+        synthetic=bool(example["synthetic"]),
+        records=records,
+        index=index,
+    )
+
+
+def measure_lesions(
+    counts: np.ndarray, masks: np.ndarray, spacing_mm: tuple[float, float] | None
+) -> tuple[Lesion, ...]:
+    """Measures the lesions of an image.
+
+    Args:
+        counts: (H, W), counts or anything proportional to them.
+        masks: one for each lesion, (T, H, W).
+        spacing_mm: (row, column) size of a pixel, None if unknown.
+    """
+    body = counts[counts > 0]
+    median = float(np.median(body)) if body.size else np.nan
+    lesions = []
+    for mask in masks.astype(bool):
+        area_px = int(mask.sum())
+        area_mm2 = area_px * spacing_mm[0] * spacing_mm[1] if spacing_mm else None
+        contrast = float(counts[mask].mean(dtype=np.float64)) / median
+        lesions.append(Lesion(area_px, area_mm2, contrast))
+    return tuple(lesions)
