@@ -9,7 +9,9 @@ from spectjax.input_pipeline import (
     Splits,
     choose_splits,
     draw_batches,
+    load_examples,
 )
+from tfds_spect.prepare import prepare
 
 
 def make_examples(n, hw=(4, 6)):
@@ -96,3 +98,14 @@ def test_crop_centre_keeps_the_middle_of_images_and_masks():
 def test_crop_centre_names_a_size_that_exceeds_the_images():
     with pytest.raises(ValueError, match=r"train_hw=\(2, 8\) exceeds .* 4x6 pixels"):
         make_examples(1).crop_centre((2, 8))
+
+
+def test_load_examples_keeps_images_that_are_scaled_to_one(hospital, tmp_path):
+    name = "classification_d2"
+    prepared = prepare(name, data_dir=str(tmp_path), manual_dir=str(hospital))
+    examples = load_examples(prepared.builder_dir, "fold0+fold0_augmented")
+    assert examples.images.dtype == np.float32
+    assert (examples.images.min(axis=(1, 2, 3)) == 0).all()
+    assert (examples.images.max(axis=(1, 2, 3)) == 1).all()
+    assert len(np.unique(examples.images[0])) > 10
+    assert not examples.leaking
