@@ -12,7 +12,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 # room; a name stands for the module or the package and all that is in it.
 FLOORS = (
     {"spectjax"},
-    {"spectjax.files", "spectjax.interruption", "spectjax.startup"},
+    {
+        "spectjax.files",
+        "spectjax.interruption",
+        "spectjax.startup",
+        "spectjax.workers",
+    },
     {"spectjax.config", "spectjax.hotspots", "spectjax.imaging", "spectjax.ops"},
     {
         "configs",

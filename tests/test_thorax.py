@@ -1,7 +1,8 @@
 """Tests of `spectjax.imaging.thorax`: the map, the stages, the crop of a real scan.
 
 The real scan is the whole-body view that pydicom ships. Where its rib cage lies was
-read off the picture by eye.
+read off the picture by eye. pydicom has it twice: as JPEG 2000 so lossy that no single
+rib is left, and as good lossy JPEG that not every installation can decode.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from pydicom.data import get_testdata_file
 
 from spectjax.imaging.dicom import BoneScan, read_bone_scans
 from spectjax.imaging.phantom import simulate_patient
+from spectjax.imaging.scan import UnreadableFileError
 from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
 from spectjax.imaging.thorax.body import find_body
 from spectjax.imaging.thorax.curve import fit_curve
@@ -30,6 +32,14 @@ PELVIS = 372
 @pytest.fixture(scope="module")
 def scan():
     return read_bone_scans(REAL_SCAN)[0]
+
+
+@pytest.fixture(scope="module")
+def good_scan():
+    try:
+        return read_bone_scans(get_testdata_file("JPGExtended.dcm"))[0]
+    except UnreadableFileError:
+        pytest.skip("no decoder for JPEG Extended")
 
 
 def with_counts(scan, counts):
@@ -55,6 +65,45 @@ def test_transform_undone_and_applied_again_is_the_identity_inside_the_box():
     transform = CropTransform(box=(3, 1, 6, 3), frame_hw=(8, 4), canvas_hw=(6, 5))
     canvas = transform.apply(np.arange(32).reshape(8, 4))
     np.testing.assert_array_equal(transform.apply(transform.undo(canvas)), canvas)
+
+
+def random_transforms(count):
+    """Boxes of any size anywhere in frames of any size, edges and full canvases too."""
+    rng = np.random.default_rng(7)
+    for number in range(count):
+        frame_hw = tuple(int(n) for n in rng.integers(1, 60, 2))
+        y0, x0 = (0 if number % 5 == 0 else int(rng.integers(n)) for n in frame_hw)
+        y1 = frame_hw[0] if number % 4 == 0 else int(rng.integers(y0, frame_hw[0])) + 1
+        x1 = frame_hw[1] if number % 3 == 0 else int(rng.integers(x0, frame_hw[1])) + 1
+        spare = 0 if number % 7 == 0 else rng.integers(0, 12, 2)
+        canvas_hw = tuple(int(n) for n in np.array([y1 - y0, x1 - x0]) + spare)
+        yield CropTransform((y0, x0, y1, x1), frame_hw, canvas_hw)
+
+
+def test_mask_of_the_thorax_comes_back_the_same_from_the_whole_body():
+    rng = np.random.default_rng(8)
+    for transform in random_transforms(500):
+        y0, x0, y1, x1 = transform.box
+        inside = transform.apply(np.ones(transform.frame_hw, bool))
+        assert inside.sum() == (y1 - y0) * (x1 - x0)
+        mask = inside & (rng.random(transform.canvas_hw) < 0.5)
+        frame = transform.undo(mask)
+        assert frame.sum() == mask.sum()
+        np.testing.assert_array_equal(transform.apply(frame), mask)
+        # Frame to canvas to frame: the same in the box, nothing around it.
+        image = rng.integers(1, 1000, transform.frame_hw)
+        expected = np.zeros_like(image)
+        expected[y0:y1, x0:x1] = image[y0:y1, x0:x1]
+        np.testing.assert_array_equal(transform.undo(transform.apply(image)), expected)
+
+
+def test_mask_beyond_the_box_on_the_canvas_is_dropped_on_the_way_back():
+    transform = CropTransform(box=(3, 1, 6, 3), frame_hw=(8, 4), canvas_hw=(6, 5))
+    everywhere = np.ones((6, 5), bool)
+    frame = transform.undo(everywhere)
+    np.testing.assert_array_equal(np.argwhere(frame).min(axis=0), (3, 1))
+    np.testing.assert_array_equal(np.argwhere(frame).max(axis=0), (5, 2))
+    assert transform.apply(frame).sum() == 3 * 2
 
 
 def test_transform_moves_points_boxes_and_pixels_alike():
@@ -109,11 +158,18 @@ def test_noise_threshold_is_the_largest_count_outside_the_body():
     assert not body.mask[5, 5]
 
 
-def test_crop_of_the_real_scan_holds_the_rib_cage_without_the_pelvis(scan):
+def test_crop_of_the_real_scan_holds_the_rib_cage_without_the_pelvis(good_scan):
+    thorax = crop_thorax(good_scan)
+    np.testing.assert_allclose(rib_cage(thorax), RIB_CAGE, atol=5)
+    assert thorax.transform.box[2] < PELVIS
+    assert thorax.flags == ()
+
+
+def test_crop_of_the_real_scan_without_ribs_is_right_but_doubted(scan):
     thorax = crop_thorax(scan)
     np.testing.assert_allclose(rib_cage(thorax), RIB_CAGE, atol=10)
     assert thorax.transform.box[2] < PELVIS
-    assert thorax.flags == ()
+    assert "the edge of the ribs" in " ".join(thorax.flags)
 
 
 def test_crop_keeps_the_counts_as_measured(scan):
@@ -128,11 +184,13 @@ def test_crop_keeps_the_counts_as_measured(scan):
 
 
 @pytest.mark.parametrize("share", [0.3, 0.1])
-def test_crop_stays_when_the_scan_has_as_few_counts_as_most_scans(scan, share):
+def test_crop_stays_when_the_scan_has_as_few_counts_as_most_scans(good_scan, share):
     # Thinning a Poisson image keeps it Poisson: 3.6 M counts become 1.1 M and 0.36 M.
-    thinned = np.random.default_rng(1).binomial(scan.counts.astype(int), share)
-    thorax = crop_thorax(with_counts(scan, thinned))
-    np.testing.assert_allclose(rib_cage(thorax), RIB_CAGE, atol=10)
+    thinned = np.random.default_rng(1).binomial(good_scan.counts.astype(int), share)
+    thorax = crop_thorax(with_counts(good_scan, thinned))
+    found = rib_cage(crop_thorax(good_scan))
+    np.testing.assert_allclose(rib_cage(thorax), found, atol=2)
+    assert thorax.flags == ()
 
 
 def test_crop_of_the_mirrored_scan_is_the_mirrored_box(scan):
@@ -140,7 +198,7 @@ def test_crop_of_the_mirrored_scan_is_the_mirrored_box(scan):
     mirrored = rib_cage(crop_thorax(with_counts(scan, scan.counts[:, ::-1])))
     top, left, bottom, right = rib_cage(crop_thorax(scan))
     expected = [top, width - right, bottom, width - left]
-    np.testing.assert_allclose(mirrored, expected, atol=3)
+    np.testing.assert_allclose(mirrored, expected, atol=1)
 
 
 def test_crop_follows_a_patient_who_lies_elsewhere(scan):

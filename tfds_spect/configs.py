@@ -25,7 +25,7 @@ class Phantom:
 
     patients: int
     population: str
-    seed: int = 0
+    seed: int
 
 
 @dataclasses.dataclass(eq=False)
@@ -62,8 +62,9 @@ _LIN_2021 = (
     CopyRule((OUTSIDE_SPINE,), Fraction(14, 1)),
     CopyRule((METASTASIS,), Fraction(1190, 126)),  # all kinds together
 )
-_P1 = Phantom(76, "segmentation")
-_P2 = Phantom(251, "classification")
+# The first seeds with which no view is left out because its crop is uncertain.
+_P1 = Phantom(76, "segmentation", seed=2)
+_P2 = Phantom(251, "classification", seed=0)
 _LABELS = {"needs_outlines": False}
 _LEAKING = (
     "LEAKING: originals and copies are split 70:30 at random as in the papers, so "
@@ -80,7 +81,7 @@ _TABLE: tuple[tuple[str, Phantom, str, dict[str, Any]], ...] = (
     ("segmentation_quick", _P1, "four copies of each", {"copy_rules": _copy_all(5)}),
     (
         "segmentation_smoke",
-        Phantom(10, "segmentation"),
+        Phantom(10, "segmentation", seed=2),
         "one copy of each",
         {"copy_rules": _copy_all(2)},
     ),

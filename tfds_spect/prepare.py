@@ -14,6 +14,7 @@ from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from spectjax.files import WriteError
+from spectjax.workers import WorkerError
 from tfds_spect.configs import PHANTOM_SUFFIX
 from tfds_spect.errors import PrepareError
 from tfds_spect.prepared import Prepared, describe
@@ -57,7 +58,7 @@ def prepare(
     root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     source = None if manual_dir is None else pathlib.Path(manual_dir).expanduser()
 
-    with quiet_tfds(), explain_os_errors(root):
+    with quiet_tfds(), explain_errors(root):
         if source is not None:
             check_folder(source, root)
         builder = Builder(config=name, data_dir=root)
@@ -199,11 +200,11 @@ def hold_lock(folder: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explain_os_errors(folder: pathlib.Path) -> Iterator[None]:
+def explain_errors(folder: pathlib.Path) -> Iterator[None]:
     """Turns what the system refuses into one line with a remedy."""
     try:
         yield
-    except WriteError as error:
+    except (WriteError, WorkerError) as error:
         raise PrepareError(str(error)) from error
     except OSError as error:
         # TFDS puts its own words around an error; the first one says what happened.

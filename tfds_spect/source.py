@@ -38,6 +38,7 @@ from spectjax.imaging.scan import (
     BoneScan,
     ScanError,
 )
+from spectjax.workers import Workers
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import (
     NO_EVIDENCE,
@@ -48,7 +49,6 @@ from tfds_spect.example import (
 )
 from tfds_spect.image import UnusableImageError, make_example
 from tfds_spect.skips import Skip
-from tfds_spect.workers import Workers
 
 TABLE_NAMES = ("images.csv", "words.csv")
 _SECONDS_PER_FILE = 0.05

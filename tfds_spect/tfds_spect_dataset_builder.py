@@ -11,6 +11,7 @@ from tensorflow_datasets.core import writer as tfds_writer
 from tqdm import tqdm
 
 from spectjax.files import write_file
+from spectjax.workers import Workers
 from tfds_spect.acquisitions import check_acquisitions
 from tfds_spect.configs import SpectConfig, list_configs
 from tfds_spect.copies import plan_copies
@@ -26,7 +27,6 @@ from tfds_spect.sizes import (
 from tfds_spect.skips import Skip, write_skips
 from tfds_spect.source import fingerprint_folder, read_source
 from tfds_spect.splits import Portion, make_records, plan_folds, plan_leaking
-from tfds_spect.workers import Workers
 from tfds_spect.writers import CanonicalWriter, SerialisedAlready, list_formats
 
 _SECONDS_PER_EXAMPLE = 0.015

@@ -9,13 +9,10 @@ DIR/truth/P0001.npz                              masks and boxes, for tests only
 DIR/phantom.json                                 written last: the set is complete
 """
 
-import concurrent.futures
 import json
-import multiprocessing
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Iterator
 
 from tqdm import tqdm
 
@@ -28,8 +25,10 @@ from spectjax.imaging.phantom.slots import (
     draw_slots,
     seed_patient,
 )
+from spectjax.workers import WorkerError, Workers
 
 VERSION = 2  # changes whenever the same seed gives other files
+_SECONDS_PER_PATIENT = 0.3
 _COMPLETE = "phantom.json"
 _STARTED = "phantom.partial.json"
 
@@ -64,7 +63,8 @@ def write_phantom(
         The folder.
 
     Raises:
-        PhantomError: if the folder holds anything else, or a number is out of range.
+        PhantomError: if the folder holds anything else, a number is out of range, or a
+            process was killed.
         WriteError: if a file cannot be written.
     """
     if patients < 1 or seed < 0 or (processes is not None and processes < 1):
@@ -96,13 +96,13 @@ def write_phantom(
         # The truth is a patient's last file.
         if not (folder / "truth" / f"{_name(number)}.npz").exists()
     ]
-    for _ in tqdm(
-        _run(jobs, processes or os.cpu_count() or 1),
-        total=len(jobs),
-        desc="phantom",
-        unit="patient",
-    ):
-        pass
+    with Workers(processes) as workers:
+        done = workers.map(_write_one, jobs, seconds=_SECONDS_PER_PATIENT * len(jobs))
+        try:
+            for _ in tqdm(done, "Simulating", len(jobs), unit=" patients"):
+                pass
+        except WorkerError as error:
+            raise PhantomError(str(error)) from error
     images = Counter(slot.diagnosis for slot in slots for _ in slot.layout.views)
     record = {**wanted, "views": images.total(), "views_by_diagnosis": images}
     write_file(folder / _COMPLETE, json.dumps(record, indent=1))
@@ -143,22 +143,6 @@ def _is_complete(folder: pathlib.Path, wanted: dict[str, int | str]) -> bool:
 
 
 _Job = tuple[pathlib.Path, str, int, int, Slot]
-
-
-def _run(jobs: list[_Job], processes: int) -> Iterator[None]:
-    processes = min(processes, len(jobs))
-    if processes <= 1:
-        yield from map(_write_one, jobs)
-        return
-    # A fork would copy the threads' locks of a parent that runs JAX.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, context) as pool:
-        futures = [pool.submit(_write_one, job) for job in jobs]
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _write_one(job: _Job) -> None:

@@ -8,11 +8,8 @@ import numpy as np
 from spectjax.imaging.dicom import BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
-from spectjax.imaging.thorax.landmarks import (
-    Landmarks,
-    find_landmarks,
-    find_ribs_and_flank,
-)
+from spectjax.imaging.thorax.doubts import find_doubts
+from spectjax.imaging.thorax.landmarks import Landmarks, Readings, find_landmarks
 from spectjax.imaging.thorax.transform import Box, CropTransform
 
 CANVAS_HW = (256, 256)  # [P1] and [P2]
@@ -22,16 +19,11 @@ PENALTY_RANGE_PX = (5, 15)  # [P2] stage 5: sigma in (5, 15)
 # because the pelvis begins some 20 px below the lowest ribs.
 PENALTY_PX = 6
 
-# Where the parts of a body lie, as shares of its length or of its trunk. In 60 phantom
-# patients and in a real scan they span less than two thirds of these ranges.
-_SHOULDERS_IN_BODY = (0.09, 0.19)
-_WIDTH_IN_BODY = (0.15, 0.215)
-_RIBS_IN_TRUNK = (0.43, 0.62)
-# The spine's place between the edges of the rib cage, as a share of its width.
-_SPINE_IN_RIBS = (0.44, 0.56)
-
-# For files without a pixel spacing: the middle of 2.26 to 2.40 mm seen on real scans.
-_USUAL_PIXEL_MM = 2.3
+# How far height and width of a pixel may differ: the rules below compare heights with
+# widths, and take a patient that is stretched for one who is slim.
+_SQUARE_WITHIN = 0.05
+# For files without a pixel spacing: real scans have 1024 rows of 2.26 to 2.40 mm.
+_USUAL_FRAME_MM = 1024 * 2.3
 
 
 class CropError(ScanError):
@@ -45,12 +37,12 @@ class Evidence:
     Attributes:
         body: where the patient is, and thr_N.
         row_curve: counts of each row of the body ([P1] Fig. 2).
-        rib_band: counts beside the spine, where ribs end and the pelvis begins.
+        readings: shoulders, edges and ends of the ribs on each side.
     """
 
     body: Body
     row_curve: Curve
-    rib_band: Curve
+    readings: Readings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,18 +93,18 @@ def crop_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
             rib cage on every side.
 
     Raises:
-        CropError: if no body, no legs or no rib cage can be made out, or if the box
-            does not fit the canvas.
+        CropError: if no body, no trunk or no rib cage can be made out, if pixels are
+            not square, or if the box does not fit the canvas.
         ValueError: if `penalty_px` is not strictly within (5, 15).
     """
     low, high = PENALTY_RANGE_PX
     if not low < penalty_px < high:
         raise ValueError(f"Expected penalty_px in ({low}, {high}), got {penalty_px}.")
-    pixel_mm = float(np.mean(scan.spacing_mm)) if scan.spacing_mm else _USUAL_PIXEL_MM
     try:
+        pixel_mm = _measure_pixel(scan)
         body = find_body(scan.counts, pixel_mm)
         row_curve = count_rows(body)
-        landmarks, rib_band = find_landmarks(body, row_curve)
+        landmarks, readings = find_landmarks(body, row_curve)
         box = _widen(landmarks, penalty_px, scan.counts.shape)
         transform = CropTransform(box, scan.counts.shape, CANVAS_HW)
     except ValueError as error:
@@ -126,43 +118,19 @@ def crop_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
         scan=scan,
         transform=transform,
         landmarks=landmarks,
-        flags=_doubt(landmarks, body, rib_band),
-        evidence=Evidence(body, row_curve, rib_band),
+        flags=find_doubts(landmarks, body, readings, pixel_mm),
+        evidence=Evidence(body, row_curve, readings),
     )
 
 
-def _doubt(landmarks: Landmarks, body: Body, rib_band: Curve) -> tuple[str, ...]:
-    """Returns a sentence for each reason to distrust the landmarks."""
-    length = landmarks.feet - landmarks.head
-    trunk = landmarks.legs - landmarks.shoulders
-    ribs_hw = (
-        landmarks.lowest_ribs - landmarks.shoulders,
-        landmarks.right - landmarks.left,
-    )
-    doubts = [
-        f"{what} is {share:.2f}, expected {low} to {high}"
-        for what, share, (low, high) in (
-            (
-                "the shoulders' place in the body",
-                (landmarks.shoulders - landmarks.head) / length,
-                _SHOULDERS_IN_BODY,
-            ),
-            ("the rib cage's width in the body", ribs_hw[1] / length, _WIDTH_IN_BODY),
-            ("the rib cage's height in the trunk", ribs_hw[0] / trunk, _RIBS_IN_TRUNK),
-            (
-                "the spine's place in the rib cage",
-                (landmarks.spine + 0.5 - landmarks.left) / ribs_hw[1],
-                _SPINE_IN_RIBS,
-            ),
-        )
-        if not low <= share <= high
-    ]
-    ribs, flank = find_ribs_and_flank(rib_band, trunk, landmarks.pelvis)
-    if rib_band.fitted[flank] > 0.9 * ribs:
-        doubts.append("the ribs are hardly brighter than the flank below them")
-    if body.first_row <= 0 or body.last_row >= len(body.mask):
-        doubts.append("head or feet are cut by the frame")
-    return tuple(doubts)
+def _measure_pixel(scan: BoneScan) -> float:
+    """Returns the side of a pixel in mm, a guess if the file does not say it."""
+    if scan.spacing_mm is None:
+        return _USUAL_FRAME_MM / len(scan.counts)
+    height, width = scan.spacing_mm
+    if abs(height - width) > _SQUARE_WITHIN * width:
+        raise ValueError(f"pixels of {height:g}x{width:g} mm, which are not square")
+    return (height + width) / 2
 
 
 def _widen(landmarks: Landmarks, margin: int, frame_hw: tuple[int, int]) -> Box:

@@ -61,7 +61,7 @@ def count_rows(body: Body) -> Curve:
     nothing about where the trunk is, do not make peaks of their own.
     """
     rows = np.arange(body.first_row, body.last_row)
-    cap = np.percentile(body.smooth[body.mask], 97)
-    capped = np.minimum(body.smooth, cap) * body.mask
-    counts = capped[rows].sum(axis=1, dtype=np.float64)
+    inside = slice(body.first_row, body.last_row)
+    capped = np.minimum(body.smooth[inside], np.float32(body.very_bright))
+    counts = np.einsum("rc,rc->r", capped, body.mask[inside]).astype(np.float64)
     return fit_curve(rows, counts, knot_px=len(rows) / 55)

@@ -18,7 +18,8 @@ _LANDMARKS = ("head", "neck", "shoulders", "elbows", "legs", "feet")
 def draw_evidence(thorax: ThoraxImage) -> Figure:
     """Draws how the box was found.
 
-    From left to right: the whole-body view with body, landmarks and box; the row-count
+    From left to right: the whole-body view with body, landmarks, box and the edges of
+    the ribs that it was made from; the row-count
     curve with its fit, peaks and valleys, and its two derivatives ([P1] Fig. 2); the
     band of the ribs and the row that ends it; the thorax image.
     """
@@ -34,6 +35,7 @@ def draw_evidence(thorax: ThoraxImage) -> Figure:
     whole.add_patch(
         Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color="red")
     )
+    _draw_edges(whole, thorax)
     for name in _LANDMARKS:
         row = getattr(thorax.landmarks, name)
         whole.axhline(row, color="tab:green", linewidth=0.6)
@@ -74,6 +76,20 @@ def _show_counts(axes: Axes, counts: np.ndarray) -> None:
     axes.set_xlabel("column, px")
 
 
+def _draw_edges(axes: Axes, thorax: ThoraxImage) -> None:
+    """Marks where the ribs end: at the sides in each strip, and below on each side."""
+    marks, readings = thorax.landmarks, thorax.evidence.readings
+    edges = readings.sides.edges
+    trunk = marks.legs - marks.shoulders
+    share = 0.25 + 0.25 * (np.arange(edges.shape[1]) + 0.5) / edges.shape[1]
+    for side, edge, lowest in zip(
+        (-1, 1), edges, readings.rib_band.lowest_by_side, strict=True
+    ):
+        columns = marks.spine + side * edge
+        axes.plot(columns, marks.shoulders + share * trunk, ".", color="red", ms=2)
+        axes.plot(np.median(columns), lowest, "_", color="red", ms=8)
+
+
 def _draw_row_curve(axes: Axes, thorax: ThoraxImage) -> None:
     curve = thorax.evidence.row_curve
     rows = curve.rows
@@ -100,7 +116,7 @@ def _draw_row_curve(axes: Axes, thorax: ThoraxImage) -> None:
 
 
 def _draw_rib_band(axes: Axes, thorax: ThoraxImage) -> None:
-    band = thorax.evidence.rib_band
+    band = thorax.evidence.readings.rib_band.curve
     axes.plot(band.counts, band.rows, color="0.7", label="counts beside the spine")
     axes.plot(band.fitted, band.rows, color="black", label="fit")
     for row, label in (

@@ -1,7 +1,9 @@
 """The map between a whole-body frame and the thorax canvas: a shift, nothing else.
 
 A pixel of the canvas is a pixel of the frame: no resampling, so counts stay counts and
-every mask can be carried back exactly.
+every mask can be carried back exactly. What lies on the canvas around the box shows no
+patient and has no place in the frame: the way back drops it. So canvas to frame to
+canvas is the identity for all that lies in the box, and clears the rest.
 """
 
 from dataclasses import dataclass
@@ -76,6 +78,9 @@ class CropTransform:
 
     def undo(self, canvas: np.ndarray) -> np.ndarray:
         """Returns a frame image (..., frame_hw) from a canvas, 0 outside the box.
+
+        Pixels of the canvas around the box belong to no pixel of the box: they are
+        dropped, even where the frame goes on beyond the box.
 
         Raises:
             ValueError: if the last two axes are not `canvas_hw`.

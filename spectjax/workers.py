@@ -12,13 +12,15 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from tfds_spect.errors import PrepareError
-
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 # A process takes some 2 s to start, for what it imports: less work than this is done
 # here.
 _WORTHWHILE_SECONDS = 8.0
+
+
+class WorkerError(RuntimeError):
+    """A process that was lost; the message is one line for the user."""
 
 
 class Workers:
@@ -55,7 +57,7 @@ class Workers:
             seconds: how long all of them take one process, roughly.
 
         Raises:
-            PrepareError: if a process was killed.
+            WorkerError: if a process was killed.
         """
         cores = count_cores()
         processes = self._processes or (cores if seconds > _WORTHWHILE_SECONDS else 1)
@@ -75,8 +77,8 @@ class Workers:
                 for job in itertools.islice(waiting, 1):
                     under_way.append(_submit(self._pool, function, job))
         except BrokenProcessPool as error:
-            raise PrepareError(
-                "A process that prepared images ended early: for want of memory, or "
+            raise WorkerError(
+                "A process that shared the work ended early: for want of memory, or "
                 "started by a script without `if __name__ == '__main__':`. Run the "
                 "same again with --processes=1."
             ) from error

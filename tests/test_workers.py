@@ -1,4 +1,4 @@
-"""Tests of `tfds_spect.workers`: order, memory, errors, and how processes end."""
+"""Tests of `spectjax.workers`: order, memory, errors, and how processes end."""
 
 import os
 import pathlib
@@ -9,8 +9,7 @@ import time
 
 import pytest
 
-from tfds_spect.errors import PrepareError
-from tfds_spect.workers import Workers
+from spectjax.workers import WorkerError, Workers
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -23,7 +22,7 @@ def wait_and_return(job):
 
 def fail(job):
     if job == 1:
-        raise PrepareError(f"job {job} failed")
+        raise ValueError(f"job {job} failed")
     return job
 
 
@@ -58,9 +57,9 @@ def test_processes_return_results_in_the_order_of_jobs_and_few_at_a_time():
         done = [0, *(job for job, _ in results)]
         # The same processes go on with what comes next.
         pids = {pid for _, pid in workers.map(wait_and_return, [7, 8, 9], seconds=0)}
-        with pytest.raises(PrepareError, match="job 1 failed"):
+        with pytest.raises(ValueError, match="job 1 failed"):
             list(workers.map(fail, [0, 1, 2], seconds=0))
-        with pytest.raises(PrepareError, match="--processes"):
+        with pytest.raises(WorkerError, match="--processes"):
             list(workers.map(die, [0, 1], seconds=0))
     assert done == list(range(40))
     assert os.getpid() not in pids and len(pids) <= 2

@@ -1,0 +1,234 @@
+"""Stage 4 of [P2]: the spine, the sides of the rib cage, and where the ribs end.
+
+Rows and columns are pixels of the whole-body frame. Left and right are those of the
+picture. What is hot (lesions, kidneys, an injection at the elbow) or cold (metal, a
+breast) is usually so on one side only: wherever one side speaks, the other is heard.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from spectjax.imaging.thorax.body import Body, columns_between, find_centre
+from spectjax.imaging.thorax.curve import Curve, fit_curve
+
+_CAP = 1.5  # of what is hot, in medians of the chest
+_STRIPS = 10  # of some eight rows each: less noise, and the ribs' edge hardly moves
+# Per pixel, in fall of counts per pixel, where 1 is the cap.
+_COST_OF_A_STEP = 0.015
+_COST_OF_DISTANCE = 0.0004
+_SHARE_OF_THE_OTHER_SIDE = 0.5
+_SHARE_OF_THE_FIELD = 0.15  # what a fall at the edge of the camera's field is worth
+_BRIGHTER_AT_MOST = 1.2  # one side of the rib band than the other
+
+
+class Sides(NamedTuple):
+    """Columns of the rib cage.
+
+    Attributes:
+        left: first column.
+        right: column after it.
+        edges: where the ribs end in each strip from top to bottom, as distances from
+            the spine in pixels, int, (2, strips), left before right.
+        seen: share of the strips in which counts do fall there, on the worse side.
+        brightness: of the chest just within the edges, on the darker side, in medians
+            of the chest.
+    """
+
+    left: int
+    right: int
+    edges: np.ndarray
+    seen: float
+    brightness: float
+
+
+class RibBand(NamedTuple):
+    """Rows in which ribs end and pelvis begins, and the curve that says so.
+
+    Attributes:
+        lowest_ribs: row after the lowest ribs.
+        pelvis: first row of the iliac crests.
+        curve: counts beside the spine, both sides together.
+        lowest_by_side: `lowest_ribs` as each side alone says, left before right; the
+            pelvis's row where a side has no fall.
+        contrast: height of the ribs over the flank below them, in heights of the ribs.
+    """
+
+    lowest_ribs: int
+    pelvis: int
+    curve: Curve
+    lowest_by_side: tuple[int, int]
+    contrast: float
+
+
+def find_spine(body: Body, shoulders: int, legs: int) -> int:
+    """Stage 4: the column near the centre where most rows of the trunk are brightest.
+
+    The median over rows passes over what is bright in a few of them: kidneys, lesions.
+    """
+    centre = round(find_centre(body, slice(shoulders, legs)))
+    reach = round(0.033 * body.length)
+    start = max(0, centre - reach)
+    near = body.smooth[shoulders:legs:2, start : centre + reach + 1]
+    return start + int(np.median(near, axis=0).argmax())
+
+
+def find_sides(
+    body: Body, shoulders: int, legs: int, spine: int, width_of_legs: float
+) -> Sides:
+    """Stage 4: the columns of the rib cage, without the arms.
+
+    "The width of the trunk is approximately that of the area of the legs" ([P1]) says
+    where to look. There the chest is cut into strips of a few rows; in each, the ribs
+    end where counts fall steepest outwards. An arm, a hot elbow or a lesion may fall
+    more steeply: the edge that is followed is strong in all strips, moves little from
+    one to the next, and has its like on the other side. The second widest strip counts.
+    """
+    half_width = width_of_legs / 2
+    trunk = legs - shoulders
+    chest = body.smooth[shoulders + round(0.25 * trunk) : shoulders + trunk // 2]
+    inner = columns_between(spine - 0.7 * half_width, spine + 0.7 * half_width, body)
+    cap = _CAP * float(np.median(chest[::2, inner]))
+    if not cap > 0:
+        raise ValueError("no counts in the chest")
+    capped = np.minimum(chest, np.float32(cap)) / np.float32(cap)
+    starts = np.linspace(0, len(chest), _STRIPS, endpoint=False).astype(int)
+    strips = (
+        np.add.reduceat(capped, starts) / np.diff(np.r_[starts, len(chest)])[:, None]
+    )
+
+    distances = np.arange(round(0.78 * half_width), round(1.22 * half_width) + 1)
+    fall, to_nothing = (
+        np.stack([_find_falls(each, spine + side * distances) for side in (-1, 1)])
+        for each in (_fill_unseen(strips, body.blur_px), strips)
+    )
+    fall = np.maximum(fall, _SHARE_OF_THE_FIELD * to_nothing)
+    near = 2 * round(0.08 * half_width) + 1
+    like = ndimage.maximum_filter1d(fall[::-1], near, axis=2)
+    strength = fall + _SHARE_OF_THE_OTHER_SIDE * like
+    # Beyond the ribs lie skin and arms, which fall more steeply: the inner edge is it.
+    strength -= _COST_OF_DISTANCE * np.arange(len(distances))
+    strength *= fall > 0
+    edges = distances[[_follow(each) for each in strength]]
+    left, right = np.sort(edges, axis=1)[:, -2]
+    at_edges = np.take_along_axis(fall, edges[..., None] - distances[0], axis=2)
+    within = spine + np.array([[-1], [1]]) * (edges - round(0.08 * half_width))
+    within = strips[np.arange(_STRIPS), np.clip(within, 0, strips.shape[1] - 1)]
+    return Sides(
+        left=max(0, spine - int(left)),
+        right=spine + int(right) + 1,
+        edges=edges,
+        seen=float((at_edges > 0).mean(axis=(1, 2)).min()),
+        brightness=float(_CAP * np.median(within, axis=1).min()),
+    )
+
+
+def _fill_unseen(strips: np.ndarray, blur_px: int) -> np.ndarray:
+    """Returns the strips as if all went on beyond the edge of the camera's field.
+
+    A field narrower than the frame ends in columns without any count. That is a steep
+    fall, in all strips, and no edge of ribs.
+    """
+    columns = np.flatnonzero(strips.any(axis=0))
+    # The blur carries counts beyond the field and takes as many from its edge.
+    first, last = columns[0], columns[-1]
+    first += round(1.5 * blur_px) if first > 0 else 0
+    last -= round(1.5 * blur_px) if last < strips.shape[1] - 1 else 0
+    return strips[:, np.clip(np.arange(strips.shape[1]), first, max(first, last))]
+
+
+def _find_falls(strips: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Returns how steeply counts fall outwards, (R, C), 0 but where it is most.
+
+    Args:
+        strips: counts, (R, W).
+        columns: neighbouring columns, outwards, (C,); some may lie beyond the frame.
+    """
+    step = columns[1] - columns[0]
+    wider = np.arange(len(columns) + 2) * step + columns[0] - step
+    outwards = strips[:, np.clip(wider, 0, strips.shape[1] - 1)]
+    fall = np.maximum(outwards[:, :-2] - outwards[:, 2:], 0) / 2
+    # The steepest place at the end of the range is the flank of what is beyond it.
+    beside = np.pad(fall, ((0, 0), (1, 1)), constant_values=np.inf)
+    return np.where((fall > beside[:, :-2]) & (fall >= beside[:, 2:]), fall, 0)
+
+
+def _follow(strength: np.ndarray) -> np.ndarray:
+    """Returns the place in each row, (R,), of the strongest path down (R, C)."""
+    places = np.arange(strength.shape[1])
+    cost = _COST_OF_A_STEP * np.abs(places[:, None] - places)
+    best = strength[0]
+    origins = []
+    for row in strength[1:]:
+        reached = best - cost
+        origin = reached.argmax(axis=1)
+        best = row + reached[places, origin]
+        origins.append(origin)
+    path = [int(best.argmax())]
+    for origin in reversed(origins):
+        path.append(int(origin[path[-1]]))
+    return np.array(path[::-1])
+
+
+def find_lowest_ribs(body: Body, shoulders: int, legs: int, sides: Sides) -> RibBand:
+    """Stage 4: the rows where the ribs end and where the pelvis begins.
+
+    "The ratio of the heights of spine and pelvis is 3:2" ([P1]) says where to look for
+    the pelvis. In a band on both sides of the trunk counts rise steepest at the iliac
+    crests; above them lies the flank, and the ribs end where counts have fallen nine
+    tenths of the way to it. The darker two thirds of each row pass over kidneys and
+    lesions, and no side counts for more than `_BRIGHTER_AT_MOST` times the other.
+
+    Raises:
+        ValueError: if there is no fall of counts above the pelvis.
+    """
+    left, right = (
+        _measure_band(body, shoulders, legs, sides, side) for side in (-1, 1)
+    )
+    counts = np.minimum(left, _BRIGHTER_AT_MOST * right)
+    counts += np.minimum(right, _BRIGHTER_AT_MOST * left)
+    trunk = legs - shoulders
+    rows = np.arange(shoulders, legs)
+    curve = fit_curve(rows, counts / 2, knot_px=0.055 * trunk)
+    near = slice(round(0.48 * trunk) + 1, round(0.7 * trunk))
+    pelvis = near.start + int(curve.first[near].argmax())
+    ribs, flank, end = _find_end(curve.fitted, pelvis)
+    if end is None:
+        raise ValueError("no ribs above the pelvis")
+    lowest = []
+    for side in (left, right):
+        side_end = _find_end(ndimage.gaussian_filter1d(side, 0.02 * trunk), pelvis)[2]
+        lowest.append(shoulders + (pelvis if side_end is None else side_end))
+    return RibBand(
+        lowest_ribs=shoulders + end,
+        pelvis=shoulders + pelvis,
+        curve=curve,
+        lowest_by_side=(lowest[0], lowest[1]),
+        contrast=(ribs - flank) / max(ribs, 1e-6),
+    )
+
+
+def _measure_band(
+    body: Body, shoulders: int, legs: int, sides: Sides, side: int
+) -> np.ndarray:
+    """Returns the mean of the darker two thirds of each row of one side's band."""
+    middle, half_width = (sides.left + sides.right) / 2, (sides.right - sides.left) / 2
+    columns = columns_between(
+        middle + 0.6 * side * half_width, middle + side * half_width, body
+    )
+    band = np.sort(body.smooth[shoulders:legs, columns], axis=1)
+    return band[:, : -(-2 * band.shape[1] // 3)].mean(axis=1, dtype=np.float64)
+
+
+def _find_end(fitted: np.ndarray, pelvis: int) -> tuple[float, float, int | None]:
+    """Returns the heights of ribs and flank and the index after the last ribs."""
+    trunk = len(fitted)
+    ribs = float(np.median(fitted[round(0.25 * trunk) : round(0.42 * trunk)]))
+    start = round(0.4 * trunk)
+    flank = start + int(fitted[start : pelvis + 1].argmin())
+    level = fitted[flank] + 0.1 * (ribs - fitted[flank])
+    above = np.flatnonzero(fitted[:flank] >= level)
+    # The blur carries the fall beyond the ribs: by 2 of 290 pixels in the phantom.
+    end = int(above[-1]) + 1 - round(0.008 * trunk) if above.size else None
+    return ribs, float(fitted[flank]), end
