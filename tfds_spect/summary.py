@@ -219,6 +219,7 @@ def _count(number: int, noun: str) -> str:
 
 def _draw_classes(axes: Axes, survey: Survey) -> None:
     bottom = np.zeros(len(survey.parts))
+    tallest = max(Counter(x.part for x in survey.images).values(), default=0)
     for diagnosis, colour in zip(DIAGNOSES, _COLOURS, strict=True):
         found = Counter(x.part for x in survey.images if x.diagnosis == diagnosis)
         heights = np.array([found[part] for part in survey.parts])
@@ -232,7 +233,8 @@ def _draw_classes(axes: Axes, survey: Survey) -> None:
             edgecolor="white",
             label=diagnosis,
         )
-        labels = [str(height) if height else "" for height in heights]
+        # A bar thinner than its number would be covered by it.
+        labels = [str(height) if height > 0.02 * tallest else "" for height in heights]
         axes.bar_label(bars, labels, label_type="center", fontsize=8)
         bottom += heights
     axes.set_ylabel("original images")
