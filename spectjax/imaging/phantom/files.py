@@ -147,6 +147,7 @@ def encode_dicom(
     ds.SeriesNumber = 1
     ds.InstanceNumber = number
     ds.ImageComments = "SYNTHETIC: simulated by spectjax, not a patient"
+    ds.BurnedInAnnotation = "NO"
 
     ds.SamplesPerPixel = 1
     ds.PhotometricInterpretation = "MONOCHROME2"
