@@ -20,7 +20,6 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 from spectjax.files import WriteError
 from spectjax.imaging.annotation import agree, find_annotations
 from spectjax.imaging.deidentify import profile as profile_module
-from spectjax.imaging.deidentify.__main__ import find_faults
 from spectjax.imaging.deidentify.attributes import (
     Tally,
     clean_attributes,
@@ -32,6 +31,7 @@ from spectjax.imaging.deidentify.folder import (
     write_report,
 )
 from spectjax.imaging.deidentify.image import RefusedError
+from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
 from spectjax.imaging.diagnosis import SITE_WORDS
 from spectjax.imaging.dicom import find_bone_scans, read_bone_scans

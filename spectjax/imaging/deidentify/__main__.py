@@ -14,7 +14,6 @@ Make a key once, and keep it secret and safe:
     python -c "import secrets; print(secrets.token_hex(32))"
 """
 
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -22,8 +21,7 @@ from typing import cast
 
 from absl import app, flags
 
-_KEY = "SPECTJAX_PSEUDONYM_KEY"
-_MIN_KEY_CHARACTERS = 16
+from spectjax.imaging.deidentify.preconditions import find_faults
 
 _VIEW = flags.DEFINE_enum(
     "view",
@@ -96,33 +94,6 @@ def main(arguments: list[str]) -> None:
         print("Files are numbered there; --mapping=FILE tells their paths.")
     if not any(e.kind == "image" and e.action == "written" for e in entries):
         sys.exit(f"Expected whole-body files, found none to write to {target}.")
-
-
-def find_faults(
-    source: Path, target: Path, report: Path, mapping: Path | None
-) -> list[str]:
-    """Returns what stands in the way, one line each."""
-    faults = []
-    if len(os.environ.get(_KEY, "")) < _MIN_KEY_CHARACTERS:
-        faults.append(
-            f"Expected a secret key of at least {_MIN_KEY_CHARACTERS} characters in "
-            f"{_KEY}, since anyone can compute pseudonyms without one. Make one with: "
-            'python -c "import secrets; print(secrets.token_hex(32))"'
-        )
-    if not source.is_dir():
-        faults.append(f"{source}: expected a folder, found none. Check the path.")
-    real = source.resolve(), target.resolve(), report.resolve()
-    if real[1].is_relative_to(real[0]) or real[0].is_relative_to(real[1]):
-        faults.append(
-            f"{target}: expected a folder apart from {source}, found one inside the "
-            "other. Name another for the results."
-        )
-    if mapping is not None and any(mapping.resolve().is_relative_to(r) for r in real):
-        faults.append(
-            f"{mapping}: expected a place apart from the input, the results and their "
-            "report, since it identifies patients. Name another folder."
-        )
-    return faults
 
 
 if __name__ == "__main__":
