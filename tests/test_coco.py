@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from data_sets import MOVED, make_image, write_data_set
 from PIL import Image
+from pycocotools.coco import COCO
 
 from tfds_spect.coco import encode_png, export_coco
 from tfds_spect.errors import PrepareError
@@ -150,10 +151,8 @@ def test_the_same_bytes_every_time(data_set, exported, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_pycocotools_reads_the_same_masks(exported, data_set):
-    # Compiled, and of no other use here; the runs counted by hand stand without it.
-    coco = pytest.importorskip("pycocotools.coco", reason="pip install pycocotools")
     for split in ("fold0", "fold0_augmented"):
-        read_by_coco = coco.COCO(exported / "annotations" / f"{split}.json")
+        read_by_coco = COCO(exported / "annotations" / f"{split}.json")
         for example in open_split(data_set, split):
             name = f"{example['example_id'].decode()}.png"
             (image_id,) = [

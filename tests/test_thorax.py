@@ -21,6 +21,7 @@ from spectjax.imaging.scan import UnreadableFileError
 from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
 from spectjax.imaging.thorax.body import find_body
 from spectjax.imaging.thorax.curve import fit_curve
+from spectjax.imaging.thorax.doubts import find_doubts
 from spectjax.imaging.thorax.evidence import save_evidence
 
 REAL_SCAN = get_testdata_file("JPEG2000.dcm")
@@ -306,3 +307,24 @@ def test_scan_without_spacing_is_cropped_as_if_of_usual_pixels(scan):
     unknown = dataclasses.replace(scan, spacing_mm=None)
     assert isinstance(unknown, BoneScan)
     np.testing.assert_allclose(rib_cage(crop_thorax(unknown)), RIB_CAGE, atol=10)
+
+
+@pytest.mark.parametrize(
+    ("brightness", "bulge", "doubted"), [(0.7, 0, True), (0.7, 9, False), (1, 0, False)]
+)
+def test_faint_edge_is_doubted_where_it_is_straight(scan, brightness, bulge, doubted):
+    """An arm's is straight; a rib cage bulges, or is as bright as the chest."""
+    view = simulate_patient(11).views["posterior"]
+    thorax = crop_thorax(with_counts(scan, view.counts))
+    readings = thorax.evidence.readings
+    edges = np.tile(70 + np.round(np.linspace(0, bulge, 10)).astype(int), (2, 1))
+    doubts = find_doubts(
+        thorax.landmarks,
+        thorax.evidence.body,
+        dataclasses.replace(
+            readings,
+            sides=readings.sides._replace(brightness=brightness, edges=edges),
+        ),
+        scan.spacing_mm[0],
+    )
+    assert any("straight" in doubt for doubt in doubts) is doubted

@@ -284,6 +284,7 @@ def test_checkpoints_within_an_epoch_follow_the_clock(finished, tmp_path, monkey
     monkeypatch.setattr(
         Checkpoints, "save", lambda *args: (saved.append(args[1]), save(*args))
     )
+    monkeypatch.setattr(train_module, "SHORT_SECONDS", 0.0)  # one step a dispatch
     assert_equal(
         run(make_config(checkpoint_every_minutes=0.0), tmp_path), read_state(finished)
     )

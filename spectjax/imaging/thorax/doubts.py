@@ -46,6 +46,10 @@ def find_doubts(
     # Skin falls as ribs do, but ribs are as bright as the chest, seen on their edge.
     if sides.seen < (0.65 if sides.brightness < 0.7 else 0.45):
         doubts.append("the edge of the ribs shows in too little of the chest")
+    # A rib cage is round; where it is faint, an arm or skin may be taken for it.
+    width = landmarks.right - landmarks.left
+    if sides.brightness < 0.8 and np.ptp(sides.edges, axis=1).min() < 0.017 * width:
+        doubts.append("the edge of the ribs is faint and as straight as an arm")
     low, high = _LENGTH_MM
     length_mm = body.length * pixel_mm
     if not low <= length_mm <= high:
