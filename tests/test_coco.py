@@ -1,4 +1,4 @@
-"""COCO files against runs counted by hand and, if it is there, COCO's own code."""
+"""COCO files against runs counted by hand and COCO's own code."""
 
 import io
 import json
