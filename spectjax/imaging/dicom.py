@@ -52,6 +52,7 @@ __all__ = [
     "UnknownViewError",
     "UnreadableFileError",
     "View",
+    "collect_warnings",
     "find_bone_scans",
     "find_dicom_files",
     "parse_file",
@@ -94,7 +95,7 @@ def read_bone_scans(
     path = Path(path)
     if view not in (None, "anterior", "posterior"):
         raise ValueError(f"Expected anterior or posterior as view, got {view!r}.")
-    with _collect_warnings() as caught:
+    with collect_warnings() as caught:
         try:
             scans = _read_scans(path, view)
         except ScanError:
@@ -318,7 +319,7 @@ def _looks_like_dicom(file: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _collect_warnings() -> Iterator[list[warnings.WarningMessage]]:
+def collect_warnings() -> Iterator[list[warnings.WarningMessage]]:
     """Keeps warnings and logs off the user's terminal, and hands over the warnings."""
     # Decoders log a traceback of each failure, which is raised as well.
     level = logging.root.manager.disable

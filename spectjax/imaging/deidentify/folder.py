@@ -4,13 +4,10 @@ import csv
 import dataclasses
 import io
 import json
-import logging
 import os
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -30,7 +27,7 @@ from spectjax.imaging.deidentify.attributes import (
 from spectjax.imaging.deidentify.image import CleanImage, RefusedError, clean_image
 from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
 from spectjax.imaging.deidentify.profile import EDITION, Profile
-from spectjax.imaging.dicom import find_dicom_files
+from spectjax.imaging.dicom import collect_warnings, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.scan import (
@@ -216,7 +213,7 @@ def _clean(
 ) -> CleanImage | None:
     """Returns the clean file, or None with the reason in `entry`."""
     try:
-        with _silence():
+        with collect_warnings():  # they quote values
             return clean_image(
                 entry.original, profile, view=view, allow_burned_in=allow_burned_in
             )
@@ -275,19 +272,6 @@ def _write_annotations(
 def _describe_evidence(scan: BoneScan) -> str:
     """Returns the evidence without the label that it quotes."""
     return re.split(r"\s['\"]", scan.view_evidence)[0]
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keeps what pydicom and its decoders say off the terminal: it quotes values."""
-    level = logging.root.manager.disable
-    logging.disable()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
 
 
 def _format_csv(rows: Sequence[Sequence[object]]) -> str:

@@ -17,6 +17,7 @@ from pydicom.uid import (
 )
 
 from spectjax.files import write_file
+from spectjax.imaging.codes import VIEW_CODES, make_code
 from spectjax.imaging.deidentify.attributes import (
     Tally,
     clean_attributes,
@@ -29,11 +30,6 @@ from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.pixels import decode_frame
 from spectjax.imaging.scan import BoneScan, ScanError, View
 
-# PS3.16, context groups 26 and 7050.
-_VIEWS: dict[View, tuple[str, str, str]] = {
-    "anterior": ("399321004", "SCT", "Anterior"),
-    "posterior": ("399001007", "SCT", "Posterior"),
-}
 _BASIC_PROFILE = (
     "113100",
     "DCM",
@@ -143,7 +139,7 @@ def _write_views(dataset: Dataset, views: dict[int, View], count: int) -> None:
         item = present[detector - 1] if is_present else Dataset()
         # An item of an unused detector keeps its own code, if it has one.
         if detector in views:
-            item.ViewCodeSequence = [_code(*_VIEWS[views[detector]])]
+            item.ViewCodeSequence = [make_code(*VIEW_CODES["sct", views[detector]])]
         items.append(item)
     if "ViewCodeSequence" in dataset:  # belongs into the items
         del dataset.ViewCodeSequence
@@ -164,7 +160,7 @@ def _write_identity(cleaned: Dataset, scan: BoneScan) -> None:
     cleaned.SpecificCharacterSet = "ISO_IR 192"
     cleaned.PatientIdentityRemoved = "YES"
     cleaned.DeidentificationMethod = f"spectjax, PS3.15 {EDITION} Basic Profile"
-    cleaned.DeidentificationMethodCodeSequence = [_code(*_BASIC_PROFILE)]
+    cleaned.DeidentificationMethodCodeSequence = [make_code(*_BASIC_PROFILE)]
     cleaned.LongitudinalTemporalInformationModified = "REMOVED"
 
 
@@ -221,11 +217,3 @@ def _verify(content: bytes, scans: list[BoneScan]) -> None:
         np.array_equal(a.counts, b.counts) for a, b in zip(found, scans, strict=True)
     ):
         raise RefusedError("the counts would not be the same afterwards")
-
-
-def _code(value: str, scheme: str, meaning: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue = value
-    item.CodingSchemeDesignator = scheme
-    item.CodeMeaning = meaning
-    return item

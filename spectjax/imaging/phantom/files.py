@@ -22,6 +22,7 @@ from pydicom.uid import (
 )
 
 from spectjax.files import write_file
+from spectjax.imaging.codes import VIEW_CODES, make_code
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.phantom.cases import Case
 from spectjax.imaging.phantom.patient import SimulatedPatient
@@ -32,12 +33,6 @@ from spectjax.imaging.scan import View
 
 ROOT_UID = "1.2.826.0.1.3680043.8.498."  # free for anyone through pydicom
 _IMPLEMENTATION_UID = ROOT_UID + "1.20210101"
-_CODES = {
-    ("sct", "anterior"): ("399321004", "SCT", "Anterior"),
-    ("sct", "posterior"): ("399001007", "SCT", "Posterior"),
-    ("srt", "anterior"): ("G-5215", "SRT", "Anterior"),
-    ("srt", "posterior"): ("G-5216", "SRT", "Posterior"),
-}
 _GE_NAMES = {
     ("ge letter", "anterior"): "WHOLE BODY_E",
     ("ge letter", "posterior"): "WHOLE BODY_F",
@@ -180,20 +175,12 @@ def encode_dicom(
     return buffer.getvalue()
 
 
-def _code(value: str, scheme: str, meaning: str) -> Dataset:
-    item = Dataset()
-    item.CodeValue = value
-    item.CodingSchemeDesignator = scheme
-    item.CodeMeaning = meaning
-    return item
-
-
 def _detector(view: View, evidence: Evidence) -> Dataset:
     item = Dataset()
     item.CollimatorType = "PARA"
     item.FieldOfViewShape = "RECTANGLE"
-    if (evidence, view) in _CODES:
-        item.ViewCodeSequence = Sequence([_code(*_CODES[evidence, view])])
+    if (evidence, view) in VIEW_CODES:
+        item.ViewCodeSequence = Sequence([make_code(*VIEW_CODES[evidence, view])])
     return item
 
 
@@ -214,7 +201,7 @@ def _radiopharmaceutical(exam: Exam) -> Dataset:
     item.RadionuclideTotalDose = round(exam.activity_mbq, 1)  # MBq in NM (C.8.4.10)
     item.Radiopharmaceutical = "Tc-99m MDP"
     item.RadionuclideCodeSequence = Sequence(
-        [_code("72454003", "SCT", "^99m^Technetium")]
+        [make_code("72454003", "SCT", "^99m^Technetium")]
     )
     return item
 
