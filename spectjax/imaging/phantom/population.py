@@ -99,7 +99,9 @@ def write_phantom(
     with Workers(processes) as workers:
         done = workers.map(_write_one, jobs, seconds=_SECONDS_PER_PATIENT * len(jobs))
         try:
-            for _ in tqdm(done, "Simulating", len(jobs), unit=" patients"):
+            for _ in tqdm(
+                done, "Simulating", len(jobs), unit=" patients", disable=None
+            ):
                 pass
         except WorkerError as error:
             raise PhantomError(str(error)) from error
