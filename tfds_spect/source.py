@@ -107,12 +107,12 @@ def read_source(
         for name in content.names:
             paths[name].append(file.path)
 
-    unclear = [name for name in sorted(annotations) if len(paths[name]) != 1]
-    for name in unclear:
+    unclear = {name for name in annotations if len(paths[name]) != 1}
+    for name in sorted(unclear):
         found = ", ".join(_relative(folder, str(path)) for path in paths[name])
         reason = f"annotated; expected one image, found {found or 'none'}"
         skips.append(Skip(name, reason))
-    usable = [each for each in examples if _name(each) not in set(unclear)]
+    usable = [each for each in examples if _name(each) not in unclear]
     originals = _drop_repeated(usable, skips)
     return originals, [replace(s, name=_relative(folder, s.name)) for s in skips]
 
