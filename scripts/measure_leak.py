@@ -78,7 +78,7 @@ def score(
     config: ConfigDict, workdir: pathlib.Path, builder_dir: pathlib.Path, split: str
 ) -> dict[str, float]:
     """Trains unless that is done, and returns the pooled scores of a split."""
-    from spectjax.evaluate import predict_classes
+    from spectjax.evaluation.segmentation import predict_classes
     from spectjax.input_pipeline import load_examples
     from spectjax.main import train_and_evaluate
     from spectjax.metrics.pixel import count_pixels, summarise_pixels

@@ -33,8 +33,8 @@ def augment(
     them counts and adds 1/12. Mirrored and shifted images keep their noise.
 
     Args:
-        batch: `images`, counts, uint16, (B, H, W, 1); `masks`, uint8, (B, H, W); and
-            whatever else, which stays as it is.
+        batch: `images`, counts, uint16, or scaled ones, float32, (B, H, W, 1); `masks`,
+            uint8, (B, H, W); and whatever else, which stays as it is.
         keys: typed PRNG keys, (B,), one for each image.
         hw: (H', W'), the central part to keep after the move, pixels; by default all.
             What lies outside of it before the move can enter.
@@ -46,7 +46,9 @@ def augment(
     images = batch["images"]
     maps = jnp.asarray(_encode_moves(images.shape[1:3]))[draw_moves(keys)]
     counts, masks = warp(images[..., 0], batch["masks"], maps, hw)
-    counts = jnp.rint(counts).astype(images.dtype)
+    if jnp.issubdtype(images.dtype, jnp.integer):
+        counts = jnp.rint(counts)
+    counts = counts.astype(images.dtype)
     return {**batch, "images": counts[..., None], "masks": masks}
 
 

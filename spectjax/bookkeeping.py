@@ -21,7 +21,7 @@ from spectjax.files import write_file
 from spectjax.input_pipeline import Examples, StoredExamples
 from spectjax.parallel import Layout, is_first_process, wait_for_all
 from spectjax.report.training_log import TrainingLog
-from spectjax.tasks import Segmentation
+from spectjax.tasks import Task
 
 LONG_HOURS = 1  # of training on a CPU, from which on the program names :quick
 
@@ -77,7 +77,7 @@ class EpochSums:
             seconds=time.perf_counter() - self._start,
         )
 
-    def summarise(self, task: Segmentation) -> dict[str, float]:
+    def summarise(self, task: Task) -> dict[str, float]:
         """Returns the scores of the epoch, and how fast it was."""
         self._read()
         seconds = time.perf_counter() - self._start

@@ -29,12 +29,12 @@ class ConfigError(ValueError):
 
 
 def base_config() -> ConfigDict:
-    """Returns every key that the program reads, with its default: the paper's setting.
+    """Returns every key that the program reads, with its default: the setting of [P1].
 
     Config files change these values and add keys under `model` only.
     """
     config = ConfigDict()
-    config.task = "segmentation"
+    config.task = "segmentation"  # or "classification"
     config.seed = 0  # of the initial parameters and of the order of the examples
     config.dtype = "float32"  # in which to convolve: "float32" or "bfloat16"
     config.num_epochs = 100
@@ -54,7 +54,7 @@ def base_config() -> ConfigDict:
     config.data.feed = "auto"  # or "resident" (on the devices), "stream" (from disk)
     config.data.batch_size = 16  # images, over all devices
     config.data.train_hw = (256, 256)  # central part to train on, pixels
-    config.data.normalisation = "min_max"  # or "square_root"
+    config.data.normalisation = "min_max"  # or "square_root", or "none"
 
     config.loss = "cross_entropy"  # or "dice_cross_entropy"
 
@@ -64,6 +64,9 @@ def base_config() -> ConfigDict:
     config.optimizer.schedule = "constant"  # or "cosine"
     config.optimizer.momentum = 0.0  # of SGD; AdamW's first decay rate
     config.optimizer.weight_decay = 0.0  # of kernels only
+
+    # PyTorch's weights of the same network, to begin with; a path. None: drawn anew.
+    config.pretrained = config_dict.placeholder(str)
 
     config.model = ConfigDict()  # `name`, then that model's own fields
     return config

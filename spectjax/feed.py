@@ -65,7 +65,7 @@ class ResidentFeed:
     ) -> None:
         """Copies the examples to the devices."""
         self.steps, self.max_steps = 1, max_steps
-        self._data = layout.place({"images": examples.images, "masks": examples.masks})
+        self._data = layout.place(examples.read(slice(None)))
         self._draw = (len(examples), batch_size)
         self._seed = seed
 

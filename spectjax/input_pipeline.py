@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spectjax.config import ConfigError
+from spectjax.imaging.geometry import cut_centre
 
 if TYPE_CHECKING:
     from tfds_spect.reading import DataSource
 
 # The features of examples that training and evaluation need; decoding all takes longer.
-_PIXELS = ("image", "mask")
+_LEARNT = ("image", "mask", "label")
 _FEATURES = (
-    *_PIXELS,
+    *_LEARNT,
+    "diagnosis",
     "spacing_mm",
     "example_id",
     "patient",
@@ -36,6 +38,8 @@ class Examples:
     Attributes:
         images: thorax counts, uint16, or scaled to [0, 1], float32, (N, H, W, 1).
         masks: class of each pixel, 0 is background, uint8, (N, H, W).
+        labels: class of each image, 0 is normal, 1 metastasis, int32, (N,).
+        diagnoses: words of `spectjax.imaging.diagnosis.DIAGNOSES`, length N.
         example_ids: unique names, length N.
         patients: pseudonyms, length N.
         views: "anterior" or "posterior", length N.
@@ -50,6 +54,8 @@ class Examples:
 
     images: np.ndarray
     masks: np.ndarray
+    labels: np.ndarray
+    diagnoses: list[str]
     example_ids: list[str]
     patients: list[str]
     views: list[str]
@@ -64,9 +70,13 @@ class Examples:
         """Returns N."""
         return len(self.example_ids)
 
-    def read(self, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
-        """Returns `images` and `masks` of some examples."""
-        return {"images": self.images[rows], "masks": self.masks[rows]}
+    def read(self, rows: Sequence[int] | np.ndarray | slice) -> dict[str, np.ndarray]:
+        """Returns `images`, `masks` and `labels` of some examples."""
+        return {
+            "images": self.images[rows],
+            "masks": self.masks[rows],
+            "labels": self.labels[rows],
+        }
 
     def crop_centre(self, hw: tuple[int, int]) -> "Examples":
         """Returns the examples with the central hw pixels of each image and mask.
@@ -77,8 +87,8 @@ class Examples:
         _check_hw(self.name, self.masks.shape[1:], hw)
         return dataclasses.replace(
             self,
-            images=np.stack([_cut(image, hw) for image in self.images]),
-            masks=np.stack([_cut(mask, hw) for mask in self.masks]),
+            images=np.stack([cut_centre(image, hw) for image in self.images]),
+            masks=np.stack([cut_centre(mask, hw) for mask in self.masks]),
         )
 
 
@@ -105,11 +115,16 @@ class StoredExamples:
         return len(self.source)
 
     def read(self, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
-        """Returns `images` and `masks` of some examples."""
+        """Returns `images`, `masks` and `labels` of some examples."""
         found = self.source.__getitems__([int(row) for row in rows])
         return {
-            "images": np.stack([_cut(example["image"], self.hw) for example in found]),
-            "masks": np.stack([_cut(example["mask"], self.hw) for example in found]),
+            "images": np.stack(
+                [cut_centre(example["image"], self.hw) for example in found]
+            ),
+            "masks": np.stack(
+                [cut_centre(example["mask"], self.hw) for example in found]
+            ),
+            "labels": np.array([example["label"] for example in found], np.int32),
         }
 
     def crop_centre(self, hw: tuple[int, int]) -> "StoredExamples":
@@ -199,7 +214,7 @@ def open_examples(
     Raises:
         ValueError: if the data set has no such split or the split has no example.
     """
-    builder, source, fingerprint = _open(builder_dir, split, _PIXELS)
+    builder, source, fingerprint = _open(builder_dir, split, _LEARNT)
     image = builder.info.features["image"]
     height, width, _ = image.shape
     bytes_per_pixel = np.dtype(image.np_dtype).itemsize + 1  # the mask takes one
@@ -221,27 +236,32 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         ValueError: if the data set has no such split or the split has no example.
     """
     builder, source, fingerprint = _open(builder_dir, split, _FEATURES)
-    count, views = len(source), builder.info.features["view"]
-    image = builder.info.features["image"]
+    count, features = len(source), builder.info.features
+    image = features["image"]
     images = np.empty((count, *image.shape), image.np_dtype)
     masks = np.empty(images.shape[:3], np.uint8)
+    labels = np.empty(count, np.int32)
     spacing_mm = np.empty((count, 2), np.float32)
-    example_ids, patients, view_names = [], [], []
+    diagnoses, example_ids, patients, views = [], [], [], []
     synthetic = False
     for row in range(count):
         example = source[row]
         images[row], masks[row] = example["image"], example["mask"]
+        labels[row] = example["label"]
+        diagnoses.append(features["diagnosis"].int2str(int(example["diagnosis"])))
         spacing_mm[row] = example["spacing_mm"]
         example_ids.append(_text(example["example_id"]))
         patients.append(_text(example["patient"]))
-        view_names.append(views.int2str(int(example["view"])))
+        views.append(features["view"].int2str(int(example["view"])))
         synthetic |= bool(example["synthetic"])
     return Examples(
         images=images,
         masks=masks,
+        labels=labels,
+        diagnoses=diagnoses,
         example_ids=example_ids,
         patients=patients,
-        views=view_names,
+        views=views,
         spacing_mm=spacing_mm,
         synthetic=synthetic,
         name=f"{builder.info.name}/{builder.info.config_name}",
@@ -293,12 +313,6 @@ def _check_hw(name: str, found: tuple[int, ...], hw: tuple[int, int]) -> None:
             f"--config.data.train_hw={tuple(hw)} exceeds the images of {name}, which "
             f"have {found[0]}x{found[1]} pixels."
         )
-
-
-def _cut(image: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
-    """Returns the central hw pixels of an image, (H, W) or (H, W, C)."""
-    top, left = (image.shape[0] - hw[0]) // 2, (image.shape[1] - hw[1]) // 2
-    return image[top : top + hw[0], left : left + hw[1]]
 
 
 def draw_batches(

@@ -11,15 +11,16 @@ import jax.numpy as jnp
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Returns the cross-entropy of each image, averaged over its pixels.
+    """Returns the cross-entropy of each image, averaged over its pixels if they count.
 
         L_b = -mean_hw log softmax(logits)[label]
 
-    [P1] does not name its loss; this is the one of the U-Net that it builds on.
+    [P1] does not name its loss; this is the one of the U-Net that it builds on. [P2]
+    speaks of the training error e (Eq. 3) of a network that ends in a soft-max.
 
     Args:
-        logits: unnormalised scores, float, (B, H, W, K).
-        labels: class indices in [0, K), integer, (B, H, W).
+        logits: unnormalised scores, float, (B, H, W, K) or (B, K).
+        labels: class indices in [0, K), integer, (B, H, W) or (B,).
 
     Returns:
         Loss in nats, float32, (B,).
@@ -30,7 +31,8 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     _check_shapes(logits, labels)
     log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
     targets = jax.nn.one_hot(labels, logits.shape[-1])
-    return -jnp.mean(jnp.sum(targets * log_probs, axis=-1), axis=(1, 2))
+    losses = -jnp.sum(targets * log_probs, axis=-1)
+    return jnp.mean(losses.reshape(losses.shape[0], -1), axis=1)
 
 
 def soft_dice(
@@ -72,7 +74,7 @@ def dice_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
 def _check_shapes(logits: jax.Array, labels: jax.Array) -> None:
     if logits.shape[:-1] != labels.shape or logits.shape[-1] < 2:
         raise ValueError(
-            "Expected logits (B, H, W, K>=2) and labels (B, H, W), got "
+            "Expected logits (B, ..., K>=2) and labels (B, ...), got "
             f"{logits.shape} and {labels.shape}."
         )
 
@@ -80,4 +82,9 @@ def _check_shapes(logits: jax.Array, labels: jax.Array) -> None:
 LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "cross_entropy": cross_entropy,
     "dice_cross_entropy": dice_cross_entropy,
+}
+# Those that fit the logits of each task.
+LOSSES_OF = {
+    "classification": ("cross_entropy",),
+    "segmentation": ("cross_entropy", "dice_cross_entropy"),
 }

@@ -151,7 +151,7 @@ def train_and_evaluate(
         wait_for_all("evaluated")
         return json.loads(metrics_path.read_text())
     # Here, since it loads what draws pictures, and training need not wait for that.
-    from spectjax.evaluate import evaluate_segmentation
+    from spectjax.evaluation.segmentation import evaluate_segmentation
 
     held_out = input_pipeline.load_examples(builder_dir, splits.held_out)
     metrics = evaluate_segmentation(

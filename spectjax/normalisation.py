@@ -40,4 +40,16 @@ def normalise_by_root(images: jax.Array) -> jax.Array:
     return jnp.sqrt(counts * positive / jnp.where(total > 0, total, 1))
 
 
-NORMALISATIONS = {"min_max": normalise_by_range, "square_root": normalise_by_root}
+def keep_counts(images: jax.Array) -> jax.Array:
+    """Returns the images as they are, float32: counts, or what a data set made of them.
+
+    [P2] trains on D3 "without normalization", and its D2 comes normalised.
+    """
+    return images.astype(jnp.float32)
+
+
+NORMALISATIONS = {
+    "min_max": normalise_by_range,
+    "square_root": normalise_by_root,
+    "none": keep_counts,
+}

@@ -19,6 +19,7 @@ METADATA_FORMAT = 1  # raise it when what is read here changes its name or meani
 # What spectjax.normalisation.NORMALISATIONS do to the counts c of one image.
 FORMULAS = {
     "min_max": "(c - min c) / (max c - min c); 0 where max c = min c",
+    "none": "c",
     "square_root": "sqrt(c / m), m the mean of the positive c; 0 where there are none",
 }
 

@@ -17,25 +17,25 @@ import spectjax
 from spectjax.checkpoint import Checkpoints
 from spectjax.config import ConfigError, check_name, load_config
 from spectjax.input_pipeline import LEAKING
-from spectjax.losses import LOSSES
+from spectjax.losses import LOSSES, LOSSES_OF
 from spectjax.models import create_model
 from spectjax.normalisation import NORMALISATIONS
 from spectjax.ops.convolution import compiler_options
 from spectjax.parallel import AXIS
 from spectjax.step import TrainState, create_train_state
-from spectjax.tasks import TASKS, Segmentation, Variables
+from spectjax.tasks import TASKS, Task, Variables
 
 WARMUP_FRACTION = 0.05  # of all steps, when the schedule is "cosine"
 
 
-def create_task(config: ConfigDict) -> Segmentation:
+def create_task(config: ConfigDict) -> Task:
     """Builds the task that `config` describes, with its model and loss.
 
     Raises:
         ConfigError: if a name in `config` is not known or a model field is not.
     """
     check_name("task", config.task, TASKS)
-    check_name("loss", config.loss, LOSSES)
+    check_name("loss", config.loss, LOSSES_OF[config.task])
     check_name("data.normalisation", config.data.normalisation, NORMALISATIONS)
     check_name("dtype", config.dtype, ("float32", "bfloat16"))
     fields = config.model.to_dict()
@@ -98,13 +98,15 @@ class TrainedModel:
     Attributes:
         config: the run's config.
         predict_probs: maps counts, uint16 or float32, (B, H, W, 1), to class
-            probabilities, float32, (B, H, W, K); compiles anew for each shape.
+            probabilities, float32, (B, ..., K); compiles anew for each shape.
+        predict_logits: the same before the softmax.
         variables: its `params` and `batch_stats`.
         info: where the model comes from, for reports.
     """
 
     config: ConfigDict
     predict_probs: Callable[[np.ndarray], np.ndarray]
+    predict_logits: Callable[[np.ndarray], np.ndarray]
     variables: Variables
     info: dict[str, Any]
 
@@ -120,10 +122,13 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
     task = create_task(config)
     state = restore_state(config, workdir)
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    predict = jax.jit(task.predict, compiler_options=compiler_options())
+    options = compiler_options()
+    predict = jax.jit(task.predict, compiler_options=options)
+    predict_logits = jax.jit(task.predict_logits, compiler_options=options)
     return TrainedModel(
         config=config,
         predict_probs=lambda counts: np.asarray(predict(variables, counts)),
+        predict_logits=lambda counts: np.asarray(predict_logits(variables, counts)),
         variables=variables,
         info={
             "model": config.model.name,

@@ -15,7 +15,7 @@ import optax
 from flax import struct
 
 from spectjax.ops.backend import choose_backend
-from spectjax.tasks import Batch, Segmentation
+from spectjax.tasks import Batch, Task
 
 MAX_STEPS_PER_DISPATCH = 32
 Augment = Callable[[Batch, jax.Array], Batch]
@@ -39,7 +39,7 @@ class TrainState:
 
 
 def create_train_state(
-    task: Segmentation,
+    task: Task,
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     image_hw: tuple[int, int],
@@ -60,7 +60,7 @@ def train_step(
     batch: Batch,
     key: jax.Array,
     *,
-    task: Segmentation,
+    task: Task,
     optimizer: optax.GradientTransformation,
     augment: Augment | None = None,
     axis_name: str | None = None,
@@ -83,15 +83,15 @@ def train_step(
         update, with `not_finite`: 1 if its loss or its gradient has a NaN or an
         infinity, else 0.
     """
+    step_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     if augment is not None:
         count = batch["images"].shape[0]
         first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * count
-        step_key = jax.random.fold_in(key, state.step)
         places = first + jnp.arange(count)
         batch = augment(batch, jax.vmap(partial(jax.random.fold_in, step_key))(places))
     (_, (batch_stats, sums)), gradients = jax.value_and_grad(
         task.compute_loss, has_aux=True
-    )(state.params, state.batch_stats, batch)
+    )(state.params, state.batch_stats, batch, dropout_key)
     if axis_name is not None:
         gradients = jax.lax.pmean(gradients, axis_name)
         sums = jax.lax.psum(sums, axis_name)

@@ -37,7 +37,7 @@ from spectjax.step import (
     run_steps,
     train_step,
 )
-from spectjax.tasks import Segmentation
+from spectjax.tasks import Task
 
 SHORT_SECONDS = 0.5  # a dispatch that takes less may have more steps
 
@@ -177,7 +177,7 @@ def train(
 
 
 def _create_state(
-    task: Segmentation,
+    task: Task,
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     hw: tuple[int, int],
@@ -250,9 +250,7 @@ def _create_feed(
 class _Validation:
     """Scores the state of a run on patients that neither train nor test it."""
 
-    def __init__(
-        self, task: Segmentation, config: ConfigDict, examples: Examples
-    ) -> None:
+    def __init__(self, task: Task, config: ConfigDict, examples: Examples) -> None:
         self._task = task
         self._examples = examples.crop_centre(tuple(config.data.train_hw))
         self._batch_size = config.data.batch_size

@@ -31,7 +31,11 @@ class Source:
         """Reads several examples."""
         self.read += indices
         return [
-            {"image": self.examples.images[i], "mask": self.examples.masks[i]}
+            {
+                "image": self.examples.images[i],
+                "mask": self.examples.masks[i],
+                "label": self.examples.labels[i],
+            }
             for i in indices
         ]
 

@@ -15,11 +15,13 @@ from tfds_spect.prepare import prepare
 
 
 def make_examples(n, hw=(4, 6)):
-    """Image i is i everywhere, and so is its mask."""
+    """Image i is i everywhere, and so is its mask; every second one is normal."""
     images = np.broadcast_to(np.arange(n)[:, None, None], (n, *hw))
     return Examples(
         images=images[..., None].astype(np.uint16),
         masks=images.astype(np.uint8),
+        labels=np.arange(n, dtype=np.int32) % 2,
+        diagnoses=[("normal", "metastasis")[i % 2] for i in range(n)],
         example_ids=[f"image{i}" for i in range(n)],
         patients=[f"patient{i}" for i in range(n)],
         views=["anterior"] * n,

@@ -33,7 +33,7 @@ FLOORS = (
     {"spectjax.feed", "spectjax.report", "spectjax.step"},
     {"spectjax.bookkeeping", "spectjax.provenance", "spectjax.runs"},
     {"spectjax.runtimes", "spectjax.train"},
-    {"spectjax.evaluate", "spectjax.export", "spectjax.predict"},
+    {"spectjax.evaluation", "spectjax.export", "spectjax.predict"},
     {"spectjax.main"},
 )
 # What a room may import from outside, where that is limited.

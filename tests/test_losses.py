@@ -69,5 +69,5 @@ def test_losses_are_float32_for_bfloat16_logits(name):
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_losses_reject_one_hot_labels(name):
-    with pytest.raises(ValueError, match=r"labels \(B, H, W\)"):
+    with pytest.raises(ValueError, match=r"labels \(B, ...\)"):
         LOSSES[name](LOGITS, jax.nn.one_hot(LABELS, 2))

@@ -118,3 +118,9 @@ def warp(image: np.ndarray, matrix: np.ndarray, *, order: int) -> np.ndarray:
 
 def _shift(dx: float, dy: float) -> np.ndarray:
     return np.array([[1.0, 0.0, dx], [0.0, 1.0, dy], [0.0, 0.0, 1.0]])
+
+
+def cut_centre(image: np.ndarray, hw: tuple[int, int]) -> np.ndarray:
+    """Returns the central hw pixels of an image, (H, W) or (H, W, C)."""
+    top, left = (image.shape[0] - hw[0]) // 2, (image.shape[1] - hw[1]) // 2
+    return image[top : top + hw[0], left : left + hw[1]]

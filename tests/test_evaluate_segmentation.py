@@ -1,4 +1,4 @@
-"""Tests of `spectjax.evaluate`, with a model whose answers are written down."""
+"""Tests of `spectjax.evaluation.segmentation`, with answers that are written down."""
 
 import csv
 import json
@@ -6,7 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from spectjax.evaluate import evaluate_segmentation, predict_classes, rank_cases
+from spectjax.evaluation.segmentation import (
+    evaluate_segmentation,
+    predict_classes,
+    rank_cases,
+)
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import count_pixels
 
@@ -35,6 +39,8 @@ EXAMPLES = Examples(
     # The first pixel numbers the image, so that the model knows its answer.
     images=np.arange(5 * 8, dtype=np.uint16).reshape(5, 2, 4, 1),
     masks=masks_from(TRUTH).astype(np.uint8),
+    labels=np.ones(5, np.int32),
+    diagnoses=["multiple bone metastasis"] * 5,
     example_ids=["e", "a", "c", "b", "d"],
     patients=["p1", "p1", "p2", "p3", "p2"],
     views=["anterior", "posterior", "anterior", "anterior", "posterior"],
