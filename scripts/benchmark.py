@@ -58,7 +58,7 @@ _NOTES = (
     "less the gradient with respect to the image. of peak: relative to the fastest "
     "square matrix product of the same run.",
     "train: SGD with momentum, cross-entropy, batch on the device. Models that give no "
-    "class to each pixel learn from the mean square of their outputs instead.",
+    "class to pixels or images learn from the mean square of their outputs instead.",
     "compile s: tracing and compiling; for PyTorch the first call less the second. "
     "peak MB: of the process, compiling included; on a GPU of its allocator.",
     "PyTorch: channels-last, fused SGD, inference_mode, autocast unless float32.",
@@ -180,7 +180,7 @@ def _list_contenders(
             "fields": workload.fields,
             "parameters": workload.parameters,
             "image_hwc": workload.image_hwc,
-            "segments": workload.segments,
+            "task_name": workload.task_name,
             "mode": mode,
             "compile_mode": _COMPILE_MODES[way],
             "batch_size": arguments.batch,
@@ -203,7 +203,7 @@ def _export(
     arguments: argparse.Namespace,
 ) -> dict[str, tuple[str, dict[str, Any]]]:
     """Writes the model as ONNX and returns who runs it; nobody if that fails."""
-    if not workload.segments or arguments.dtype != "float32" or machine.kind != "cpu":
+    if not workload.task_name or arguments.dtype != "float32" or machine.kind != "cpu":
         return {}
     exporter = Worker(RUNTIME, _CHILD_ENVIRONMENT)
     try:

@@ -1,12 +1,14 @@
 """Measures how much a random split of augmented images inflates scores.
 
     python scripts/measure_leak.py --config=configs/unet_res.py:quick --output_dir=OUT
+    python scripts/measure_leak.py --config=configs/specs_r34.py:quick --output_dir=OUT
 
 Trains the same model, with the same settings and as many steps, under both protocols:
 on folds of patients, and as the papers do, on 70 % of all originals and copies at
 random. Both are scored on originals and copies, so that the images are of one kind;
-what differs is only whether other images of the same patients were trained on.
-Repeats hold out another fold, or begin with another seed, each.
+what differs is only whether other images of the same patients were trained on. A config
+that moves originals anew at each step trains on the stored copies here, so that its
+epochs are longer. Repeats hold out another fold, or begin with another seed, each.
 """
 
 import pathlib
@@ -27,7 +29,11 @@ _MANUAL_DIR = flags.DEFINE_string(
 _REPEATS = flags.DEFINE_integer(
     "repeats", 5, "Trainings under each protocol.", lower_bound=1, upper_bound=5
 )
-SCORES = ("IoU", "Dice", "CPA", "Rec")
+# What is compared: pooled over pixels, or over images.
+SCORES = {
+    "segmentation": ("IoU", "Dice", "CPA", "Rec"),
+    "classification": ("auc", "accuracy", "recall", "specificity"),
+}
 
 
 def main(argv: list[str]) -> None:
@@ -50,6 +56,8 @@ def main(argv: list[str]) -> None:
     for repeat in range(_REPEATS.value):
         config = _CONFIG.value.copy_and_resolve_references()
         config.data.fold = repeat
+        # Only copies can stand on both sides.
+        config.data.augmentation = "copies"
         split = f"fold{repeat}+fold{repeat}_augmented"
         run = folder / f"folds_{repeat}"
         results["folds"].append(score(config, run, folds.builder_dir, split))
@@ -77,40 +85,60 @@ def count_training(prepared, fold: int) -> int:
 def score(
     config: ConfigDict, workdir: pathlib.Path, builder_dir: pathlib.Path, split: str
 ) -> dict[str, float]:
-    """Trains unless that is done, and returns the pooled scores of a split."""
-    from spectjax.evaluation.segmentation import predict_classes
+    """Trains unless that is done, and returns the scores of a split."""
     from spectjax.input_pipeline import load_examples
     from spectjax.main import train_and_evaluate
-    from spectjax.metrics.pixel import count_pixels, summarise_pixels
     from spectjax.runs import restore_model
 
     train_and_evaluate(
         config, workdir, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
     )
     examples = load_examples(builder_dir, split)
+    score_examples = score_labels if config.task == "classification" else score_masks
+    scores = score_examples(config, restore_model(workdir), examples)
+    found = {name: scores[name] for name in SCORES[config.task]}
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+    print(f"{workdir.name}: {split}, {shown}", flush=True)
+    return found
+
+
+def score_masks(config: ConfigDict, model, examples) -> dict[str, float]:
+    """Returns scores pooled over the pixels of all images."""
+    from spectjax.evaluation.segmentation import predict_classes
+    from spectjax.metrics.pixel import count_pixels, summarise_pixels
+
     classes = predict_classes(
-        restore_model(workdir).predict_probs,
-        examples.images,
-        batch_size=config.data.batch_size,
+        model.predict_probs, examples.images, batch_size=config.data.batch_size
     )
-    pooled = summarise_pixels(count_pixels(classes, examples.masks))["pooled"]
-    print(f"{workdir.name}: {split}, pooled IoU {pooled['IoU']:.3f}", flush=True)
-    return {name: pooled[name] for name in SCORES}
+    return summarise_pixels(count_pixels(classes, examples.masks))["pooled"]
+
+
+def score_labels(config: ConfigDict, model, examples) -> dict[str, float]:
+    """Returns scores of the labels of all images."""
+    from spectjax.evaluation.classification import predict_log_odds
+    from spectjax.evaluation.scores import score_images
+
+    examples = examples.crop_centre(tuple(config.data.train_hw))
+    log_odds = predict_log_odds(
+        model.predict_logits, examples.images, batch_size=config.data.batch_size
+    )
+    return score_images(examples.labels, log_odds)
 
 
 def describe(results: dict[str, list[dict[str, float]]], *, synthetic: bool) -> str:
     """Returns the means under both protocols and what the leak adds, as a table."""
+    names = list(results["folds"][0])
     rows = {
-        protocol: [statistics.mean(each[name] for each in runs) for name in SCORES]
+        protocol: [statistics.mean(each[name] for each in runs) for name in names]
         for protocol, runs in results.items()
     }
     gain = [b - a for a, b in zip(rows["folds"], rows["leaking"], strict=True)]
     lines = [
-        f"Pooled over pixels, mean of {len(results['folds'])} trainings"
+        f"Originals and copies scored, mean of {len(results['folds'])} trainings"
         + (", SYNTHETIC patients" if synthetic else ""),
         "",
-        f"| protocol | {' | '.join(SCORES)} |",
-        "|---|" + "---|" * len(SCORES),
+        f"| protocol | {' | '.join(names)} |",
+        "|---|" + "---|" * len(names),
     ]
     for label, values in (
         ("patients held out", rows["folds"]),

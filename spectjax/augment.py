@@ -52,9 +52,38 @@ def augment(
     return {**batch, "images": counts[..., None], "masks": masks}
 
 
+def move_images(images: np.ndarray, seed: int, *, batch_size: int = 32) -> np.ndarray:
+    """Returns images each of which has made a random move of its own, see `augment`.
+
+    Args:
+        images: counts, uint16, or scaled ones, float32, (N, H, W, 1).
+        seed: of the moves; the same seed, the same moves.
+        batch_size: images that are moved at once.
+
+    Returns:
+        Images of the same shape and dtype.
+    """
+    keys = jax.random.split(jax.random.key(seed), len(images))
+    moved = np.empty_like(images)
+    for start in range(0, len(images), batch_size):
+        rows = np.arange(start, start + batch_size)
+        # The last batch is filled up, so that one shape is compiled.
+        rows = np.minimum(rows, len(images) - 1)
+        batch = {
+            "images": images[rows],
+            "masks": np.zeros((batch_size, *images.shape[1:3]), np.uint8),
+        }
+        found = _move(batch, keys[rows])["images"]
+        moved[rows] = found
+    return moved
+
+
 def draw_moves(keys: jax.Array) -> jax.Array:
     """Returns the place in `list_moves()` that each key (B,) draws, int32, (B,)."""
     return jax.vmap(lambda key: jax.random.randint(key, (), 0, len(list_moves())))(keys)
+
+
+_move = jax.jit(augment)
 
 
 @functools.cache

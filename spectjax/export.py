@@ -29,9 +29,7 @@ from absl import logging as absl_logging
 
 from spectjax import runtimes
 from spectjax.files import write_file
-from spectjax.hotspots import CLASS_NAMES
-from spectjax.imaging.thorax.crop import CANVAS_HW
-from spectjax.provenance import describe, hash_parameters
+from spectjax.provenance import CLASS_NAMES, describe, hash_parameters
 from spectjax.report import DISCLAIMER
 
 if TYPE_CHECKING:  # jax takes seconds: not before the command line is understood
@@ -80,7 +78,8 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
     predict, metadata = load_predict(workdir)
     write = write_onnx if file_format == runtimes.ONNX else write_stablehlo
     content = write(predict, metadata)
-    differences = compare_runtimes(content, output.name, predict)
+    counts = make_test_images(metadata["input"]["shape"][1:3])
+    differences = compare_runtimes(content, output.name, predict, counts)
     for runtime, difference in differences.items():
         # Not "greater": a difference that is not a number must not pass.
         if not difference <= TOLERANCE:
@@ -100,7 +99,7 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
 
     Returns:
         A function that maps counts, float32, (B, H, W, 1), to class probabilities,
-        float32, (B, H, W, K); what `describe` returns.
+        float32, (B, H, W, K), or (B, K) of a classifier; what `describe` returns.
 
     Raises:
         ExportError: if its classes have no names.
@@ -111,9 +110,10 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     from spectjax.runs import create_task, restore_model
 
     model = restore_model(workdir)
-    if model.config.model.num_classes != len(CLASS_NAMES):
+    names = CLASS_NAMES[model.config.task]
+    if model.config.model.num_classes != len(names):
         raise ExportError(
-            f"{workdir}: expected a model of the classes {', '.join(CLASS_NAMES)}, "
+            f"{workdir}: expected a model of the classes {', '.join(names)}, "
             f"found {model.config.model.num_classes} classes. Export another run."
         )
     config = ConfigDict(model.config.to_dict())
@@ -202,15 +202,18 @@ def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     return stream.getvalue()
 
 
-def compare_runtimes(content: bytes, name: str, predict: _Predict) -> dict[str, float]:
+def compare_runtimes(
+    content: bytes, name: str, predict: _Predict, counts: np.ndarray
+) -> dict[str, float]:
     """Returns how far each installed runtime's probabilities are from JAX's at most.
 
-    Compared on two synthetic images at once and on one of them.
+    Compared on all images at once and on all but the first.
 
     Args:
         content: the exported model.
         name: name of its file, which tells the format.
         predict: what JAX computes, on a function of counts (B, H, W, 1).
+        counts: the images, float32, (B, H, W, 1), at least two.
 
     Raises:
         ModelFileError: if a runtime does not read it.
@@ -220,7 +223,6 @@ def compare_runtimes(content: bytes, name: str, predict: _Predict) -> dict[str, 
 
     from spectjax.ops.convolution import compiler_options
 
-    counts = make_test_images()
     expected = np.asarray(jax.jit(predict, compiler_options=compiler_options())(counts))
     differences = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -244,14 +246,16 @@ def compare_runtimes(content: bytes, name: str, predict: _Predict) -> dict[str, 
     return differences
 
 
-def make_test_images() -> np.ndarray:
+def make_test_images(hw: tuple[int, int]) -> np.ndarray:
     """Returns two images like thoraces with hotspots, float32, (2, H, W, 1), counts.
 
     A body with Poisson noise and round spots from faint to bright, so that
     probabilities of all sizes occur; the second image is four times as bright.
     """
     rng = np.random.default_rng(0)
-    rows, columns = np.mgrid[: CANVAS_HW[0], : CANVAS_HW[1]] / CANVAS_HW[0] - 0.5
+    height, width = hw
+    rows, columns = np.mgrid[:height, :width]
+    rows, columns = rows / height - 0.5, columns / width - 0.5
     expected = np.where(rows**2 + columns**2 < 0.16, 12.0, 0.0)
     for peak in np.geomspace(2, 60, num=16):
         row, column = rng.uniform(-0.25, 0.25, size=2)
@@ -316,8 +320,9 @@ def _print_summary(
         )
     for runtime, difference in differences.items():
         print(f"{runtime}: probabilities within {difference:.1g} of JAX's.")
+    what = "Hotspots in" if metadata["task"] == "segmentation" else "Diagnoses of"
     print(
-        f"Hotspots in new scans: python -m spectjax.predict --model={output} "
+        f"{what} new scans: python -m spectjax.predict --model={output} "
         f"--output_dir=OUT PATH...\n{DISCLAIMER}"
     )
 

@@ -151,6 +151,19 @@ class Splits:
     held_out: str
     validation: str | None = None
 
+    @property
+    def calibration(self) -> str:
+        """What may calibrate probabilities: never what is scored.
+
+        The patients that validate, if any do; else the originals that train, where they
+        can be told from their copies.
+        """
+        if self.validation is not None:
+            return self.validation
+        return "+".join(
+            part for part in self.train.split("+") if not part.endswith("_augmented")
+        )
+
 
 def choose_splits(
     name: str,

@@ -30,6 +30,27 @@ from spectjax.config import (
 LEAK_WARNING = """\
   LEAKING: images of these patients were trained on as well, as in the papers.
   The scores say little about new patients; a data set of folds holds patients out."""
+# What is printed: where in `metrics.json`, which of its entries, and which scores.
+SHOWN = {
+    "segmentation": (
+        "pixel",
+        ("pooled", "per_image"),
+        {name: name for name in ("PA", "CPA", "Rec", "IoU", "Dice")},
+    ),
+    "classification": (
+        None,
+        ("image", "patient"),
+        {
+            "accuracy": "Acc",
+            "precision": "Prec",
+            "recall": "Rec",
+            "specificity": "Spe",
+            "f1": "F-1",
+            "auc": "AUC",
+        },
+    ),
+}
+PRODUCTS = {"segmentation": "Hotspots", "classification": "Metastasis"}
 # Bytes of examples to keep on the devices; None: what they have room for.
 ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 
@@ -100,7 +121,6 @@ def train_and_evaluate(
     from spectjax import input_pipeline
     from spectjax.feed import count_room
     from spectjax.parallel import is_first_process, wait_for_all
-    from spectjax.runs import restore_model
     from spectjax.train import train
     from tfds_spect.prepare import choose_config, prepare
 
@@ -151,21 +171,9 @@ def train_and_evaluate(
         wait_for_all("evaluated")
         return json.loads(metrics_path.read_text())
     # Here, since it loads what draws pictures, and training need not wait for that.
-    from spectjax.evaluation.segmentation import evaluate_segmentation
+    from spectjax.evaluation.held_out import evaluate_run
 
-    held_out = input_pipeline.load_examples(builder_dir, splits.held_out)
-    metrics = evaluate_segmentation(
-        restore_model(workdir).predict_probs,
-        held_out,
-        batch_size=config.data.batch_size,
-        output_dir=workdir / "eval",
-        model_name=config.model.name,
-        dataset_info={
-            "config": config.data.name,
-            "held_out_fold": None if held_out.leaking else config.data.fold,
-        },
-        training_log=workdir / "train.csv",
-    )
+    metrics = evaluate_run(config, workdir, builder_dir, splits)
     wait_for_all("evaluated")
     return metrics
 
@@ -189,7 +197,7 @@ def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
 
 def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
     """Prints the scores and where everything is."""
-    data, pixel = metrics["data"], metrics["pixel"]
+    data = metrics["data"]
     kind = "SYNTHETIC" if data["synthetic"] else "real"
     if not data.get("leaking"):
         kind = f"held-out {kind}"
@@ -199,21 +207,24 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
     )
     if data.get("leaking"):
         print(LEAK_WARNING)
-    for name in ("pooled", "per_image"):
-        scores = pixel[name]
+    task = metrics["task"]
+    section, titles, names = SHOWN[task]
+    found = metrics[section] if section else metrics
+    for title in titles:
+        scores = found[title]
         print(
-            f"  {name:10}"
+            f"  {title:10}"
             + "  ".join(
-                f"{score} {scores[score]:.4f}"
-                for score in ("PA", "CPA", "Rec", "IoU", "Dice")
-                if scores[score] is not None
+                f"{name} {scores[key]:.4f}"
+                for key, name in names.items()
+                if scores[key] is not None
             )
         )
     print(
         f"Scores: {workdir}/eval/metrics.json, cases.csv, table.md, figures/\n"
         f"Curves: {workdir}/train.csv; tensorboard --logdir={workdir}/tensorboard\n"
-        f"Hotspots in new scans: python -m spectjax.predict --workdir={workdir} "
-        "--output_dir=OUT PATH..."
+        f"{PRODUCTS[task]} in new scans: python -m spectjax.predict "
+        f"--workdir={workdir} --output_dir=OUT PATH..."
     )
 
 

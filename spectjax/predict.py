@@ -1,35 +1,39 @@
-"""Finds hotspots in new bone scans. Research software, not a medical device.
+"""Says what a model finds in new bone scans. Research software, not a medical device.
 
     python -m spectjax.predict --workdir=RUN --output_dir=OUT PATH...
     python -m spectjax.predict --model=FILE --output_dir=OUT PATH...
 
 PATH is a DICOM file or a folder of them; RUN is the folder that a training run wrote,
 FILE what `spectjax.export` made of it. JAX runs the first; an ONNX file needs no JAX.
-For every whole-body view OUT receives `<name>.json` (hotspots with category, score,
-box and mask in thorax and whole-body pixels, area, counts) and `<name>.png` (the same
-as a picture). Files that cannot be used are named on stderr and passed over; the exit
-status is 0 if at least one view was written.
+For every whole-body view OUT receives `<name>.json` and `<name>.png`. A segmenting
+model marks hotspots: category, score, box and mask in thorax and whole-body pixels,
+area, counts. A classifier gives the label, normal or metastasis, and its probability,
+of the view and of all views of the patient's examination; `summary.csv` lists them.
+Files that cannot be used are named on stderr and passed over; the exit status is 0 if
+at least one view was written.
 """
 
-import json
+import csv
+import io
 import pathlib
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import app, flags, logging
 
-from spectjax.files import write_json
-from spectjax.hotspots import Hotspot, encode_rle, find_hotspots
+from spectjax.files import write_file, write_json
 from spectjax.imaging.dicom import BoneScan, ScanError, View, find_bone_scans
-from spectjax.imaging.thorax import ThoraxImage, crop_thorax
+from spectjax.imaging.geometry import cut_centre
+from spectjax.imaging.thorax import crop_thorax
+from spectjax.prediction import DESCRIBE, SeenView
+from spectjax.prediction.names import name_outputs
 from spectjax.report import DISCLAIMER
-from spectjax.runtimes import RUNTIMES, PredictProbs, find_model
+from spectjax.runtimes import RUNTIMES, LoadedModel, find_model
 
-if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
-    from matplotlib.figure import Figure
+SUMMARY = "summary.csv"
 
 
 def main(argv: list[str]) -> None:
@@ -59,7 +63,7 @@ def run(
     runtime: str | None = None,
     view: View | None = None,
 ) -> None:
-    """Finds the hotspots in all scans below `paths`, with what is quick checked first.
+    """Predicts all scans below `paths`, with what is quick checked first.
 
     Args:
         paths: DICOM files or folders.
@@ -83,10 +87,7 @@ def run(
     if not scans:
         raise ValueError(f"No bone scan found, {len(errors)} files skipped.")
 
-    loaded = load_model()
-    written, uncropped = predict_scans(
-        scans, loaded.predict_probs, output_dir=output_dir, model_info=loaded.info
-    )
+    written, uncropped = predict_scans(scans, load_model(), output_dir=output_dir)
     n_skipped = len(errors) + len(uncropped)
     summary = f"{written} views written to {output_dir}, {n_skipped} files skipped."
     if not written:
@@ -95,21 +96,17 @@ def run(
 
 
 def predict_scans(
-    scans: Sequence[BoneScan],
-    predict_probs: PredictProbs,
-    *,
-    output_dir: pathlib.Path,
-    model_info: Mapping[str, Any],
+    scans: Sequence[BoneScan], model: LoadedModel, *, output_dir: pathlib.Path
 ) -> tuple[int, list[ScanError]]:
-    """Finds the hotspots of every view and writes them as JSON and as a picture.
+    """Writes what a model says of every view, as JSON and as a picture.
 
-    The JSON file is written last: where it is, the picture is too.
+    The JSON file is written last: where it is, the picture is too. A classifier's table
+    of all these views, `summary.csv`, follows at the end.
 
     Args:
         scans: whole-body views.
-        predict_probs: maps counts (1, H, W, 1) to probabilities (1, H, W, K).
+        model: what is asked.
         output_dir: folder to write to.
-        model_info: where the model comes from, for the JSON file.
 
     Returns:
         Number of views written, and the errors of the views without a thorax, which
@@ -122,139 +119,66 @@ def predict_scans(
     from spectjax.report.figures import save_figure
 
     errors: list[ScanError] = []
-    for scan, name in zip(scans, name_outputs(scans, output_dir), strict=True):
-        try:
-            thorax = crop_thorax(scan)
-        except ScanError as error:
-            _report_skip(error)
-            errors.append(error)
-            continue
-        probs = np.asarray(predict_probs(thorax.counts[np.newaxis, :, :, np.newaxis]))
-        # What lies on the canvas around the crop shows no patient.
-        valid = thorax.transform.apply(np.ones(scan.counts.shape, dtype=bool))
-        hotspots = find_hotspots(probs[0], valid)
-
-        document = describe_view(thorax, hotspots, model_info)
-        save_figure(_draw_view(thorax, hotspots, document), output_dir / f"{name}.png")
-        write_json(output_dir / f"{name}.json", document)
-        doubts = f", CROP FLAGGED: {'; '.join(thorax.flags)}" if thorax.flags else ""
-        print(f"{name}: {scan.view} view, hotspots: {len(hotspots)}{doubts}")
+    rows: list[dict[str, Any]] = []
+    names = name_outputs(scans, output_dir)
+    for number, views in enumerate(group_examinations(scans, names), start=1):
+        seen = []
+        for scan, name in views:
+            try:
+                seen.append(show_to(model, scan, name))
+            except ScanError as error:
+                _report_skip(error)
+                errors.append(error)
+        findings = DESCRIBE[model.task](seen, model.info)
+        for view, finding in zip(seen, findings, strict=True):
+            save_figure(finding.draw(), output_dir / f"{view.name}.png")
+            write_json(output_dir / f"{view.name}.json", finding.document)
+            flagged = "; ".join(view.thorax.flags)
+            doubts = f", CROP FLAGGED: {flagged}" if flagged else ""
+            print(
+                f"{view.name}: {view.thorax.scan.view} view, {finding.summary}{doubts}"
+            )
+            if finding.row:
+                rows.append({"examination": number} | finding.row)
+    if rows:
+        write_file(output_dir / SUMMARY, _format_rows(rows))
     return len(scans) - len(errors), errors
 
 
-def name_outputs(scans: Sequence[BoneScan], output_dir: pathlib.Path) -> list[str]:
-    """Returns one file name per view, without suffix, that no other image has.
+def group_examinations(
+    scans: Sequence[BoneScan], names: Sequence[str]
+) -> Iterable[list[tuple[BoneScan, str]]]:
+    """Returns the views of each patient's examinations, each with its name.
 
-    Usually `<file stem>_<view>`. But many exports call every file `IM0001`: where
-    several views would share a name, or the folder holds another image's result under
-    it, the image key is appended. Names that differ in upper and lower case alone
-    count as shared, since some file systems do not tell them apart.
+    Two files belong together if they name the same patient and the same study: views of
+    a follow-up are not mixed with those of the first examination.
     """
-    shared = Counter(scan.name.casefold() for scan in scans)
-    return [
-        f"{scan.name}_{scan.image_key}"
-        if shared[scan.name.casefold()] > 1
-        or _holds_another(output_dir / f"{scan.name}.json", scan)
-        else scan.name
-        for scan in scans
-    ]
+    groups: dict[tuple[str, str | None], list[tuple[BoneScan, str]]] = defaultdict(list)
+    for scan, name in zip(scans, names, strict=True):
+        groups[scan.patient_key, scan.study_key].append((scan, name))
+    return groups.values()
 
 
-def describe_view(
-    thorax: ThoraxImage, hotspots: Sequence[Hotspot], model_info: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Returns what is written as JSON about one view.
+def show_to(model: LoadedModel, scan: BoneScan, name: str) -> SeenView:
+    """Returns a view as the model saw it, and what the model made of it.
 
-    Boxes are (y0, x0, y1, x1) in pixels, half-open; masks are COCO's uncompressed run
-    lengths (see `hotspots.encode_rle`). Areas in mm2 are null when the file does not
-    tell its pixel spacing.
+    Raises:
+        CropError: if no thorax can be found.
+        ModelFileError: if the model takes images of another size.
     """
-    scan, transform = thorax.scan, thorax.transform
-    return {
-        "source": {
-            "file": scan.path.name,
-            "frame": scan.frame,
-            "image_key": scan.image_key,
-            "view": scan.view,
-            "view_evidence": scan.view_evidence,
-            "spacing_mm": scan.spacing_mm,
-            "frame_hw": scan.counts.shape,
-            "synthetic": scan.synthetic,
-            "notes": scan.notes,
-        },
-        "model": model_info,
-        "crop": {
-            "box": transform.box,
-            "canvas_hw": transform.canvas_hw,
-            "corner_on_canvas": transform.corner,
-            "flags": thorax.flags,
-        },
-        "rule": "8-connected regions of pixels whose most probable class is not "
-        "background; score: mean probability of the class over the region",
-        "hotspots": [_describe_hotspot(hotspot, thorax) for hotspot in hotspots],
-        "disclaimer": DISCLAIMER,
-    }
+    thorax = crop_thorax(scan)
+    counts = cut_centre(thorax.counts, model.input_hw)
+    probs = np.asarray(model.predict_probs(counts[np.newaxis, :, :, np.newaxis]))
+    return SeenView(name, thorax, model.input_hw, probs[0])
 
 
-def _describe_hotspot(hotspot: Hotspot, thorax: ThoraxImage) -> dict[str, Any]:
-    """Returns the JSON entry of one hotspot."""
-    scan, transform = thorax.scan, thorax.transform
-    frame_mask = transform.undo(hotspot.mask)
-    counts = scan.counts[frame_mask]
-    area_px = int(frame_mask.sum())
-    spacing = scan.spacing_mm
-    return {
-        "category": hotspot.category,
-        "score": hotspot.score,
-        "max_probability": hotspot.max_probability,
-        "area_px": area_px,
-        "area_mm2": area_px * spacing[0] * spacing[1] if spacing else None,
-        "counts": float(counts.sum(dtype=np.float64)),
-        "max_counts": float(counts.max()),
-        "thorax": {"box": hotspot.box, "mask": encode_rle(hotspot.mask)},
-        "whole_body": {
-            "box": transform.box_to_frame(hotspot.box),
-            "mask": encode_rle(frame_mask),
-        },
-    }
-
-
-def _draw_view(
-    thorax: ThoraxImage, hotspots: Sequence[Hotspot], document: Mapping[str, Any]
-) -> "Figure":
-    """Returns the picture of one view."""
-    from spectjax.report.figures import draw_hotspots
-
-    scan = thorax.scan
-    warnings = [f"Crop flagged: {flag}" for flag in thorax.flags]
-    if document["model"].get("trained_on_synthetic_data"):
-        warnings.append("The model was trained on simulated patients.")
-    return draw_hotspots(
-        scan.counts,
-        thorax.counts,
-        crop_box=thorax.transform.box,
-        hotspots=hotspots,
-        frame_masks=[thorax.transform.undo(hotspot.mask) for hotspot in hotspots],
-        areas=[
-            f"{entry['area_px']} px"
-            if entry["area_mm2"] is None
-            else f"{entry['area_mm2']:.0f} mm²"
-            for entry in document["hotspots"]
-        ],
-        title=f"{scan.path.name}: {scan.view} view",
-        warnings=warnings,
-        synthetic=scan.synthetic,
-    )
-
-
-def _holds_another(path: pathlib.Path, scan: BoneScan) -> bool:
-    """Whether `path` exists and is not an earlier result of the same image."""
-    try:
-        return json.loads(path.read_text())["source"]["image_key"] != scan.image_key
-    except FileNotFoundError:
-        return False
-    except (ValueError, KeyError, TypeError):
-        return True  # not ours: keep it
+def _format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the text of a CSV file; all rows have the columns of the first."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def _to_path(name: str | None) -> pathlib.Path | None:

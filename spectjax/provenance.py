@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.hotspots import CLASS_NAMES
+from spectjax import hotspots
+from spectjax.imaging.diagnosis import LABELS
 from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.report import DISCLAIMER
 
 METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
+# By task, in the order of the classes.
+CLASS_NAMES = {"segmentation": hotspots.CLASS_NAMES, "classification": LABELS}
 # What spectjax.normalisation.NORMALISATIONS do to the counts c of one image.
 FORMULAS = {
     "min_max": "(c - min c) / (max c - min c); 0 where max c = min c",
@@ -39,21 +42,26 @@ def describe(
         parameters_sha256: what `hash_parameters` returns.
     """
     normalisation = config["data"]["normalisation"]
+    names, input_hw = CLASS_NAMES[config["task"]], find_input_hw(config)
+    per_pixel = config["task"] == "segmentation"
+    output_hw = input_hw if per_pixel else ()
     return {
         "format": METADATA_FORMAT,
         "disclaimer": DISCLAIMER,
         "model": dict(info),
         "parameters_sha256": parameters_sha256,
         "task": config["task"],
-        "class_names": list(CLASS_NAMES),
+        "class_names": list(names),
         "input": {
             "name": "counts",
             "dtype": "float32",
-            "shape": ["B", *CANVAS_HW, 1],
+            "shape": ["B", *input_hw, 1],
             "axes": ["image", "row", "column", "channel"],
             "unit": "counts per pixel, not normalised",
             "crop": "spectjax.imaging.thorax.crop_thorax: the thorax at the file's "
-            "own pixel size in the middle of the canvas, zero around it",
+            "own pixel size in the middle of a canvas of "
+            f"{CANVAS_HW[0]}x{CANVAS_HW[1]}, zero around it; of that canvas the "
+            "central part of this shape",
         },
         "normalisation": {
             "name": normalisation,
@@ -63,13 +71,26 @@ def describe(
         "output": {
             "name": "probs",
             "dtype": "float32",
-            "shape": ["B", *CANVAS_HW, len(CLASS_NAMES)],
-            "axes": ["image", "row", "column", "class"],
-            "unit": "probability; the classes of a pixel sum to 1",
+            "shape": ["B", *output_hw, len(names)],
+            "axes": ["image", *(["row", "column"] if per_pixel else []), "class"],
+            "unit": "probability; the classes of "
+            f"{'a pixel' if per_pixel else 'an image'} sum to 1",
         },
         "dtype": "float32",
         "config": dict(config),
     }
+
+
+def find_input_hw(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns the rows and columns that a run's model takes, of the canvas's centre.
+
+    Segmentation marks the whole canvas, whatever part of it was trained on; a
+    classifier sees what it was trained on.
+    """
+    if config["task"] == "segmentation":
+        return CANVAS_HW
+    height, width = config["data"]["train_hw"]
+    return height, width
 
 
 def hash_parameters(variables: Mapping[str, Any]) -> str:
@@ -114,7 +135,7 @@ def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
     try:
         metadata = json.loads(text)
         found = metadata["format"]
-        names = tuple(metadata["class_names"])
+        task, names = metadata["task"], tuple(metadata["class_names"])
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileError(
             f"{path}: expected spectjax's metadata, found {text[:40]!r}. {again}"
@@ -124,10 +145,13 @@ def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
             f"{path}: expected metadata of format {METADATA_FORMAT}, found {found}: "
             f"another version of spectjax wrote it. {again}"
         )
-    if names != CLASS_NAMES:
+    if names != CLASS_NAMES.get(task):
+        expected, given = f"a model for {' or '.join(CLASS_NAMES)}", f"one for {task}"
+        if task in CLASS_NAMES:
+            expected = f"the classes {', '.join(CLASS_NAMES[task])}"
+            given = ", ".join(names)
         raise ModelFileError(
-            f"{path}: expected the classes {', '.join(CLASS_NAMES)}, found "
-            f"{', '.join(names)}. Use the version of spectjax that wrote it, "
-            f"{metadata['model']['spectjax_version']}."
+            f"{path}: expected {expected}, found {given}. Use the version of spectjax "
+            f"that wrote it, {metadata['model']['spectjax_version']}."
         )
     return metadata

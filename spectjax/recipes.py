@@ -3,15 +3,39 @@
 Imports nothing heavier than `ml_collections`, as `spectjax.config`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from spectjax.config import ConfigError, base_config, parse_arg
 
+# Fields of VGG networks that `modern` and `quick` change.
+_VGG_MODERN = {"batch_norm": True, "dropout": 0.0}
+_VGG_QUICK = {"features": (8, 16, 32, 64, 64), "hidden": 64, "pool_hw": (3, 2)}
+
+
+def vgg_config(arg: str | None, name: str, *, l2: float = 0.0) -> ConfigDict:
+    """Returns the config of one of [P2]'s VGG networks.
+
+    Args:
+        arg: see `classification_config`.
+        name: the model's registry name.
+        l2: lambda of [P2] Eq. 3, L = e + lambda sum w^2, in the paper's setting. Its
+            gradient 2 lambda w is the weight decay of SGD; the loss in the log is e.
+    """
+    config = classification_config(arg, name, modern=_VGG_MODERN, quick=_VGG_QUICK)
+    if config.optimizer.name == "sgd":
+        config.optimizer.weight_decay = 2 * l2
+    return config
+
 
 def classification_config(
-    arg: str | None, name: str, *, narrow: dict[str, Any], **fields: Any
+    arg: str | None,
+    name: str,
+    *,
+    modern: Mapping[str, Any],
+    quick: Mapping[str, Any],
 ) -> ConfigDict:
     """Returns the config of one of [P2]'s classifiers.
 
@@ -21,22 +45,14 @@ def classification_config(
             with a narrow network, in minutes on a CPU; `smoke` for seconds, to see that
             all parts fit; `fold=<int>`, the fold that is held out.
         name: the model's registry name.
-        narrow: fields of the model that `quick` uses.
-        **fields: fields of the model.
+        modern: fields of the model that all three recipes use.
+        quick: further fields that `quick` and `smoke` use.
 
     Raises:
         ConfigError: if `arg` is not understood or names two data sets.
     """
-    args = parse_arg(
-        arg,
-        d1=False,
-        d2=False,
-        d3=False,
-        modern=False,
-        quick=False,
-        smoke=False,
-        fold=0,
-    )
+    flags = dict.fromkeys(("d1", "d2", "d3", "modern", "quick", "smoke"), False)
+    args = parse_arg(arg, **flags, fold=0)
     data_sets = [word for word in ("d1", "d2", "d3") if getattr(args, word)]
     if len(data_sets) > 1:
         raise ConfigError(f"Config argument {arg!r}: choose one of d1, d2 and d3.")
@@ -50,20 +66,23 @@ def classification_config(
     config.optimizer.learning_rate = 1e-3
     config.model.name = name
     config.model.num_classes = 2  # normal, metastasis
-    config.model.update(fields)
 
     if args.modern or args.quick or args.smoke:
         config.data.augmentation = "online"
         config.data.normalisation = "square_root"
+        config.data.batch_size = 8
         config.optimizer.name = "adamw"
+        config.optimizer.learning_rate = 1e-3
         config.optimizer.schedule = "cosine"
         config.optimizer.momentum = 0.9
         config.optimizer.weight_decay = 0.05
+        config.num_epochs = 60
+        config.model.update(modern)
     if args.quick or args.smoke:
         config.data.train_hw = (192, 160)
-        config.data.batch_size = 16
-        config.num_epochs = 60
-        config.model.update(narrow)
+        config.optimizer.learning_rate = 2e-3
+        config.num_epochs = 15
+        config.model.update(quick)
     if args.smoke:
         config.num_epochs = 1
     return config

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.provenance import ModelFileError, parse_metadata
+from spectjax.provenance import ModelFileError, find_input_hw, parse_metadata
 
 PredictProbs = Callable[[np.ndarray], np.ndarray]
 
@@ -41,12 +41,16 @@ class LoadedModel:
 
     Attributes:
         predict_probs: maps counts, uint16 or float32, (B, H, W, 1), to class
-            probabilities, float32, (B, H, W, K).
+            probabilities, float32, (B, H, W, K), or (B, K) of a classifier.
         info: where the model comes from and what runs it, for reports.
+        task: "segmentation" or "classification".
+        input_hw: (H, W), the central part of a thorax's canvas that the model takes.
     """
 
     predict_probs: PredictProbs
     info: dict[str, Any]
+    task: str
+    input_hw: tuple[int, int]
 
 
 def find_format(path: pathlib.Path) -> str:
@@ -148,8 +152,12 @@ def load_run(workdir: pathlib.Path) -> LoadedModel:
     enable_compilation_cache()
     model = restore_model(workdir)
     info = model.info | {"trained_on_synthetic_data": is_trained_on_synthetic(workdir)}
+    config = model.config.to_dict()
     return LoadedModel(
-        model.predict_probs, info | {"runtime": f"jax {jax.__version__}"}
+        model.predict_probs,
+        info | {"runtime": f"jax {jax.__version__}"},
+        task=config["task"],
+        input_hw=find_input_hw(config),
     )
 
 
@@ -194,6 +202,8 @@ def load_file(path: pathlib.Path, runtime: str) -> LoadedModel:
             "parameters_sha256": metadata["parameters_sha256"],
             "runtime": f"{runtime} {version}",
         },
+        task=metadata["task"],
+        input_hw=expected[:2],
     )
 
 

@@ -102,8 +102,21 @@ def train_step(
         batch_stats=batch_stats,
         opt_state=opt_state,
     )
-    finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
+    finite = jnp.isfinite(sums["loss"]) & _is_finite(gradients)
     return new_state, sums | {"not_finite": 1 - finite.astype(jnp.int32)}
+
+
+def _is_finite(gradients: Any) -> jax.Array:
+    """Returns whether no number of a tree of arrays is a NaN or an infinity, ()."""
+    # Sums as products with ones: XLA:CPU would compile two programs for each array, and
+    # the first would write as much as the array holds.
+    sums = [
+        jnp.ones(x.size // x.shape[-1]) @ x.reshape(-1, x.shape[-1])
+        if x.ndim > 1
+        else x.reshape(-1)
+        for x in jax.tree.leaves(gradients)
+    ]
+    return jnp.isfinite(jnp.concatenate(sums)).all()
 
 
 def run_steps(

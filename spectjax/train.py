@@ -1,5 +1,6 @@
 """Training: the loop from the first step, or the last checkpoint, to the end."""
 
+import dataclasses
 import pathlib
 import signal
 import time
@@ -38,6 +39,7 @@ from spectjax.step import (
     train_step,
 )
 from spectjax.tasks import Task
+from spectjax.weights.torchvision import load_pretrained
 
 SHORT_SECONDS = 0.5  # a dispatch that takes less may have more steps
 
@@ -105,9 +107,10 @@ def train(
     task = create_task(config)
     optimizer = create_optimizer(config.optimizer, config.num_epochs * steps_per_epoch)
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
-    host_state, progress = _restore(
-        workdir, examples, _create_state(task, optimizer, init_key, hw)
-    )
+    first = _create_state(task, optimizer, init_key, hw)
+    host_state, progress = _restore(workdir, examples, first)
+    if config.pretrained is not None and host_state is first:
+        host_state = _take_weights(config, optimizer, first)
     done = int(host_state.step)
     if done == config.num_epochs * steps_per_epoch:
         return
@@ -191,6 +194,31 @@ def _create_state(
         compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
     )
     return jax.device_get(create(key))
+
+
+def _take_weights(
+    config: ConfigDict, optimizer: optax.GradientTransformation, first: TrainState
+) -> TrainState:
+    """Returns the state before the first step with weights from `config.pretrained`.
+
+    Raises:
+        WeightsError: if the file cannot be read or does not fit the model.
+    """
+    variables, notes = load_pretrained(
+        config.pretrained,
+        config.model.name,
+        {"params": first.params, "batch_stats": first.batch_stats},
+    )
+    if is_first_process():
+        for note in notes:
+            print(note, flush=True)
+    return dataclasses.replace(
+        first,
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        # Some optimizers keep what they began with.
+        opt_state=jax.device_get(optimizer.init(variables["params"])),
+    )
 
 
 def _restore(

@@ -1,4 +1,7 @@
-"""Exported models written by hand: of each pixel, the probability is counts / SCALE."""
+"""Exported models written by hand: the probability of metastasis is counts / SCALE.
+
+That of each pixel by its own counts, or that of an image by the mean of its counts.
+"""
 
 import json
 import zipfile
@@ -26,10 +29,14 @@ def make_metadata(hw=(4, 6), **changes):
         "format": 1,
         "model": MODEL_INFO,
         "parameters_sha256": "ab" * 32,
+        "task": "segmentation",
         "class_names": ["background", "metastasis"],
         "input": {"shape": ["B", *hw, 1]},
     }
     return metadata | changes
+
+
+CLASSIFIER = {"task": "classification", "class_names": ["normal", "metastasis"]}
 
 
 def expected_probs(counts):
@@ -37,11 +44,13 @@ def expected_probs(counts):
     return np.concatenate([1 - metastasis, metastasis], axis=-1)
 
 
-def write_stablehlo(path, metadata, hw=(4, 6)):
-    """Writes the model as a zip file; without metadata if that is None."""
+def write_stablehlo(path, metadata, hw=(4, 6), *, whole=False):
+    """Writes the model, of `whole` images or not, without metadata if that is None."""
     pytest.importorskip("flatbuffers")
 
     def predict(counts):
+        if whole:
+            counts = counts.mean(axis=(1, 2))
         return jnp.concatenate([1 - counts / SCALE, counts / SCALE], axis=-1)
 
     batch = jax.export.symbolic_shape("B")
@@ -53,22 +62,25 @@ def write_stablehlo(path, metadata, hw=(4, 6)):
         bundle.writestr("model.jax_export", bytes(program.serialize()))
 
 
-def write_onnx(path, metadata, hw=(4, 6)):
-    """Writes the model as an ONNX file; without metadata if that is None."""
+def write_onnx(path, metadata, hw=(4, 6), *, whole=False):
+    """Writes the model, of `whole` images or not, without metadata if that is None."""
     onnx = pytest.importorskip("onnx")
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    mean = [helper.make_node("ReduceMean", ["counts", "axes"], ["mean"], keepdims=0)]
     graph = helper.make_graph(
         [
-            helper.make_node("Div", ["counts", "scale"], ["metastasis"]),
-            helper.make_node("Sub", ["one", "metastasis"], ["background"]),
-            helper.make_node("Concat", ["background", "metastasis"], ["p"], axis=3),
+            *(mean if whole else []),
+            helper.make_node("Div", ["mean" if whole else "counts", "scale"], ["m"]),
+            helper.make_node("Sub", ["one", "m"], ["rest"]),
+            helper.make_node("Concat", ["rest", "m"], ["p"], axis=-1),
         ],
         "by_hand",
         [helper.make_tensor_value_info("counts", float32, ["B", *hw, 1])],
-        [helper.make_tensor_value_info("p", float32, ["B", *hw, 2])],
+        [helper.make_tensor_value_info("p", float32, ["B", *(() if whole else hw), 2])],
         [
             helper.make_tensor("scale", float32, [], [SCALE]),
             helper.make_tensor("one", float32, [], [1.0]),
+            helper.make_tensor("axes", onnx.TensorProto.INT64, [2], [1, 2]),
         ],
     )
     opsets = [helper.make_opsetid("", 18)]

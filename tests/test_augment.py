@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectjax import augment as module
-from spectjax.augment import draw_moves
+from spectjax.augment import draw_moves, move_images
 from spectjax.imaging.geometry import GeometricCopy, list_moves
 from tfds_spect.copies import move_example
 from tfds_spect.example import ThoraxExample
@@ -34,26 +34,31 @@ def moves_of(keys):
     return [list_moves()[i] for i in np.asarray(draw_moves(keys))]
 
 
+def copy_of(batch, i, move):
+    """What the data set's builder makes of an image."""
+    example = ThoraxExample(
+        counts=batch["images"][i, ..., 0],
+        lesions=batch["masks"][i].astype(np.uint16),
+        labels=("metastasis",),
+        diagnosis="metastasis",
+        mask_evidence="outlines",
+        patient="p",
+        view="anterior",
+        spacing_mm=None,
+        crop_box=(0, 0, 256, 256),
+        frame_hw=(1024, 256),
+        source="s",
+        synthetic=True,
+    )
+    return move_example(example, move, 0)
+
+
 def test_augment_makes_the_copies_of_the_data_set(key):
     batch, keys = make_batch(5), jax.random.split(key, 5)
     moved = jax.tree.map(np.asarray, augment(batch, keys))
     differing = []
     for i, move in enumerate(moves_of(keys)):
-        example = ThoraxExample(
-            counts=batch["images"][i, ..., 0],
-            lesions=batch["masks"][i].astype(np.uint16),
-            labels=("metastasis",),
-            diagnosis="metastasis",
-            mask_evidence="outlines",
-            patient="p",
-            view="anterior",
-            spacing_mm=None,
-            crop_box=(0, 0, 256, 256),
-            frame_hw=(1024, 256),
-            source="s",
-            synthetic=True,
-        )
-        copy = move_example(example, move, 0)
+        copy = copy_of(batch, i, move)
         np.testing.assert_array_equal(moved["masks"][i], copy.lesions)
         error = np.abs(moved["images"][i, ..., 0].astype(int) - copy.counts)
         assert error.max() <= 1
@@ -111,6 +116,32 @@ def test_augment_keeps_poisson_noise_unless_it_rotates():
     np.testing.assert_allclose(variances[~rotated], 100, rtol=0.06)
     # Weights 1-t and t with t uniform leave 2/3 of the variance in each direction.
     np.testing.assert_allclose(variances[rotated], 100 * 4 / 9, rtol=0.12)
+
+
+def test_move_images_moves_each_image_as_augment_does():
+    batch = make_batch(2)
+    moved = move_images(batch["images"], 4)
+    assert moved.dtype == np.uint16
+    for i, move in enumerate(moves_of(jax.random.split(jax.random.key(4), 2))):
+        counts = copy_of(batch, i, move).counts
+        assert np.abs(moved[i, ..., 0].astype(int) - counts).max() <= 1
+
+
+def test_move_images_does_not_depend_on_the_batch_size():
+    images = np.random.default_rng(0).poisson(9, (5, 96, 96, 1)).astype(np.uint16)
+    np.testing.assert_array_equal(
+        move_images(images, 1, batch_size=2), move_images(images, 1, batch_size=8)
+    )
+    assert (move_images(images, 1) != move_images(images, 2)).any()
+
+
+def test_augment_does_not_round_images_that_are_scaled_to_one():
+    images = np.random.default_rng(0).random((8, 96, 96, 1), np.float32)
+    batch = {"images": images, "masks": np.zeros(images.shape[:3], np.uint8)}
+    moved = np.asarray(augment(batch, jax.random.split(jax.random.key(1), 8))["images"])
+    assert moved.dtype == np.float32
+    assert 0.4 < moved[:, 20:-20, 20:-20].mean() < 0.6
+    assert len(np.unique(moved)) > 1000
 
 
 def test_draw_moves_draws_every_move_of_the_paper_equally_often():

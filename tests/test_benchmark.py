@@ -27,6 +27,7 @@ from scripts.benchmarking.processes import (
     median_ratio,
 )
 from scripts.benchmarking.table import Row, write_section
+from spectjax.tasks import TASKS
 
 ROOT = pathlib.Path(__file__).parents[1]
 SMALL = {"features": (2, 4)}
@@ -143,6 +144,39 @@ def test_workload_fields_survive_json_and_overrides_reach_their_model():
     overrides = json.loads(json.dumps(SMALL))
     again = workloads.create("unet_res", overrides, "bfloat16", (8, 8))
     assert again.fields == workload.fields
+
+
+CLASSIFIER_FIELDS = {
+    "specs_v7": {"features": (2, 3, 2, 3, 2), "hidden": 4, "pool_hw": (2, 1)},
+    "specs_r34": {},
+    "specs_d121": {"stage_sizes": (2, 1), "growth": 4, "stem_features": 6},
+}
+
+
+def test_count_flops_of_a_classifier_is_that_by_hand():
+    fields = {"stage_sizes": (1, 1), "features": (2, 3), "hidden": 5, "pool_hw": (2, 2)}
+    workload = workloads.create("specs_v16", fields, "float32", (8, 8))
+    # 8x8 and 4x4 pixels, then 2x2x3 features to 5, 5 and 2.
+    forward = 2 * (64 * 9 * 2 + 16 * 9 * 2 * 3 + 12 * 5 + 5 * 5 + 5 * 2)
+    assert workload.count_flops(2) == {
+        "inference": 2 * forward,
+        "train": 2 * (3 * forward - 2 * 64 * 9 * 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "task_name"),
+    [
+        ("unet", "segmentation"),
+        ("specs_r34", "classification"),
+        ("stage_64", None),
+    ],
+)
+def test_a_workload_learns_what_its_model_is_for(name, task_name):
+    workload = workloads.create(name, {}, "float32", (64, 64))
+    assert workload.task_name == task_name
+    if task_name:
+        assert type(workload.task) is TASKS[task_name]
 
 
 def test_training_in_one_dispatch_runs_any_number_of_steps(capfd):
@@ -377,6 +411,54 @@ def test_a_peer_computes_what_the_model_computes(name, key):
     np.testing.assert_allclose(
         found.permute(0, 2, 3, 1).numpy(), expected, rtol=1e-3, atol=1e-6
     )
+
+
+@pytest.mark.parametrize("name", sorted(CLASSIFIER_FIELDS))
+def test_a_classifiers_peer_is_torchvisions_network_of_the_same_size(name):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("torchvision")
+    from scripts.benchmarking.torch_peers import create_peer
+
+    # create_peer compares the numbers of parameters.
+    fields = CLASSIFIER_FIELDS[name]
+    workload = workloads.create(name, fields, "float32", (32, 32))
+    peer = create_peer(name, workload.fields, 1, workload.parameters)
+    assert type(peer).__module__.startswith("torchvision.")
+    with torch.inference_mode():
+        assert peer.eval()(torch.zeros(3, 1, 32, 32)).shape == (3, 2)
+    kinds = {type(module).__name__ for module in peer.modules()}
+    assert ("ELU" in kinds, "ReLU" in kinds) == (name == "specs_v7", name != "specs_v7")
+
+
+@pytest.mark.parametrize("task_name", ["segmentation", "classification", None])
+def test_a_peer_trains_and_predicts_for_each_kind_of_task(task_name, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from scripts.benchmarking import torch_worker
+
+    classifies = task_name == "classification"
+    network = torch.nn.Conv2d(1, 2, 1)
+    if classifies:
+        network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+    monkeypatch.setattr(torch_worker, "create_peer", lambda *_: network)
+    spec = {
+        "device": torch.device("cpu"),
+        "name": "any",
+        "fields": {},
+        "parameters": 0,
+        "image_hwc": (8, 8, 1),
+        "task_name": task_name,
+        "batch_size": 2,
+        "dtype": "float32",
+        "compile_mode": None,
+    }
+    before = next(network.parameters()).detach().clone()
+    torch_worker._build_model_step(mode="train", **spec)()
+    assert not torch.equal(next(network.parameters()), before)
+    predict = torch_worker._build_model_step(mode="inference", **spec)
+    probs = predict()
+    assert probs.shape == ((2, 2) if classifies else (2, 2, 8, 8))
+    ones = torch.allclose(probs.sum(dim=1), torch.ones(()))
+    assert ones == (task_name is not None)
 
 
 def test_a_peer_of_another_size_is_refused():

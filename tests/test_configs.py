@@ -18,6 +18,8 @@ from spectjax.config import (
 from spectjax.train import create_optimizer, create_task
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
+SPECS = [path for path in CONFIGS if path.stem.startswith("specs")]
+UNETS = [path for path in CONFIGS if path.stem.startswith("unet")]
 
 
 def load(path, arg=None):
@@ -55,7 +57,7 @@ def keys_of(config):
     }
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", UNETS, ids=lambda path: path.stem)
 def test_config_without_argument_is_the_papers_setting(path):
     config = load(path)
     assert config.optimizer.name == "sgd"
@@ -69,9 +71,52 @@ def test_config_without_argument_is_the_papers_setting(path):
     assert config.model.features == (64, 128, 256, 512, 1024)
 
 
+def test_there_is_a_config_for_each_of_the_papers_seven_classifiers():
+    assert {path.stem.removeprefix("specs_") for path in SPECS} == {
+        *("v7", "v16", "v19", "v21", "v24"),
+        *("r34", "d121"),
+    }
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("data_set", ["d1", "d2", "d3"])
+def test_classifier_without_recipe_has_the_papers_setting(path, data_set):
+    config = load(path, data_set)
+    # [P2] Table 5.
+    assert config.optimizer.name == "sgd"
+    assert config.optimizer.momentum == 0
+    assert config.optimizer.learning_rate == 0.001
+    assert config.optimizer.schedule == "constant"
+    assert config.data.batch_size == 32
+    assert config.num_epochs == 500
+    assert config.data.name == f"classification_{data_set}"
+    assert config.data.train_hw == (256, 256)
+    assert config.data.augmentation == "copies"
+    assert config.data.normalisation == "none"
+    # Eq. 3 is for V7 alone; its gradient is 2 lambda w.
+    assert config.optimizer.weight_decay == (0.02 if path.stem == "specs_v7" else 0)
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_modern_recipe_keeps_the_papers_network(path):
+    paper, modern = load(path, "d3"), load(path, "d3,modern")
+    fields = modern.model.to_dict()
+    # The two that regularise: they change no convolution and no layer of products.
+    assert fields.pop("batch_norm", True)
+    assert fields.pop("dropout", 0.0) == 0
+    assert fields == paper.model.to_dict()
+    assert modern.data.train_hw == (256, 256)
+    assert modern.data.name == paper.data.name
+
+
+def test_two_data_sets_in_one_config_argument_are_refused():
+    with pytest.raises(ConfigError, match="choose one of d1, d2 and d3"):
+        load(SPECS[0], "d1,d3")
+
+
 @pytest.mark.parametrize("arg", [None, "quick", "smoke"])
 def test_unet_and_unet_res_differ_in_the_model_alone(arg):
-    plain, residual = (load(path, arg) for path in CONFIGS)
+    plain, residual = (load(path, arg) for path in UNETS)
     assert describe_differences(residual, plain) == ["model.name: unet -> unet_res"]
 
 
@@ -95,7 +140,7 @@ def test_parse_arg_names_what_it_does_not_know(text, message):
 
 
 def test_saved_config_comes_back_the_same(tmp_path):
-    config = load(CONFIGS[0], "quick")
+    config = load(UNETS[0], "quick")
     save_config(config, tmp_path / "config.json")
     found = load_config(tmp_path / "config.json")
     assert found.to_dict() == config.to_dict()

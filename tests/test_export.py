@@ -31,8 +31,23 @@ NEEDS_JAX2ONNX = pytest.mark.skipif(
 )
 
 
-def make_config(**changes):
-    config = load(CONFIGS[1], "smoke")
+# Small enough for seconds; 48x40 pixels leave odd rows and columns to some poolings.
+SMALL_HW = (48, 40)
+SMALL_VGG = {"features": (4, 6, 6, 8, 8), "hidden": 8, "pool_hw": (2, 2)}
+SMALL_CLASSIFIERS = {
+    "specs_v7": SMALL_VGG,
+    "specs_v16": SMALL_VGG | {"batch_norm": True},
+    "specs_v19": SMALL_VGG,
+    "specs_v21": SMALL_VGG,
+    "specs_v24": SMALL_VGG,
+    "specs_r34": {"stage_sizes": (1, 2), "features": (4, 6)},
+    "specs_d121": {"stage_sizes": (2, 1), "growth": 4, "stem_features": 6},
+}
+
+
+def make_config(name="unet_res", **changes):
+    (path,) = (path for path in CONFIGS if path.stem == name)
+    config = load(path, "smoke")
     config.update_from_flattened_dict(changes)
     return config.lock()
 
@@ -46,18 +61,34 @@ def randomise(tree):
     )
 
 
+def draw_live(shapes):
+    """Kernels by He's rule, scales near one: no feature dies out, none is constant."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, leaf):
+        values = rng.standard_normal(leaf.shape).astype(leaf.dtype)
+        if len(leaf.shape) > 1:
+            return values * np.float32(np.sqrt(2 / np.prod(leaf.shape[:-1])))
+        return values / 10 + (path[-1].key in ("scale", "var"))
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
 def write_run(workdir, config):
     """A run's folder as training leaves it after 9 steps, with random parameters."""
-    task = create_task(config)
+    state = jax.jit(lambda key: create_state(config, key))(jax.random.key(0))
+    drawn = randomise(state.params), randomise(state.batch_stats)
+    save_run(workdir, config, state, *drawn)
+
+
+def create_state(config, key):
     optimizer = create_optimizer(config.optimizer, num_steps=1)
-    state = jax.jit(lambda key: create_train_state(task, optimizer, key, (16, 16)))(
-        jax.random.key(0)
-    )
-    state = state.replace(
-        step=np.int32(9),
-        params=randomise(state.params),
-        batch_stats=randomise(state.batch_stats),
-    )
+    image_hw = tuple(config.data.train_hw)
+    return create_train_state(create_task(config), optimizer, key, image_hw)
+
+
+def save_run(workdir, config, state, params, batch_stats):
+    state = state.replace(step=np.int32(9), params=params, batch_stats=batch_stats)
     save_config(config, workdir / "config.json")
     with Checkpoints(workdir) as checkpoints:
         checkpoints.save(9, jax.device_get(state), Progress(data="made up"))
@@ -92,7 +123,7 @@ def read_metadata(path):
 
 
 def test_stablehlo_gives_the_probabilities_of_the_run(workdir, stablehlo):
-    counts = export.make_test_images()
+    counts = export.make_test_images((256, 256))
     expected = restore_model(workdir).predict_probs(counts)
     predict_probs = runtimes.load_file(stablehlo, "jax").predict_probs
     np.testing.assert_allclose(predict_probs(counts), expected, atol=1e-5)
@@ -145,7 +176,7 @@ def test_a_bfloat16_run_is_exported_in_float32(workdir, stablehlo, tmp_path, cap
     assert "float32; the run itself in bfloat16" in capsys.readouterr().out
     metadata = read_metadata(path)
     assert (metadata["dtype"], metadata["config"]["dtype"]) == ("float32", "bfloat16")
-    counts = export.make_test_images()[:1]
+    counts = export.make_test_images((256, 256))[:1]
     half, single = (
         runtimes.load_file(file, "jax").predict_probs(counts)
         for file in (path, stablehlo)
@@ -154,7 +185,7 @@ def test_a_bfloat16_run_is_exported_in_float32(workdir, stablehlo, tmp_path, cap
 
 
 def test_test_images_are_counts_of_two_exposures():
-    first, second = export.make_test_images()
+    first, second = export.make_test_images((256, 256))
     assert first.shape == (256, 256, 1) and first.dtype == np.float32
     assert (first == np.rint(first)).all() and first.min() == 0
     assert second.sum() / first.sum() == pytest.approx(4, rel=0.01)
@@ -236,7 +267,7 @@ def test_a_file_that_nothing_can_check_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ExportError, match="found none. Install one: pip install onnx"):
-        export.compare_runtimes(b"", "model.onnx", lambda x: x)
+        export.compare_runtimes(b"", "model.onnx", lambda x: x, np.zeros((2, 4, 4, 1)))
 
 
 @NEEDS_JAX2ONNX
@@ -275,6 +306,81 @@ def test_onnx_gives_the_probabilities_of_jax(
         for batch in (3, 1):
             np.testing.assert_allclose(
                 predict_probs(counts[:batch]), expected[:batch], atol=2e-6
+            )
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """A classification run's folder and the program that it was exported as."""
+    pytest.importorskip("flatbuffers")
+    folder = tmp_path_factory.mktemp("classifier")
+    config = make_config("specs_v7", **{"data.train_hw": SMALL_HW})
+    with config.unlocked():
+        config.model.update(SMALL_VGG)
+    shapes = jax.eval_shape(lambda: create_state(config, jax.random.key(0)))
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    drawn = draw_live(shapes.params), draw_live(shapes.batch_stats)
+    save_run(folder, config, zeros, *drawn)
+    export.run(folder, folder / "model.stablehlo.zip")
+    return folder
+
+
+def test_an_exported_classifier_gives_the_probabilities_of_the_run(classifier):
+    counts = np.random.default_rng(0).poisson(9, (3, *SMALL_HW, 1)).astype(np.float32)
+    expected = restore_model(classifier).predict_probs(counts)
+    model = runtimes.load_file(classifier / "model.stablehlo.zip", "jax")
+    assert (model.task, model.input_hw) == ("classification", SMALL_HW)
+    for batch in (3, 1):
+        found = model.predict_probs(counts[:batch])
+        np.testing.assert_allclose(found, expected[:batch], atol=1e-5)
+    loaded = runtimes.load_run(classifier)
+    assert (loaded.task, loaded.input_hw) == ("classification", SMALL_HW)
+
+
+def test_metadata_tells_what_a_classifier_takes_and_gives(classifier):
+    metadata = read_metadata(classifier / "model.stablehlo.zip")
+    assert metadata["task"] == "classification"
+    assert metadata["class_names"] == ["normal", "metastasis"]
+    assert metadata["input"]["shape"] == ["B", 48, 40, 1]
+    assert metadata["output"]["shape"] == ["B", 2]
+    assert metadata["output"]["axes"] == ["image", "class"]
+    assert metadata["output"]["unit"].endswith("classes of an image sum to 1")
+
+
+@NEEDS_JAX2ONNX
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "specs_r34" else pytest.mark.slow)
+        for name in SMALL_CLASSIFIERS
+    ],
+)
+def test_onnx_gives_the_probabilities_of_a_classifier(tmp_path, name):
+    config = make_config(name, **{"data.train_hw": SMALL_HW})
+    with config.unlocked():
+        config.model.update(SMALL_CLASSIFIERS[name])
+    task = create_task(config)
+    shapes = jax.eval_shape(lambda: task.init(jax.random.key(0), SMALL_HW))
+    variables = draw_live(shapes)
+    metadata = describe(
+        config.to_dict(),
+        {"model": name, "spectjax_version": "1"},
+        parameters_sha256="0",
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(export.write_onnx(lambda x: task.predict(variables, x), metadata))
+
+    # Patches of 8x8 pixels, so that the smallest maps still differ.
+    patches = np.random.default_rng(1).exponential(9, (3, 6, 5, 1))
+    counts = np.kron(patches, np.ones((1, 8, 8, 1))).astype(np.float32)
+    expected = np.asarray(jax.jit(task.predict)(variables, counts))
+    assert expected.shape == (3, 2)
+    assert np.ptp(expected[:, 1]) > 1e-3
+    for runtime in filter(runtime_is_installed, ("onnxruntime", "openvino")):
+        predict_probs = runtimes.load_file(path, runtime).predict_probs
+        for batch in (3, 1):
+            np.testing.assert_allclose(
+                predict_probs(counts[:batch]), expected[:batch], atol=1e-5
             )
 
 

@@ -11,11 +11,11 @@ from spectjax.hotspots import Hotspot
 from spectjax.report.figures import (
     draw_case,
     draw_hotspots,
-    draw_training,
     save_figure,
     spread_labels,
     trace_outline,
 )
+from spectjax.report.training_curves import draw_training
 
 COUNTS = np.arange(12.0).reshape(3, 4)
 MASK = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]], dtype=bool)
@@ -125,6 +125,15 @@ def test_draw_training_plots_what_the_log_says(tmp_path):
     assert loss == [[1, 0.5], [2, 0.25]]
     assert accuracy == [[1, 0.9], [2, 0.95]]
     assert "SYNTHETIC" in texts_of(figure)
+
+
+def test_draw_training_plots_accuracy_and_the_fold_that_validates(tmp_path):
+    log = tmp_path / "train.csv"
+    log.write_text("epoch,loss,Acc,validation_loss,validation_Acc\n1,0.5,0.9,0.6,0.7\n")
+    figure = draw_training(log, title="", synthetic=False, score="Acc")
+    lines = [[line.get_ydata()[0] for line in axes.lines] for axes in figure.axes]
+    assert lines == [[0.5, 0.6], [0.9, 0.7]]
+    assert "validation" in texts_of(figure) and "Accuracy" in texts_of(figure)
 
 
 def test_draw_training_names_the_columns_it_misses(tmp_path):

@@ -41,6 +41,14 @@ def test_choose_splits_trains_on_copies_of_all_folds_but_the_held_out_one():
     )
 
 
+def test_what_calibrates_is_never_scored():
+    assert choose_splits("classification_d3", 3).calibration == (
+        "fold0+fold1+fold2+fold4"
+    )
+    assert choose_splits("classification_d3", 3, 1).calibration == "fold1"
+    assert choose_splits("classification_d3_leaking", 0).calibration == "train"
+
+
 def test_choose_splits_scores_no_copies():
     assert choose_splits("segmentation", 3).held_out == "fold3"
 

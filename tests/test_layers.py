@@ -19,6 +19,7 @@ FLOORS = (
         "spectjax.workers",
     },
     {"spectjax.config", "spectjax.hotspots", "spectjax.imaging", "spectjax.ops"},
+    {"spectjax.recipes"},
     {
         "configs",
         "spectjax.augment",
@@ -26,15 +27,27 @@ FLOORS = (
         "spectjax.metrics",
         "spectjax.models",
         "spectjax.normalisation",
+        "spectjax.weights",
         "tfds_spect",
     },
     {"spectjax.tasks"},
     {"spectjax.input_pipeline", "spectjax.checkpoint", "spectjax.parallel"},
     {"spectjax.feed", "spectjax.report", "spectjax.step"},
-    {"spectjax.bookkeeping", "spectjax.provenance", "spectjax.runs"},
+    {
+        "spectjax.bookkeeping",
+        "spectjax.prediction",
+        "spectjax.provenance",
+        "spectjax.runs",
+    },
     {"spectjax.runtimes", "spectjax.train"},
-    {"spectjax.evaluation", "spectjax.export", "spectjax.predict"},
-    {"spectjax.main"},
+    {
+        "spectjax.evaluation",
+        "spectjax.explanation",
+        "spectjax.export",
+        "spectjax.predict",
+    },
+    {"spectjax.explain", "spectjax.main"},
+    {"spectjax.cross_validate"},
 )
 # What a room may import from outside, where that is limited.
 OUTSIDE = {
@@ -51,12 +64,15 @@ OUTSIDE = {
     },
     "spectjax.ops": {"flax", "jax", "numpy"},
     "spectjax.augment": {"jax", "numpy"},
+    "spectjax.explanation": {"jax", "numpy", "scipy"},
     "spectjax.losses": {"jax"},
     "spectjax.models": {"flax", "jax"},
     "spectjax.metrics": {"jax", "numpy"},
     "spectjax.normalisation": {"jax"},
+    "spectjax.recipes": {"ml_collections"},
     "spectjax.step": {"flax", "jax", "optax"},
     "spectjax.tasks": {"flax", "jax"},
+    "spectjax.weights": {"ml_dtypes", "numpy", "safetensors"},
 }
 # Libraries with one home each.
 HOMES = {
@@ -69,6 +85,7 @@ HOMES = {
     "tensorflow_datasets": {"spectjax.input_pipeline", "tfds_spect"},
     "tensorboardX": {"spectjax.report"},
     "pydicom": {"spectjax.imaging"},
+    "safetensors": {"spectjax.weights"},
 }
 
 

@@ -114,6 +114,7 @@ def test_a_run_on_a_leaking_data_set_is_marked_to_the_last(hospital, tmp_path, c
 def make_metrics(split, leaking):
     scores = {"PA": 0.99, "CPA": None, "Rec": 0.0, "IoU": 0.25, "Dice": 0.4}
     return {
+        "task": "segmentation",
         "model": "unet",
         "data": {"name": "d/c", "split": split, "synthetic": True, "leaking": leaking},
         "n_images": 4,

@@ -21,6 +21,7 @@ from spectjax.files import WriteError
 from spectjax.hotspots import decode_rle
 from spectjax.imaging.dicom import BoneScan, find_bone_scans
 from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
+from spectjax.prediction.names import name_outputs
 
 SMALL_CROP = pytest.mark.usefixtures("small_crop")
 MODEL_INFO = {"model": "unet_res", "step": 7}
@@ -67,9 +68,17 @@ def predict_probs(counts):
 
 
 def predict_views(scans, output_dir):
-    return predict.predict_scans(
-        scans, predict_probs, output_dir=output_dir, model_info=MODEL_INFO
-    )
+    model = runtimes.LoadedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
+    return predict.predict_scans(scans, model, output_dir=output_dir)
+
+
+def make_run(tmp_path, monkeypatch, model):
+    """The folder of a run that `model` came out of."""
+    monkeypatch.setattr(runtimes, "load_run", lambda _: model)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
 
 
 def read_json(path):
@@ -90,12 +99,8 @@ def workdir(tmp_path, monkeypatch):
         metastasis[:, 126:130, 124:132] = 0.875
         return np.stack([1 - metastasis, metastasis], axis=-1)
 
-    model = runtimes.LoadedModel(mark_middle, MODEL_INFO)
-    monkeypatch.setattr(runtimes, "load_run", lambda _: model)
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    return folder
+    model = runtimes.LoadedModel(mark_middle, MODEL_INFO, "segmentation", (256, 256))
+    return make_run(tmp_path, monkeypatch, model)
 
 
 @SMALL_CROP
@@ -188,26 +193,26 @@ def test_name_outputs_tells_apart_what_folders_call_alike(tmp_path):
         make_scan("b/im1.dcm", image_key="2" * 16),
         make_scan("b/IM2.dcm", image_key="3" * 16),
     ]
-    names = predict.name_outputs(scans, tmp_path)
+    names = name_outputs(scans, tmp_path)
     assert names == [f"IM1_anterior_{'1' * 16}", f"im1_anterior_{'2' * 16}"] + [
         "IM2_anterior"
     ]
-    assert predict.name_outputs(scans[::-1], tmp_path) == names[::-1]
+    assert name_outputs(scans[::-1], tmp_path) == names[::-1]
 
 
 @SMALL_CROP
 def test_name_outputs_keeps_another_scans_result(tmp_path):
     predict_views([make_scan(image_key="1" * 16)], tmp_path)
     same, other = make_scan(image_key="1" * 16), make_scan(image_key="2" * 16)
-    assert predict.name_outputs([same], tmp_path) == ["IM1_anterior"]
-    assert predict.name_outputs([other], tmp_path) == [f"IM1_anterior_{'2' * 16}"]
+    assert name_outputs([same], tmp_path) == ["IM1_anterior"]
+    assert name_outputs([other], tmp_path) == [f"IM1_anterior_{'2' * 16}"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"source": 3}'])
 @SMALL_CROP
 def test_name_outputs_keeps_a_file_that_is_not_ours(tmp_path, text):
     (tmp_path / "IM1_anterior.json").write_text(text)
-    assert predict.name_outputs([make_scan()], tmp_path) == ["IM1_anterior_" + "ab" * 8]
+    assert name_outputs([make_scan()], tmp_path) == ["IM1_anterior_" + "ab" * 8]
 
 
 def test_run_finds_hotspots_in_a_real_scan(workdir, tmp_path, capsys):
@@ -231,7 +236,9 @@ def test_run_finds_hotspots_in_a_real_scan(workdir, tmp_path, capsys):
 
 
 @SMALL_CROP
-def test_run_keeps_files_of_one_name_apart_and_patients_unnamed(workdir, tmp_path):
+def test_run_keeps_files_of_one_name_apart_and_patients_unnamed(tmp_path, monkeypatch):
+    model = runtimes.LoadedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
+    workdir = make_run(tmp_path, monkeypatch, model)
     frames = np.arange(2 * 12 * 6, dtype=np.uint16).reshape(2, 12, 6)
     views = detectors("posterior", "anterior")
     for folder in ("a", "b"):

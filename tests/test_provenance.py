@@ -8,14 +8,14 @@ import struct
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_configs import CONFIGS, load
+from test_configs import UNETS, load
 
 from spectjax.normalisation import NORMALISATIONS
 from spectjax.provenance import FORMULAS, describe, hash_parameters, parse_metadata
 
 
 def test_parse_metadata_reads_what_describe_says():
-    config = load(CONFIGS[0], None).to_dict()
+    config = load(UNETS[0], None).to_dict()
     info = {"model": "unet", "spectjax_version": "1", "step": 3}
     metadata = describe(config, info, parameters_sha256="0f")
     found = parse_metadata(pathlib.Path("a.onnx"), json.dumps(metadata))

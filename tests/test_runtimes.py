@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from model_files import (
+    CLASSIFIER,
     MODEL_INFO,
     expected_probs,
     make_metadata,
@@ -43,13 +45,13 @@ def runtime_is_installed(name):
     return importlib.util.find_spec(name) is not None
 
 
-def write_model(folder, runtime, metadata, hw=(4, 6)):
+def write_model(folder, runtime, metadata, hw=(4, 6), **kind):
     if runtime == "jax":
         path = folder / "model.stablehlo.zip"
-        write_stablehlo(path, metadata, hw)
+        write_stablehlo(path, metadata, hw, **kind)
     else:
         path = folder / "model.onnx"
-        write_onnx(path, metadata, hw)
+        write_onnx(path, metadata, hw, **kind)
     return path
 
 
@@ -144,6 +146,17 @@ def test_load_file_gives_the_probabilities_worked_out_by_hand(tmp_path, runtime)
         np.testing.assert_allclose(probs, expected_probs(counts), atol=1e-6)
 
 
+def test_load_file_gives_a_classifiers_probabilities(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, make_metadata(**CLASSIFIER), whole=True)
+    model = runtimes.load_file(path, runtime)
+    assert (model.task, model.input_hw) == ("classification", (4, 6))
+    for batch in (1, 3):
+        counts = make_counts(batch)
+        metastasis = counts.mean(axis=(1, 2, 3), dtype=np.float64) / 64
+        expected = np.stack([1 - metastasis, metastasis], axis=1)
+        np.testing.assert_allclose(model.predict_probs(counts), expected, atol=1e-6)
+
+
 def test_load_file_takes_integers_and_strided_arrays(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
     predict_probs = runtimes.load_file(path, runtime).predict_probs
@@ -189,10 +202,19 @@ def test_a_model_from_elsewhere_is_refused(tmp_path, runtime):
     [
         ([], "expected spectjax's metadata, found '\\[\\]'"),
         ({"format": 1}, "expected spectjax's metadata"),
+        ({"format": 1, "class_names": []}, "expected spectjax's metadata"),
         (make_metadata(format=2), "expected metadata of format 1, found 2"),
         (
             make_metadata(class_names=["background", "metastasis", "fracture"]),
             "classes background, metastasis, found .*fracture.* wrote it, 0.0.7",
+        ),
+        (
+            make_metadata(task="classification"),
+            "classes normal, metastasis, found background, metastasis. Use the ver",
+        ),
+        (
+            make_metadata(task="detection"),
+            "a model for segmentation or classification, found one for detection",
         ),
     ],
 )
@@ -235,7 +257,10 @@ def test_a_changed_byte_in_a_zip_file_is_noticed(tmp_path):
 def test_load_run_tells_whether_it_learnt_from_simulated_patients(
     tmp_path, monkeypatch, synthetic
 ):
-    model = SimpleNamespace(predict_probs=expected_probs, info=MODEL_INFO)
+    config = ConfigDict({"task": "segmentation"})
+    model = SimpleNamespace(
+        predict_probs=expected_probs, info=MODEL_INFO, config=config
+    )
     monkeypatch.setattr(runs, "restore_model", lambda _: model)
     if synthetic is not None:  # a run that is not evaluated has no such file
         write_json(
@@ -265,9 +290,14 @@ runpy.run_module("spectjax.predict", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"], indirect=True)
-def test_predict_with_an_onnx_file_needs_no_jax(tmp_path, runtime):
-    path = write_model(tmp_path, runtime, make_metadata((256, 256)), (256, 256))
+@pytest.mark.parametrize(
+    ("runtime", "kind", "found"),
+    [("onnxruntime", CLASSIFIER, "diagnosis"), ("openvino", {}, "hotspots")],
+    indirect=["runtime"],
+)
+def test_predict_with_an_onnx_file_needs_no_jax(tmp_path, runtime, kind, found):
+    metadata = make_metadata((256, 256), **kind)
+    path = write_model(tmp_path, runtime, metadata, (256, 256), whole=bool(kind))
     home = tmp_path / "home"
     home.mkdir()
     scan = get_testdata_file("JPEG2000.dcm")
@@ -280,7 +310,7 @@ def test_predict_with_an_onnx_file_needs_no_jax(tmp_path, runtime):
     )
     document = json.loads((tmp_path / "out" / "JPEG2000_anterior.json").read_text())
     assert document["model"]["runtime"].startswith(runtime)
-    assert document["hotspots"]
+    assert document[found]
     # Nobody was told that a hospital runs a model.
     assert not list(home.rglob("*"))
 

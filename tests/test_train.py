@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from test_configs import CONFIGS, load
+from test_configs import UNETS, load
 from test_input_pipeline import make_examples
 
 from spectjax import bookkeeping
@@ -27,7 +27,7 @@ from spectjax.train import Stopped, is_due, train
 
 def make_config(**changes):
     """Two epochs of a U-Net-Res of a few hundred parameters."""
-    config = load(CONFIGS[1], "smoke")
+    config = load(UNETS[1], "smoke")
     config.data.batch_size = 2
     config.data.train_hw = (8, 8)
     config.num_epochs = 2
@@ -215,7 +215,7 @@ def test_a_gradient_that_is_not_finite_stops_its_own_step():
     """Its loss is still finite: the next step would be blamed."""
 
     class Root:
-        def compute_loss(self, params, batch_stats, batch):
+        def compute_loss(self, params, batch_stats, batch, key):
             return jnp.sqrt(params["x"]), ({}, {"loss": jnp.sqrt(params["x"])})
 
     optimizer = optax.sgd(0.1)
@@ -355,7 +355,7 @@ def test_validation_scores_every_image_once(tmp_path):
         ({"parallel": "mpi"}, "--config.parallel='mpi': known are jit, pmap"),
         ({"loss": "hinge"}, "--config.loss='hinge': known are cross_entropy, dice"),
         ({"dtype": "float16"}, "--config.dtype='float16': known are float32"),
-        ({"data.normalisation": "none"}, "known are min_max, square_root"),
+        ({"data.normalisation": "log"}, "known are min_max, square_root, none"),
         ({"optimizer.name": "lion"}, "--config.optimizer.name='lion': known are sgd"),
         ({"optimizer.schedule": "step"}, "--config.optimizer.schedule='step'"),
         ({"model.name": "vgg"}, "Unknown model 'vgg'"),

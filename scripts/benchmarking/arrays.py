@@ -6,8 +6,9 @@ import numpy as np
 def synthesise(
     image_hwc: tuple[int, int, int], batch_size: int
 ) -> dict[str, np.ndarray]:
-    """Returns a batch: `images` (B, H, W, C) and `masks`, uint8, (B, H, W).
+    """Returns a batch: `images` (B, H, W, C), and classes of pixels and of images.
 
+    These are `masks`, uint8, (B, H, W), and `labels`, int32, (B,), in turn 0 and 1.
     Images of one channel are Poisson counts, uint16; others are normal, float32.
     """
     generator = np.random.default_rng(0)
@@ -17,7 +18,11 @@ def synthesise(
     else:
         images = generator.standard_normal(shape, np.float32)
     masks = generator.random(shape[:-1]) < 0.02
-    return {"images": images, "masks": masks.astype(np.uint8)}
+    return {
+        "images": images,
+        "masks": masks.astype(np.uint8),
+        "labels": np.arange(batch_size, dtype=np.int32) % 2,
+    }
 
 
 def draw_parameter(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

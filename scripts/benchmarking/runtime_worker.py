@@ -28,7 +28,13 @@ def _export(*, path: str, parameters: int, batch_size: int, **which: Any) -> Non
     workload = workloads.create(**which)
     variables = workload.draw_variables()
     metadata = export.describe(
-        {"task": "segmentation", "data": {"normalisation": "min_max"}},
+        {
+            "task": workload.task_name,
+            "data": {
+                "normalisation": "min_max",
+                "train_hw": workload.image_hwc[:2],
+            },
+        },
         {"model": workload.name, "spectjax_version": "benchmark"},
         parameters_sha256="of a benchmark",
     )

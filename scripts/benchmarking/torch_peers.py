@@ -1,11 +1,11 @@
 """The same networks in plain PyTorch, as its users write them.
 
-Modules are named as in flax, so that a test can carry the parameters over. Where a
-registered model has no peer here, torchvision's network of the same name is taken, if
-that is installed and has as many parameters.
+Modules of the segmentation models are named as in flax, so that a test can carry the
+parameters over. Classifiers are torchvision's own networks, where that is installed:
+those of [P2] built from its parts, others by name. A peer must have as many parameters
+as the model.
 """
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -90,6 +90,107 @@ class Stage(nn.Sequential):
             self.add_module(f"block{i}", block)
 
 
+def create_vgg(
+    num_classes: int,
+    stage_sizes: Sequence[int],
+    features: Sequence[int],
+    *,
+    hidden: int,
+    pool_hw: Sequence[int],
+    activation: str,
+    batch_norm: bool,
+    dropout: float,
+    channels: int,
+    **_: Any,
+) -> nn.Module:
+    """Builds SPECS V7 to V24 from torchvision's layers.
+
+    Raises:
+        LookupError: if torchvision cannot be imported.
+    """
+    models = _import_torchvision("VGG")
+    layers = []
+    for size, width in zip(stage_sizes, features, strict=True):
+        layers += [*[width] * size, "M"]
+    convolutions = models.vgg.make_layers(layers, batch_norm)
+    first = convolutions[0]
+    convolutions[0] = nn.Conv2d(channels, first.out_channels, 3, padding=1)
+    peer = models.VGG(convolutions, num_classes, init_weights=False, dropout=dropout)
+    peer.avgpool = nn.AdaptiveAvgPool2d(tuple(pool_hw))
+    peer.classifier[0] = nn.Linear(features[-1] * pool_hw[0] * pool_hw[1], hidden)
+    peer.classifier[3] = nn.Linear(hidden, hidden)
+    peer.classifier[6] = nn.Linear(hidden, num_classes)
+    if activation == "elu":
+        _replace_activations(peer, nn.ELU)
+    return peer
+
+
+def _replace_activations(network: nn.Module, kind: type[nn.Module]) -> None:
+    for name, module in network.named_children():
+        if isinstance(module, nn.ReLU):
+            setattr(network, name, kind(inplace=True))
+        _replace_activations(module, kind)
+
+
+def create_resnet(
+    num_classes: int,
+    stage_sizes: Sequence[int],
+    features: Sequence[int],
+    *,
+    channels: int,
+    **_: Any,
+) -> nn.Module:
+    """Builds SPECS R34 from torchvision's blocks, whose widths are fixed.
+
+    Raises:
+        LookupError: if torchvision cannot be imported.
+    """
+    models = _import_torchvision("ResNet")
+    peer = models.ResNet(
+        models.resnet.BasicBlock, list(stage_sizes), num_classes=num_classes
+    )
+    peer.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
+    return peer
+
+
+def create_densenet(
+    num_classes: int,
+    stage_sizes: Sequence[int],
+    growth: int,
+    stem_features: int,
+    bottleneck: int,
+    *,
+    channels: int,
+    **_: Any,
+) -> nn.Module:
+    """Builds SPECS D121 as torchvision's DenseNet.
+
+    Raises:
+        LookupError: if torchvision cannot be imported.
+    """
+    models = _import_torchvision("DenseNet")
+    peer = models.DenseNet(
+        growth,
+        tuple(stage_sizes),
+        stem_features,
+        bn_size=bottleneck,
+        num_classes=num_classes,
+    )
+    peer.features.conv0 = nn.Conv2d(channels, stem_features, 7, 2, 3, bias=False)
+    return peer
+
+
+def _import_torchvision(network: str) -> Any:
+    try:
+        from torchvision import models
+    except ImportError as error:
+        raise LookupError(
+            f"{network}'s peer is torchvision's, which cannot be imported ({error}): "
+            "pip install torchvision"
+        ) from error
+    return models
+
+
 PEERS: dict[str, Callable[..., nn.Module]] = {
     "unet": UNet,
     "unet_res": UNet,
@@ -97,6 +198,13 @@ PEERS: dict[str, Callable[..., nn.Module]] = {
     "stage_128": Stage,
     "stage_256": Stage,
     "stage_512": Stage,
+    "specs_v7": create_vgg,
+    "specs_v16": create_vgg,
+    "specs_v19": create_vgg,
+    "specs_v21": create_vgg,
+    "specs_v24": create_vgg,
+    "specs_r34": create_resnet,
+    "specs_d121": create_densenet,
 }
 
 
@@ -127,10 +235,7 @@ def create_peer(
 
 
 def _torchvision_peer(name: str, fields: dict[str, Any], channels: int) -> nn.Module:
-    if importlib.util.find_spec("torchvision") is None:
-        raise LookupError(f"{name} has no peer without torchvision")
-    from torchvision import models
-
+    models = _import_torchvision(name)
     if name not in models.list_models():
         raise LookupError(f"{name} has no peer, not in torchvision either")
     peer = models.get_model(name, weights=None, num_classes=fields["num_classes"])

@@ -62,7 +62,7 @@ def _build_model_step(
     fields: dict[str, Any],
     parameters: int,
     image_hwc: tuple[int, int, int],
-    segments: bool,
+    task_name: str | None,
     batch_size: int,
     dtype: str,
     compile_mode: str | None,
@@ -73,20 +73,23 @@ def _build_model_step(
     batch = arrays.synthesise(image_hwc, batch_size)
     images = torch.from_numpy(batch["images"].astype("float32")).permute(0, 3, 1, 2)
     images = images.to(device).contiguous(memory_format=torch.channels_last)
-    masks = torch.from_numpy(batch["masks"].astype("int64")).to(device)
+    labels = batch["labels" if task_name == "classification" else "masks"]
+    labels = torch.from_numpy(labels.astype("int64")).to(device)
     is_picture = image_hwc[-1] == 1
 
     def forward(images: torch.Tensor) -> torch.Tensor:
         with _autocast(device, dtype):
             return peer(_normalise(images) if is_picture else images)
 
-    def compute_loss(images: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    def compute_loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         outputs = forward(images).float()
-        return F.cross_entropy(outputs, masks) if segments else outputs.square().mean()
+        if task_name is None:
+            return outputs.square().mean()
+        return F.cross_entropy(outputs, labels)
 
     def predict(images: torch.Tensor) -> torch.Tensor:
         outputs = forward(images).float()
-        return outputs.softmax(dim=1) if segments else outputs
+        return outputs if task_name is None else outputs.softmax(dim=1)
 
     if compile_mode is not None:
         compute_loss = torch.compile(compute_loss, mode=compile_mode)
@@ -98,7 +101,7 @@ def _build_model_step(
 
     def train() -> None:
         optimizer.zero_grad(set_to_none=True)
-        compute_loss(images, masks).backward()
+        compute_loss(images, labels).backward()
         optimizer.step()
 
     return train

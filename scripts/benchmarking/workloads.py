@@ -20,7 +20,7 @@ from spectjax.models import MODELS, create_model
 from spectjax.models.unet import ConvBlock
 from spectjax.normalisation import normalise_by_range
 from spectjax.ops.backend import plain_operations
-from spectjax.tasks import Batch, Segmentation, Variables
+from spectjax.tasks import TASKS, Batch, Task, Variables
 
 from . import arrays
 from .flops import Flops, count_flops
@@ -61,7 +61,7 @@ STAGES = {"stage_64": 64, "stage_128": 32, "stage_256": 16, "stage_512": 8}
 
 
 @dataclasses.dataclass(frozen=True)
-class StandIn(Segmentation):
+class StandIn(Task):
     """Trains any model whose output is an array or a tree of arrays.
 
     The loss is the mean square of the outputs: it costs next to nothing and sends a
@@ -79,7 +79,7 @@ class StandIn(Segmentation):
         return dict(self.model.init(key, images, train=False))
 
     def compute_loss(
-        self, params: Any, batch_stats: Any, batch: Batch
+        self, params: Any, batch_stats: Any, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         """Returns the loss, the new batch statistics and the loss as the only sum."""
         outputs, updates = self.model.apply(
@@ -87,7 +87,7 @@ class StandIn(Segmentation):
             self.normalise(batch["images"]),
             train=True,
             mutable=["batch_stats"],
-            rngs={"dropout": jax.random.key(0)},
+            rngs={"dropout": key},
         )
         loss = jnp.zeros(())
         for y in jax.tree.leaves(outputs):
@@ -109,15 +109,16 @@ class Workload:
         fields: the model's fields, `dtype` left out; what JSON can hold.
         task: gives loss and predictions.
         image_hwc: height, width and channels of an image.
-        segments: the model gives each pixel a class, and its loss is cross-entropy.
+        task_name: of `task` in `TASKS`, whose loss is cross-entropy; None for a model
+            that gives neither a pixel nor an image a class.
         parameters: number of trained parameters.
     """
 
     name: str
     fields: dict[str, Any]
-    task: Segmentation
+    task: Task
     image_hwc: tuple[int, int, int]
-    segments: bool
+    task_name: str | None
     parameters: int
 
     def variables(self) -> Variables:
@@ -152,6 +153,7 @@ class Workload:
                 variables["params"],
                 variables.get("batch_stats", {}),
                 batch,
+                jax.random.key(0),
             )
         return {"inference": inference.forward, "train": training.training}
 
@@ -183,7 +185,7 @@ def create(
             lambda images: images,
             channels=features,
         )
-        return _describe(name, stage_fields, stage, (size, size, features), False)
+        return _describe(name, stage_fields, stage, (size, size, features), None)
     fields = model_fields(name, overrides)
     known = inspect.signature(MODELS[name]).parameters
     typed = {"dtype": jnp.dtype(dtype)} if "dtype" in known else {}
@@ -194,22 +196,28 @@ def create(
         jax.random.key(0),
         image,
     )
-    segments = isinstance(output, jax.ShapeDtypeStruct) and (
-        output.shape[:-1] == image.shape[:-1]
-    )
-    kind = Segmentation if segments else StandIn
+    task_name = _find_task(output, image_hw)
+    kind = TASKS[task_name] if task_name else StandIn
     task = kind(model, cross_entropy, normalise_by_range)
-    return _describe(name, fields, task, (*image_hw, 1), segments)
+    return _describe(name, fields, task, (*image_hw, 1), task_name)
+
+
+def _find_task(output: Any, image_hw: tuple[int, int]) -> str | None:
+    """Returns the task whose logits for one image have the shape of `output`."""
+    if not isinstance(output, jax.ShapeDtypeStruct):
+        return None
+    logits = {"segmentation": (1, *image_hw), "classification": (1,)}
+    return next((n for n, shape in logits.items() if output.shape[:-1] == shape), None)
 
 
 def _describe(
     name: str,
     fields: dict[str, Any],
-    task: Segmentation,
+    task: Task,
     image_hwc: tuple[int, int, int],
-    segments: bool,
+    task_name: str | None,
 ) -> Workload:
-    workload = Workload(name, fields, task, image_hwc, segments, 0)
+    workload = Workload(name, fields, task, image_hwc, task_name, 0)
     leaves = jax.tree.leaves(workload.variables()["params"])
     parameters = sum(leaf.size for leaf in leaves)
     return dataclasses.replace(workload, parameters=parameters)

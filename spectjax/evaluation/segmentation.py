@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import spectjax
+from spectjax.evaluation.batches import predict_in_batches
 from spectjax.files import replace_undefined, write_file, write_json
 from spectjax.hotspots import classify_pixels
 from spectjax.input_pipeline import Examples
@@ -24,8 +25,9 @@ from spectjax.metrics.pixel import (
     summarise_pixels,
 )
 from spectjax.report import DISCLAIMER
-from spectjax.report.figures import draw_case, draw_training, save_figure
+from spectjax.report.figures import draw_case, save_figure
 from spectjax.report.tables import write_segmentation_table
+from spectjax.report.training_curves import draw_training
 
 PredictProbs = Callable[[np.ndarray], np.ndarray]
 
@@ -118,17 +120,15 @@ def predict_classes(
         ValueError: if the model's output has the wrong shape or is not finite.
     """
     classes = np.zeros(images.shape[:3], dtype=np.uint8)
-    for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size]
-        padding = np.repeat(batch[-1:], batch_size - len(batch), axis=0)
-        probs = np.asarray(predict_probs(np.concatenate([batch, padding])))
+    batches = predict_in_batches(predict_probs, images, batch_size=batch_size)
+    for rows, probs in batches:
         expected = (batch_size, *images.shape[1:3])
         if probs.ndim != 4 or probs.shape[:3] != expected or probs.shape[3] < 2:
             raise ValueError(
                 f"Expected probabilities {(*expected, 'K>=2')} from the model, got "
                 f"{probs.shape}."
             )
-        classes[start : start + batch_size] = classify_pixels(probs[: len(batch)])
+        classes[rows] = classify_pixels(probs[: rows.stop - rows.start])
     return classes
 
 

@@ -27,7 +27,11 @@ from pydicom.uid import (
 
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.frames import choose_frames
-from spectjax.imaging.identity import compute_pseudonym, identify_patient
+from spectjax.imaging.identity import (
+    compute_pseudonym,
+    identify_patient,
+    identify_study,
+)
 from spectjax.imaging.pixels import describe_compression, read_counts
 from spectjax.imaging.scan import (
     DICOM_SUFFIXES,
@@ -229,6 +233,7 @@ def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
                 image_key=compute_pseudonym("image", instance, str(frame)),
                 synthetic=_is_synthetic(dataset),
                 notes=tuple(note for note in (*notes, count_note) if note),
+                study_key=identify_study(dataset),
             )
         )
     return scans

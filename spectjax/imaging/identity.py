@@ -53,3 +53,9 @@ def identify_patient(dataset: Dataset) -> tuple[str, PatientEvidence] | None:
     if study:
         return compute_pseudonym("study", study), "study"
     return None
+
+
+def identify_study(dataset: Dataset) -> str | None:
+    """Returns the pseudonym of a file's study; None if it states none."""
+    study = str(dataset.get("StudyInstanceUID") or "").strip()
+    return compute_pseudonym("study", study) if study else None

@@ -72,6 +72,8 @@ class BoneScan:
             picture's pixels, keyed alike.
         synthetic: the file says SYNTHETIC, as those of the phantom do.
         notes: other facts worth knowing, e.g. "3 negative values set to 0".
+        study_key: 16 hexadecimal digits of the Study Instance UID, keyed alike: tells a
+            patient's examinations apart. None if the file states none.
     """
 
     counts: np.ndarray
@@ -85,6 +87,7 @@ class BoneScan:
     image_key: str
     synthetic: bool
     notes: tuple[str, ...] = ()
+    study_key: str | None = None
 
     @property
     def name(self) -> str:

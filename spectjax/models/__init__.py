@@ -6,11 +6,22 @@ from typing import Any
 
 from flax import linen as nn
 
+from spectjax.models import vgg
+from spectjax.models.densenet import DenseNet
+from spectjax.models.resnet import ResNet
 from spectjax.models.unet import UNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "unet": partial(UNet, residual=False),
     "unet_res": partial(UNet, residual=True),
+    # [P2] says that V7's is not ReLU, and not what it is: ELU is our choice.
+    "specs_v7": partial(vgg.VGG, stage_sizes=vgg.V7, activation="elu"),
+    "specs_v16": partial(vgg.VGG, stage_sizes=vgg.V16),
+    "specs_v19": partial(vgg.VGG, stage_sizes=vgg.V19),
+    "specs_v21": partial(vgg.VGG, stage_sizes=vgg.V21),
+    "specs_v24": partial(vgg.VGG, stage_sizes=vgg.V24),
+    "specs_r34": ResNet,
+    "specs_d121": DenseNet,
 }
 
 

@@ -67,6 +67,9 @@ def _affine(
     """Returns (x - mean) * factor + offset, in this order to keep digits."""
     shape = (1,) * (x.ndim - 1) + (-1,)
     mean, factor, offset = (v.reshape(shape) for v in (mean, factor, offset))
+    if is_plain():
+        # Runtimes merge this, but no subtraction, into the convolution before it.
+        return x * factor + (offset - mean * factor)
     return (x - mean) * factor + offset
 
 
@@ -142,11 +145,18 @@ def _forward(
     axis_name: str | None,
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], _Saved]:
     x32 = x.astype(jnp.float32)
-    mean, var = _moments(x32, axis_name)
-    inverse = jax.lax.rsqrt(var + _EPSILON)
-    y = _affine(x32, mean, scale * inverse, bias)
-    y = nn.relu(y) if relu else y
-    return (y, mean, var), (x, mean, inverse, scale, bias)
+    if uses_onednn(x32) and not _is_split(axis_name):
+        y, mean, var = onednn.normalise(x32, scale, bias, relu=relu, epsilon=_EPSILON)
+    else:
+        mean, var = _moments(x32, axis_name)
+        y = _affine(x32, mean, scale * jax.lax.rsqrt(var + _EPSILON), bias)
+        y = nn.relu(y) if relu else y
+    return (y, mean, var), (x, mean, var, scale, bias)
+
+
+def _is_split(axis_name: str | None) -> bool:
+    """Whether other devices have parts of the batch."""
+    return axis_name is not None and jax.lax.axis_size(axis_name) > 1
 
 
 def _backward(
@@ -155,15 +165,19 @@ def _backward(
     saved: _Saved,
     gradients: tuple[jax.Array, jax.Array, jax.Array],
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    x, mean, inverse, scale, bias = saved
-    dy, x32, factor = gradients[0], x.astype(jnp.float32), scale * inverse
-    passed = dy
+    x, mean, var, scale, bias = saved
+    dy, x32 = gradients[0], x.astype(jnp.float32)
+    if uses_onednn(x32, dy) and not _is_split(axis_name):
+        dx, dscale, dbias = onednn.normalise_gradient(
+            dy, x32, mean, var, scale, bias, relu=relu, epsilon=_EPSILON
+        )
+        return dx.astype(x.dtype), dscale, dbias
+    inverse = jax.lax.rsqrt(var + _EPSILON)
+    factor, passed = scale * inverse, dy
     if relu:
         passed = jnp.where(_affine(x32, mean, factor, bias) > 0, dy, jnp.zeros_like(dy))
     if uses_onednn(x32, dy):
-        zeros, ones = jnp.zeros_like(factor), jnp.ones_like(bias)
-        mask = (factor, bias) if relu else (zeros, ones)
-        dbias, second = onednn.gradient_sums(dy, x32, mean, *mask)
+        dbias, second = onednn.gradient_sums(dy, x32, mean, factor, bias, relu=relu)
     else:
         dbias, second = _sum(passed), _sum(passed * _center(x32, mean))
     dscale = second * inverse

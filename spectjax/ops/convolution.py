@@ -13,7 +13,7 @@ from flax import linen as nn
 from flax.typing import Dtype, Initializer
 
 from spectjax.ops import onednn
-from spectjax.ops.backend import uses_onednn
+from spectjax.ops.backend import is_plain, uses_onednn
 
 # Convolutions of jaxlib 0.10 go to the YNN library by default, whose weight gradients
 # take five times as long as XLA's own.
@@ -59,7 +59,7 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
     margin = kernel.shape[0] // 2
     if uses_onednn(x, kernel):
         return onednn.convolve(x, kernel, (stride,) * 2, (margin,) * 4)
-    if kernel.shape[:2] == (1, 1):
+    if kernel.shape[:2] == (1, 1) and not is_plain():
         return x[:, ::stride, ::stride] @ kernel[0, 0]
     return jax.lax.conv_general_dilated(
         x,
@@ -104,14 +104,20 @@ def max_pool(x: jax.Array) -> jax.Array:
     Raises:
         ValueError: if H or W is odd.
     """
+    _check_even(x)
+    if is_plain():
+        return nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
     a, b, c, d = _corners(x)
     return jnp.maximum(jnp.maximum(a, b), jnp.maximum(c, d))
 
 
-def _corners(x: jax.Array) -> tuple[jax.Array, ...]:
-    """Returns the four pixels of each 2x2 block, each (B, H/2, W/2, C)."""
+def _check_even(x: jax.Array) -> None:
     if x.shape[1] % 2 or x.shape[2] % 2:
         raise ValueError(f"Expected even height and width, got {x.shape[1:3]}.")
+
+
+def _corners(x: jax.Array) -> tuple[jax.Array, ...]:
+    """Returns the four pixels of each 2x2 block, each (B, H/2, W/2, C)."""
     return tuple(x[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
 
 

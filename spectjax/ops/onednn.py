@@ -30,6 +30,9 @@ _HANDLERS = (
     "convolution_kernel",
     "moments",
     "gradient_sums",
+    "normalise",
+    "normalise_gradient",
+    "multiply_transposed",
 )
 # Stride and padding of the convolution whose gradient doubles an image's size.
 _DOUBLING = ((2, 2), (0, 0, 0, 0))
@@ -270,23 +273,100 @@ def moments(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def gradient_sums(
-    dy: jax.Array, x: jax.Array, mean: jax.Array, scale: jax.Array, bias: jax.Array
+    dy: jax.Array,
+    x: jax.Array,
+    mean: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    *,
+    relu: bool,
 ) -> tuple[jax.Array, jax.Array]:
-    """Returns the sums of dy and dy * (x - mean) where (x - mean) * scale + bias > 0.
+    """Returns the sums of dy and dy * (x - mean) over all axes but the last.
 
     Args:
         dy: (..., C), float32.
         x: (..., C), float32.
         mean: (C,), float32.
-        scale: (C,), float32; zero to take the sums over all.
-        bias: (C,), float32; one to take the sums over all.
+        scale: (C,), float32.
+        bias: (C,), float32.
+        relu: take only those for which (x - mean) * scale + bias > 0.
 
     Returns:
-        Two sums over all axes but the last, each (C,).
+        Two sums, each (C,).
     """
     vector = jax.ShapeDtypeStruct(x.shape[-1:], x.dtype)
     call = jax.ffi.ffi_call(
         "spectjax_gradient_sums", (vector, vector), vmap_method="sequential"
     )
-    first, second = call(dy, x, mean, scale, bias)
+    first, second = call(dy, x, mean, scale, bias, relu=relu)
     return first, second
+
+
+def normalise(
+    x: jax.Array, scale: jax.Array, bias: jax.Array, *, relu: bool, epsilon: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns x normalised by its moments, their mean and their variance.
+
+    Args:
+        x: (..., C), float32.
+        scale: (C,), float32.
+        bias: (C,), float32.
+        relu: apply a ReLU afterwards.
+        epsilon: what is added to the variance.
+
+    Returns:
+        (..., C), then two of (C,).
+    """
+    vector = jax.ShapeDtypeStruct(x.shape[-1:], x.dtype)
+    call = jax.ffi.ffi_call(
+        "spectjax_normalise",
+        (jax.ShapeDtypeStruct(x.shape, x.dtype), vector, vector),
+        vmap_method="sequential",
+    )
+    y, mean, variance = call(x, scale, bias, relu=relu, epsilon=np.float32(epsilon))
+    return y, mean, variance
+
+
+def normalise_gradient(
+    dy: jax.Array,
+    x: jax.Array,
+    mean: jax.Array,
+    variance: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    *,
+    relu: bool,
+    epsilon: float,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the gradients of `normalise` by x, (..., C), scale and bias, (C,).
+
+    Args:
+        dy: gradient by what it returned first, (..., C), float32.
+        x: what it was given, (..., C), float32.
+        mean: what it returned, (C,), float32.
+        variance: likewise.
+        scale: what it was given, (C,), float32.
+        bias: likewise.
+        relu: as given.
+        epsilon: as given.
+    """
+    vector = jax.ShapeDtypeStruct(x.shape[-1:], x.dtype)
+    call = jax.ffi.ffi_call(
+        "spectjax_normalise_gradient",
+        (jax.ShapeDtypeStruct(x.shape, x.dtype), vector, vector),
+        vmap_method="sequential",
+    )
+    dx, dscale, dbias = call(
+        dy, x, mean, variance, scale, bias, relu=relu, epsilon=np.float32(epsilon)
+    )
+    return dx, dscale, dbias
+
+
+def multiply_transposed(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Returns a @ b.T, (m, n), of a, (m, k), and b, (n, k), float32."""
+    call = jax.ffi.ffi_call(
+        "spectjax_multiply_transposed",
+        jax.ShapeDtypeStruct((a.shape[0], b.shape[0]), a.dtype),
+        vmap_method="sequential",
+    )
+    return call(a, b)

@@ -5,7 +5,6 @@ Axes are pixels; pixel (row 0, column 0) covers [0, 1) x [0, 1). Height and widt
 and W, the number of hotspots T.
 """
 
-import csv
 import io
 import pathlib
 import textwrap
@@ -18,7 +17,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 
 from spectjax.files import write_file
 from spectjax.hotspots import Hotspot, bound_mask
@@ -55,57 +53,15 @@ def draw_case(
     FigureCanvasAgg(figure)
     plain, overlay = figure.subplots(1, 2)
     for axes in (plain, overlay):
-        _show_counts(axes, counts)
-        _zoom(axes, (counts > 0) | truth | prediction, side_px=3)
+        show_counts(axes, counts)
+        zoom_to(axes, (counts > 0) | truth | prediction, side_px=3)
     # Red is the wider line below: where both agree, each is still seen.
-    _outline(overlay, truth, TRUTH, linewidth=1.8)
-    _outline(overlay, prediction, MODEL, linewidth=1.0)
-    _caption(figure, title, scores, synthetic)
+    outline(overlay, truth, TRUTH, linewidth=1.8)
+    outline(overlay, prediction, MODEL, linewidth=1.0)
+    add_caption(figure, title, scores, synthetic)
     figure.text(0.745, 0.065, "truth (readers)", color=TRUTH, ha="right", size=10)
     figure.text(0.755, 0.065, "model", color=MODEL, ha="left", size=10)
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.1, top=0.9, wspace=0.02)
-    return figure
-
-
-def draw_training(log: pathlib.Path, *, title: str, synthetic: bool) -> Figure:
-    """Draws loss and PA over the epochs, as [P1] Fig. 10 does.
-
-    Args:
-        log: CSV with at least the columns `epoch`, `loss` and `PA`.
-        title: what was trained, one line.
-        synthetic: whether the images were simulated.
-
-    Raises:
-        ValueError: if the log lacks one of the columns.
-    """
-    with log.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        missing = {"epoch", "loss", "PA"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(
-                f"{log}: expected the columns epoch, loss and PA, found "
-                f"{', '.join(reader.fieldnames or ()) or 'none'}."
-            )
-        rows = list(reader)
-    epochs = [float(row["epoch"]) for row in rows]
-
-    figure = Figure(figsize=(9.0, 4.0), dpi=150)
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(1, 2)
-    for axes, column, name in zip(
-        panels, ("loss", "PA"), ("Loss", "PA (pixel accuracy)"), strict=True
-    ):
-        values = [float(row[column]) for row in rows]
-        axes.plot(epochs, values, color=CROP, linewidth=1.5, marker=".", markersize=4)
-        axes.set_xlabel("Epoch")
-        axes.set_xlim(0, 1.02 * max(epochs, default=1))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.ticklabel_format(axis="y", useOffset=False)
-        axes.set_title(name, size=10)
-        axes.grid(color="0.9")
-        axes.spines[["top", "right"]].set_visible(False)
-    _caption(figure, title, "", synthetic)
-    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.2, top=0.82, wspace=0.22)
     return figure
 
 
@@ -139,22 +95,22 @@ def draw_hotspots(
     lines = [line for text in warnings for line in textwrap.wrap(text, width=110)]
     top = 0.93 - 0.018 * len(lines)
     body = figure.add_axes((0.02, 0.05, 0.24, top - 0.05))
-    _show_counts(body, frame)
+    show_counts(body, frame)
     y0, x0, y1, x1 = crop_box
     body.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=CROP))
     for mask in frame_masks:
-        _outline(body, mask, MODEL, linewidth=0.9)
+        outline(body, mask, MODEL, linewidth=0.9)
 
     close = figure.add_axes((0.28, 0.25, 0.70, top - 0.25))
-    _show_counts(close, thorax)
-    _zoom(close, thorax > 0, side_px=22)
+    show_counts(close, thorax)
+    zoom_to(close, thorax > 0, side_px=22)
     for hotspot in hotspots:
-        _outline(close, hotspot.mask, MODEL, linewidth=1.4)
+        outline(close, hotspot.mask, MODEL, linewidth=1.4)
     _label_hotspots(close, hotspots)
 
     listing = "\n".join(_list_hotspots(hotspots, areas))
     figure.text(0.3, 0.235, listing, va="top", size=9, family="monospace")
-    _caption(figure, title, "\n".join(lines), synthetic, subtitle_color=WARNING)
+    add_caption(figure, title, "\n".join(lines), synthetic, subtitle_color=WARNING)
     return figure
 
 
@@ -189,7 +145,7 @@ def trace_outline(mask: np.ndarray) -> np.ndarray:
     return np.concatenate([along_rows, along_columns])
 
 
-def _show_counts(axes: Axes, counts: np.ndarray) -> None:
+def show_counts(axes: Axes, counts: np.ndarray) -> None:
     """Shows counts in inverse grey from 0 to the 99.5th percentile of what counted.
 
     The few hottest pixels are cut off so that bladder or lesions do not bleach bone.
@@ -210,7 +166,7 @@ def _show_counts(axes: Axes, counts: np.ndarray) -> None:
     axes.spines[:].set_color("0.8")
 
 
-def _zoom(axes: Axes, content: np.ndarray, *, side_px: int) -> None:
+def zoom_to(axes: Axes, content: np.ndarray, *, side_px: int) -> None:
     """Limits a panel to a square around `content`, with room for labels at its sides.
 
     Args:
@@ -227,7 +183,7 @@ def _zoom(axes: Axes, content: np.ndarray, *, side_px: int) -> None:
     axes.set_ylim(y + half, y - half)
 
 
-def _outline(axes: Axes, mask: np.ndarray, color: str, *, linewidth: float) -> None:
+def outline(axes: Axes, mask: np.ndarray, color: str, *, linewidth: float) -> None:
     """Adds the outline of a mask to a panel."""
     axes.add_collection(
         LineCollection(
@@ -302,7 +258,7 @@ def _list_hotspots(hotspots: Sequence[Hotspot], areas: Sequence[str]) -> list[st
     return lines
 
 
-def _caption(
+def add_caption(
     figure: Figure,
     title: str,
     subtitle: str,
@@ -320,7 +276,7 @@ def _caption(
     figure.text(0.5, 0.975, title, ha="center", va="top", size=11, parse_math=False)
     figure.text(
         0.5,
-        0.94,
+        0.975 - 0.25 / figure.get_figheight(),
         subtitle,
         ha="center",
         va="top",

@@ -1,0 +1,20 @@
+"""SPECS V7 on thorax images: [P2] Table 3.
+
+The paper's setting on D3, D2 or D1; on a CPU it takes weeks:
+
+    python -m spectjax.main --config=configs/specs_v7.py:d3 --workdir=runs/specs_v7
+
+A recipe that trains well from scratch on few patients: `:d3,modern`; the same with a
+narrow network, for a CPU: `:d3,quick`. Seconds, to see that all parts fit: `:smoke`.
+With another held-out fold: `:d3,quick,fold=3`.
+"""
+
+from ml_collections import ConfigDict
+
+from spectjax.recipes import vgg_config
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    """Accepts the arguments of `spectjax.recipes` after the colon."""
+    # [P2] gives no lambda; this is the default of Keras, its framework.
+    return vgg_config(arg, "specs_v7", l2=0.01)

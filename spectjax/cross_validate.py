@@ -1,0 +1,243 @@
+"""Cross-validates classifiers over patients: every fold is held out once.
+
+    python -m spectjax.cross_validate --arg=d3,quick --output_dir=OUT configs/specs_*.py
+    python -m spectjax.cross_validate --output_dir=OUT FILE.py:ARG FILE.py:ARG ...
+
+Trains each config on each fold as `python -m spectjax.main` would, in
+OUT/<config>_fold<k>; runs that are finished are only read, others go on where they
+stopped. Then OUT receives `table.md` (all classifiers beside the papers' figures),
+`metrics.json` and `figures/`. With --folds, or in several processes with some configs
+each, part of the work is done; a last call with all configs then makes the table.
+Research software, not a medical device.
+"""
+
+import importlib.util
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+from spectjax.config import ConfigError, load_config
+
+FOLDS = range(5)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command; errors become one line and exit status 1."""
+    logging.set_verbosity(logging.WARNING)  # orbax tells of every step it takes
+    values = flags.FLAGS
+    try:
+        configs = load_configs(argv[1:], arg=values.arg)
+        folds = parse_folds(values.folds)
+        # Here, so that --help need not wait for jax.
+        from spectjax.startup import enable_compilation_cache
+        from spectjax.train import Stopped
+
+        enable_compilation_cache()
+        try:
+            missing = cross_validate(
+                configs,
+                pathlib.Path(values.output_dir),
+                folds=folds,
+                data_dir=values.data_dir,
+                manual_dir=values.manual_dir,
+            )
+        except Stopped as stopped:
+            print(stopped, file=sys.stderr)
+            sys.exit(128 + stopped.signal)  # as shells tell of a signal
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command goes on from the last checkpoint.")
+    if missing:
+        print(f"No table yet. Not finished: {', '.join(missing)}.")
+
+
+def cross_validate(
+    configs: dict[str, ConfigDict],
+    output_dir: pathlib.Path,
+    *,
+    folds: Sequence[int] = FOLDS,
+    data_dir: str | None = None,
+    manual_dir: str | None = None,
+) -> list[str]:
+    """Trains what is not trained yet and, when all is, writes the table.
+
+    Args:
+        configs: of classifiers, by name; each is trained once for each fold.
+        output_dir: folder of the runs and of the table.
+        folds: those to hold out in this call.
+        data_dir: where data sets live, None for TFDS's own default.
+        manual_dir: folder with DICOM and LabelMe files, None for the phantom.
+
+    Returns:
+        The folders of the runs that are not finished; where there is one, no table was
+        written.
+
+    Raises:
+        ConfigError: if a config is not of a classifier on a data set of folds, if the
+            configs name several data sets, or if a folder holds another run.
+        ValueError, OSError, FloatingPointError, Stopped: as `train_and_evaluate`.
+    """
+    # Here, so that --help need not wait for jax.
+    from spectjax.evaluation.cross_validation import read_run, write_cross_validation
+    from spectjax.main import check_workdir, train_and_evaluate
+    from tfds_spect.prepare import choose_config
+
+    check_configs(configs)
+    missing = []
+    for name, given in configs.items():
+        config = given.copy_and_resolve_references()
+        config.data.name = choose_config(config.data.name, manual_dir)
+        for fold in FOLDS:
+            workdir = output_dir / f"{name}_fold{fold}"
+            config.data.fold = fold
+            check_workdir(config, workdir)
+            if (workdir / "eval" / "metrics.json").exists():
+                continue
+            if fold not in folds:
+                missing.append(workdir.name)
+                continue
+            print(f"{workdir}: trains, fold {fold} is held out.", flush=True)
+            train_and_evaluate(
+                config, workdir, data_dir=data_dir, manual_dir=manual_dir
+            )
+    if missing:
+        return missing
+    runs = {
+        name: [read_run(output_dir / f"{name}_fold{fold}") for fold in FOLDS]
+        for name in configs
+    }
+    networks = {
+        name: describe_network(load_config(output_dir / f"{name}_fold0/config.json"))
+        for name in configs
+    }
+    metrics = write_cross_validation(runs, networks, output_dir)
+    for name, model in metrics["models"].items():
+        image = model["image"]
+        print(f"{name:12} AUC {image['auc']:.4f}  accuracy {image['accuracy']:.4f}")
+    kind = "SYNTHETIC patients" if metrics["data"]["synthetic"] else "Patients"
+    print(f"{kind}, each held out once: {output_dir}/table.md, metrics.json, figures/")
+    return []
+
+
+def check_configs(configs: dict[str, ConfigDict]) -> None:
+    """Checks that all configs are of classifiers on one data set of folds.
+
+    Raises:
+        ConfigError: naming the first that is not.
+    """
+    from spectjax.input_pipeline import LEAKING
+
+    if not configs:
+        raise ConfigError("Expected config files after the flags, found none.")
+    first = next(iter(configs))
+    for name, config in configs.items():
+        if config.task != "classification":
+            raise ConfigError(
+                f"{name}: expected a classifier, found the task {config.task}."
+            )
+        if LEAKING in config.data.name:
+            raise ConfigError(
+                f"{name}: {config.data.name} is split at random and has no folds of "
+                "patients; choose a data set without that word."
+            )
+        if config.data.name != configs[first].data.name:
+            raise ConfigError(
+                f"{name}: expected {configs[first].data.name} as for {first}, found "
+                f"{config.data.name}; one table is of one data set."
+            )
+
+
+def load_configs(names: Sequence[str], *, arg: str | None) -> dict[str, ConfigDict]:
+    """Returns configs by the names of their files.
+
+    Args:
+        names: files, each perhaps with an argument of its own after a colon.
+        arg: argument for the files that have none.
+
+    Raises:
+        ConfigError: if a file is missing, named twice or not a config, or if its
+            argument is not understood.
+    """
+    configs: dict[str, ConfigDict] = {}
+    for name in names:
+        path, colon, own = name.partition(":")
+        stem = pathlib.Path(path).stem
+        if stem in configs:
+            raise ConfigError(f"{name}: {stem} is named twice; its runs would collide.")
+        spec = importlib.util.spec_from_file_location(stem, path)
+        if not pathlib.Path(path).is_file() or spec is None or spec.loader is None:
+            raise ConfigError(f"{path}: not found; expected a config file.")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise ConfigError(f"{path}: expected a config file, found no get_config.")
+        configs[stem] = module.get_config(own if colon else arg).lock()
+    return configs
+
+
+def parse_folds(texts: Sequence[str]) -> list[int]:
+    """Returns the numbers of the folds.
+
+    Raises:
+        ConfigError: if one is not the number of a fold.
+    """
+    for text in texts:
+        if text not in map(str, FOLDS):
+            raise ConfigError(
+                f"--folds={','.join(texts)}: expected numbers from 0 to {FOLDS[-1]}."
+            )
+    return sorted(map(int, set(texts)))
+
+
+def describe_network(config: ConfigDict) -> dict[str, Any]:
+    """Returns how large the network of a run is and how long it learned.
+
+    Returns:
+        `num_parameters`: how many numbers it learned; `num_epochs`; `image_hw`: pixels.
+    """
+    import jax
+
+    from spectjax.runs import create_task
+
+    task = create_task(config)
+    shapes = jax.eval_shape(
+        lambda key: task.init(key, tuple(config.data.train_hw)), jax.random.key(0)
+    )
+    return {
+        "num_parameters": sum(x.size for x in jax.tree.leaves(shapes["params"])),
+        "num_epochs": config.num_epochs,
+        "image_hw": list(config.data.train_hw),
+    }
+
+
+def define_flags() -> None:
+    """Defines the flags; only the command does, since flags are global to a process."""
+    flags.DEFINE_string("output_dir", None, "Folder of runs and table.", required=True)
+    flags.DEFINE_string(
+        "arg", None, "Argument of the config files that have none after a colon."
+    )
+    flags.DEFINE_list(
+        "folds", [str(fold) for fold in FOLDS], "Folds to hold out in this call."
+    )
+    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
+    flags.DEFINE_string(
+        "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+    )
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses the command line; what is wrong with it becomes one line."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f"error: {str(error).strip().splitlines()[-1]}")
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main, flags_parser=parse_flags)

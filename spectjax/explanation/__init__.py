@@ -1,0 +1,1 @@
+"""Why a classifier said so: Grad-CAM maps, and whether they deserve belief."""

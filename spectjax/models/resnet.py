@@ -1,0 +1,134 @@
+"""ResNet-34, the network of SPECS R34 ([P2] "ResNet based classifier").
+
+Batch, height, width, channel and class axes are B, H, W, C and K.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+
+from spectjax.models.classifier import (
+    check_image_hw,
+    create_head,
+    draw_weights,
+    mark_activations,
+)
+from spectjax.ops.batch_norm import BatchNorm
+from spectjax.ops.convolution import Conv
+from spectjax.ops.pooling import overlapping_max_pool
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions whose result is added to their input ([P2] Fig. 6).
+
+    Attributes:
+        features: number of output channels.
+        stride: step of the first convolution, in pixels.
+        initial: how weights are drawn, see `classifier.draw_weights`.
+        dtype: type in which to convolve.
+        axis_name: mapped axis over which the batch is split, if it is.
+    """
+
+    features: int
+    stride: int
+    initial: str
+    dtype: Dtype
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Maps (B, H, W, C) to (B, ceil(H / stride), ceil(W / stride), features)."""
+        conv = partial(
+            Conv,
+            self.features,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=draw_weights(self.initial),
+        )
+        norm = partial(
+            BatchNorm,
+            use_running_average=not train,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+        )
+        y = conv(size=3, stride=self.stride, name="conv1")(x)
+        y = norm(relu=True, name="norm1")(y)
+        y = conv(size=3, name="conv2")(y)
+        y = norm(name="norm2")(y)
+        if x.shape != y.shape:
+            x = conv(size=1, stride=self.stride, name="project")(x)
+            x = norm(name="project_norm")(x)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """Stages of residual blocks, each but the first at half of the size before.
+
+    Attributes:
+        num_classes: number of classes K.
+        stage_sizes: residual blocks in each stage.
+        features: channels of each stage; the first number is the stem's as well.
+        initial: how weights are drawn, see `classifier.draw_weights`.
+        dtype: type in which to compute; parameters and logits are float32.
+        axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split
+            in training.
+    """
+
+    num_classes: int
+    stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
+    features: tuple[int, ...] = (64, 128, 256, 512)
+    initial: str = "he"
+    dtype: Dtype = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
+        """Returns logits, float32, (B, K), for images (B, H, W, C).
+
+        Raises:
+            ValueError: if H or W is below 2 ** (len(stage_sizes) + 1), or a field is
+                unknown.
+        """
+        check_image_hw(images, 2 ** (len(self.stage_sizes) + 1))
+        if len(self.stage_sizes) != len(self.features):
+            raise ValueError(
+                f"Expected as many features as stages, got {self.features} for "
+                f"{self.stage_sizes}."
+            )
+        x = Conv(
+            self.features[0],
+            size=7,
+            stride=2,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=draw_weights(self.initial),
+            name="stem",
+        )(images)
+        x = BatchNorm(
+            use_running_average=not train,
+            relu=True,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+            name="stem_norm",
+        )(x)
+        x = overlapping_max_pool(x)
+        for stage, (size, features) in enumerate(
+            zip(self.stage_sizes, self.features, strict=True), start=1
+        ):
+            for i in range(1, size + 1):
+                x = ResidualBlock(
+                    features,
+                    stride=2 if i == 1 and stage > 1 else 1,
+                    initial=self.initial,
+                    dtype=self.dtype,
+                    axis_name=self.axis_name,
+                    name=f"stage{stage}_{i}",
+                )(x, train=train)
+        x = mark_activations(self, x)
+        # [P2] averages over 2x2 pixels with stride 1, which would leave 7x7 pixels of
+        # 512 channels to the last layer; the mean over all is the standard network's.
+        x = x.astype(jnp.float32).mean((1, 2))
+        return create_head(self.num_classes, self.initial)(x)

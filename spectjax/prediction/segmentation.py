@@ -1,0 +1,107 @@
+"""What a segmenting model finds in a view: hotspots, on the thorax and whole-body."""
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spectjax.hotspots import Hotspot, encode_rle, find_hotspots
+from spectjax.imaging.thorax import ThoraxImage
+from spectjax.prediction.views import (
+    Finding,
+    ModelInfo,
+    SeenView,
+    describe_origin,
+    list_warnings,
+)
+from spectjax.report import DISCLAIMER
+
+if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
+    from matplotlib.figure import Figure
+
+_RULE = (
+    "8-connected regions of pixels whose most probable class is not background; score: "
+    "mean probability of the class over the region"
+)
+
+
+def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
+    """Returns the hotspots of each view.
+
+    Masks are COCO's uncompressed run lengths (see `hotspots.encode_rle`). Areas in mm2
+    are null when the file does not tell its pixel spacing.
+
+    Args:
+        views: with probabilities (H, W, K) of the whole canvas.
+        model_info: where the model comes from.
+
+    Raises:
+        ValueError: if the probabilities have the wrong shape or are not finite.
+    """
+    return [_describe_view(view, model_info) for view in views]
+
+
+def _describe_view(view: SeenView, model_info: ModelInfo) -> Finding:
+    thorax = view.thorax
+    # What lies on the canvas around the crop shows no patient.
+    valid = thorax.transform.apply(np.ones(thorax.scan.counts.shape, dtype=bool))
+    hotspots = find_hotspots(view.probs, valid)
+    entries = [_describe_hotspot(hotspot, thorax) for hotspot in hotspots]
+    return Finding(
+        document=describe_origin(view, model_info)
+        | {"rule": _RULE, "hotspots": entries, "disclaimer": DISCLAIMER},
+        draw=functools.partial(_draw, view, hotspots, entries, model_info),
+        summary=f"hotspots: {len(hotspots)}",
+    )
+
+
+def _describe_hotspot(hotspot: Hotspot, thorax: ThoraxImage) -> dict[str, Any]:
+    """Returns the JSON entry of one hotspot."""
+    scan, transform = thorax.scan, thorax.transform
+    frame_mask = transform.undo(hotspot.mask)
+    counts = scan.counts[frame_mask]
+    area_px = int(frame_mask.sum())
+    spacing = scan.spacing_mm
+    return {
+        "category": hotspot.category,
+        "score": hotspot.score,
+        "max_probability": hotspot.max_probability,
+        "area_px": area_px,
+        "area_mm2": area_px * spacing[0] * spacing[1] if spacing else None,
+        "counts": float(counts.sum(dtype=np.float64)),
+        "max_counts": float(counts.max()),
+        "thorax": {"box": hotspot.box, "mask": encode_rle(hotspot.mask)},
+        "whole_body": {
+            "box": transform.box_to_frame(hotspot.box),
+            "mask": encode_rle(frame_mask),
+        },
+    }
+
+
+def _draw(
+    view: SeenView,
+    hotspots: Sequence[Hotspot],
+    entries: Sequence[dict[str, Any]],
+    model_info: ModelInfo,
+) -> "Figure":
+    """Returns the picture of one view."""
+    from spectjax.report.figures import draw_hotspots
+
+    thorax, scan = view.thorax, view.thorax.scan
+    return draw_hotspots(
+        scan.counts,
+        thorax.counts,
+        crop_box=thorax.transform.box,
+        hotspots=hotspots,
+        frame_masks=[thorax.transform.undo(hotspot.mask) for hotspot in hotspots],
+        areas=[
+            f"{entry['area_px']} px"
+            if entry["area_mm2"] is None
+            else f"{entry['area_mm2']:.0f} mm²"
+            for entry in entries
+        ],
+        title=f"{scan.path.name}: {scan.view} view",
+        warnings=list_warnings(view, model_info),
+        synthetic=scan.synthetic,
+    )

@@ -1,0 +1,88 @@
+"""State dicts of PyTorch models from files: arrays by name."""
+
+import pathlib
+
+import numpy as np
+import safetensors.numpy
+
+from spectjax.weights import WeightsError
+from spectjax.weights.torch_file import read_old, read_zip
+
+# Names begin with it where the model was spread over several GPUs.
+_PARALLEL = "module."
+
+
+def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of a `.safetensors`, `.pth` or `.pt` file by name.
+
+    What a file is follows from its first bytes, not from its name. No code in it is
+    run: a pickle that needs more than tensors in dicts is refused. A checkpoint with
+    the weights under "state_dict", "model_state_dict" or "model" gives these, and a
+    "module." before every name goes.
+
+    Args:
+        path: the file, as torch.save or safetensors wrote it.
+
+    Returns:
+        Arrays in PyTorch's shapes and the file's dtypes, bfloat16 included; they may
+        be read-only.
+
+    Raises:
+        WeightsError: if the file cannot be read, is damaged or holds anything else.
+    """
+    path = pathlib.Path(path)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(16)
+        if head.startswith(b"PK"):
+            arrays = read_zip(path)
+        elif head.startswith(b"\x80"):
+            arrays = read_old(path)
+        elif head[8:9] == b"{":
+            arrays = _read_safetensors(path)
+        else:
+            raise WeightsError(_explain_kind(path, head))
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: expected a file of weights that can be read, found none "
+            f"({error.strerror or error}). Correct the path."
+        ) from error
+    if not arrays:
+        raise WeightsError(
+            f"{path}: expected tensors by name, found none. Save a model's "
+            "state_dict() into it."
+        )
+    if all(name.startswith(_PARALLEL) for name in arrays):
+        return {name.removeprefix(_PARALLEL): x for name, x in arrays.items()}
+    return arrays
+
+
+def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        return safetensors.numpy.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise WeightsError(
+            f"{path}: expected a whole safetensors file, found a damaged one "
+            f"({error}). Download or save it again."
+        ) from error
+    except (AttributeError, TypeError) as error:
+        # The names of dtypes that numpy does not have.
+        raise WeightsError(
+            f"{path}: expected numbers of 16 bits or more, found others ({error}). "
+            "Save it again as float32."
+        ) from error
+
+
+def _explain_kind(path: pathlib.Path, head: bytes) -> str:
+    expected = f"{path}: expected safetensors or a file by torch.save"
+    if not head:
+        return f"{expected}, found an empty file. Download it again."
+    if head.lstrip().startswith(b"<"):
+        return (
+            f"{expected}, found a web page. Download the file itself, not the page "
+            "that offers it."
+        )
+    return (
+        f"{expected}, found a file that begins with {head!r}. Give the weights of a "
+        "torchvision model."
+    )

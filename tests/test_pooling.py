@@ -1,0 +1,115 @@
+"""Tests of `spectjax.ops.pooling`: numbers by hand, and XLA's own windows."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spectjax.ops.pooling import (
+    adaptive_average_pool,
+    average_pool,
+    drop_odd_edge,
+    overlapping_max_pool,
+)
+
+
+def grid(rows):
+    """One image of one channel."""
+    return jnp.asarray(rows, jnp.float32)[None, :, :, None]
+
+
+def reduce_by(x, start, combine, window, stride, padding=0):
+    """What XLA's own pooling gives."""
+    edges = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    window, strides = (1, window, window, 1), (1, stride, stride, 1)
+    return jax.lax.reduce_window(x, start, combine, window, strides, edges)
+
+
+def value_and_gradient(function, x, dy):
+    y, backward = jax.vjp(function, x)
+    return y, backward(dy)[0]
+
+
+def test_average_pool_takes_the_mean_of_each_block():
+    x = grid([[1, 3, 0, 0], [5, 7, 0, 8]])
+    np.testing.assert_array_equal(average_pool(x)[0, :, :, 0], [[4, 2]])
+
+
+def test_average_pool_leaves_out_the_row_and_column_without_a_partner():
+    x = grid([[1, 3, 100], [5, 7, 100], [100, 100, 100]])
+    np.testing.assert_array_equal(average_pool(x)[0, :, :, 0], [[4]])
+    np.testing.assert_array_equal(drop_odd_edge(x)[0, :, :, 0], [[1, 3], [5, 7]])
+
+
+@pytest.mark.parametrize("hw", [(6, 8), (7, 5)])
+def test_average_pool_equals_the_windows_of_xla(hw):
+    draw = np.random.default_rng(0)
+    x = jnp.asarray(draw.standard_normal((2, *hw, 3)), jnp.float32)
+    dy = jnp.asarray(draw.standard_normal((2, hw[0] // 2, hw[1] // 2, 3)), jnp.float32)
+    ours = value_and_gradient(average_pool, x, dy)
+    theirs = value_and_gradient(
+        lambda x: reduce_by(x, 0.0, jax.lax.add, 2, 2) / 4, x, dy
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "means"),
+    [
+        # floor(i n / m) to ceil((i + 1) n / m) for n pixels 0, 1, 2 ... and m bins.
+        (8, [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5]),
+        (3, [0, 0, 0.5, 1, 1.5, 2, 2]),
+        (14, [0.5, 2.5, 4.5, 6.5, 8.5, 10.5, 12.5]),
+        (10, [0.5, 1.5, 3, 4.5, 6, 7.5, 8.5]),
+        (7, [0, 1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_adaptive_average_pool_has_the_bins_of_pytorch(pixels, means):
+    rows = jnp.arange(pixels, dtype=jnp.float32)
+    x = rows[None, :, None, None] + 100 * rows[None, None, :, None]
+    means = np.array(means)
+    np.testing.assert_allclose(
+        adaptive_average_pool(x, (7, 7))[0, :, :, 0],
+        means[:, None] + 100 * means[None, :],
+        rtol=1e-6,
+    )
+
+
+def test_adaptive_average_pool_may_treat_both_axes_differently():
+    y = adaptive_average_pool(grid([[1, 2, 3, 4, 6], [5, 6, 7, 8, 10]]), (1, 2))
+    # Columns 0 to 2 and 2 to 4.
+    np.testing.assert_allclose(y[0, :, :, 0], [[4, 6 + 1 / 3]], rtol=1e-6)
+
+
+def test_overlapping_max_pool_looks_around_every_other_pixel():
+    x = grid(
+        [
+            [-9, -8, -1, -2],
+            [-7, -6, -3, -4],
+            [-5, -1, -8, -8],
+            [-2, -3, -8, -7],
+        ]
+    )
+    # Rows 0 to 1 or 1 to 3, columns likewise; nothing beyond the edge counts.
+    np.testing.assert_array_equal(
+        overlapping_max_pool(x)[0, :, :, 0], [[-6, -1], [-1, -1]]
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("hw", [(6, 8), (7, 5), (6, 5), (1, 2)])
+def test_overlapping_max_pool_equals_the_windows_of_xla_with_ties(hw, dtype):
+    draw = np.random.default_rng(0)
+    # Three values only: most windows have several maxima, and the first one counts.
+    x = jnp.asarray(draw.integers(0, 3, (2, *hw, 3)), dtype)
+    shape = (2, (hw[0] + 1) // 2, (hw[1] + 1) // 2, 3)
+    dy = jnp.asarray(draw.integers(1, 9, shape), dtype)
+    low = jnp.array(-jnp.inf, dtype)
+    ours = value_and_gradient(overlapping_max_pool, x, dy)
+    theirs = value_and_gradient(
+        lambda x: reduce_by(x, low, jax.lax.max, 3, 2, 1), x, dy
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
