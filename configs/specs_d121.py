@@ -17,5 +17,14 @@ from spectjax.recipes import classification_config
 def get_config(arg: str | None = None) -> ConfigDict:
     """Accepts the arguments of `spectjax.recipes` after the colon."""
     return classification_config(
-        arg, "specs_d121", modern={}, quick={"growth": 8, "stem_features": 16}
+        arg,
+        "specs_d121",
+        fields={
+            "stage_sizes": (6, 12, 24, 16),
+            "growth": 32,
+            "stem_features": 64,
+            "bottleneck": 4,
+        },
+        modern={},
+        quick={"growth": 8, "stem_features": 16},
     )

@@ -17,5 +17,9 @@ from spectjax.recipes import classification_config
 def get_config(arg: str | None = None) -> ConfigDict:
     """Accepts the arguments of `spectjax.recipes` after the colon."""
     return classification_config(
-        arg, "specs_r34", modern={}, quick={"features": (8, 16, 32, 64)}
+        arg,
+        "specs_r34",
+        fields={"stage_sizes": (3, 4, 6, 3), "features": (64, 128, 256, 512)},
+        modern={},
+        quick={"features": (8, 16, 32, 64)},
     )

@@ -16,4 +16,4 @@ from spectjax.recipes import vgg_config
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """Accepts the arguments of `spectjax.recipes` after the colon."""
-    return vgg_config(arg, "specs_v24")
+    return vgg_config(arg, "specs_v24", stage_sizes=(2, 2, 5, 6, 6))

@@ -16,5 +16,7 @@ from spectjax.recipes import vgg_config
 
 def get_config(arg: str | None = None) -> ConfigDict:
     """Accepts the arguments of `spectjax.recipes` after the colon."""
-    # [P2] gives no lambda; this is the default of Keras, its framework.
-    return vgg_config(arg, "specs_v7", l2=0.01)
+    # [P2] names neither the activation nor lambda; 0.01 is Keras's default.
+    return vgg_config(
+        arg, "specs_v7", stage_sizes=(1, 1, 1, 1, 0), activation="elu", l2=0.01
+    )

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
 
     config = _CONFIG.value.copy_and_resolve_references()
     name = choose_config(config.data.name, None)
-    builder_dir = prepare(name, data_dir=_DATA_DIR.value).builder_dir
+    builder_dir = prepare(name, data_dir=_DATA_DIR.value, manual_dir=None).builder_dir
     examples = load_examples(builder_dir, choose_splits(name, config.data.fold).train)
     examples = examples.crop_centre((_SIZE.value, _SIZE.value))
     print(

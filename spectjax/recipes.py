@@ -10,21 +10,40 @@ from ml_collections import ConfigDict
 
 from spectjax.config import ConfigError, base_config, parse_arg
 
-# Fields of VGG networks that `modern` and `quick` change.
-_VGG_MODERN = {"batch_norm": True, "dropout": 0.0}
-_VGG_QUICK = {"features": (8, 16, 32, 64, 64), "hidden": 64, "pool_hw": (3, 2)}
 
-
-def vgg_config(arg: str | None, name: str, *, l2: float = 0.0) -> ConfigDict:
+def vgg_config(
+    arg: str | None,
+    name: str,
+    *,
+    stage_sizes: tuple[int, ...],
+    activation: str = "relu",
+    l2: float = 0.0,
+) -> ConfigDict:
     """Returns the config of one of [P2]'s VGG networks.
 
     Args:
         arg: see `classification_config`.
         name: the model's registry name.
+        stage_sizes: convolutions before each pooling.
+        activation: of the hidden layers.
         l2: lambda of [P2] Eq. 3, L = e + lambda sum w^2, in the paper's setting. Its
             gradient 2 lambda w is the weight decay of SGD; the loss in the log is e.
     """
-    config = classification_config(arg, name, modern=_VGG_MODERN, quick=_VGG_QUICK)
+    config = classification_config(
+        arg,
+        name,
+        fields={
+            "stage_sizes": stage_sizes,
+            "features": (64, 128, 256, 512, 512),
+            "hidden": 4096,
+            "pool_hw": (7, 7),
+            "activation": activation,
+            "batch_norm": False,
+            "dropout": 0.5,
+        },
+        modern={"batch_norm": True, "dropout": 0.0},
+        quick={"features": (8, 16, 32, 64, 64), "hidden": 64, "pool_hw": (3, 2)},
+    )
     if config.optimizer.name == "sgd":
         config.optimizer.weight_decay = 2 * l2
     return config
@@ -34,6 +53,7 @@ def classification_config(
     arg: str | None,
     name: str,
     *,
+    fields: Mapping[str, Any],
     modern: Mapping[str, Any],
     quick: Mapping[str, Any],
 ) -> ConfigDict:
@@ -45,8 +65,9 @@ def classification_config(
             with a narrow network, in minutes on a CPU; `smoke` for seconds, to see that
             all parts fit; `fold=<int>`, the fold that is held out.
         name: the model's registry name.
-        modern: fields of the model that all three recipes use.
-        quick: further fields that `quick` and `smoke` use.
+        fields: of the model, in the paper's setting.
+        modern: those that all three recipes change.
+        quick: further ones that `quick` and `smoke` change.
 
     Raises:
         ConfigError: if `arg` is not understood or names two data sets.
@@ -66,6 +87,8 @@ def classification_config(
     config.optimizer.learning_rate = 1e-3
     config.model.name = name
     config.model.num_classes = 2  # normal, metastasis
+    config.model.initial = "he"  # or "normal", as [P2] says
+    config.model.update(fields)
 
     if args.modern or args.quick or args.smoke:
         config.data.augmentation = "online"
