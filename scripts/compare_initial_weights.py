@@ -8,6 +8,7 @@ gradient are at the start. A central part of the images is enough to tell, and d
 take a CPU days; width and depth, on which it depends, are the config's.
 """
 
+import dataclasses
 import statistics
 
 from absl import app, flags
@@ -57,6 +58,8 @@ def train(config: ConfigDict, examples) -> tuple[float, float, float, float]:
     from spectjax.step import create_train_state, train_step
 
     task = create_task(config)
+    # One device, without a name for the axis of devices.
+    task = dataclasses.replace(task, model=task.model.clone(axis_name=None))
     optimizer = create_optimizer(config.optimizer, _STEPS.value)
     key = jax.random.key(config.seed)
     hw = (_SIZE.value, _SIZE.value)

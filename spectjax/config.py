@@ -54,7 +54,7 @@ def base_config() -> ConfigDict:
     config.data.feed = "auto"  # or "resident" (on the devices), "stream" (from disk)
     config.data.batch_size = 16  # images, over all devices
     config.data.train_hw = (256, 256)  # central part to train on, pixels
-    config.data.normalisation = "min_max"  # or "square_root", or "none"
+    config.data.normalisation = "min_max"  # or "square_root", "divide_by_255", "none"
 
     config.loss = "cross_entropy"  # or "dice_cross_entropy"
 

@@ -40,16 +40,27 @@ def normalise_by_root(images: jax.Array) -> jax.Array:
     return jnp.sqrt(counts * positive / jnp.where(total > 0, total, 1))
 
 
-def keep_counts(images: jax.Array) -> jax.Array:
-    """Returns the images as they are, float32: counts, or what a data set made of them.
+def scale_counts(images: jax.Array) -> jax.Array:
+    """Returns c / 255 of counts c: no normalisation, since all images share the factor.
 
-    [P2] trains on D3 "without normalization", and its D2 comes normalised.
+    [P2] trains on D1 and D3 "without normalization"; counts as they are let the loss
+    of its networks overflow within some steps. 255 is the factor that programs for
+    pictures use.
+
+    Args:
+        images: counts, any integer or float dtype, (B, H, W, 1).
     """
+    return images.astype(jnp.float32) / 255
+
+
+def keep_images(images: jax.Array) -> jax.Array:
+    """Returns the images as they are, float32: [P2]'s D2 comes normalised."""
     return images.astype(jnp.float32)
 
 
 NORMALISATIONS = {
     "min_max": normalise_by_range,
     "square_root": normalise_by_root,
-    "none": keep_counts,
+    "divide_by_255": scale_counts,
+    "none": keep_images,
 }

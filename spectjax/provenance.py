@@ -22,6 +22,7 @@ CLASS_NAMES = {"segmentation": hotspots.CLASS_NAMES, "classification": LABELS}
 # What spectjax.normalisation.NORMALISATIONS do to the counts c of one image.
 FORMULAS = {
     "min_max": "(c - min c) / (max c - min c); 0 where max c = min c",
+    "divide_by_255": "c / 255",
     "none": "c",
     "square_root": "sqrt(c / m), m the mean of the positive c; 0 where there are none",
 }

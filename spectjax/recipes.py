@@ -81,7 +81,8 @@ def classification_config(
     config.task = "classification"
     config.data.name = f"classification_{(data_sets or ['d3'])[0]}"
     config.data.fold = args.fold
-    config.data.normalisation = "none"  # D2 comes normalised, D1 and D3 are not
+    # D2 comes normalised, D1 and D3 are not.
+    config.data.normalisation = "none" if args.d2 else "divide_by_255"
     config.data.batch_size = 32  # [P2] Table 5, as the next two
     config.num_epochs = 500
     config.optimizer.learning_rate = 1e-3

@@ -94,7 +94,8 @@ def test_classifier_without_recipe_has_the_papers_setting(path, data_set):
     assert config.data.name == f"classification_{data_set}"
     assert config.data.train_hw == (256, 256)
     assert config.data.augmentation == "copies"
-    assert config.data.normalisation == "none"
+    normalisation = "none" if data_set == "d2" else "divide_by_255"
+    assert config.data.normalisation == normalisation
     # Eq. 3 is for V7 alone; its gradient is 2 lambda w.
     assert config.optimizer.weight_decay == (0.02 if path.stem == "specs_v7" else 0)
 

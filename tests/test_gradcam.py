@@ -11,7 +11,7 @@ from flax import linen as nn
 from spectjax.explanation.gradcam import enlarge, explain, find_log_odds
 from spectjax.losses import cross_entropy
 from spectjax.models import create_model
-from spectjax.normalisation import keep_counts, normalise_by_range
+from spectjax.normalisation import keep_images, normalise_by_range
 from spectjax.tasks import Classification
 
 NARROW = {
@@ -37,11 +37,11 @@ class TwoFeatures(nn.Module):
         return nn.Dense(2, name="head")(x.mean((1, 2)))
 
 
-def make_task(model, normalise=keep_counts):
+def make_task(model, normalise=keep_images):
     return Classification(model=model, loss=cross_entropy, normalise=normalise)
 
 
-def explain_linear(images, kernel, bias=(0.0, 0.0), category=1, normalise=keep_counts):
+def explain_linear(images, kernel, bias=(0.0, 0.0), category=1, normalise=keep_images):
     task = make_task(TwoFeatures(), normalise)
     head = {"kernel": np.array(kernel, np.float32), "bias": np.array(bias, np.float32)}
     images = np.array(images, np.float32)

@@ -6,9 +6,10 @@ import pytest
 
 from spectjax.normalisation import (
     NORMALISATIONS,
-    keep_counts,
+    keep_images,
     normalise_by_range,
     normalise_by_root,
+    scale_counts,
 )
 
 # Two images, so that one normalised by the other would show.
@@ -32,10 +33,15 @@ def test_normalise_by_root_matches_hand_computation():
     np.testing.assert_allclose(normalise_by_root(COUNTS)[..., 0], expected, rtol=1e-6)
 
 
-def test_keep_counts_changes_the_type_alone():
-    kept = keep_counts(COUNTS)
+def test_keep_images_changes_the_type_alone():
+    kept = keep_images(COUNTS)
     assert kept.dtype == jnp.float32
     np.testing.assert_array_equal(kept, COUNTS)
+
+
+def test_scale_counts_takes_the_same_factor_for_all_images():
+    expected = np.array([[[0, 2], [4, 10]], [[5, 0], [0, 0]]]) / 255
+    np.testing.assert_allclose(scale_counts(COUNTS)[..., 0], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["min_max", "square_root"])

@@ -16,7 +16,7 @@ from spectjax.explanation.sanity import (
 )
 from spectjax.losses import cross_entropy
 from spectjax.models import create_model
-from spectjax.normalisation import keep_counts
+from spectjax.normalisation import keep_images
 from spectjax.tasks import Classification
 
 HW = (16, 16)
@@ -45,7 +45,7 @@ def images():
 
 
 def make_task(model):
-    return Classification(model=model, loss=cross_entropy, normalise=keep_counts)
+    return Classification(model=model, loss=cross_entropy, normalise=keep_images)
 
 
 def make_trained():

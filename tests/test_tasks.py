@@ -7,7 +7,7 @@ import pytest
 from flax import linen as nn
 
 from spectjax.losses import cross_entropy
-from spectjax.normalisation import keep_counts
+from spectjax.normalisation import keep_images
 from spectjax.tasks import Classification
 
 
@@ -24,7 +24,7 @@ class Brightness(nn.Module):
         return jnp.stack([jnp.zeros_like(log_odds), log_odds], axis=-1)
 
 
-TASK = Classification(Brightness(), cross_entropy, keep_counts)
+TASK = Classification(Brightness(), cross_entropy, keep_images)
 # Log-odds 2, 1, -1 and -3: right, wrong, wrong, right.
 IMAGES = np.array([5, 4, 2, 0], np.uint16)[:, None, None, None] * np.ones(
     (4, 2, 2, 1), np.uint16

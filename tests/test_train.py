@@ -355,7 +355,10 @@ def test_validation_scores_every_image_once(tmp_path):
         ({"parallel": "mpi"}, "--config.parallel='mpi': known are jit, pmap"),
         ({"loss": "hinge"}, "--config.loss='hinge': known are cross_entropy, dice"),
         ({"dtype": "float16"}, "--config.dtype='float16': known are float32"),
-        ({"data.normalisation": "log"}, "known are min_max, square_root, none"),
+        (
+            {"data.normalisation": "log"},
+            "known are min_max, square_root, divide_by_255",
+        ),
         ({"optimizer.name": "lion"}, "--config.optimizer.name='lion': known are sgd"),
         ({"optimizer.schedule": "step"}, "--config.optimizer.schedule='step'"),
         ({"model.name": "vgg"}, "Unknown model 'vgg'"),
