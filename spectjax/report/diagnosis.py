@@ -1,15 +1,12 @@
 """The picture of a diagnosis: the scan, what the model saw, and how sure it is."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from spectjax.report.figures import CROP, WARNING, add_caption, show_counts
+from spectjax.report.figures import CROP, show_counts, start_view
 
 
 def draw_diagnosis(
@@ -36,14 +33,9 @@ def draw_diagnosis(
         warnings: reasons to doubt what is shown, a sentence each.
         synthetic: whether the scan is simulated.
     """
-    figure = Figure(figsize=(9.0, 9.0), dpi=150)
-    FigureCanvasAgg(figure)
-    lines = [line for text in warnings for line in textwrap.wrap(text, width=110)]
-    top = 0.93 - 0.018 * len(lines)
-    body = figure.add_axes((0.02, 0.05, 0.24, top - 0.05))
-    show_counts(body, frame)
-    y0, x0, y1, x1 = crop_box
-    body.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=CROP))
+    figure, _, top = start_view(
+        frame, crop_box, title=title, warnings=warnings, synthetic=synthetic
+    )
 
     close = figure.add_axes((0.28, 0.24, 0.70, top - 0.24))
     show_counts(close, seen)
@@ -52,7 +44,6 @@ def draw_diagnosis(
     height = 0.045 * len(probabilities)
     bars = figure.add_axes((0.44, 0.172 - height, 0.44, height))
     _draw_bars(bars, probabilities)
-    add_caption(figure, title, "\n".join(lines), synthetic, subtitle_color=WARNING)
     return figure
 
 

@@ -90,14 +90,9 @@ def draw_hotspots(
         warnings: reasons to doubt what is shown, a sentence each.
         synthetic: whether the scan is simulated.
     """
-    figure = Figure(figsize=(9.0, 9.0), dpi=150)
-    FigureCanvasAgg(figure)
-    lines = [line for text in warnings for line in textwrap.wrap(text, width=110)]
-    top = 0.93 - 0.018 * len(lines)
-    body = figure.add_axes((0.02, 0.05, 0.24, top - 0.05))
-    show_counts(body, frame)
-    y0, x0, y1, x1 = crop_box
-    body.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=CROP))
+    figure, body, top = start_view(
+        frame, crop_box, title=title, warnings=warnings, synthetic=synthetic
+    )
     for mask in frame_masks:
         outline(body, mask, MODEL, linewidth=0.9)
 
@@ -110,8 +105,40 @@ def draw_hotspots(
 
     listing = "\n".join(_list_hotspots(hotspots, areas))
     figure.text(0.3, 0.235, listing, va="top", size=9, family="monospace")
-    add_caption(figure, title, "\n".join(lines), synthetic, subtitle_color=WARNING)
     return figure
+
+
+def start_view(
+    frame: np.ndarray,
+    crop_box: tuple[int, int, int, int],
+    *,
+    title: str,
+    warnings: Sequence[str],
+    synthetic: bool,
+) -> tuple[Figure, Axes, float]:
+    """Returns a figure with caption and whole body, and room for more at its right.
+
+    Args:
+        frame: whole-body counts, (H, W).
+        crop_box: (y0, x0, y1, x1) of the thorax in the frame, pixels, half-open.
+        title: file and view, one line.
+        warnings: reasons to doubt what is shown, a sentence each.
+        synthetic: whether the scan is simulated.
+
+    Returns:
+        The figure, the panel of the body, and where the room ends above, as a fraction
+        of the figure's height.
+    """
+    figure = Figure(figsize=(9.0, 9.0), dpi=150)
+    FigureCanvasAgg(figure)
+    lines = [line for text in warnings for line in textwrap.wrap(text, width=110)]
+    top = 0.93 - 0.018 * len(lines)
+    body = figure.add_axes((0.02, 0.05, 0.24, top - 0.05))
+    show_counts(body, frame)
+    y0, x0, y1, x1 = crop_box
+    body.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=CROP))
+    add_caption(figure, title, "\n".join(lines), synthetic, subtitle_color=WARNING)
+    return figure, body, top
 
 
 def save_figure(figure: Figure, path: pathlib.Path) -> None:
