@@ -154,7 +154,20 @@ def test_a_label_alone_is_enough_for_classification_and_not_for_segmentation(
 
     other = prepare("segmentation_originals", data_dir=data_dir, manual_dir=pictures)
     assert [skip.name for skip in other.skipped] == [f"{name}_{example.view}"]
-    assert "a label without outlines" in other.skipped[0].reason
+    assert "spinal metastasis, without outlines" in other.skipped[0].reason
+
+
+def test_a_normal_image_needs_no_outlines_for_segmentation(
+    pictures, originals, tmp_path
+):
+    name = with_lesions(originals)
+    edit_row(pictures, name, mask="", label="normal")
+    found = prepare(
+        "segmentation_originals", data_dir=tmp_path / "data", manual_dir=pictures
+    )
+    assert found.n_skipped == 0
+    n_normal = sum(each.diagnosis == "normal" for each in originals.values())
+    assert found.diagnoses["normal"] == (n_normal + 1, 0)
 
 
 def test_boxes_are_filled(pictures, originals, scans):

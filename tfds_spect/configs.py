@@ -34,7 +34,7 @@ class SpectConfig(tfds.core.BuilderConfig):
 
     Attributes:
         copy_rules: how many copies there are of which images; none: no copies.
-        needs_outlines: whether images are left out of which only the label is known.
+        needs_outlines: whether metastases that nobody outlined are left out.
         normalised: whether the counts of each image are scaled to [0, 1].
         leaking: whether originals and copies are split at random, as in the papers.
         phantom: the simulated patients; None for a hospital's folder.
@@ -86,6 +86,7 @@ _TABLE: tuple[tuple[str, Phantom, str, dict[str, Any]], ...] = (
         {"copy_rules": _copy_all(2)},
     ),
     ("segmentation_originals", _P1, "no copies", {}),
+    ("segmentation_mixed", _P2, "no copies; simulated: normal ones among them", {}),
     ("classification_d1", _P2, "no copies, D1 of Lin 2021", _LABELS),
     (
         "classification_d2",

@@ -11,6 +11,7 @@ from tensorflow_datasets.core import writer as tfds_writer
 from tqdm import tqdm
 
 from spectjax.files import write_file
+from spectjax.imaging.diagnosis import NORMAL
 from spectjax.workers import Workers
 from tfds_spect.acquisitions import check_acquisitions
 from tfds_spect.configs import SpectConfig, list_configs
@@ -231,12 +232,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def _leave_out_unmarked(
     originals: Sequence[ThoraxExample], skips: Sequence[Skip]
 ) -> tuple[list[ThoraxExample], list[Skip]]:
-    """Moves images of which only the label is known to what is left out."""
-    kept = [e for e in originals if e.mask_evidence != NO_EVIDENCE]
-    reason = "a label without outlines: segmentation needs outlines, a mask or boxes"
-    unmarked = [
-        Skip(e.place.name if e.place else e.example_id, reason)
-        for e in originals
-        if e.mask_evidence == NO_EVIDENCE
-    ]
+    """Moves images whose lesions nobody outlined to what is left out.
+
+    A label says all that there is to know of the lesions of a normal image.
+    """
+    kept, unmarked = [], []
+    for example in originals:
+        if example.mask_evidence != NO_EVIDENCE or example.diagnosis == NORMAL:
+            kept.append(example)
+        else:
+            name = example.place.name if example.place else example.example_id
+            unmarked.append(
+                Skip(
+                    name,
+                    f"a label, {example.diagnosis}, without outlines: segmentation "
+                    "needs outlines, a mask or boxes",
+                )
+            )
     return kept, [*skips, *unmarked]
