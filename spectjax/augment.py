@@ -1,8 +1,9 @@
-"""Mirrored, translated and rotated training images, made anew on the device each step.
+"""Moved and thinned training images, made anew on the device each step.
 
 The moves are those of the data set's copies ([P1] Eq. 2-4), and so are the rules:
 counts are interpolated linearly and rounded, masks take the nearest pixel, what enters
-the canvas is background. Batch, height and width axes are B, H and W.
+the canvas is background. Thinned images are those of a shorter scan, or of one with
+another contrast. Batch, height and width axes are B, H and W.
 """
 
 import functools
@@ -21,8 +22,12 @@ def augment(
     keys: jax.Array,
     *,
     hw: tuple[int, int] | None = None,
+    count_level: float = 1.0,
+    contrast: float = 0.0,
 ) -> dict[str, jax.Array]:
     """Returns a batch in which each image and its mask make a random move of their own.
+
+    Images are thinned first (`thin_counts`), while their noise is a camera's.
 
     Mirrored or not, whole-pixel shifts and whole degrees, all of them equally likely,
     as [P1]'s copies are, the unchanged image among them. An image's move depends on
@@ -38,12 +43,22 @@ def augment(
         keys: typed PRNG keys, (B,), one for each image.
         hw: (H', W'), the central part to keep after the move, pixels; by default all.
             What lies outside of it before the move can enter.
+        count_level: least fraction of the counts that is kept.
+        contrast: largest exponent of the contrast's change.
 
     Returns:
         The batch with `images`, (B, H', W', 1), and `masks`, (B, H', W'), of the same
         dtypes.
+
+    Raises:
+        ValueError: if scaled images are to be thinned.
     """
     images = batch["images"]
+    if count_level < 1 or contrast > 0:
+        thinned = thin_counts(
+            images[..., 0], keys, count_level=count_level, contrast=contrast
+        )
+        images = thinned[..., None]
     maps = jnp.asarray(_encode_moves(images.shape[1:3]))[draw_moves(keys)]
     counts, masks = warp(images[..., 0], batch["masks"], maps, hw)
     if jnp.issubdtype(images.dtype, jnp.integer):
@@ -76,6 +91,80 @@ def move_images(images: np.ndarray, seed: int, *, batch_size: int = 32) -> np.nd
         found = _move(batch, keys[rows])["images"]
         moved[rows] = found
     return moved
+
+
+def thin_counts(
+    counts: jax.Array, keys: jax.Array, *, count_level: float, contrast: float
+) -> jax.Array:
+    """Returns images of shorter scans and of other contrasts, with their true noise.
+
+    Each count is kept with a probability q of its pixel. What is left of a Poisson
+    variable of mean m is one of mean q m, so the result is what a camera would count
+    at the rate q m; added or smoothed counts would not be. With the smoothed image s
+    and its mean s0 over the pixels that counted,
+
+        q = f r^g 4^-|g|,    r = min(max(s / s0, 1/4), 4)
+
+    f is drawn from [count_level, 1], evenly in its logarithm, and g from [-contrast,
+    contrast], evenly: a lesion of four times the mean becomes 4^g times as hot against
+    it. s hardly depends on a single pixel's count (its weight is 1 %), so that the
+    pixels' noise stays independent.
+
+    Args:
+        counts: integer, (B, H, W).
+        keys: typed PRNG keys, (B,); the same as of `augment`.
+        count_level: least f, in (0, 1].
+        contrast: largest |g|, at least 0.
+
+    Returns:
+        Counts of the same dtype, (B, H, W).
+
+    Raises:
+        ValueError: if the dtype is not an integer, or a number is out of range.
+    """
+    if not jnp.issubdtype(counts.dtype, jnp.integer):
+        raise ValueError(
+            f"Expected counts to thin, got {counts.dtype}: scaled images have no "
+            "Poisson noise. Set count_level to 1 and contrast to 0."
+        )
+    if not 0 < count_level <= 1 or contrast < 0:
+        raise ValueError(
+            "Expected a count_level in (0, 1] and a contrast of at least 0, got "
+            f"{count_level} and {contrast}."
+        )
+
+    def thin(image: jax.Array, key: jax.Array) -> jax.Array:
+        level_key, contrast_key, pixel_key = jax.random.split(
+            jax.random.fold_in(key, 1), 3
+        )
+        level = jax.random.uniform(level_key, minval=np.log(count_level), maxval=0.0)
+        exponent = jax.random.uniform(contrast_key, minval=-contrast, maxval=contrast)
+        ratio = jnp.clip(_smooth(image), 1 / 4, 4)
+        kept = jnp.exp(level) * ratio**exponent * 4 ** -jnp.abs(exponent)
+        drawn = jax.random.binomial(pixel_key, image.astype(jnp.float32), kept)
+        return drawn.astype(image.dtype)
+
+    return jax.vmap(thin)(counts, keys)
+
+
+def _smooth(image: jax.Array) -> jax.Array:
+    """Returns an image (H, W) smoothed, over its mean where it counted; float32."""
+    rows, columns = (jnp.asarray(_weigh_neighbours(size)) for size in image.shape)
+    smoothed = rows @ image.astype(jnp.float32) @ columns.T
+    counted = image > 0
+    total = jnp.sum(jnp.where(counted, smoothed, 0))
+    return smoothed * jnp.sum(counted) / jnp.where(total > 0, total, 1)
+
+
+@functools.cache
+def _weigh_neighbours(size: int) -> np.ndarray:
+    """Returns a Gaussian of standard deviation 4 px as a matrix, float32, (size,) * 2.
+
+    Beyond the border lie zeros.
+    """
+    distance = np.subtract.outer(np.arange(size), np.arange(size))
+    weights = np.exp(-(distance**2) / (2 * 4.0**2))
+    return (weights / (4.0 * np.sqrt(2 * np.pi))).astype(np.float32)
 
 
 def draw_moves(keys: jax.Array) -> jax.Array:

@@ -51,12 +51,17 @@ def base_config() -> ConfigDict:
     # "copies": the stored ones train too; "online": originals only, moved anew at each
     # step by the same rules, on the device.
     config.data.augmentation = "copies"
+    # What "online" does besides, with Poisson noise kept: the least fraction of the
+    # counts that it leaves, and how far it changes the contrast (`spectjax.augment`).
+    config.data.count_level = 1.0
+    config.data.contrast = 0.0
     config.data.feed = "auto"  # or "resident" (on the devices), "stream" (from disk)
     config.data.batch_size = 16  # images, over all devices
     config.data.train_hw = (256, 256)  # central part to train on, pixels
     config.data.normalisation = "min_max"  # or "square_root", "divide_by_255", "none"
 
     config.loss = "cross_entropy"  # or "dice_cross_entropy"
+    config.class_weights = ()  # of the cross-entropy, one for each class; (): all 1
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "sgd"  # or "adamw"
@@ -64,6 +69,12 @@ def base_config() -> ConfigDict:
     config.optimizer.schedule = "constant"  # or "cosine"
     config.optimizer.momentum = 0.0  # of SGD; AdamW's first decay rate
     config.optimizer.weight_decay = 0.0  # of kernels only
+    # Decay of a moving average of the parameters, which then is what is scored and
+    # used; 0: the parameters themselves.
+    config.optimizer.average = 0.0
+
+    # Whether a model sees each image mirrored as well, and its logits are averaged.
+    config.test_mirroring = False
 
     # PyTorch's weights of the same network, to begin with; a path. None: drawn anew.
     config.pretrained = config_dict.placeholder(str)

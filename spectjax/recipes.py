@@ -1,4 +1,4 @@
-"""Settings that several config files share: what [P2] prints, and what trains well.
+"""Settings that several config files share: what the papers print and what trains well.
 
 Imports nothing heavier than `ml_collections`, as `spectjax.config`.
 """
@@ -9,6 +9,55 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from spectjax.config import ConfigError, base_config, parse_arg
+
+
+def unet_config(arg: str | None, name: str) -> ConfigDict:
+    """Returns the config of one of [P1]'s U-Nets.
+
+    Args:
+        arg: what follows the colon: `modern` for a recipe that trains well on few
+            patients (docs/segmentation.md has what was tried); `quick` for the same
+            with a narrow network, in minutes on a CPU; `smoke` for seconds, to see that
+            all parts fit; `fold=<int>`, the fold that is held out.
+        name: the model's registry name.
+
+    Raises:
+        ConfigError: if `arg` is not understood.
+    """
+    args = parse_arg(arg, modern=False, quick=False, smoke=False, fold=0)
+    config = base_config()
+    config.data.fold = args.fold
+    config.model.name = name
+    config.model.num_classes = 2  # background, metastasis
+    config.model.features = (64, 128, 256, 512, 1024)
+    config.model.batch_norm = True
+    config.model.deep_supervision = False
+
+    if args.modern or args.quick or args.smoke:
+        config.data.name = "segmentation_mixed"
+        config.data.augmentation = "online"
+        config.data.normalisation = "square_root"
+        config.data.batch_size = 4
+        config.loss = "dice_cross_entropy"
+        config.optimizer.name = "adamw"
+        config.optimizer.learning_rate = 1e-3
+        config.optimizer.schedule = "cosine"
+        config.optimizer.momentum = 0.9
+        config.model.deep_supervision = True
+        config.test_mirroring = True
+        config.num_epochs = 60
+    if args.quick or args.smoke:
+        config.data.train_hw = (160, 160)
+        config.optimizer.learning_rate = 1e-2
+        config.model.features = (8, 16, 32, 64)
+        config.num_epochs = 16
+    if args.smoke:
+        config.data.name = "segmentation_smoke"
+        config.data.augmentation = "copies"
+        config.data.train_hw = (64, 64)
+        config.model.features = (2, 4)
+        config.num_epochs = 1
+    return config
 
 
 def vgg_config(

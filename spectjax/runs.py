@@ -6,6 +6,7 @@ Batch, height, width and class axes are B, H, W and K.
 import dataclasses
 import pathlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -45,11 +46,25 @@ def create_task(config: ConfigDict) -> Task:
         )
     except ValueError as error:
         raise ConfigError(f"--config.model: {error}") from error
+    loss = LOSSES[config.loss]
+    if config.class_weights:
+        _check_class_weights(config)
+        loss = partial(loss, class_weights=tuple(config.class_weights))
     return TASKS[config.task](
         model=model,
-        loss=LOSSES[config.loss],
+        loss=loss,
         normalise=NORMALISATIONS[config.data.normalisation],
+        mirrored=config.test_mirroring,
     )
+
+
+def _check_class_weights(config: ConfigDict) -> None:
+    weights, classes = config.class_weights, config.model.num_classes
+    if len(weights) != classes or min(weights) <= 0:
+        raise ConfigError(
+            f"--config.class_weights={tuple(weights)}: expected {classes} numbers "
+            "above 0, one for each class."
+        )
 
 
 def create_optimizer(
@@ -121,7 +136,7 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
     config = load_config(workdir / "config.json")
     task = create_task(config)
     state = restore_state(config, workdir)
-    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    variables = state.variables
     options = compiler_options()
     predict = jax.jit(task.predict, compiler_options=options)
     predict_logits = jax.jit(task.predict_logits, compiler_options=options)
@@ -153,7 +168,11 @@ def restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
     optimizer = create_optimizer(config.optimizer, num_steps=1)
     shapes = jax.eval_shape(
         lambda key: create_train_state(
-            task, optimizer, key, tuple(config.data.train_hw)
+            task,
+            optimizer,
+            key,
+            tuple(config.data.train_hw),
+            averaged=config.optimizer.average > 0,
         ),
         jax.random.key(0),
     )

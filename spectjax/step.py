@@ -15,7 +15,7 @@ import optax
 from flax import struct
 
 from spectjax.ops.backend import choose_backend
-from spectjax.tasks import Batch, Task
+from spectjax.tasks import Batch, Task, Variables
 
 MAX_STEPS_PER_DISPATCH = 32
 Augment = Callable[[Batch, jax.Array], Batch]
@@ -30,12 +30,22 @@ class TrainState:
         params: the model's parameters, float32.
         batch_stats: its statistics of batch normalisation, float32; may be empty.
         opt_state: the optimizer's state.
+        average: moving averages of `params` and `batch_stats` under these names, or
+            empty if none are kept.
     """
 
     step: jax.Array
     params: Any
     batch_stats: Any
     opt_state: Any
+    average: Any
+
+    @property
+    def variables(self) -> Variables:
+        """What the model is scored and used with: the averages where there are any."""
+        if self.average:
+            return dict(self.average)
+        return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def create_train_state(
@@ -43,15 +53,18 @@ def create_train_state(
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     image_hw: tuple[int, int],
+    *,
+    averaged: bool = False,
 ) -> TrainState:
-    """Returns the state before the first step."""
+    """Returns the state before the first step, with averages or without."""
     variables = task.init(key, image_hw)
-    params = variables["params"]
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        batch_stats=variables.get("batch_stats", {}),
+        batch_stats=batch_stats,
         opt_state=optimizer.init(params),
+        average={"params": params, "batch_stats": batch_stats} if averaged else {},
     )
 
 
@@ -63,6 +76,7 @@ def train_step(
     task: Task,
     optimizer: optax.GradientTransformation,
     augment: Augment | None = None,
+    decay: float = 0.0,
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Takes one step down the gradient of the batch's mean loss.
@@ -75,6 +89,7 @@ def train_step(
         task: gives the loss and the sums.
         optimizer: turns gradients into updates.
         augment: changes the batch first, with one key for each image, (b,).
+        decay: of the moving averages, if the state has any, see `update_average`.
         axis_name: the axis of devices over which gradients and sums are made global,
             where this runs on each of several devices with its part of the batch.
 
@@ -96,14 +111,35 @@ def train_step(
         gradients = jax.lax.pmean(gradients, axis_name)
         sums = jax.lax.psum(sums, axis_name)
     updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+    params, average = optax.apply_updates(state.params, updates), {}
+    if state.average:
+        new = {"params": params, "batch_stats": batch_stats}
+        average = update_average(state.average, new, state.step, decay)
     new_state = TrainState(
         step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
+        params=params,
         batch_stats=batch_stats,
         opt_state=opt_state,
+        average=average,
     )
     finite = jnp.isfinite(sums["loss"]) & _is_finite(gradients)
     return new_state, sums | {"not_finite": 1 - finite.astype(jnp.int32)}
+
+
+def update_average(average: Any, new: Any, step: jax.Array, decay: float) -> Any:
+    """Returns d average + (1 - d) new, with d = min(decay, (1 + step) / (10 + step)).
+
+    Early steps weigh less than `decay` says, so that the random first parameters are
+    soon forgotten.
+
+    Args:
+        average: a tree of arrays.
+        new: one of the same structure.
+        step: number of steps done before, int32, ().
+        decay: d after many steps, in [0, 1).
+    """
+    kept = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return jax.tree.map(lambda old, x: kept * old + (1.0 - kept) * x, average, new)
 
 
 def _is_finite(gradients: Any) -> jax.Array:

@@ -24,11 +24,13 @@ class Task:
         model: maps inputs (B, H, W, 1) to logits (B, ..., K).
         loss: maps logits and labels (B, ...) to one value for each image, (B,).
         normalise: maps counts (B, H, W, 1) to inputs, float32, (B, H, W, 1).
+        mirrored: predict from an image and its mirror image: the mean of their logits.
     """
 
     model: nn.Module
     loss: Callable[[jax.Array, jax.Array], jax.Array]
     normalise: Callable[[jax.Array], jax.Array]
+    mirrored: bool = False
 
     def init(self, key: jax.Array, image_hw: tuple[int, int]) -> Variables:
         """Returns the model's initial variables, `params` and perhaps `batch_stats`."""
@@ -54,10 +56,10 @@ class Task:
             {"params": params, "batch_stats": batch_stats},
             self.normalise(batch["images"]),
             train=True,
-            mutable=["batch_stats"],
+            mutable=["batch_stats", "auxiliary"],
             rngs={"dropout": key},
         )
-        losses = self.loss(logits, labels)
+        losses = self.sum_losses(logits, updates.get("auxiliary", {}), labels)
         sums = self.sum_scores(logits, labels, losses, jnp.ones(losses.shape, bool))
         return jnp.mean(losses), (updates.get("batch_stats", {}), sums)
 
@@ -77,11 +79,31 @@ class Task:
     def predict_logits(self, variables: Variables, images: jax.Array) -> jax.Array:
         """Returns logits (B, ..., K), float32, for counts (B, H, W, 1)."""
         inputs = self.normalise(images)
-        return cast(jax.Array, self.model.apply(variables, inputs, train=False))
+        logits = cast(jax.Array, self.model.apply(variables, inputs, train=False))
+        if not self.mirrored:
+            return logits
+        others = self.model.apply(variables, inputs[:, :, ::-1], train=False)
+        return (logits + self.mirror(cast(jax.Array, others))) / 2
 
     def predict(self, variables: Variables, images: jax.Array) -> jax.Array:
         """Returns probabilities (B, ..., K), float32, for counts (B, H, W, 1)."""
         return jax.nn.softmax(self.predict_logits(variables, images))
+
+    def sum_losses(
+        self, logits: jax.Array, auxiliary: Variables, labels: jax.Array
+    ) -> jax.Array:
+        """Returns the loss of each image, (B,), of all that the model says in training.
+
+        Args:
+            logits: (B, ..., K).
+            auxiliary: what the model adds to them; empty for most.
+            labels: int32, (B, ...).
+        """
+        return self.loss(logits, labels)
+
+    def mirror(self, logits: jax.Array) -> jax.Array:
+        """Returns the logits of mirrored images as those of the images themselves."""
+        raise NotImplementedError
 
     def find_labels(self, batch: Batch) -> jax.Array:
         """Returns what the logits should say, int32, (B, ...)."""
@@ -100,6 +122,34 @@ class Task:
 
 class Segmentation(Task):
     """Gives each pixel a class: `masks`, uint8, (B, H, W), are the labels."""
+
+    def sum_losses(
+        self, logits: jax.Array, auxiliary: Variables, labels: jax.Array
+    ) -> jax.Array:
+        """Returns the loss of each image, (B,), those of coarse logits among it.
+
+        The weights halve with each resolution and add up to 1, as in nnU-Net. A coarse
+        pixel has the class that its finer ones have most of: in a tie of 2x2, the
+        larger number, so that small hotspots stay.
+
+        Args:
+            logits: (B, H, W, K).
+            auxiliary: logits (B, H / 2^i, W / 2^i, K) under "logits{i}", i >= 1; or
+                nothing.
+            labels: int32, (B, H, W).
+        """
+        weight, total = 1.0, 1.0
+        losses = self.loss(logits, labels)
+        for name in sorted(auxiliary):
+            (coarse,) = auxiliary[name]
+            weight /= 2
+            total += weight
+            losses += weight * self.loss(coarse, coarsen(labels, coarse.shape))
+        return losses / total
+
+    def mirror(self, logits: jax.Array) -> jax.Array:
+        """Returns logits (B, H, W, K) mirrored, columns in reverse."""
+        return logits[:, :, ::-1]
 
     def find_labels(self, batch: Batch) -> jax.Array:
         """Returns the class of each pixel, int32, (B, H, W)."""
@@ -134,8 +184,30 @@ class Segmentation(Task):
         }
 
 
+def coarsen(labels: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Returns the commonest class of each block of pixels, the larger one in a tie.
+
+    Args:
+        labels: class indices, int32, (B, H, W).
+        shape: (B, H', W', K), H' and W' dividing H and W.
+
+    Returns:
+        int32, (B, H', W').
+    """
+    batch, height, width, classes = shape
+    blocks = labels.reshape(
+        batch, height, labels.shape[1] // height, width, labels.shape[2] // width
+    )
+    counts = jnp.sum(jax.nn.one_hot(blocks, classes), axis=(2, 4))
+    return classes - 1 - jnp.argmax(counts[..., ::-1], axis=-1).astype(jnp.int32)
+
+
 class Classification(Task):
     """Gives each image a class: `labels`, int32, (B,)."""
+
+    def mirror(self, logits: jax.Array) -> jax.Array:
+        """Returns logits (B, K) as they are: a class has no sides."""
+        return logits
 
     def find_labels(self, batch: Batch) -> jax.Array:
         """Returns the class of each image, int32, (B,)."""

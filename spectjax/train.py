@@ -32,6 +32,7 @@ from spectjax.parallel import (
 )
 from spectjax.runs import create_optimizer, create_task
 from spectjax.step import (
+    Augment,
     TrainState,
     choose_steps_per_dispatch,
     create_train_state,
@@ -100,14 +101,15 @@ def train(
     layout = LAYOUTS[config.parallel]()
     check_batch_size(batch_size, layout.num_devices)
     cropped = examples.crop_centre(hw)
-    check_name("data.augmentation", config.data.augmentation, ("copies", "online"))
+    check_augmentation(config)
     # What lies outside of the crop may move into it.
     online = config.data.augmentation == "online"
     examples = examples if online else cropped
     task = create_task(config)
     optimizer = create_optimizer(config.optimizer, config.num_epochs * steps_per_epoch)
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
-    first = _create_state(task, optimizer, init_key, hw)
+    decay = config.optimizer.average
+    first = _create_state(task, optimizer, init_key, hw, averaged=decay > 0)
     host_state, progress = _restore(workdir, examples, first)
     if config.pretrained is not None and host_state is first:
         host_state = _take_weights(config, optimizer, first)
@@ -123,7 +125,8 @@ def train(
                 train_step,
                 task=task,
                 optimizer=optimizer,
-                augment=partial(augment, hw=hw) if online else None,
+                augment=_create_augment(config, hw) if online else None,
+                decay=decay,
                 axis_name=AXIS,
             ),
             axis_name=AXIS,
@@ -179,18 +182,55 @@ def train(
                 raise Stopped(stop.signal or signal.SIGTERM, done)
 
 
+def check_augmentation(config: ConfigDict) -> None:
+    """Checks the keys that say how training images are changed.
+
+    Raises:
+        ConfigError: if one cannot be used, or not with the others.
+    """
+    data = config.data
+    check_name("data.augmentation", data.augmentation, ("copies", "online"))
+    if not 0 < data.count_level <= 1 or data.contrast < 0:
+        raise ConfigError(
+            "Expected --config.data.count_level in (0, 1] and --config.data.contrast "
+            f"of at least 0, found {data.count_level} and {data.contrast}."
+        )
+    thinned = data.count_level < 1 or data.contrast > 0
+    if thinned and data.augmentation != "online":
+        raise ConfigError(
+            "--config.data.count_level and --config.data.contrast change images on the "
+            "device: they need --config.data.augmentation=online."
+        )
+    if not 0 <= config.optimizer.average < 1:
+        raise ConfigError(
+            "Expected --config.optimizer.average in [0, 1), found "
+            f"{config.optimizer.average}."
+        )
+
+
+def _create_augment(config: ConfigDict, hw: tuple[int, int]) -> Augment:
+    return partial(
+        augment,
+        hw=hw,
+        count_level=config.data.count_level,
+        contrast=config.data.contrast,
+    )
+
+
 def _create_state(
     task: Task,
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     hw: tuple[int, int],
+    *,
+    averaged: bool,
 ) -> TrainState:
     """Returns the state before the first step, with numpy arrays."""
     # XLA:CPU would optimise the random numbers of each parameter on its own, for ten
     # seconds; they are drawn only once.
     on_cpu = jax.default_backend() == "cpu"
     create = jax.jit(
-        lambda key: create_train_state(task, optimizer, key, hw),
+        lambda key: create_train_state(task, optimizer, key, hw, averaged=averaged),
         compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
     )
     return jax.device_get(create(key))
@@ -216,6 +256,7 @@ def _take_weights(
         first,
         params=variables["params"],
         batch_stats=variables["batch_stats"],
+        average=variables if first.average else {},
         # Some optimizers keep what they began with.
         opt_state=jax.device_get(optimizer.init(variables["params"])),
     )
@@ -285,7 +326,7 @@ class _Validation:
         self._compute = jax.jit(task.compute_sums, compiler_options=compiler_options())
 
     def __call__(self, state: TrainState) -> dict[str, float]:
-        variables = {"params": state.params, "batch_stats": state.batch_stats}
+        variables = state.variables
         totals: Counter[str] = Counter()
         for start in range(0, len(self._examples), self._batch_size):
             rows = np.arange(start, start + self._batch_size)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectjax import augment as module
-from spectjax.augment import draw_moves, move_images
+from spectjax.augment import draw_moves, move_images, thin_counts
 from spectjax.imaging.geometry import GeometricCopy, list_moves
 from tfds_spect.copies import move_example
 from tfds_spect.example import ThoraxExample
@@ -168,3 +168,65 @@ def test_draw_moves_draws_independently_of_the_key_before(field):
     moves = moves_of(jax.random.split(jax.random.key(2), 4000))
     values = np.array([getattr(move, field) for move in moves], np.float64)
     assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 0.06
+
+
+def thin(counts, *, n, **settings):
+    """Returns n thinned images of the same counts, float64, (n, H, W)."""
+    images = np.repeat(np.asarray(counts, np.uint16)[None], n, axis=0)
+    keys = jax.random.split(jax.random.key(5), n)
+    thinned = jax.jit(lambda x: thin_counts(x, keys, **settings))(images)
+    assert thinned.dtype == jnp.uint16
+    return np.asarray(thinned, np.float64)
+
+
+def test_thinned_poisson_counts_are_poisson_counts_of_a_lower_rate():
+    scans = np.random.default_rng(0).poisson(8, (96, 96))
+    thinned = thin(scans, n=24, count_level=0.2, contrast=0.0)
+    levels = thinned.mean((1, 2)) / scans.mean()
+    # Even in the logarithm between 0.2 and 1: the middle of the logarithms is half.
+    assert 0.19 < levels.min() < 0.3 < 0.8 < levels.max() < 1.01
+    assert abs(np.log(levels).mean() / np.log(0.2) - 0.5) < 0.15
+    # Of a Poisson variable variance and mean agree; of rescaled counts the ratio would
+    # be the level itself.
+    np.testing.assert_allclose(thinned.var((1, 2)) / thinned.mean((1, 2)), 1, atol=0.06)
+
+
+def test_thinning_takes_counts_away_and_never_adds_any():
+    scans = np.random.default_rng(0).poisson(3, (48, 48))
+    thinned = thin(scans, n=6, count_level=0.3, contrast=0.5)
+    assert (thinned <= scans).all() and (thinned[0] != thinned[1]).any()
+
+
+def test_contrast_changes_by_the_power_of_the_ratio():
+    # Half of the body four times as hot as the other: ratios 8/5 and 2/5 to its mean.
+    body = np.full((96, 160), 100)
+    body[:, 80:] = 400
+    thinned = thin(body, n=24, count_level=1.0, contrast=0.4)
+    inside = thinned[:, 30:-30]
+    ratios = inside[:, :, 110:130].mean((1, 2)) / inside[:, :, 30:50].mean((1, 2)) / 4
+    exponents = np.log(ratios) / np.log(4)
+    # Evenly drawn from -0.4 to 0.4: standard deviation 0.8 / sqrt(12).
+    assert exponents.min() > -0.41 and exponents.max() < 0.41
+    assert abs(exponents.mean()) < 0.15
+    np.testing.assert_allclose(exponents.std(), 0.231, atol=0.07)
+
+
+def test_thinning_spares_an_empty_image_and_refuses_what_is_no_count():
+    assert not thin(np.zeros((16, 16)), n=2, count_level=0.5, contrast=0.3).any()
+    keys = jax.random.split(jax.random.key(0), 1)
+    with pytest.raises(ValueError, match="float32: scaled images have no Poisson"):
+        thin_counts(jnp.ones((1, 8, 8)), keys, count_level=0.5, contrast=0.0)
+    whole = jnp.ones((1, 8, 8), jnp.uint16)
+    with pytest.raises(ValueError, match="got 0 and 0.1"):
+        thin_counts(whole, keys, count_level=0, contrast=0.1)
+
+
+def test_augment_thins_what_it_moves(key):
+    batch, keys = make_batch(4), jax.random.split(key, 4)
+    moved = augment(batch, keys, hw=(96, 96))
+    thinned = jax.jit(
+        lambda b: module.augment(b, keys, hw=(96, 96), count_level=0.1, contrast=0.2)
+    )(batch)
+    np.testing.assert_array_equal(thinned["masks"], moved["masks"])
+    means = [np.asarray(x["images"], np.float64).mean() for x in (thinned, moved)]
+    assert 0.05 < means[0] / means[1] < 0.9

@@ -71,3 +71,39 @@ def test_losses_are_float32_for_bfloat16_logits(name):
 def test_losses_reject_one_hot_labels(name):
     with pytest.raises(ValueError, match=r"labels \(B, ...\)"):
         LOSSES[name](LOGITS, jax.nn.one_hot(LABELS, 2))
+
+
+def test_soft_dice_does_not_ask_for_a_class_that_is_not_there():
+    empty = jnp.zeros_like(LABELS)
+    np.testing.assert_array_equal(soft_dice(LOGITS, empty), [0])
+    # Cross-entropy does: the first row has probability 3/4, the second 1/4.
+    expected = -(np.log(3 / 4) + np.log(1 / 4)) / 2
+    np.testing.assert_allclose(dice_cross_entropy(LOGITS, empty), [expected], rtol=1e-6)
+    # Of three classes the second is there, overlap 1 of 2 + 1; the third is not.
+    logits = certain(jnp.array([[[0, 1], [1, 2]]]), num_classes=3)
+    found = soft_dice(logits, jnp.array([[[0, 1], [0, 0]]]))
+    np.testing.assert_allclose(found, [1 - 3 / 4], rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, dice_cross_entropy])
+def test_class_weights_weigh_pixels_by_their_label(loss):
+    weighted = loss(LOGITS, LABELS, class_weights=(1, 5))
+    # Two background pixels of probability 3/4, one of 1/4; the lesion's 3/4 five times.
+    expected = -(2 * np.log(3 / 4) + np.log(1 / 4) + 5 * np.log(3 / 4)) / 8
+    if loss is dice_cross_entropy:
+        expected += 1 - (2 * 0.75 + 1) / (3 + 1)
+    np.testing.assert_allclose(weighted, [expected], rtol=1e-6)
+    equal = loss(LOGITS, LABELS, class_weights=(2, 2))
+    np.testing.assert_allclose(equal, loss(LOGITS, LABELS), rtol=1e-6)
+
+
+def test_class_weights_weigh_whole_images_as_they_are():
+    logits = jnp.log(jnp.array([[3.0, 1], [1, 3]]))
+    found = cross_entropy(logits, jnp.array([0, 0]), class_weights=(3, 1))
+    np.testing.assert_allclose(found, [3 * np.log(4 / 3), 3 * np.log(4)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [(1,), (1, 2, 3), (1, 0)])
+def test_class_weights_that_do_not_fit_the_classes_are_refused(weights):
+    with pytest.raises(ValueError, match="2 class weights above 0"):
+        cross_entropy(LOGITS, LABELS, class_weights=weights)

@@ -132,6 +132,21 @@ def test_every_parameter_gets_a_gradient(name, key):
     assert all(leaf.any() for leaf in jax.tree.leaves(gradients))
 
 
+def test_deep_supervision_adds_a_head_for_each_resolution_between(key):
+    # Heads 8->2 of three resolutions: (8 + 1) * 2 more, and one coarse answer.
+    fields = FIELDS | {"deep_supervision": True}
+    assert count_params("unet_res", fields, (8, 12)) == SMALL_COUNTS["unet_res"] + 18
+    model = create_model("unet_res", fields)
+    images = jax.random.normal(key, (2, 16, 8, 1))
+    params = {"params": draw_variables(model, images)["params"]}
+    logits, said = run(model, params, images, train=True, mutable=["auxiliary"])
+    (coarse,) = said["auxiliary"]["logits1"]
+    assert coarse.shape == (2, 8, 4, 2) and set(said["auxiliary"]) == {"logits1"}
+    assert run(model, params, images, mutable=["auxiliary"])[1] == {}
+    plain = create_model("unet_res", FIELDS)
+    np.testing.assert_array_equal(run(plain, params, images), logits)
+
+
 def test_unet_rejects_a_size_it_cannot_halve(key):
     with pytest.raises(ValueError, match="multiples of 4 for 3 resolutions, got 10x8"):
         create_model("unet", FIELDS).init(key, jnp.zeros((1, 10, 8, 1)), train=False)

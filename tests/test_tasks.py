@@ -1,4 +1,4 @@
-"""Tests of `spectjax.tasks`: classification; segmentation is tested as it trains."""
+"""Tests of `spectjax.tasks`; segmentation is tested as it trains, too."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from spectjax.losses import cross_entropy
 from spectjax.normalisation import keep_images
-from spectjax.tasks import Classification
+from spectjax.tasks import Classification, Segmentation, coarsen
 
 
 class Brightness(nn.Module):
@@ -75,3 +75,61 @@ def test_compute_loss_is_the_mean_and_hands_its_key_to_dropout(variables):
     }
     # Kept: (0.126928 + 2 * 1.313262 + 0.048587) / 4; dropped: log 2.
     np.testing.assert_allclose(sorted(found), [0.693147, 0.70051], atol=1e-5)
+
+
+class Leftmost(nn.Module):
+    """Log-odds: the first column's count of each row, at the first column alone."""
+
+    @nn.compact
+    def __call__(self, images, *, train):
+        """Maps (B, H, W, 1) to (B, H, W, 2); in training it says coarse logits too."""
+        first = jnp.arange(images.shape[2]) == 0
+        log_odds = images[..., 0] * first[None, None]
+        if train:
+            self.sow("auxiliary", "logits1", jnp.zeros((1, 1, 1, 2)))
+            self.sow("auxiliary", "logits2", jnp.array([[[[0.0, 4.0]]]]))
+        return jnp.stack([jnp.zeros_like(log_odds), log_odds], axis=-1)
+
+
+ROW = np.array([[[[1], [2], [3], [6]]]], np.uint16)  # (1, 1, 4, 1)
+
+
+def test_a_mirrored_task_averages_the_logits_of_image_and_mirror_image():
+    task = Segmentation(Leftmost(), cross_entropy, keep_images, mirrored=True)
+    # The mirror image begins with 6, which is the last column of the image.
+    np.testing.assert_array_equal(
+        task.predict_logits({}, ROW)[0, 0, :, 1], [0.5, 0, 0, 3]
+    )
+
+
+def test_a_mirrored_classifier_averages_what_it_says_of_the_image(variables):
+    class FirstColumn(Brightness):
+        @nn.compact
+        def __call__(self, images, *, train):
+            return Brightness(name="whole")(images[:, :, :1], train=train)
+
+    task = Classification(FirstColumn(), cross_entropy, keep_images, mirrored=True)
+    wrapped = {"params": {"whole": variables["params"]}}
+    # First columns of image and mirror image: 1 and 6; less 3, halved.
+    np.testing.assert_allclose(task.predict_logits(wrapped, ROW)[:, 1], [0.5])
+
+
+def test_coarse_logits_count_half_and_a_quarter():
+    def loss(logits, labels):
+        return logits[..., 1].sum((1, 2)) + 10.0 * labels.sum((1, 2))
+
+    task = Segmentation(Leftmost(), loss, keep_images)
+    batch = {
+        "images": np.ones((1, 2, 2, 1), np.uint16),
+        "masks": np.array([[[0, 1], [0, 1]]], np.uint8),
+    }
+    # Fine: 1 + 1 and two lesion pixels, 22; coarse: a lesion pixel, 10, then 14.
+    expected = (22 + 10 / 2 + 14 / 4) / (1 + 1 / 2 + 1 / 4)
+    found = task.compute_loss({}, {}, batch, jax.random.key(0))[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_coarsen_takes_the_commonest_class_and_the_lesion_in_a_tie():
+    labels = jnp.array([[[0, 1, 0, 2], [0, 1, 0, 0], [2, 2, 1, 0], [0, 2, 0, 1]]])
+    assert coarsen(labels, (1, 2, 2, 3)).tolist() == [[[1, 0], [2, 1]]]
+    assert coarsen(labels, (1, 1, 1, 3)).tolist() == [[[0]]]

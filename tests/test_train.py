@@ -220,7 +220,7 @@ def test_a_gradient_that_is_not_finite_stops_its_own_step():
 
     optimizer = optax.sgd(0.1)
     params = {"x": jnp.zeros(())}
-    state = TrainState(jnp.int32(0), params, {}, optimizer.init(params))
+    state = TrainState(jnp.int32(0), params, {}, optimizer.init(params), {})
     _, sums = train_step(state, {}, jax.random.key(0), task=Root(), optimizer=optimizer)
     assert (sums["loss"], sums["not_finite"]) == (0, 1)
 

@@ -76,6 +76,9 @@ class UNet(nn.Module):
         dtype: type in which to convolve; parameters and logits are float32.
         axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split;
             batch normalisation is then over the whole batch.
+        deep_supervision: in training, say the classes of coarser pixels too, at all
+            resolutions between finest and coarsest: logits (B, H / 2^i, W / 2^i, K),
+            sown as "logits{i}" in the collection "auxiliary".
     """
 
     num_classes: int
@@ -86,6 +89,7 @@ class UNet(nn.Module):
     batch_norm: bool = True
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
+    deep_supervision: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> jax.Array:
@@ -109,6 +113,10 @@ class UNet(nn.Module):
             axis_name=self.axis_name,
         )
 
+        head = partial(
+            Conv, self.num_classes, 1, kernel_init=nn.initializers.lecun_normal()
+        )
+
         x, skips = images, []
         for i, features in enumerate(self.features):
             if i:
@@ -121,7 +129,6 @@ class UNet(nn.Module):
             x = UpConv(features, dtype=self.dtype, name=f"grow{i}")(x)
             x = jnp.concatenate([skips.pop(), x], axis=-1)
             x = block(features, name=f"up{i}")(x, train=train)
-        head = Conv(
-            self.num_classes, 1, kernel_init=nn.initializers.lecun_normal(), name="head"
-        )
-        return head(x)
+            if i and self.deep_supervision and (train or self.is_initializing()):
+                self.sow("auxiliary", f"logits{i}", head(name=f"head{i}")(x))
+        return head(name="head")(x)
