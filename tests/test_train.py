@@ -322,6 +322,22 @@ def test_online_augmentation_trains_on_moved_images(finished, tmp_path):
     )
 
 
+def test_a_run_with_averages_is_used_with_them(tmp_path):
+    changes = {
+        "optimizer.average": 0.9,
+        "data.augmentation": "online",
+        "data.count_level": 0.5,
+        "data.contrast": 0.2,
+        "class_weights": (1.0, 3.0),
+    }
+    state = run(make_config(num_epochs=1, **changes), tmp_path)
+    variables = restore_model(tmp_path).variables
+    assert_equal(variables["params"], state.average["params"])
+    kernel = variables["params"]["head"]["kernel"]
+    assert np.isfinite(kernel).all()
+    assert not np.allclose(kernel, state.params["head"]["kernel"], rtol=1e-3)
+
+
 def test_validation_scores_every_image_once(tmp_path):
     """Five images in batches of two: the last batch has one."""
     config = make_config(**{"num_epochs": 1, "data.validation_fold": 1})
@@ -352,6 +368,12 @@ def test_validation_scores_every_image_once(tmp_path):
         ({"data.train_hw": (16, 16)}, "exceeds the images"),
         ({"data.train_hw": (8, 9)}, "multiples of 2 for 2 resolutions, got 8x9"),
         ({"data.augmentation": "none"}, "known are copies, online"),
+        ({"data.count_level": 0.5}, "need --config.data.augmentation=online"),
+        ({"data.count_level": 0.0}, r"count_level in \(0, 1\]"),
+        ({"data.contrast": -0.1}, "contrast of at least 0, found 1.0 and -0.1"),
+        ({"optimizer.average": 1.0}, r"average in \[0, 1\), found 1.0"),
+        ({"class_weights": (1.0, 0.0)}, "expected 2 numbers above 0"),
+        ({"class_weights": (1.0,)}, "expected 2 numbers above 0"),
         ({"parallel": "mpi"}, "--config.parallel='mpi': known are jit, pmap"),
         ({"loss": "hinge"}, "--config.loss='hinge': known are cross_entropy, dice"),
         ({"dtype": "float16"}, "--config.dtype='float16': known are float32"),
