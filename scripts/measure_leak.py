@@ -106,10 +106,10 @@ def score(
 
 def score_masks(config: ConfigDict, model, examples) -> dict[str, float]:
     """Returns scores pooled over the pixels of all images."""
-    from spectjax.evaluation.segmentation import predict_classes
+    from spectjax.evaluation.segmentation import predict_hotspots
     from spectjax.metrics.pixel import count_pixels, summarise_pixels
 
-    classes = predict_classes(
+    _, classes = predict_hotspots(
         model.predict_probs, examples.images, batch_size=config.data.batch_size
     )
     return summarise_pixels(count_pixels(classes, examples.masks))["pooled"]

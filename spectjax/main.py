@@ -220,11 +220,23 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
                 if scores[key] is not None
             )
         )
+    if "lesion" in metrics:  # not of a classifier, nor of a run by an older version
+        print(f"  {describe_lesions(metrics['lesion'])}")
     print(
         f"Scores: {workdir}/eval/metrics.json, cases.csv, table.md, figures/\n"
         f"Curves: {workdir}/train.csv; tensorboard --logdir={workdir}/tensorboard\n"
         f"{PRODUCTS[task]} in new scans: python -m spectjax.predict "
         f"--workdir={workdir} --output_dir=OUT PATH..."
+    )
+
+
+def describe_lesions(scores: dict[str, Any]) -> str:
+    """Returns in one line what was found lesion by lesion, and what falsely."""
+    at_one = scores["sensitivity_at"]["1"]
+    best = "" if at_one is None else f"; at 1 false region per image {at_one:.4f} found"
+    return (
+        f"lesions    {scores['found']} of {scores['n']} found, "
+        f"{scores['false_per_image']:.2f} false regions per image{best}"
     )
 
 

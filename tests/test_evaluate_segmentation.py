@@ -8,9 +8,12 @@ import pytest
 
 from spectjax.evaluation.segmentation import (
     evaluate_segmentation,
-    predict_classes,
+    predict_hotspots,
     rank_cases,
 )
+from spectjax.evaluation.segmentation_scores import summarise_segmentation
+from spectjax.evaluation.segmentation_tables import read_run_tables
+from spectjax.files import replace_undefined
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import count_pixels
 
@@ -59,20 +62,21 @@ def predict_probs(images):
     return np.stack([0.9 - 0.8 * found, 0.1 + 0.8 * found], axis=-1)
 
 
-@pytest.fixture
-def evaluated(tmp_path):
-    log = tmp_path / "train.csv"
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    log = folder / "train.csv"
     log.write_text("epoch,loss,PA\n1,0.5,0.9\n")
     metrics = evaluate_segmentation(
         predict_probs,
         EXAMPLES,
         batch_size=2,
-        output_dir=tmp_path / "eval",
+        output_dir=folder / "eval",
         model_name="unet_res",
         dataset_info={"config": "segmentation_phantom"},
         training_log=log,
     )
-    return tmp_path / "eval", metrics
+    return folder / "eval", metrics
 
 
 def test_evaluate_segmentation_counts_no_padding(evaluated):
@@ -114,7 +118,31 @@ def test_evaluate_segmentation_writes_one_row_per_image(evaluated):
     assert [first[k] for k in ("TP", "FP", "FN", "TN")] == ["2", "1", "2", "3"]
     assert [first[k] for k in ("lesion_px", "predicted_px")] == ["4", "3"]
     assert [first["IoU"], first["Rec"]] == ["0.400000", "0.500000"]
+    # All four pixels are connected, and so are the three that were found.
+    assert [first[k] for k in ("lesions", "lesions_found")] == ["1", "1"]
+    assert [first[k] for k in ("regions", "false_regions")] == ["1", "0"]
+    assert float(first["lesion_mm2"]) == pytest.approx(4 * 2.4**2)
+    assert float(first["predicted_mm2"]) == pytest.approx(3 * 2.4**2)
+    # The counts of a pixel are its number.
+    assert [first["lesion_counts"], first["predicted_counts"]] == ["12", "7"]
     assert [empty[k] for k in ("CPA", "Rec", "IoU")] == ["", "", "1.000000"]
+
+
+def test_evaluate_segmentation_writes_tables_that_give_the_same_scores(evaluated):
+    output_dir, metrics = evaluated
+    cases = read_run_tables(output_dir)
+    again = replace_undefined(summarise_segmentation(cases))
+    assert {name: metrics[name] for name in again} == again
+
+
+def test_evaluate_segmentation_scores_lesions(evaluated):
+    lesion = evaluated[1]["lesion"]
+    # One in each image but a; that of b is missed.
+    assert (lesion["n"], lesion["found"], lesion["regions"]) == (4, 3, 3)
+    assert lesion["sensitivity"] == pytest.approx(3 / 4)
+    # 2 * 2 / 7, 1 and 2 * 1 / 4.
+    assert lesion["dice"] == pytest.approx((4 / 7 + 1 + 1 / 2) / 3)
+    assert lesion["without_lesion"]["clean"] == 1
 
 
 def test_evaluate_segmentation_leaves_whole_files_only(evaluated):
@@ -122,8 +150,10 @@ def test_evaluate_segmentation_leaves_whole_files_only(evaluated):
     assert names == [
         "best.png",
         "cases.csv",
+        "lesions.csv",
         "median.png",
         "metrics.json",
+        "regions.csv",
         "table.md",
         "training.png",
         "worst.png",
@@ -161,8 +191,32 @@ def test_rank_cases_takes_empty_images_if_there_are_no_others():
     assert rank_cases(EXAMPLES, counts) == {"best": 1, "median": 2, "worst": 0}
 
 
-def test_predict_classes_rejects_an_output_of_another_size():
+def test_predict_hotspots_gives_probabilities_and_classes():
+    probs, classes = predict_hotspots(predict_probs, EXAMPLES.images, batch_size=2)
+    found = masks_from(FOUND)
+    assert (probs.dtype, classes.dtype) == (np.float32, np.uint8)
+    assert probs == pytest.approx(0.1 + 0.8 * found)
+    assert classes.tolist() == found.tolist()
+
+
+def test_predict_hotspots_adds_up_all_classes_but_background():
+    said = np.broadcast_to([0.45, 0.3, 0.25], (2, 2, 4, 3))
+    probs, classes = predict_hotspots(
+        lambda images: said, EXAMPLES.images[:2], batch_size=2
+    )
+    assert probs == pytest.approx(np.full((2, 2, 4), 0.55))
+    assert not classes.any()
+
+
+def test_predict_hotspots_keeps_small_probabilities():
+    small = np.float32(1e-9)
+    said = np.broadcast_to(np.stack([1 - small, small]), (2, 2, 4, 2))
+    probs, _ = predict_hotspots(lambda images: said, EXAMPLES.images[:2], batch_size=2)
+    assert (probs == small).all()
+
+
+def test_predict_hotspots_rejects_an_output_of_another_size():
     with pytest.raises(ValueError, match=r"\(2, 2, 4, 'K>=2'\).*\(2, 1, 2, 2\)"):
-        predict_classes(
+        predict_hotspots(
             lambda images: np.zeros((2, 1, 2, 2)), EXAMPLES.images, batch_size=2
         )

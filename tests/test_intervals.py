@@ -11,6 +11,7 @@ from spectjax.metrics.intervals import (
     Interval,
     Spread,
     bootstrap_patients,
+    bootstrap_sums,
     summarise_repeats,
 )
 
@@ -164,3 +165,35 @@ def test_summarise_repeats_of_too_few_values_is_undefined():
     assert math.isnan(spreads["f1"].mean) and spreads["f1"].n == 0
     with pytest.raises(ValueError, match="at least one repetition"):
         summarise_repeats([])
+
+
+def test_bootstrap_sums_draws_as_bootstrap_patients_does():
+    patients = ["b", "a", "b", "c", "a", "b"]
+    hits, n = np.array([1.0, 4, 0, 0, 2, 7]), np.array([3.0, 4, 1, 0, 5, 9])
+    with np.errstate(invalid="ignore"):
+        given = [
+            bootstrap_patients(
+                patients,
+                lambda rows: {"recall": hits[rows].sum() / n[rows].sum()},
+                seed=3,
+            ),
+            bootstrap_sums(
+                patients,
+                lambda drawn: {"recall": (drawn @ hits) / (drawn @ n)},
+                seed=3,
+            ),
+        ]
+    one, other = (each["recall"] for each in given)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high))
+    assert one.low < one.high
+    assert one.n_undefined == other.n_undefined > 0  # resamples of c alone
+
+
+def test_bootstrap_sums_of_one_patient_says_nothing():
+    intervals = bootstrap_sums(
+        ["a", "a"], lambda drawn: {"images": drawn.sum(axis=1)}, seed=0, resamples=7
+    )
+    assert math.isnan(intervals["images"].low)
+    assert intervals["images"].n_undefined == 7
+    with pytest.raises(ValueError, match="at least one image"):
+        bootstrap_sums([], lambda drawn: {}, seed=0)

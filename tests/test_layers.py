@@ -67,7 +67,7 @@ OUTSIDE = {
     "spectjax.explanation": {"jax", "numpy", "scipy"},
     "spectjax.losses": {"jax"},
     "spectjax.models": {"flax", "jax"},
-    "spectjax.metrics": {"jax", "numpy"},
+    "spectjax.metrics": {"jax", "numpy", "scipy"},
     "spectjax.normalisation": {"jax"},
     "spectjax.recipes": {"ml_collections"},
     "spectjax.step": {"flax", "jax", "optax"},

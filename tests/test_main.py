@@ -141,6 +141,22 @@ def test_print_results_says_synthetic_and_where_everything_is(tmp_path, capsys):
     assert f"{tmp_path}/eval/metrics.json" in text
     assert f"python -m spectjax.predict --workdir={tmp_path}" in text
     assert "LEAKING" not in text
+    assert "lesions" not in text  # as of runs that an older version has scored
+
+
+@pytest.mark.parametrize(
+    ("at_one", "line"),
+    [
+        (0.875, "3 of 4 found, 1.67 false regions per image; at 1 false region"),
+        (None, "3 of 4 found, 1.67 false regions per image\n"),
+    ],
+)
+def test_print_results_tells_of_lesions(tmp_path, capsys, at_one, line):
+    lesion = {"n": 4, "found": 3, "false_per_image": 5 / 3}
+    lesion["sensitivity_at"] = {"1": at_one}
+    metrics = make_metrics("fold0", leaking=False) | {"lesion": lesion}
+    main.print_results(metrics, tmp_path)
+    assert line in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ The number of images is N, of images in a batch B, of classes K; height and widt
 and W.
 """
 
-import csv
-import io
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,16 +12,17 @@ import numpy as np
 
 import spectjax
 from spectjax.evaluation.batches import predict_in_batches
+from spectjax.evaluation.segmentation_cases import measure_cases
+from spectjax.evaluation.segmentation_scores import summarise_segmentation
+from spectjax.evaluation.segmentation_tables import (
+    format_lesions,
+    format_regions,
+    format_segmentation_cases,
+)
 from spectjax.files import replace_undefined, write_file, write_json
 from spectjax.hotspots import classify_pixels
 from spectjax.input_pipeline import Examples
-from spectjax.metrics.pixel import (
-    SCORES,
-    PixelCounts,
-    count_pixels,
-    score_pixels,
-    summarise_pixels,
-)
+from spectjax.metrics.pixel import SCORES, PixelCounts, score_pixels
 from spectjax.report import DISCLAIMER
 from spectjax.report.figures import draw_case, save_figure
 from spectjax.report.tables import write_segmentation_table
@@ -44,10 +43,11 @@ def evaluate_segmentation(
 ) -> dict[str, Any]:
     """Scores a model on held-out originals and writes what a reader wants to see.
 
-    Writes `cases.csv` (one row per image), `table.md` ([P1] Table 2 with our rows),
-    `figures/{best,median,worst}.png` ([P1] Fig. 13), `figures/training.png` ([P1]
-    Fig. 10, if there is a log) and, last, `metrics.json`: where that file is, the
-    others are complete.
+    Writes `cases.csv`, `lesions.csv` and `regions.csv` (see
+    `spectjax.evaluation.segmentation_tables`), `table.md` ([P1] Table 2 with our rows,
+    and the scores of lesions), `figures/{best,median,worst}.png` ([P1] Fig. 13),
+    `figures/training.png` ([P1] Fig. 10, if there is a log) and, last, `metrics.json`:
+    where that file is, the others are complete.
 
     Args:
         predict_probs: maps counts (B, H, W, 1) to probabilities (B, H, W, K).
@@ -69,8 +69,10 @@ def evaluate_segmentation(
         WriteError: if a file cannot be written.
     """
     output_dir = pathlib.Path(output_dir)
-    predictions = predict_classes(predict_probs, examples.images, batch_size=batch_size)
-    counts = count_pixels(predictions, examples.masks)
+    probs, classes = predict_hotspots(
+        predict_probs, examples.images, batch_size=batch_size
+    )
+    cases = measure_cases(examples, probs, classes)
     metrics: dict[str, Any] = {
         "task": "segmentation",
         "model": model_name,
@@ -83,15 +85,17 @@ def evaluate_segmentation(
         },
         "n_images": len(examples.example_ids),
         "n_patients": len(set(examples.patients)),
-        "n_images_without_lesion": int(np.sum(counts.tp + counts.fn == 0)),
-        "pixel": replace_undefined(summarise_pixels(counts)),
+        "n_images_without_lesion": int(np.sum(cases.pixels.tp + cases.pixels.fn == 0)),
+        **replace_undefined(summarise_segmentation(cases)),
         "spectjax_version": spectjax.__version__,
         "disclaimer": DISCLAIMER,
     }
 
-    write_file(output_dir / "cases.csv", _format_cases(examples, counts))
+    write_file(output_dir / "cases.csv", format_segmentation_cases(cases))
+    write_file(output_dir / "lesions.csv", format_lesions(cases))
+    write_file(output_dir / "regions.csv", format_regions(cases))
     write_file(output_dir / "table.md", write_segmentation_table(metrics))
-    _draw_cases(examples, predictions, counts, output_dir / "figures")
+    _draw_cases(examples, classes, cases.pixels, output_dir / "figures")
     if training_log is not None:
         figure = draw_training(
             training_log,
@@ -103,10 +107,10 @@ def evaluate_segmentation(
     return metrics
 
 
-def predict_classes(
+def predict_hotspots(
     predict_probs: PredictProbs, images: np.ndarray, *, batch_size: int
-) -> np.ndarray:
-    """Returns the most probable class of every pixel, uint8, (N, H, W).
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the probability of a hotspot and the most probable class of every pixel.
 
     The last batch is filled up with copies of its last image, whose predictions are
     thrown away: the model sees one shape and no padding is ever counted.
@@ -116,9 +120,15 @@ def predict_classes(
         images: counts, (N, H, W, 1).
         batch_size: B.
 
+    Returns:
+        The sum of the probabilities of all classes but background, float32, (N, H, W),
+        and the classes, uint8, (N, H, W). With two classes a pixel's class is 1 where
+        its probability exceeds 0.5.
+
     Raises:
         ValueError: if the model's output has the wrong shape or is not finite.
     """
+    hotspot_probs = np.zeros(images.shape[:3], dtype=np.float32)
     classes = np.zeros(images.shape[:3], dtype=np.uint8)
     batches = predict_in_batches(predict_probs, images, batch_size=batch_size)
     for rows, probs in batches:
@@ -128,8 +138,11 @@ def predict_classes(
                 f"Expected probabilities {(*expected, 'K>=2')} from the model, got "
                 f"{probs.shape}."
             )
-        classes[rows] = classify_pixels(probs[: rows.stop - rows.start])
-    return classes
+        probs = probs[: rows.stop - rows.start]
+        classes[rows] = classify_pixels(probs)
+        # 1 - p of background would round small probabilities away.
+        hotspot_probs[rows] = probs[..., 1:].sum(axis=-1)
+    return hotspot_probs, classes
 
 
 def rank_cases(examples: Examples, counts: PixelCounts) -> dict[str, int]:
@@ -172,25 +185,6 @@ def _draw_cases(
             synthetic=examples.synthetic,
         )
         save_figure(figure, figures_dir / f"{rank}.png")
-
-
-def _format_cases(examples: Examples, counts: PixelCounts) -> str:
-    """Returns the rows of `cases.csv`; the cell of an undefined score is empty."""
-    scores = score_pixels(counts)
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
-        ["example_id", "patient", "view", "TP", "FP", "FN", "TN"]
-        + [*SCORES, "lesion_px", "predicted_px"]
-    )
-    for i, example_id in enumerate(examples.example_ids):
-        tp, fp, fn, tn = counts.tp[i], counts.fp[i], counts.fn[i], counts.tn[i]
-        writer.writerow(
-            [example_id, examples.patients[i], examples.views[i], tp, fp, fn, tn]
-            + [_format(scores[name][i], ".6f", undefined="") for name in SCORES]
-            + [tp + fn, tp + fp]
-        )
-    return stream.getvalue()
 
 
 def _format(score: float, pattern: str, *, undefined: str) -> str:

@@ -20,6 +20,7 @@ Ratios without a denominator:
 The number of images is N, height and width H and W.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,7 +102,8 @@ def summarise_pixels(counts: PixelCounts) -> dict[str, dict[str, Any]]:
     Returns:
         `pooled`: the scores and the sums TP, FP, FN, TN that they come from;
         `per_image`: the means of the defined scores, NaN where no image has one, and
-        `n_averaged`, the number of images behind each mean.
+        `n_averaged`, the number of images behind each mean; `with_lesion`: the same
+        over the images that have a lesion pixel.
     """
     pool = counts.pool()
     pooled: dict[str, Any] = {k: float(v) for k, v in score_pixels(pool).items()}
@@ -110,13 +112,12 @@ def summarise_pixels(counts: PixelCounts) -> dict[str, dict[str, Any]]:
     ):
         pooled[name] = int(value)
 
-    per_image: dict[str, Any] = {}
-    n_averaged: dict[str, int] = {}
-    for name, scores in score_pixels(counts).items():
-        defined = scores[~np.isnan(scores)]
-        per_image[name] = float(defined.mean()) if defined.size else float("nan")
-        n_averaged[name] = int(defined.size)
-    return {"pooled": pooled, "per_image": per_image | {"n_averaged": n_averaged}}
+    scores, has_lesion = score_pixels(counts), counts.tp + counts.fn > 0
+    return {
+        "pooled": pooled,
+        "per_image": _average(scores),
+        "with_lesion": _average({k: v[has_lesion] for k, v in scores.items()}),
+    }
 
 
 def imply_iou(cpa: float, rec: float) -> float:
@@ -125,6 +126,17 @@ def imply_iou(cpa: float, rec: float) -> float:
     From Eq. 9-11: 1/IoU = (TP + FP + FN)/TP = 1/CPA + 1/Rec - 1.
     """
     return 1 / (1 / cpa + 1 / rec - 1)
+
+
+def _average(scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Returns the means of the defined scores and how many there are of each."""
+    means: dict[str, Any] = {}
+    n_averaged: dict[str, int] = {}
+    for name, values in scores.items():
+        defined = values[~np.isnan(values)]
+        means[name] = float(defined.mean()) if defined.size else float("nan")
+        n_averaged[name] = int(defined.size)
+    return means | {"n_averaged": n_averaged}
 
 
 def _divide(

@@ -16,6 +16,7 @@ from typing import Any
 
 from spectjax.metrics.pixel import SCORES, imply_iou
 from spectjax.report import DISCLAIMER
+from spectjax.report.lesion_table import write_lesion_tables
 
 # Rows of [P1] Table 2 as printed.
 PAPER_TABLE_2: dict[str, dict[str, float]] = {
@@ -24,6 +25,13 @@ PAPER_TABLE_2: dict[str, dict[str, float]] = {
     "Mask R-CNN": {"PA": 0.9724, "CPA": 0.7292, "Rec": 0.6508, "IoU": 0.5544},
     "Mask R-CNN-Att": {"PA": 0.9676, "CPA": 0.6958, "Rec": 0.6348, "IoU": 0.5427},
 }
+
+# How scores are averaged: the key in `metrics.json`, and what the table calls it.
+WAYS = (
+    ("pooled", "pooled"),
+    ("per_image", "per image"),
+    ("with_lesion", "per image with a lesion"),
+)
 
 _NOTES = """\
 Per image: mean over the images in which a score is defined. CPA is undefined without a
@@ -36,19 +44,21 @@ printed rows it is not.
 def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
     """Returns the run's scores below the four printed rows of [P1] Table 2.
 
+    Scores of lesions and of burden follow in tables of their own.
+
     Args:
         metrics: the content of `eval/metrics.json`.
     """
     data, pixel = metrics["data"], metrics["pixel"]
     label = "SYNTHETIC, " if data["synthetic"] else ""
     source = f"{label}{data['name']} {data['split']}"
-    n_averaged = pixel["per_image"]["n_averaged"]
     rows = [
         (model, "printed in Lin 2020, Table 2", scores)
         for model, scores in PAPER_TABLE_2.items()
     ]
-    rows.append((f"{metrics['model']}, pooled", source, pixel["pooled"]))
-    rows.append((f"{metrics['model']}, per image", source, pixel["per_image"]))
+    rows += [
+        (f"{metrics['model']}, {title}", source, pixel[way]) for way, title in WAYS
+    ]
 
     lines = [
         "# Segmentation scores",
@@ -64,8 +74,12 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         cells = [_format_score(scores.get(name)) for name in SCORES]
         cells.append(_format_score(_imply_iou(scores["CPA"], scores["Rec"])))
         lines.append(f"| {model} | {origin} | {' | '.join(cells)} |")
-    averaged = ", ".join(f"{name} {n_averaged[name]}" for name in SCORES)
-    lines += ["", _NOTES + f"Images behind each mean: {averaged}.", ""]
+    lines += ["", *_tabulate_intervals(metrics["intervals"]), "", _NOTES]
+    for way, title in WAYS[1:]:
+        n_averaged = pixel[way]["n_averaged"]
+        averaged = ", ".join(f"{name} {n_averaged[name]}" for name in SCORES)
+        lines += [f"Images behind each mean, {title}: {averaged}.", ""]
+    lines += write_lesion_tables(metrics)
     if data["leaking"]:
         lines += [
             "**LEAKING**: copies of these patients' images were trained on, as in the "
@@ -80,6 +94,21 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         ]
     lines += [DISCLAIMER, ""]
     return "\n".join(lines)
+
+
+def _tabulate_intervals(intervals: Mapping[str, Any]) -> list[str]:
+    """Returns the intervals of the pixel scores."""
+    lines = [
+        f"| 95 % interval, bootstrap over patients | {' | '.join(SCORES)} |",
+        "|---|" + "---|" * len(SCORES),
+    ]
+    for way, title in WAYS:
+        bounds = (intervals[f"pixel.{way}.{name}"] for name in SCORES)
+        cells = [
+            f"{_format_score(low)} to {_format_score(high)}" for low, high in bounds
+        ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
 
 
 def _imply_iou(cpa: float | None, rec: float | None) -> float | None:

@@ -1,0 +1,99 @@
+"""What a segmentation model said about every image, ready to be scored and joined.
+
+The number of images is N, of lesions L, of thresholds T; height and width are H and W.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from spectjax.input_pipeline import Examples
+from spectjax.metrics.burden import Burden, measure_burden
+from spectjax.metrics.lesions import Lesions, Regions, measure_lesions
+from spectjax.metrics.pixel import PixelCounts, count_pixels
+
+_Arrays = TypeVar("_Arrays", PixelCounts, Lesions, Regions, Burden)
+
+
+@dataclass(frozen=True)
+class SegmentationCases:
+    """Images and how a model's marks compare with the readers'.
+
+    Attributes:
+        example_ids: unique names, length N.
+        patients: pseudonyms, length N.
+        views: "anterior" or "posterior", length N.
+        pixels: agreements and disagreements, each (N,).
+        lesions: the L lesions.
+        regions: how many regions are marked, (N, T).
+        burden: areas and counts, each (N,).
+    """
+
+    example_ids: list[str]
+    patients: list[str]
+    views: list[str]
+    pixels: PixelCounts
+    lesions: Lesions
+    regions: Regions
+    burden: Burden
+
+    def __len__(self) -> int:
+        """Returns N."""
+        return len(self.example_ids)
+
+
+def measure_cases(
+    examples: Examples, probs: np.ndarray, classes: np.ndarray
+) -> SegmentationCases:
+    """Compares what a model marked with what the readers marked.
+
+    Args:
+        examples: N images with truth.
+        probs: hotspot probabilities, float32, (N, H, W).
+        classes: the most probable classes, (N, H, W).
+
+    Raises:
+        ValueError: if the shapes do not match or a probability is not finite.
+    """
+    counts, spacing_mm = examples.images[..., 0], examples.spacing_mm
+    lesions, regions = measure_lesions(probs, examples.masks, counts, spacing_mm)
+    return SegmentationCases(
+        example_ids=examples.example_ids,
+        patients=examples.patients,
+        views=examples.views,
+        pixels=count_pixels(classes, examples.masks),
+        lesions=lesions,
+        regions=regions,
+        burden=measure_burden(classes, examples.masks, counts, spacing_mm),
+    )
+
+
+def join_segmentation_cases(parts: Sequence[SegmentationCases]) -> SegmentationCases:
+    """Returns the images of all parts, one after another."""
+    starts = np.cumsum([0] + [len(part) for part in parts[:-1]])
+    shifted = [
+        dataclasses.replace(part.lesions, image=part.lesions.image + start)
+        for part, start in zip(parts, starts, strict=True)
+    ]
+    return SegmentationCases(
+        example_ids=[name for part in parts for name in part.example_ids],
+        patients=[name for part in parts for name in part.patients],
+        views=[view for part in parts for view in part.views],
+        pixels=_concatenate([part.pixels for part in parts]),
+        lesions=_concatenate(shifted),
+        regions=_concatenate([part.regions for part in parts]),
+        burden=_concatenate([part.burden for part in parts]),
+    )
+
+
+def _concatenate(parts: Sequence[_Arrays]) -> _Arrays:
+    """Returns one dataclass of arrays, along the first axis of each."""
+    return type(parts[0])(
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in dataclasses.fields(parts[0])
+        }
+    )
