@@ -5,6 +5,7 @@
 
 PATH is a DICOM file or a folder of them; RUN is the folder that a training run wrote,
 FILE what `spectjax.export` made of it. JAX runs the first; an ONNX file needs no JAX.
+Several runs, as of all folds, answer as one: `--workdir=RUN0 --workdir=RUN1 ...`.
 For every whole-body view OUT receives `<name>.json` and `<name>.png`. A segmenting
 model marks hotspots: category, score, box and mask in thorax and whole-body pixels,
 area, counts. A classifier gives the label, normal or metastasis, and its probability,
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags, logging
 
+from spectjax.ensembles import find_model
 from spectjax.files import write_file, write_json
 from spectjax.imaging.dicom import BoneScan, ScanError, View, find_bone_scans
 from spectjax.imaging.geometry import cut_centre
@@ -31,7 +33,7 @@ from spectjax.imaging.thorax import crop_thorax
 from spectjax.prediction import DESCRIBE, SeenView
 from spectjax.prediction.names import name_outputs
 from spectjax.report import DISCLAIMER
-from spectjax.runtimes import RUNTIMES, LoadedModel, find_model
+from spectjax.runtimes import RUNTIMES, LoadedModel
 
 SUMMARY = "summary.csv"
 
@@ -44,8 +46,10 @@ def main(argv: list[str]) -> None:
     try:
         run(
             [pathlib.Path(name) for name in argv[1:]],
-            workdir=_to_path(flag_values.workdir),
-            model=_to_path(flag_values.model),
+            workdirs=[pathlib.Path(name) for name in flag_values.workdir],
+            model=None
+            if flag_values.model is None
+            else pathlib.Path(flag_values.model),
             runtime=flag_values.runtime,
             output_dir=pathlib.Path(flag_values.output_dir),
             view=flag_values.view,
@@ -58,7 +62,7 @@ def run(
     paths: Sequence[pathlib.Path],
     *,
     output_dir: pathlib.Path,
-    workdir: pathlib.Path | None = None,
+    workdirs: Sequence[pathlib.Path] = (),
     model: pathlib.Path | None = None,
     runtime: str | None = None,
     view: View | None = None,
@@ -68,7 +72,7 @@ def run(
     Args:
         paths: DICOM files or folders.
         output_dir: folder to write to.
-        workdir: folder of the training run whose model is used, or None.
+        workdirs: folders of the training runs whose models are used.
         model: exported model to use instead, or None.
         runtime: what runs the model; None: what `find_model` chooses.
         view: view of every image, whatever its file says.
@@ -78,7 +82,7 @@ def run(
             could be used.
         WriteError: if a file cannot be written.
     """
-    load_model = find_model(workdir=workdir, file=model, runtime=runtime)
+    load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
     if not paths:
         raise ValueError("Expected DICOM files or folders after the flags, found none.")
     scans, errors = find_bone_scans(paths, view=view)
@@ -181,10 +185,6 @@ def _format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def _to_path(name: str | None) -> pathlib.Path | None:
-    return None if name is None else pathlib.Path(name)
-
-
 def _report_skip(error: ScanError) -> None:
     """Prints one line about a file or view that is passed over."""
     print(f"skipped: {error}", file=sys.stderr)
@@ -192,7 +192,12 @@ def _report_skip(error: ScanError) -> None:
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string("workdir", None, "Folder of the training run to take.")
+    flags.DEFINE_multi_string(
+        "workdir",
+        [],
+        "Folder of the training run to take. Given more than once: the mean of what "
+        "the runs say.",
+    )
     flags.DEFINE_string("model", None, "Exported model to take instead of a run.")
     flags.DEFINE_enum(
         "runtime",

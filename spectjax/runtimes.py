@@ -148,7 +148,7 @@ def load_run(workdir: pathlib.Path) -> LoadedModel:
         from spectjax.runs import restore_model
         from spectjax.startup import enable_compilation_cache
     except ImportError as error:
-        raise _explain_missing("jax", error) from error
+        raise explain_missing("jax", error) from error
     enable_compilation_cache()
     model = restore_model(workdir)
     info = model.info | {"trained_on_synthetic_data": is_trained_on_synthetic(workdir)}
@@ -227,7 +227,7 @@ def _open_onnxruntime(path: pathlib.Path) -> _Opened:
     try:
         import onnxruntime
     except ImportError as error:
-        raise _explain_missing("onnxruntime", error) from error
+        raise explain_missing("onnxruntime", error) from error
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
@@ -255,7 +255,7 @@ def _open_openvino(path: pathlib.Path) -> _Opened:
     try:
         import openvino
     except ImportError as error:
-        raise _explain_missing("openvino", error) from error
+        raise explain_missing("openvino", error) from error
     core = openvino.Core()
     try:
         model = core.read_model(str(path))
@@ -290,7 +290,7 @@ def _open_stablehlo(path: pathlib.Path) -> _Opened:
 
         from spectjax.ops.convolution import compiler_options
     except ImportError as error:
-        raise _explain_missing("jax", error) from error
+        raise explain_missing("jax", error) from error
     try:
         with zipfile.ZipFile(path) as bundle:
             names = bundle.namelist()
@@ -315,7 +315,8 @@ def _count_usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _explain_missing(runtime: str, error: ImportError) -> MissingPackageError:
+def explain_missing(runtime: str, error: ImportError) -> MissingPackageError:
+    """Returns the error that says what to install for a runtime."""
     cure = f"pip install {runtime}"
     if runtime == "jax":
         cure = "pip install . in the clone, or give an ONNX file as --model"

@@ -1,16 +1,56 @@
-"""Settings for all tests: CPU only, strict shapes in jax."""
+"""Settings for all tests: CPU only, strict shapes in jax, and what makes them fast."""
 
+import gc
 import os
 import pathlib
 import shutil
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Threads that wait in a loop would take the core of another worker.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Of the default suite those that take longest, the longest first. Begun early, none of
+# them is left for one worker at the end.
+LONGEST = (
+    "test_parallel.py",
+    "test_export.py",
+    "test_train.py",
+    "test_benchmark.py",
+    "test_classifiers.py",
+    "test_convolution.py",
+    "test_train_classifier.py",
+    "test_main.py",
+    "test_feed.py",
+    "test_runtimes.py",
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """The cores that this process may use; by default those of the machine count."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def pytest_collection_modifyitems(items):
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        places = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rare_garbage_collection():
+    """Looks for garbage less often: among millions of objects that takes a while."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture
@@ -20,7 +60,10 @@ def key():
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
-    """Lets what several tests compile compile once: that is where the time goes."""
+    """Lets what several tests compile compile once: that is where the time goes.
+
+    Each worker has a folder of its own: jax may read what another has half written.
+    """
     folder = str(tmp_path_factory.mktemp("compilation_cache"))
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

@@ -40,6 +40,7 @@ FLOORS = (
         "spectjax.runs",
     },
     {"spectjax.runtimes", "spectjax.train"},
+    {"spectjax.ensembles"},
     {
         "spectjax.evaluation",
         "spectjax.explanation",

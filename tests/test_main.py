@@ -63,7 +63,7 @@ def test_train_and_evaluate_trains_scores_and_then_only_reports(data, tmp_path, 
     assert metrics["data"]["held_out_fold"] == 2
     saved = json.loads((tmp_path / "config.json").read_text())
     assert saved["data"]["name"] == "segmentation_smoke_phantom"
-    assert saved["model"]["features"] == [2, 4]
+    assert saved["model"]["features"] == [2]
 
     data.clear()
     capsys.readouterr()

@@ -6,6 +6,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -51,8 +52,8 @@ def wait(process):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Folder of a run on one device, `alone`, and of all the others, by name."""
+def layouts(tmp_path_factory):
+    """Runs on one device, `alone`, and on others; what the two processes said."""
     folder = tmp_path_factory.mktemp("layouts")
 
     def order(name, stop=False, stored=False, **changes):
@@ -85,27 +86,35 @@ def folder(tmp_path_factory):
     assert "Stopped by SIGTERM after step 3. The same command goes on" in texts[0]
     assert texts[1].count("finished") == 1
 
-    runs = [
-        order("processes"),
-        # pmap in two processes as well.
-        order("moved", parallel="pmap"),
-        order("together", stop=True),
-        order("together"),
-        order("streamed_processes", stored=True),
-    ]
-    for process in start_two(1, lambda i: runs):
-        text = wait(process)
-        assert text.count("finished") == 4
+    def runs(i):
+        return [
+            order("processes"),
+            # pmap in two processes as well.
+            order("moved", parallel="pmap"),
+            order("streamed_together", stop=True, stored=True),
+            order("streamed_together", stored=True),
+            order("not_shared" if i else "moved"),
+        ]
+
+    said = [wait(process) for process in start_two(1, runs)]
+    for text in said:
+        assert text.count("finished") == 3
         assert "Stopped by SIGTERM after step 3." in text
-    return folder
+    return SimpleNamespace(folder=folder, said=said)
+
+
+@pytest.fixture
+def folder(layouts):
+    """Folder of all runs, by name."""
+    return layouts.folder
 
 
 @pytest.mark.parametrize(
     "name",
     ["mesh2", "mesh4", "pmap2", "processes"]
-    + ["streamed2", "streamed_pmap2", "streamed_processes"]
+    + ["streamed2", "streamed_pmap2"]
     # Stopped within an epoch: continued elsewhere, or by the same two processes.
-    + ["moved", "together"],
+    + ["moved", "streamed_together"],
 )
 def test_every_layout_gives_the_run_of_one_device(folder, name):
     """Losses, batch statistics and scores are global; rounding differs."""
@@ -135,13 +144,8 @@ def assert_same_run(workdir, expected_workdir):
     )
 
 
-def test_processes_that_do_not_share_the_workdir_are_told_so(tmp_path, folder):
-    def runs(i):
-        workdir = folder / "moved" if i == 0 else tmp_path
-        return [{"workdir": str(workdir), "changes": {}}]
-
-    for process in start_two(1, runs):
-        text = wait(process)
+def test_processes_that_do_not_share_the_workdir_are_told_so(layouts):
+    for text in layouts.said:
         assert "do not see the same checkpoint" in text
         assert "--workdir and --data_dir must name folders that all share" in text
 

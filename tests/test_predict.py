@@ -223,7 +223,7 @@ def test_run_finds_hotspots_in_a_real_scan(workdir, tmp_path, capsys):
     shutil.copy(get_testdata_file("CT_small.dcm"), folder / "CT.dcm")
     output_dir = tmp_path / "out"
 
-    predict.run([tmp_path / "scans"], workdir=workdir, output_dir=output_dir)
+    predict.run([tmp_path / "scans"], workdirs=[workdir], output_dir=output_dir)
 
     assert sorted(os.listdir(output_dir)) == ["NM1_anterior.json", "NM1_anterior.png"]
     (hotspot,) = read_json(output_dir / "NM1_anterior.json")["hotspots"]
@@ -247,7 +247,7 @@ def test_run_keeps_files_of_one_name_apart_and_patients_unnamed(tmp_path, monkey
         write_nm(path, frames, DetectorInformationSequence=views)
     output_dir = tmp_path / "out"
 
-    predict.run([tmp_path / "scans"], workdir=workdir, output_dir=output_dir)
+    predict.run([tmp_path / "scans"], workdirs=[workdir], output_dir=output_dir)
 
     documents = [read_json(path) for path in output_dir.glob("*.json")]
     found = sorted((d["source"]["view"], d["source"]["frame"]) for d in documents)
@@ -259,7 +259,7 @@ def test_run_keeps_files_of_one_name_apart_and_patients_unnamed(tmp_path, monkey
 
 def test_run_takes_the_users_word_for_the_view(workdir, tmp_path):
     path = get_testdata_file("JPEG2000.dcm")
-    predict.run([path], workdir=workdir, output_dir=tmp_path, view="posterior")
+    predict.run([path], workdirs=[workdir], output_dir=tmp_path, view="posterior")
     source = read_json(tmp_path / "JPEG2000_posterior.json")["source"]
     assert source["view"] == "posterior"
     assert "user" in source["view_evidence"]
@@ -269,19 +269,19 @@ def test_run_without_a_usable_scan_is_an_error(workdir, tmp_path, capsys):
     path = tmp_path / "broken.dcm"
     path.write_bytes(b"no DICOM file")
     with pytest.raises(ValueError, match="No bone scan found, 1 files skipped"):
-        predict.run([path], workdir=workdir, output_dir=tmp_path / "out")
+        predict.run([path], workdirs=[workdir], output_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert "broken.dcm" in capsys.readouterr().err
 
 
 def test_run_without_a_trained_model_says_to_train_first(tmp_path):
     with pytest.raises(ValueError, match="Train first: python -m spectjax.main"):
-        predict.run([tmp_path], workdir=tmp_path / "none", output_dir=tmp_path)
+        predict.run([tmp_path], workdirs=[tmp_path / "none"], output_dir=tmp_path)
 
 
 def test_run_without_paths_asks_for_them(workdir, tmp_path):
     with pytest.raises(ValueError, match="found none"):
-        predict.run([], workdir=workdir, output_dir=tmp_path)
+        predict.run([], workdirs=[workdir], output_dir=tmp_path)
 
 
 def test_run_takes_an_exported_model(tmp_path):
@@ -304,7 +304,7 @@ def test_run_asks_for_one_model(workdir, tmp_path):
     with pytest.raises(ValueError, match="--workdir=RUN.*--model=FILE.*found neither"):
         predict.run([tmp_path], output_dir=tmp_path)
     with pytest.raises(ValueError, match="found both"):
-        predict.run([tmp_path], workdir=workdir, model=workdir, output_dir=tmp_path)
+        predict.run([tmp_path], workdirs=[workdir], model=workdir, output_dir=tmp_path)
 
 
 def test_command_with_a_model_that_is_none_says_so_in_one_line(tmp_path):

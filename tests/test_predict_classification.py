@@ -295,7 +295,7 @@ def test_run_groups_the_files_of_a_patient(tmp_path, monkeypatch):
     write_nm(scans / "2.dcm", dark, **back)
     write_nm(scans / "3.dcm", both, **BOTH, PatientID="ID-4712")
     write_nm(scans / "4.dcm", bright, **back, StudyInstanceUID="1.2.3")
-    predict.run([scans], workdir=workdir, output_dir=tmp_path / "out")
+    predict.run([scans], workdirs=[workdir], output_dir=tmp_path / "out")
     rows = read_rows(tmp_path / "out")
     found = [(row["file"], row["frame"], row["examination"]) for row in rows]
     assert found == [

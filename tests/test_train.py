@@ -26,10 +26,11 @@ from spectjax.train import Stopped, is_due, train
 
 
 def make_config(**changes):
-    """Two epochs of a U-Net-Res of a few hundred parameters."""
+    """Two epochs of a U-Net-Res of one resolution, with few parameters."""
     config = load(UNETS[1], "smoke")
     config.data.batch_size = 2
     config.data.train_hw = (8, 8)
+    config.model.features = (2,)
     config.num_epochs = 2
     config.update_from_flattened_dict(changes)
     return config.lock()
@@ -366,7 +367,10 @@ def test_validation_scores_every_image_once(tmp_path):
     [
         ({"data.batch_size": 6}, "5 training examples do not fill a batch"),
         ({"data.train_hw": (16, 16)}, "exceeds the images"),
-        ({"data.train_hw": (8, 9)}, "multiples of 2 for 2 resolutions, got 8x9"),
+        (
+            {"data.train_hw": (8, 9), "model.features": (2, 4)},
+            "multiples of 2 for 2 resolutions, got 8x9",
+        ),
         ({"data.augmentation": "none"}, "known are copies, online"),
         ({"data.count_level": 0.5}, "need --config.data.augmentation=online"),
         ({"data.count_level": 0.0}, r"count_level in \(0, 1\]"),

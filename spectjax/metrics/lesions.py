@@ -21,9 +21,9 @@ from scipy import ndimage
 
 from spectjax.metrics.surface import hausdorff95
 
-# From 6e-6 to 1 - 6e-6: a model that learned from few marked pixels gives most lesions a
-# small probability, one that was asked for overlap gives false regions a large one. The
-# threshold at 0 is exactly 0.5, the argmax rule of two classes.
+# From 6e-6 to 1 - 6e-6: a model that learned from few marked pixels gives most lesions
+# a small probability, one that was asked for overlap gives false regions a large one.
+# The threshold at 0 is exactly 0.5, the argmax rule of two classes.
 LOG_ODDS = np.arange(-12.0, 12.5, 0.5)
 THRESHOLDS = 1 / (1 + np.exp(-LOG_ODDS))
 HALF = int(np.flatnonzero(LOG_ODDS == 0)[0])

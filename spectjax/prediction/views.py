@@ -102,6 +102,17 @@ def list_warnings(view: SeenView, model_info: ModelInfo) -> list[str]:
     """Returns the reasons to doubt what a picture shows, a sentence each."""
     warnings = [f"Crop flagged: {flag}" for flag in view.thorax.flags]
     warnings += [f"Note: {note}." for note in view.input_notes]
-    if model_info.get("trained_on_synthetic_data"):
-        warnings.append("The model was trained on simulated patients.")
-    return warnings
+    return warnings + _warn_of_simulation(model_info)
+
+
+def _warn_of_simulation(model_info: ModelInfo) -> list[str]:
+    """Returns a sentence if the model, or a member of the ensemble, learnt from it."""
+    members = model_info.get("members", [model_info])
+    simulated = sum(bool(each.get("trained_on_synthetic_data")) for each in members)
+    if not simulated:
+        return []
+    if len(members) == 1:
+        return ["The model was trained on simulated patients."]
+    which = "All" if simulated == len(members) else f"{simulated} of the"
+    verb = "was" if simulated == 1 else "were"
+    return [f"{which} {len(members)} models {verb} trained on simulated patients."]
