@@ -8,7 +8,8 @@ on folds of patients, and as the papers do, on 70 % of all originals and copies 
 random. Both are scored on originals and copies, so that the images are of one kind;
 what differs is only whether other images of the same patients were trained on. A config
 that moves originals anew at each step trains on stored copies here, of another data set
-where its own has none, so that its epochs are longer. Repeats hold out another fold, or begin with another seed, each.
+where its own has none, so that its epochs are longer. Repeats hold out another fold, or
+begin with another seed, each.
 """
 
 import pathlib
