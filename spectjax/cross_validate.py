@@ -1,20 +1,25 @@
-"""Cross-validates classifiers over patients: every fold is held out once.
+r"""Cross-validates models over patients: every fold is held out once.
 
+    python -m spectjax.cross_validate --arg=quick --output_dir=OUT \
+        configs/unet.py configs/unet_res.py configs/kmeans.py
     python -m spectjax.cross_validate --arg=d3,quick --output_dir=OUT configs/specs_*.py
     python -m spectjax.cross_validate --output_dir=OUT FILE.py:ARG FILE.py:ARG ...
 
 Trains each config on each fold as `python -m spectjax.main` would, in
 OUT/<config>_fold<k>; runs that are finished are only read, others go on where they
-stopped. Then OUT receives `table.md` (all classifiers beside the papers' figures),
-`metrics.json` and `figures/`. With --folds, or in several processes with some configs
-each, part of the work is done; a last call with all configs then makes the table.
+stopped. Then OUT receives `table.md` (all models beside the papers' figures),
+`metrics.json` and `figures/`. The models of one call segment or classify, all of them,
+and on one data set. With --folds, or in several processes with some configs each, part
+of the work is done; a last call with all configs then makes the table. --set=KEY=VALUE
+changes a key of every config that has it, as in --set=data.name=segmentation_mixed.
 Research software, not a medical device.
 """
 
+import ast
 import importlib.util
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -31,6 +36,7 @@ def main(argv: list[str]) -> None:
     values = flags.FLAGS
     try:
         configs = load_configs(argv[1:], arg=values.arg)
+        override(configs, values.set)
         folds = parse_folds(values.folds)
         # Here, so that --help need not wait for jax.
         from spectjax.startup import enable_compilation_cache
@@ -67,7 +73,7 @@ def cross_validate(
     """Trains what is not trained yet and, when all is, writes the table.
 
     Args:
-        configs: of classifiers, by name; each is trained once for each fold.
+        configs: of one task, by name; each is trained once for each fold.
         output_dir: folder of the runs and of the table.
         folds: those to hold out in this call.
         data_dir: where data sets live, None for TFDS's own default.
@@ -78,12 +84,12 @@ def cross_validate(
         written.
 
     Raises:
-        ConfigError: if a config is not of a classifier on a data set of folds, if the
-            configs name several data sets, or if a folder holds another run.
+        ConfigError: if a config is not of a data set of folds, if the configs name
+            several tasks or data sets, or if a folder holds another run.
         ValueError, OSError, FloatingPointError, Stopped: as `train_and_evaluate`.
     """
     # Here, so that --help need not wait for jax.
-    from spectjax.evaluation.cross_validation import read_run, write_cross_validation
+    from spectjax.evaluation.cross_validation import COMPARE
     from spectjax.main import check_workdir, train_and_evaluate
     from tfds_spect.prepare import choose_config
 
@@ -107,25 +113,44 @@ def cross_validate(
             )
     if missing:
         return missing
-    runs = {
-        name: [read_run(output_dir / f"{name}_fold{fold}") for fold in FOLDS]
-        for name in configs
-    }
-    networks = {
-        name: describe_network(load_config(output_dir / f"{name}_fold0/config.json"))
-        for name in configs
-    }
-    metrics = write_cross_validation(runs, networks, output_dir)
+    metrics = COMPARE[next(iter(configs.values())).task](
+        {
+            name: [output_dir / f"{name}_fold{fold}" for fold in FOLDS]
+            for name in configs
+        },
+        {
+            name: describe_network(
+                load_config(output_dir / f"{name}_fold0/config.json")
+            )
+            for name in configs
+        },
+        output_dir,
+    )
     for name, model in metrics["models"].items():
-        image = model["image"]
-        print(f"{name:12} AUC {image['auc']:.4f}  accuracy {image['accuracy']:.4f}")
+        print(f"{name:12} {describe_scores(model)}")
     kind = "SYNTHETIC patients" if metrics["data"]["synthetic"] else "Patients"
     print(f"{kind}, each held out once: {output_dir}/table.md, metrics.json, figures/")
     return []
 
 
+def describe_scores(model: Mapping[str, Any]) -> str:
+    """Returns the main scores of one model, a line.
+
+    Args:
+        model: its entry under `models` in `metrics.json`.
+    """
+    if "image" in model:
+        image = model["image"]
+        return f"AUC {image['auc']:.4f}  accuracy {image['accuracy']:.4f}"
+    pixel, sensitivity = model["pixel"], model["lesion"]["sensitivity_at"]["1"]
+    return (
+        f"IoU {pixel['pooled']['IoU']:.4f} pooled, {pixel['per_image']['IoU']:.4f} per "
+        f"image; at 1 false region per image {sensitivity:.3f} of the lesions"
+    )
+
+
 def check_configs(configs: dict[str, ConfigDict]) -> None:
-    """Checks that all configs are of classifiers on one data set of folds.
+    """Checks that all configs are of one task on one data set of folds.
 
     Raises:
         ConfigError: naming the first that is not.
@@ -136,9 +161,10 @@ def check_configs(configs: dict[str, ConfigDict]) -> None:
         raise ConfigError("Expected config files after the flags, found none.")
     first = next(iter(configs))
     for name, config in configs.items():
-        if config.task != "classification":
+        if config.task != configs[first].task:
             raise ConfigError(
-                f"{name}: expected a classifier, found the task {config.task}."
+                f"{name}: expected the task {configs[first].task} as for {first}, "
+                f"found {config.task}; one table is of one task."
             )
         if LEAKING in config.data.name:
             raise ConfigError(
@@ -180,6 +206,57 @@ def load_configs(names: Sequence[str], *, arg: str | None) -> dict[str, ConfigDi
     return configs
 
 
+def override(configs: dict[str, ConfigDict], texts: Sequence[str]) -> None:
+    """Changes keys of all configs that have them.
+
+    What trains nothing, such as K-means, goes on training nothing: `num_epochs` changes
+    where it is not 0.
+
+    Args:
+        configs: by name; they are changed.
+        texts: KEY=VALUE each, as in `data.batch_size=4`.
+
+    Raises:
+        ConfigError: if no config has the key, or the value is not of its type.
+    """
+    for text in texts:
+        key, _, value = text.partition("=")
+        *sections, name = key.split(".")
+        changed = False
+        for config in configs.values():
+            section = _find_section(config, sections)
+            if section is None or name not in section:
+                continue
+            changed = True
+            if key != "num_epochs" or config.num_epochs:
+                _set_value(section, name, value, text)
+        if not changed:
+            raise ConfigError(f"--set={text}: no config has a key {key!r}.")
+
+
+def _find_section(config: ConfigDict, names: Sequence[str]) -> ConfigDict | None:
+    """Returns the section of these names, one inside another, or None."""
+    for name in names:
+        if name not in config or not isinstance(config[name], ConfigDict):
+            return None
+        config = config[name]
+    return config
+
+
+def _set_value(section: ConfigDict, name: str, text: str, given: str) -> None:
+    """Sets a key to what `text` stands for: Python's literals, else words."""
+    try:
+        value = text if isinstance(section[name], str) else ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    try:
+        section[name] = value
+    except TypeError as error:
+        raise ConfigError(
+            f"--set={given}: expected a value such as {section[name]!r}, got {text!r}."
+        ) from error
+
+
 def parse_folds(texts: Sequence[str]) -> list[int]:
     """Returns the numbers of the folds.
 
@@ -195,7 +272,7 @@ def parse_folds(texts: Sequence[str]) -> list[int]:
 
 
 def describe_network(config: ConfigDict) -> dict[str, Any]:
-    """Returns how large the network of a run is and how long it learned.
+    """Returns how large the model of a run is and how long it learned.
 
     Returns:
         `num_parameters`: how many numbers it learned; `num_epochs`; `image_hw`: pixels.
@@ -209,7 +286,9 @@ def describe_network(config: ConfigDict) -> dict[str, Any]:
         lambda key: task.init(key, tuple(config.data.train_hw)), jax.random.key(0)
     )
     return {
-        "num_parameters": sum(x.size for x in jax.tree.leaves(shapes["params"])),
+        "num_parameters": sum(
+            x.size for x in jax.tree.leaves(shapes.get("params", {}))
+        ),
         "num_epochs": config.num_epochs,
         "image_hw": list(config.data.train_hw),
     }
@@ -220,6 +299,9 @@ def define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Folder of runs and table.", required=True)
     flags.DEFINE_string(
         "arg", None, "Argument of the config files that have none after a colon."
+    )
+    flags.DEFINE_multi_string(
+        "set", [], "KEY=VALUE of the configs that have this key; may be repeated."
     )
     flags.DEFINE_list(
         "folds", [str(fold) for fold in FOLDS], "Folds to hold out in this call."

@@ -15,11 +15,13 @@ from spectjax.cross_validate import (
     cross_validate,
     describe_network,
     load_configs,
+    override,
     parse_folds,
 )
 from spectjax.evaluation import scores
 from spectjax.evaluation.cases import Cases, format_cases
-from spectjax.evaluation.cross_validation import read_run, scale_folds
+from spectjax.evaluation.classification_folds import scale_folds
+from spectjax.evaluation.folds import read_metrics, read_training_seconds
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Log-odds of the normal image and of the metastasis of each fold.
@@ -192,7 +194,7 @@ def test_cross_validate_refuses_a_run_of_another_config(finished):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"task": "segmentation"}, "b: expected a classifier, found the task segmen"),
+        ({"task": "segmentation"}, "b: expected the task classification as for a"),
         ({"data.name": "classification_d3_leaking"}, "has no folds of patients"),
         ({"data.name": "classification_d1"}, "expected classification_d3 as for a"),
     ],
@@ -206,9 +208,23 @@ def test_cross_validate_refuses_configs_without_folds_of_one_set(
         cross_validate({"a": make_config(), "b": other}, tmp_path)
 
 
-def test_read_run_names_a_run_that_is_none(tmp_path):
-    with pytest.raises(ValueError, match=r"metrics\.json: expected a finished run"):
-        read_run(tmp_path)
+def test_reading_names_a_run_that_is_none(tmp_path):
+    with pytest.raises(ValueError, match=r"metrics\.json: expected a finished run of"):
+        read_metrics(tmp_path, "classification")
+    write_run(tmp_path, "good", 0, GOOD[0])
+    with pytest.raises(ValueError, match="the task is classification"):
+        read_metrics(tmp_path / "good_fold0", "segmentation")
+
+
+def test_read_training_seconds_adds_up_epochs(tmp_path):
+    write_run(tmp_path, "good", 0, GOOD[0])
+    workdir = tmp_path / "good_fold0"
+    assert read_training_seconds(workdir) == 120
+    (workdir / "train.csv").unlink()
+    with pytest.raises(ValueError, match=r"train\.csv: expected the log"):
+        read_training_seconds(workdir)
+    save_config(make_config(num_epochs=0), workdir / "config.json")
+    assert read_training_seconds(workdir) == 0  # as K-means, which trains nothing
 
 
 def test_describe_network_counts_parameters():
@@ -254,6 +270,35 @@ def test_load_configs_names_what_is_wrong(tmp_path):
             load_configs(names, arg=None)
 
 
+def test_override_changes_every_config_that_has_the_key():
+    networks = {"a": make_config(), "b": make_config(num_epochs=0)}
+    texts = ["num_epochs=16", "data.batch_size=4", "data.name=classification_d1"]
+    texts += ["model.features=(1, 2)", "optimizer.learning_rate=1", "pretrained=w.pt"]
+    del networks["b"].unlock().model["features"]
+    override(networks, texts)
+    a, b = networks["a"], networks["b"]
+    assert (a.num_epochs, b.num_epochs) == (16, 0)  # what does not train still does not
+    assert a.model.features == (1, 2) and "features" not in b.model
+    for config in networks.values():
+        assert (config.data.batch_size, config.data.name) == (4, "classification_d1")
+        assert config.optimizer.learning_rate == 1.0
+        assert config.pretrained == "w.pt"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("num_epoch=16", "--set=num_epoch=16: no config has a key 'num_epoch'"),
+        ("data.name.first=x", "no config has a key 'data.name.first'"),
+        ("seed=1.5", "--set=seed=1.5: expected a value such as 0, got '1.5'"),
+        ("data.train_hw=160", r"expected a value such as \(32, 32\), got '160'"),
+    ],
+)
+def test_override_names_what_is_wrong(text, message):
+    with pytest.raises(ConfigError, match=message):
+        override({"a": make_config()}, [text])
+
+
 def test_parse_folds_takes_numbers_of_folds_only():
     assert parse_folds(["3", "0", "3"]) == [0, 3]
     with pytest.raises(ConfigError, match="--folds=1,5: expected numbers from 0 to 4"):
@@ -285,6 +330,7 @@ def test_help_loads_neither_jax_nor_tfds():
         (["--output_dir=x", "a.py"], "a.py: not found"),
         (["--output_dir=x", "--folds=7"], "--folds=7: expected numbers"),
         (["--output_dir=x", "--fold=0", "a.py"], "fold"),
+        (["--output_dir=x", "--set=sed=1"], "--set=sed=1: no config has a key"),
     ],
 )
 def test_a_wrong_command_line_gives_one_line(args, message):

@@ -47,7 +47,7 @@ FLOORS = (
         "spectjax.export",
         "spectjax.predict",
     },
-    {"spectjax.explain", "spectjax.main"},
+    {"spectjax.explain", "spectjax.figures", "spectjax.main"},
     {"spectjax.cross_validate"},
 )
 # What a room may import from outside, where that is limited.

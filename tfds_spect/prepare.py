@@ -71,6 +71,31 @@ def prepare(
         return describe(builder, reused=reused)
 
 
+def find_prepared(
+    config_name: str, *, data_dir: str | os.PathLike[str] | None
+) -> pathlib.Path:
+    """Returns the folder of a data set that is prepared; prepares none.
+
+    Args:
+        config_name: name of a builder config, as the config of a run has it.
+        data_dir: folder for data sets; None is TFDS's own default.
+
+    Raises:
+        PrepareError: if the config is unknown or the data set is not there.
+    """
+    if config_name not in Builder.builder_configs:
+        raise PrepareError(f"Expected a data set config, got {config_name!r}.")
+    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    with quiet_tfds():
+        found = pathlib.Path(Builder(config=config_name, data_dir=root).data_path)
+    if not found.exists():
+        raise PrepareError(
+            f"{found}: expected the run's data set, found none. Name its folder with "
+            "--data_dir, or prepare it as for the run."
+        )
+    return found
+
+
 def choose_config(config_name: str, manual_dir: str | os.PathLike[str] | None) -> str:
     """Returns the name of the config for a hospital's folder, or for none.
 

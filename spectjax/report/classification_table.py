@@ -6,12 +6,19 @@ AUC in Table 9, of seven classifiers on three data sets. Some figures are mispri
 """
 
 import re
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from spectjax.metrics.classification import score_confusion
 from spectjax.report import DISCLAIMER
+from spectjax.report.markdown import (
+    bracket,
+    decimals,
+    format_rows,
+    format_sizes,
+    label_data,
+    name_source,
+)
 from spectjax.report.published import PublishedRow, read_published
 
 PAPER_SCORES = {
@@ -28,14 +35,6 @@ _TABLES = {"D1": 6, "D2": 7, "D3": 8}
 _INTERVALS = (
     "95 % intervals, by bootstrap over patients; where one is a single point that is "
     "no certainty: of M patients without an error, 3/M may still be misread."
-)
-_LEAKING = (
-    "**LEAKING**: copies of these patients' images were trained on, as in the papers; "
-    "the scores say little about new patients."
-)
-_SYNTHETIC = (
-    "**SYNTHETIC**: these scores come from simulated patients and say nothing about "
-    "real ones."
 )
 
 
@@ -127,32 +126,12 @@ def write_cross_validation_table(metrics: Mapping[str, Any]) -> str:
         ),
         "",
         *format_details(models),
-        *_format_sizes(models),
+        *format_sizes(models, "Classifier"),
         *label_data(data),
         DISCLAIMER,
         "",
     ]
     return "\n".join(lines)
-
-
-def _format_sizes(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    rows = []
-    for name, model in models.items():
-        network = model["network"]
-        height, width = network["image_hw"]
-        minutes = statistics.median(model["training_seconds"]) / 60
-        rows.append(
-            [name, f"{network['num_parameters']:,}", f"{height}x{width}"]
-            + [str(network["num_epochs"]), f"{minutes:.1f} min"]
-        )
-    header = ["Classifier", "Parameters", "Pixels", "Epochs", "Training"]
-    return [
-        "The networks as they were trained, perhaps narrower than the papers', and how "
-        "long one fold took (median):",
-        "",
-        *format_rows(header, rows),
-        "",
-    ]
 
 
 def format_details(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -170,10 +149,8 @@ def format_details(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, model in models.items():
         image = model["image"]
         found = image["sensitivity_at_specificity"]
-        row = [_bracket(image["average_precision"], _interval_of(image))]
-        row += [
-            _bracket(found[x]["sensitivity"], found[x]["interval"]) for x in reached
-        ]
+        row = [bracket(image["average_precision"], _interval_of(image))]
+        row += [bracket(found[x]["sensitivity"], found[x]["interval"]) for x in reached]
         rows.append([name, *row])
     lines = [*format_rows(header, rows), ""]
 
@@ -183,8 +160,8 @@ def format_details(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     header += [f"{view} ({first['by_view'][view]['n']})" for view in views]
     rows = []
     for name, model in models.items():
-        rights = [_decimals(model["by_diagnosis"][kind]["recall"]) for kind in kinds]
-        areas = [_decimals(model["by_view"][view]["auc"]) for view in views]
+        rights = [decimals(model["by_diagnosis"][kind]["recall"]) for kind in kinds]
+        areas = [decimals(model["by_view"][view]["auc"]) for view in views]
         rows.append([name, *rights, *areas])
     lines += [
         "Fraction of the images of each diagnosis that is classified rightly, and AUC "
@@ -208,8 +185,8 @@ def _format_calibration(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
         else:
             shown = "–" if temperature is None else f"{temperature:.2f}"
         rows.append(
-            [name, _decimals(before["ece"]), _decimals(before["brier"]), shown]
-            + [_decimals(after.get(key)) for key in ("ece", "brier")]
+            [name, decimals(before["ece"]), decimals(before["brier"]), shown]
+            + [decimals(after.get(key)) for key in ("ece", "brier")]
         )
         sources.add(calibration["fitted_on"])
     (source,) = sources
@@ -261,52 +238,20 @@ def explain_misprints(rows: Iterable[PublishedRow]) -> list[str]:
     return ["", f"† misprint, ‡ corrected: {'. '.join(notes)}."] if notes else []
 
 
-def name_source(data: Mapping[str, Any]) -> str:
-    """Returns what a row of ours was scored on."""
-    words = ["SYNTHETIC"] * data["synthetic"] + ["LEAKING"] * data["leaking"]
-    return ", ".join([*words, f"{data['name']} {data['split']}"])
-
-
-def label_data(data: Mapping[str, Any]) -> list[str]:
-    """Returns the sentences that leaking and synthetic data need."""
-    lines = []
-    for name, text in (("leaking", _LEAKING), ("synthetic", _SYNTHETIC)):
-        lines += [text, ""] if data[name] else []
-    return lines
-
-
 def format_scores(
     scores: Mapping[str, float | None], intervals: Mapping[str, Sequence[float | None]]
 ) -> list[str]:
     """Returns the cells of [P2]'s six scores, each with its interval."""
-    return [_bracket(scores[name], intervals[name]) for name in PAPER_SCORES]
+    return [bracket(scores[name], intervals[name]) for name in PAPER_SCORES]
 
 
 def format_spreads(spreads: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Returns the cells of [P2]'s six scores, mean ± standard deviation."""
     return [
-        f"{_decimals(spreads[name]['mean'])} ± {_decimals(spreads[name]['sd'])}"
+        f"{decimals(spreads[name]['mean'])} ± {decimals(spreads[name]['sd'])}"
         for name in PAPER_SCORES
     ]
 
 
-def format_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Returns the lines of a Markdown table."""
-    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
-
-
 def _interval_of(image: Mapping[str, Any]) -> Sequence[float | None]:
     return image["intervals"]["average_precision"]
-
-
-def _bracket(score: float | None, interval: Sequence[float | None]) -> str:
-    low, high = interval
-    if score is None or low is None or high is None:
-        return _decimals(score)
-    return f"{score:.4f} ({low:.3f}–{high:.3f})"
-
-
-def _decimals(score: float | None) -> str:
-    """Returns four decimals as [P2] prints them, a dash for an undefined score."""
-    return "–" if score is None else f"{score:.4f}"

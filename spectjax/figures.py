@@ -1,0 +1,102 @@
+"""Draws the figures of [P1] for a finished segmentation run. Research software.
+
+    python -m spectjax.figures --workdir=RUN
+
+RUN is the folder that training a segmentation model wrote; its data set is looked up
+where --data_dir says, as in training. The images are those that the run held out.
+OUT (default: RUN/figures) receives, beside the figures' numbers in [P1]:
+
+    kmeans_centroids.png   9   clusters of one image, and their centroids as they move
+    training.png          10   loss and PA over the epochs
+    kmeans_curve.png      11   IoU of K-means for each number of clusters
+    comparison_*.png      12   K-means, model and readers: best, median and worst image
+    case_*.png            13   model and readers, the same images
+    froc.png                   lesion sensitivity over false regions, both models
+    burden.png                 area and counts, model against readers (Bland-Altman)
+"""
+
+import pathlib
+import sys
+
+from absl import app, flags, logging
+
+from spectjax.config import ConfigError, load_config
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command; errors become one line and exit status 1."""
+    values = flags.FLAGS
+    logging.set_verbosity(logging.FATAL)  # what libraries say of what they do
+    workdir = pathlib.Path(values.workdir)
+    output_dir = pathlib.Path(values.output_dir or workdir / "figures")
+    try:
+        if argv[1:]:
+            raise ConfigError(f"Unexpected argument {argv[1]!r}; see --help.")
+        draw_figures(workdir, output_dir, data_dir=values.data_dir)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def draw_figures(
+    workdir: pathlib.Path, output_dir: pathlib.Path, *, data_dir: str | None = None
+) -> None:
+    """Writes the figures of a run, and prints where they are.
+
+    Args:
+        workdir: folder of a finished segmentation run.
+        output_dir: folder to write to.
+        data_dir: where data sets live, None for TFDS's own default.
+
+    Raises:
+        ConfigError: if `workdir` holds no finished segmentation run.
+        ValueError: if the run's data set is not there or has other images now.
+        WriteError: if a file cannot be written.
+    """
+    check_run(workdir)
+    # Here, since they load jax and TFDS: not before --help.
+    from tfds_spect.prepare import find_prepared
+
+    name = load_config(workdir / "config.json").data.name
+    builder_dir = find_prepared(name, data_dir=data_dir)
+
+    from spectjax.evaluation.run_figures import draw_run
+    from spectjax.report import DISCLAIMER
+    from spectjax.startup import enable_compilation_cache
+
+    enable_compilation_cache()
+    print("K-means clusters the held-out images, K = 2 to 15 ...", flush=True)
+    written = draw_run(workdir, builder_dir, output_dir)
+    print(f"{output_dir}: {', '.join(written)}.\n{DISCLAIMER}")
+
+
+def check_run(workdir: pathlib.Path) -> None:
+    """Checks that `workdir` is the folder of a finished segmentation run.
+
+    Raises:
+        ConfigError: if it is not.
+    """
+    task = load_config(workdir / "config.json").task
+    if task != "segmentation":
+        raise ConfigError(
+            f"{workdir}: expected a segmentation run, found one whose task is {task}. "
+            f"Its figures are in {workdir / 'eval' / 'figures'}."
+        )
+    path = workdir / "eval" / "metrics.json"
+    if not path.exists():
+        raise ConfigError(
+            f"{path}: not found; expected a finished run. Run python -m spectjax.main "
+            f"with its --config and --workdir={workdir} again: it goes on where it "
+            "stopped."
+        )
+
+
+def _define_flags() -> None:
+    """Defines the flags; only the command does, since flags are global to a process."""
+    flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
+    flags.DEFINE_string("output_dir", None, "Folder to write to. Default: RUN/figures.")
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(main)
