@@ -98,6 +98,7 @@ def train_and_evaluate(
     """Prepares the data, trains on all folds but one, and scores that one.
 
     The state after the last epoch is scored: nothing is selected on the held-out fold.
+    With `config.num_epochs` 0, for a model without parameters, nothing is trained.
     A run that was stopped goes on; one that is finished is only reported.
 
     Args:
@@ -121,7 +122,7 @@ def train_and_evaluate(
     from spectjax import input_pipeline
     from spectjax.feed import count_room
     from spectjax.parallel import is_first_process, wait_for_all
-    from spectjax.train import train
+    from spectjax.train import skip_training, train
     from tfds_spect.prepare import choose_config, prepare
 
     config = config.copy_and_resolve_references()
@@ -155,18 +156,21 @@ def train_and_evaluate(
     )
     check_name("data.feed", config.data.feed, ROOM)
     room = ROOM[config.data.feed]
-    train(
-        config,
-        workdir,
-        input_pipeline.open_examples(
-            builder_dir,
-            splits.train,
-            max_bytes=count_room() if room is None else room,
-        ),
-        validation=None
-        if splits.validation is None
-        else input_pipeline.load_examples(builder_dir, splits.validation),
-    )
+    if config.num_epochs:
+        train(
+            config,
+            workdir,
+            input_pipeline.open_examples(
+                builder_dir,
+                splits.train,
+                max_bytes=count_room() if room is None else room,
+            ),
+            validation=None
+            if splits.validation is None
+            else input_pipeline.load_examples(builder_dir, splits.validation),
+        )
+    else:
+        skip_training(config, workdir)
     if not is_first_process():
         wait_for_all("evaluated")
         return json.loads(metrics_path.read_text())
@@ -222,10 +226,14 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
         )
     if "lesion" in metrics:  # not of a classifier, nor of a run by an older version
         print(f"  {describe_lesions(metrics['lesion'])}")
+    curves = (
+        f"Curves: {workdir}/train.csv; tensorboard --logdir={workdir}/tensorboard\n"
+        if (workdir / "train.csv").exists()
+        else ""
+    )
     print(
         f"Scores: {workdir}/eval/metrics.json, cases.csv, table.md, figures/\n"
-        f"Curves: {workdir}/train.csv; tensorboard --logdir={workdir}/tensorboard\n"
-        f"{PRODUCTS[task]} in new scans: python -m spectjax.predict "
+        f"{curves}{PRODUCTS[task]} in new scans: python -m spectjax.predict "
         f"--workdir={workdir} --output_dir=OUT PATH..."
     )
 

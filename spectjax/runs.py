@@ -67,6 +67,32 @@ def _check_class_weights(config: ConfigDict) -> None:
         )
 
 
+def check_augmentation(config: ConfigDict) -> None:
+    """Checks the keys that say how training images are changed.
+
+    Raises:
+        ConfigError: if one cannot be used, or not with the others.
+    """
+    data = config.data
+    check_name("data.augmentation", data.augmentation, ("copies", "online"))
+    if not 0 < data.count_level <= 1 or data.contrast < 0:
+        raise ConfigError(
+            "Expected --config.data.count_level in (0, 1] and --config.data.contrast "
+            f"of at least 0, found {data.count_level} and {data.contrast}."
+        )
+    thinned = data.count_level < 1 or data.contrast > 0
+    if thinned and data.augmentation != "online":
+        raise ConfigError(
+            "--config.data.count_level and --config.data.contrast change images on the "
+            "device: they need --config.data.augmentation=online."
+        )
+    if not 0 <= config.optimizer.average < 1:
+        raise ConfigError(
+            "Expected --config.optimizer.average in [0, 1), found "
+            f"{config.optimizer.average}."
+        )
+
+
 def create_optimizer(
     config: ConfigDict, num_steps: int
 ) -> optax.GradientTransformation:
@@ -159,14 +185,29 @@ def restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
     """Returns the state that a run is judged by, with numpy arrays.
 
     It is the newest one, or the best if patients of their own pick it: nothing is ever
-    selected on the held-out fold.
+    selected on the held-out fold. A model without parameters needs no checkpoint.
 
     Raises:
         CheckpointError: if there is none or it cannot be read.
     """
+    shapes = describe_state(config)
+    if not has_variables(shapes):
+        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        validated = config.data.validation_fold is not None
+        step = checkpoints.best_step() if validated else None
+        return checkpoints.restore(shapes, step)[0]
+
+
+def describe_state(config: ConfigDict) -> TrainState:
+    """Returns the shapes and dtypes of a run's state, and computes nothing.
+
+    Raises:
+        ConfigError: if a value of `config` cannot be used.
+    """
     task = create_task(config)
     optimizer = create_optimizer(config.optimizer, num_steps=1)
-    shapes = jax.eval_shape(
+    return jax.eval_shape(
         lambda key: create_train_state(
             task,
             optimizer,
@@ -176,7 +217,8 @@ def restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
         ),
         jax.random.key(0),
     )
-    with Checkpoints(workdir, read_only=True) as checkpoints:
-        validated = config.data.validation_fold is not None
-        step = checkpoints.best_step() if validated else None
-        return checkpoints.restore(shapes, step)[0]
+
+
+def has_variables(state: TrainState) -> bool:
+    """Returns whether a model learns anything; K-means does not."""
+    return bool(jax.tree.leaves((state.params, state.batch_stats)))

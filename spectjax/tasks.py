@@ -33,9 +33,12 @@ class Task:
     mirrored: bool = False
 
     def init(self, key: jax.Array, image_hw: tuple[int, int]) -> Variables:
-        """Returns the model's initial variables, `params` and perhaps `batch_stats`."""
+        """Returns the model's initial variables, `params` and perhaps `batch_stats`.
+
+        `params` is empty if there is nothing to learn.
+        """
         images = jnp.zeros((1, *image_hw, 1))
-        return dict(self.model.init(key, images, train=False))
+        return {"params": {}, **self.model.init(key, images, train=False)}
 
     def compute_loss(
         self, params: Any, batch_stats: Any, batch: Batch, key: jax.Array

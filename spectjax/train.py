@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from spectjax.augment import augment
 from spectjax.bookkeeping import Bar, EpochSums, Recorder
 from spectjax.checkpoint import CheckpointError, Checkpoints, Progress
-from spectjax.config import ConfigError, check_name
+from spectjax.config import ConfigError, check_name, save_config
 from spectjax.feed import Feed, ResidentFeed, StreamedFeed
 from spectjax.input_pipeline import Examples, StoredExamples
 from spectjax.interruption import StopRequest
@@ -30,7 +30,13 @@ from spectjax.parallel import (
     check_same,
     is_first_process,
 )
-from spectjax.runs import create_optimizer, create_task
+from spectjax.runs import (
+    check_augmentation,
+    create_optimizer,
+    create_task,
+    describe_state,
+    has_variables,
+)
 from spectjax.step import (
     Augment,
     TrainState,
@@ -110,6 +116,11 @@ def train(
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
     decay = config.optimizer.average
     first = _create_state(task, optimizer, init_key, hw, averaged=decay > 0)
+    if not has_variables(first):
+        raise ConfigError(
+            f"--config.model.name={config.model.name!r} has nothing to learn; set "
+            f"--config.num_epochs=0 instead of {config.num_epochs}."
+        )
     host_state, progress = _restore(workdir, examples, first)
     if config.pretrained is not None and host_state is first:
         host_state = _take_weights(config, optimizer, first)
@@ -182,30 +193,20 @@ def train(
                 raise Stopped(stop.signal or signal.SIGTERM, done)
 
 
-def check_augmentation(config: ConfigDict) -> None:
-    """Checks the keys that say how training images are changed.
+def skip_training(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Makes `workdir` the folder of a run whose model has nothing to learn.
 
     Raises:
-        ConfigError: if one cannot be used, or not with the others.
+        ConfigError: if a value of `config` cannot be used, or the model has parameters.
+        WriteError: if `config.json` cannot be written.
     """
-    data = config.data
-    check_name("data.augmentation", data.augmentation, ("copies", "online"))
-    if not 0 < data.count_level <= 1 or data.contrast < 0:
+    if has_variables(describe_state(config)):
         raise ConfigError(
-            "Expected --config.data.count_level in (0, 1] and --config.data.contrast "
-            f"of at least 0, found {data.count_level} and {data.contrast}."
+            f"--config.num_epochs={config.num_epochs}: model {config.model.name!r} has "
+            "parameters; expected 1 epoch or more."
         )
-    thinned = data.count_level < 1 or data.contrast > 0
-    if thinned and data.augmentation != "online":
-        raise ConfigError(
-            "--config.data.count_level and --config.data.contrast change images on the "
-            "device: they need --config.data.augmentation=online."
-        )
-    if not 0 <= config.optimizer.average < 1:
-        raise ConfigError(
-            "Expected --config.optimizer.average in [0, 1), found "
-            f"{config.optimizer.average}."
-        )
+    if is_first_process():
+        save_config(config, workdir / "config.json")
 
 
 def _create_augment(config: ConfigDict, hw: tuple[int, int]) -> Augment:

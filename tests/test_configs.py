@@ -21,6 +21,7 @@ from spectjax.train import create_optimizer, create_task
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 SPECS = [path for path in CONFIGS if path.stem.startswith("specs")]
+KMEANS = next(path for path in CONFIGS if path.stem == "kmeans")
 UNETS = [path for path in CONFIGS if path.stem.startswith("unet")]
 
 
@@ -73,6 +74,15 @@ def test_config_without_argument_is_the_papers_setting(path):
     assert config.model.features == (64, 128, 256, 512, 1024)
 
 
+@pytest.mark.parametrize("arg", [None, "quick", "mixed", "smoke"])
+def test_kmeans_trains_nothing_and_has_the_papers_best_k(arg):
+    config = load(KMEANS, arg)
+    suffix = f"_{arg}" if arg else ""
+    assert config.data.name == f"segmentation{suffix}"
+    assert config.num_epochs == 0
+    assert config.model.clusters == 9
+
+
 def test_there_is_a_config_for_each_of_the_papers_seven_classifiers():
     assert {path.stem.removeprefix("specs_") for path in SPECS} == {
         *("v7", "v16", "v19", "v21", "v24"),
@@ -113,9 +123,9 @@ def test_modern_recipe_keeps_the_papers_network(path):
     assert modern.data.name == paper.data.name
 
 
-@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
-def test_config_of_a_classifier_states_every_field_of_its_model(path):
-    fields = load(path, "d3").model.to_dict()
+@pytest.mark.parametrize("path", [*SPECS, KMEANS], ids=lambda path: path.stem)
+def test_config_states_every_field_of_its_model(path):
+    fields = load(path).model.to_dict()
     assert fields.pop("name") == path.stem
     named = create_model(path.stem, {"num_classes": 2})
     # A field that the config lacks could not be changed from the command line.

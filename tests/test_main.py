@@ -6,12 +6,15 @@ import subprocess
 import sys
 import types
 
+import numpy as np
 import pytest
+from test_configs import KMEANS, UNETS, load
 from test_train import make_config, make_spots, read_log
 
 from spectjax import input_pipeline, main
 from spectjax.config import ConfigError
 from spectjax.main import name_workdir, train_and_evaluate
+from spectjax.runs import restore_model
 from tfds_spect import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -81,6 +84,43 @@ def test_train_and_evaluate_scores_a_run_that_was_stopped_after_training(
     train_and_evaluate(make_config(), tmp_path)
     assert (tmp_path / "eval" / "metrics.json").exists()
     assert read_log(tmp_path) == rows
+
+
+def test_a_model_without_parameters_is_scored_and_restored_untrained(
+    data, tmp_path, capsys
+):
+    config = load(KMEANS, "smoke")
+    config.model.clusters = 3
+    metrics = train_and_evaluate(config, tmp_path)
+    assert metrics["model"] == "kmeans"
+    # The training split is not read.
+    assert [split for _, split in data[1:]] == ["fold0"]
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "eval"}
+    main.print_results(metrics, tmp_path)
+    assert "train.csv" not in capsys.readouterr().out
+    model = restore_model(tmp_path)
+    assert model.info["step"] == 0
+    counts = np.array([[0, 0, 5, 9]] * 4, np.uint16)[None, :, :, None]
+    found = model.predict_probs(counts)[0, :, :, 1] > 0.5
+    np.testing.assert_array_equal(found, counts[0, :, :, 0] == 9)
+
+
+@pytest.mark.parametrize(
+    ("config", "changes", "message"),
+    [
+        (KMEANS, {"num_epochs": 1}, "has nothing to learn; set --config.num_epochs=0"),
+        (UNETS[0], {"num_epochs": 0}, "'unet' has parameters; expected 1 epoch"),
+    ],
+)
+def test_training_nothing_and_training_without_epochs_are_refused(
+    data, config, changes, message, tmp_path
+):
+    config = load(config, "smoke")
+    config.data.batch_size, config.data.train_hw = 2, (8, 8)
+    config.update(changes)
+    with pytest.raises(ConfigError, match=message):
+        train_and_evaluate(config, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_train_and_evaluate_refuses_a_workdir_with_another_config(data, tmp_path):

@@ -59,7 +59,8 @@ def count_params(name, fields, hw):
 
 def test_every_model_has_a_parameter_count():
     assert set(SMALL_COUNTS) == set(PAPER_COUNTS)
-    assert set(PAPER_COUNTS) | set(CLASSIFIER_COUNTS) == set(MODELS)
+    # K-means learns nothing.
+    assert set(PAPER_COUNTS) | set(CLASSIFIER_COUNTS) | {"kmeans"} == set(MODELS)
 
 
 @pytest.mark.parametrize("name", sorted(PAPER_COUNTS))

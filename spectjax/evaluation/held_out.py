@@ -20,7 +20,7 @@ def evaluate_run(
 
     Args:
         config: the run's config.
-        workdir: its folder, with a checkpoint.
+        workdir: its folder, with a checkpoint unless the model has no parameters.
         builder_dir: folder of the data set.
         splits: what it trained on and held out.
 
@@ -42,7 +42,7 @@ def evaluate_run(
             "config": config.data.name,
             "held_out_fold": None if held_out.leaking else config.data.fold,
         },
-        "training_log": workdir / "train.csv",
+        "training_log": workdir / "train.csv" if config.num_epochs else None,
     }
     if config.task == "segmentation":
         return evaluate_segmentation(model.predict_probs, held_out, **common)

@@ -8,12 +8,14 @@ from flax import linen as nn
 
 from spectjax.models import vgg
 from spectjax.models.densenet import DenseNet
+from spectjax.models.kmeans import KMeans
 from spectjax.models.resnet import ResNet
 from spectjax.models.unet import UNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "unet": partial(UNet, residual=False),
     "unet_res": partial(UNet, residual=True),
+    "kmeans": KMeans,
     # [P2] says that V7's is not ReLU, and not what it is: ELU is our choice.
     "specs_v7": partial(vgg.VGG, stage_sizes=vgg.V7, activation="elu"),
     "specs_v16": partial(vgg.VGG, stage_sizes=vgg.V16),
