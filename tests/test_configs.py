@@ -74,7 +74,7 @@ def test_config_without_argument_is_the_papers_setting(path):
     assert config.model.features == (64, 128, 256, 512, 1024)
 
 
-@pytest.mark.parametrize("arg", [None, "quick", "mixed", "smoke"])
+@pytest.mark.parametrize("arg", [None, "modern", "quick", "smoke"])
 def test_kmeans_trains_nothing_and_has_the_papers_best_k(arg):
     config = load(KMEANS, arg)
     suffix = f"_{arg}" if arg else ""
