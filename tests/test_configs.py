@@ -77,10 +77,25 @@ def test_config_without_argument_is_the_papers_setting(path):
 @pytest.mark.parametrize("arg", [None, "modern", "quick", "smoke"])
 def test_kmeans_trains_nothing_and_has_the_papers_best_k(arg):
     config = load(KMEANS, arg)
-    suffix = f"_{arg}" if arg else ""
-    assert config.data.name == f"segmentation{suffix}"
+    assert {load(path, arg).data.name for path in UNETS} == {config.data.name}
     assert config.num_epochs == 0
     assert config.model.clusters == 9
+
+
+@pytest.mark.parametrize("path", UNETS, ids=lambda path: path.stem)
+def test_modern_unet_is_the_papers_network_with_heads_for_training_alone(path):
+    paper, modern, quick = load(path), load(path, "modern"), load(path, "quick")
+    changed = describe_differences(modern, paper)
+    assert [line for line in changed if line.startswith("model.")] == [
+        "model.deep_supervision: False -> True"
+    ]
+    assert modern.data.train_hw == (256, 256)
+    # Narrower, on less of the image and for a shorter time; else the same recipe.
+    keys = {line.partition(":")[0] for line in describe_differences(quick, modern)}
+    assert keys == {
+        *("data.train_hw", "model.features", "num_epochs"),
+        "optimizer.learning_rate",
+    }
 
 
 def test_there_is_a_config_for_each_of_the_papers_seven_classifiers():
