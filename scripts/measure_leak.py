@@ -119,7 +119,7 @@ def score_masks(config: ConfigDict, model, examples) -> dict[str, float]:
 def score_labels(config: ConfigDict, model, examples) -> dict[str, float]:
     """Returns scores of the labels of all images."""
     from spectjax.evaluation.classification import predict_log_odds
-    from spectjax.evaluation.scores import score_images
+    from spectjax.evaluation.classification_scores import score_images
 
     examples = examples.crop_centre(tuple(config.data.train_hw))
     log_odds = predict_log_odds(

@@ -18,8 +18,8 @@ from spectjax.cross_validate import (
     override,
     parse_folds,
 )
-from spectjax.evaluation import scores
-from spectjax.evaluation.cases import Cases, format_cases
+from spectjax.evaluation import classification_scores as scores
+from spectjax.evaluation.classification_cases import Cases, format_cases
 from spectjax.evaluation.classification_folds import scale_folds
 from spectjax.evaluation.folds import read_metrics, read_training_seconds
 

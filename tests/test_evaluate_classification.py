@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from spectjax.evaluation import scores
-from spectjax.evaluation.cases import format_cases, read_cases
+from spectjax.evaluation import classification_scores as scores
 from spectjax.evaluation.classification import (
     evaluate_classification,
     predict_log_odds,
 )
+from spectjax.evaluation.classification_cases import format_cases, read_cases
 from spectjax.input_pipeline import Examples
 
 # Six images of four patients: what they show and the log-odds that the model gives.

@@ -12,9 +12,13 @@ import numpy as np
 
 import spectjax
 from spectjax.evaluation.batches import Predict, predict_in_batches
-from spectjax.evaluation.cases import Cases, format_cases, format_patients
-from spectjax.evaluation.pictures import draw_classifier
-from spectjax.evaluation.scores import (
+from spectjax.evaluation.classification_cases import (
+    Cases,
+    format_cases,
+    format_patients,
+)
+from spectjax.evaluation.classification_pictures import draw_classifier
+from spectjax.evaluation.classification_scores import (
     describe_calibration,
     score_images,
     summarise_cases,

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.evaluation.cases import Cases, join_cases, read_cases
+from spectjax.evaluation.classification_cases import Cases, join_cases, read_cases
+from spectjax.evaluation.classification_pictures import draw_classifiers
+from spectjax.evaluation.classification_scores import (
+    describe_calibration,
+    score_images,
+    summarise_cases,
+)
 from spectjax.evaluation.folds import (
     check_images,
     describe_folds,
@@ -17,12 +23,6 @@ from spectjax.evaluation.folds import (
     read_metrics,
     read_training_seconds,
     summarise_folds,
-)
-from spectjax.evaluation.pictures import draw_classifiers
-from spectjax.evaluation.scores import (
-    describe_calibration,
-    score_images,
-    summarise_cases,
 )
 from spectjax.files import replace_undefined, write_file, write_json
 from spectjax.metrics.calibration import fit_temperature

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spectjax.report.markdown import format_rows
+
 _RULE = """\
 A lesion is a connected region of the readers' mask (pixels that touch by a corner are
 connected); touching lesions count as one. The model's regions are those of the pixels
@@ -94,7 +96,7 @@ def _tabulate_sensitivity(
         f"{evident['min_area_px']} px and more at a contrast of "
         f"{evident['min_contrast']:g} and more"
     )
-    return _format_table(["Lesions", "All", title], rows)
+    return format_rows(["Lesions", "All", title], rows)
 
 
 def _tabulate_classes(
@@ -122,7 +124,7 @@ def _tabulate_classes(
     ]
     titles = ["Lesions", "Number", "Sensitivity at 0.5"]
     titles += ["At 1 false region per image", "Dice", "Hausdorff 95, mm"]
-    return _format_table(titles, rows)
+    return format_rows(titles, rows)
 
 
 def _tabulate_burden(
@@ -146,12 +148,7 @@ def _tabulate_burden(
             ]
         )
     titles = ["Burden", "Images", "Bias", "SD", "Limits of agreement", "Concordance"]
-    return _format_table(titles, rows)
-
-
-def _format_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
+    return format_rows(titles, rows)
 
 
 def _format(score: float | None, pattern: str) -> str:

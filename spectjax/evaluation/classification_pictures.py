@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from spectjax.evaluation.cases import Cases
-from spectjax.evaluation.scores import bound_curves
+from spectjax.evaluation.classification_cases import Cases
+from spectjax.evaluation.classification_scores import bound_curves
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.binary import compute_probs
 from spectjax.metrics.calibration import reliability

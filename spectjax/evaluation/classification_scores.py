@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.evaluation.cases import Cases
+from spectjax.evaluation.classification_cases import Cases
 from spectjax.metrics.calibration import (
     brier_score,
     expected_calibration_error,
