@@ -1,0 +1,214 @@
+"""Trains MONAI's U-Net on our folds for a given time and puts it beside our runs.
+
+    python scripts/compare_with_monai.py --seconds=300 --output_dir=OUT
+    python scripts/compare_with_monai.py --seconds=300 --output_dir=OUT --ours=RUNS/fold
+
+Needs torch and monai. The peer is `monai.networks.nets.UNet` as MONAI's tutorials have
+it (`2d_segmentation/torch/unet_training_dict.py`: channels 16 to 256, strides of 2, two
+residual units, Adam; `3d_segmentation/spleen_segmentation_3d.ipynb`: batch
+normalisation, soft-max over two classes, rotations within pi/15 and zooms within 10 %),
+with the loss of MONAI's model `spleen_ct_segmentation` (Dice and cross-entropy, squares
+in the denominator, summed over the batch). It trains on the same folds and the same
+central part as we do, and one function scores both on the same held-out images.
+
+By default it learns with what did best on the held-out images of fold 0, in its favour:
+the square root instead of MONAI's ScaleIntensity, batches of 4 instead of 8 or 16, a
+rate of 1e-3 instead of 3e-3, falling as a cosine. It has neither averaged weights nor
+mirrored predictions, as its tutorials have not.
+
+Its seconds are processor time of this process, over all threads: what else runs on the
+machine does not shorten its training. Random moves are inside, loading, a first step
+and scoring are not. The weights of the last step are scored: no fold picks earlier
+ones. Our runs' seconds in the table are those of their epochs, by the clock.
+
+OUT/fold<k>/eval is what our runs write; OUT/fold<k>/peer.json says how it was trained.
+A fold that is finished is only read. OUT/table.md shows all folds that are.
+"""
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from absl import app, flags
+
+sys.path[:0] = [str(pathlib.Path(__file__).parents[i]) for i in (0, 1)]
+
+if TYPE_CHECKING:
+    from peers.monai_unet import Settings
+
+_PACKAGES = ("torch", "monai")
+_FOLDS = range(5)
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder.", required=True)
+_SECONDS = flags.DEFINE_float(
+    "seconds", None, "Processor time to train for, each fold.", required=True
+)
+_FOLD = flags.DEFINE_list("fold", [str(k) for k in _FOLDS], "Folds to hold out.")
+_THREADS = flags.DEFINE_integer("threads", 1, "Threads of PyTorch.", lower_bound=1)
+_DATA = flags.DEFINE_string("data", "segmentation_mixed", "Data set.")
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets.")
+_MANUAL_DIR = flags.DEFINE_string(
+    "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+)
+_TRAIN_HW = flags.DEFINE_list(
+    "train_hw", ["160", "160"], "Central part to train on, pixels; multiples of 16."
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Images.", lower_bound=2)
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", 1e-3, "Of Adam, at its highest.")
+_SCHEDULE = flags.DEFINE_enum(
+    "schedule", "cosine", ["constant", "cosine"], "Of the learning rate."
+)
+_NORMALISATION = flags.DEFINE_enum(
+    "normalisation",
+    "square_root",
+    ["min_max", "square_root"],
+    "How counts become inputs: MONAI's ScaleIntensity, or our square root.",
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and moves.", lower_bound=0)
+_OURS = flags.DEFINE_string(
+    "ours", None, "Our runs, without the number of the fold: RUNS/unet_res_fold."
+)
+
+
+def main(argv: list[str]) -> None:
+    """Trains what is not trained yet, writes the table and prints it."""
+    if argv[1:]:
+        raise app.UsageError(f"Unexpected argument {argv[1]!r}.")
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(
+            f"error: {' and '.join(missing)}: not found; the peer needs them: "
+            "pip install torch monai."
+        )
+    try:
+        folds = parse_numbers(_FOLD, _FOLDS)
+        train_hw = parse_numbers(_TRAIN_HW, range(16, 4096, 16))
+        if len(train_hw) != 2:
+            raise ValueError(f"--train_hw: expected two numbers, got {len(train_hw)}.")
+        compare(folds, (train_hw[0], train_hw[1]), pathlib.Path(_OUTPUT_DIR.value))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def parse_numbers(flag: flags.FlagHolder[list[str]], allowed: range) -> list[int]:
+    """Returns the numbers of a list flag.
+
+    Raises:
+        ValueError: if one is not allowed.
+    """
+    for text in flag.value:
+        if not text.isdecimal() or int(text) not in allowed:
+            raise ValueError(
+                f"--{flag.name}={','.join(flag.value)}: expected numbers like "
+                f"{allowed[0]}, {allowed[1]}, ..., {allowed[-1]}."
+            )
+    return [int(text) for text in flag.value]
+
+
+def compare(
+    folds: Sequence[int], train_hw: tuple[int, int], output_dir: pathlib.Path
+) -> None:
+    """Trains and scores the peer on each fold, then writes and prints the table.
+
+    Raises:
+        ValueError: if a fold was trained with other settings, or one of our runs is
+            missing or scored other images.
+    """
+    # Here, so that --help need not wait for torch and jax.
+    from peers.monai_unet import Settings
+    from peers.table import format_table, read_ours, read_peer
+
+    from spectjax.files import write_file
+    from tfds_spect.prepare import choose_config, prepare
+
+    settings = Settings(
+        seconds=_SECONDS.value,
+        threads=_THREADS.value,
+        train_hw=train_hw,
+        batch_size=_BATCH_SIZE.value,
+        learning_rate=_LEARNING_RATE.value,
+        schedule=_SCHEDULE.value,
+        normalisation=_NORMALISATION.value,
+        seed=_SEED.value,
+    )
+    name = choose_config(_DATA.value, _MANUAL_DIR.value)
+    prepared = prepare(name, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value)
+    for fold in folds:
+        workdir = output_dir / f"fold{fold}"
+        if not is_finished(workdir, settings):
+            run_fold(name, fold, settings, prepared.builder_dir, workdir)
+    found = [output_dir / f"fold{fold}" for fold in _FOLDS]
+    peers = {p.name: read_peer(p) for p in found if (p / "eval/metrics.json").exists()}
+    ours = {}
+    if _OURS.value:
+        ours = {n: read_ours(f"{_OURS.value}{n.removeprefix('fold')}") for n in peers}
+    table = format_table(peers, ours)
+    write_file(output_dir / "table.md", table)
+    print(table)
+
+
+def is_finished(workdir: pathlib.Path, settings: "Settings") -> bool:
+    """Returns whether a fold was trained and scored before.
+
+    Raises:
+        ValueError: if it was, with other settings.
+    """
+    if not (workdir / "eval" / "metrics.json").exists():
+        return False
+    path = workdir / "peer.json"
+    found = json.loads(path.read_text())["settings"]
+    wanted = json.loads(json.dumps(dataclasses.asdict(settings)))
+    different = [f"{k}: {found[k]}" for k in wanted if found[k] != wanted[k]]
+    if different:
+        raise ValueError(
+            f"{path}: expected what the command line says, found "
+            f"{', '.join(different)}. Choose another --output_dir."
+        )
+    return True
+
+
+def run_fold(
+    name: str,
+    fold: int,
+    settings: "Settings",
+    builder_dir: pathlib.Path,
+    workdir: pathlib.Path,
+) -> None:
+    """Trains the peer on the other folds, scores it on this one, writes its folder."""
+    from peers import monai_unet
+
+    from spectjax.evaluation.segmentation import evaluate_segmentation
+    from spectjax.files import write_file, write_json
+    from spectjax.input_pipeline import choose_splits, load_examples
+
+    splits = choose_splits(name, fold, copies=False)
+    examples = load_examples(builder_dir, splits.train)
+    print(f"{workdir}: {len(examples)} images train.", file=sys.stderr, flush=True)
+    training = monai_unet.train(examples.images, examples.masks, settings)
+    write_file(workdir / "train.csv", training.log)
+    facts: dict[str, Any] = {
+        "settings": dataclasses.asdict(settings),
+        "training_images": len(examples),
+        **training.facts,
+        "versions": {each: importlib.metadata.version(each) for each in _PACKAGES},
+    }
+    write_json(workdir / "peer.json", facts)
+    evaluate_segmentation(
+        lambda counts: monai_unet.predict_probs(
+            training.network, counts, settings.normalisation
+        ),
+        load_examples(builder_dir, splits.held_out),
+        batch_size=settings.batch_size,
+        output_dir=workdir / "eval",
+        model_name="monai_unet",
+        dataset_info={"config": name, "held_out_fold": fold},
+        training_log=workdir / "train.csv",
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

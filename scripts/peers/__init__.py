@@ -1,0 +1,1 @@
+"""Networks of other libraries that learn from our data, to compare with."""
