@@ -107,7 +107,7 @@ def cross_validate(
             if fold not in folds:
                 missing.append(workdir.name)
                 continue
-            print(f"{workdir}: trains, fold {fold} is held out.", flush=True)
+            print(f"{workdir}: fold {fold} is held out.", flush=True)
             train_and_evaluate(
                 config, workdir, data_dir=data_dir, manual_dir=manual_dir
             )
