@@ -139,6 +139,7 @@ def test_workload_fields_survive_json_and_overrides_reach_their_model():
         "features": (2, 4),
         "residual": True,
         "batch_norm": True,
+        "deep_supervision": False,
     }
     assert workload.task.model.dtype == jnp.bfloat16
     overrides = json.loads(json.dumps(SMALL))
