@@ -4,8 +4,8 @@
 
 Trains a tiny run undisturbed, and then others that SIGKILL ends again and again, each
 time after a random share of what the undisturbed one took, until each is done.
-Succeeds if parameters, statistics, optimizer state and logged losses of all are the
-same bits. Checkpoints are written many times an epoch, so that kills fall into them.
+Succeeds if parameters, statistics, their averages, optimizer state and logged losses of
+all are the same bits. Checkpoints are written many times an epoch, so that kills fall into them.
 """
 
 import argparse
@@ -23,6 +23,9 @@ CHANGES = (
     "--config.checkpoint_every_minutes=0",
     "--config.steps_per_dispatch=4",
     "--config.data.train_hw=(32, 32)",
+    "--config.data.augmentation=online",
+    "--config.data.count_level=0.5",
+    "--config.optimizer.average=0.9",
 )
 LEAST_SECONDS = 2.0  # what a start takes at least, before anything can be lost
 
