@@ -5,7 +5,8 @@
 Trains a tiny run undisturbed, and then others that SIGKILL ends again and again, each
 time after a random share of what the undisturbed one took, until each is done.
 Succeeds if parameters, statistics, their averages, optimizer state and logged losses of
-all are the same bits. Checkpoints are written many times an epoch, so that kills fall into them.
+all are the same bits. Checkpoints are written many times an epoch, so that kills fall
+into them.
 """
 
 import argparse
