@@ -143,9 +143,12 @@ def describe_scores(model: Mapping[str, Any]) -> str:
         image = model["image"]
         return f"AUC {image['auc']:.4f}  accuracy {image['accuracy']:.4f}"
     pixel, sensitivity = model["pixel"], model["lesion"]["sensitivity_at"]["1"]
+    found = "; no lesion to find"  # a hospital may have sent normal images alone
+    if sensitivity is not None:
+        found = f"; at 1 false region per image {sensitivity:.3f} of the lesions"
     return (
         f"IoU {pixel['pooled']['IoU']:.4f} pooled, {pixel['per_image']['IoU']:.4f} per "
-        f"image; at 1 false region per image {sensitivity:.3f} of the lesions"
+        f"image{found}"
     )
 
 
@@ -286,9 +289,7 @@ def describe_network(config: ConfigDict) -> dict[str, Any]:
         lambda key: task.init(key, tuple(config.data.train_hw)), jax.random.key(0)
     )
     return {
-        "num_parameters": sum(
-            x.size for x in jax.tree.leaves(shapes.get("params", {}))
-        ),
+        "num_parameters": sum(x.size for x in jax.tree.leaves(shapes["params"])),
         "num_epochs": config.num_epochs,
         "image_hw": list(config.data.train_hw),
     }

@@ -3,11 +3,14 @@
 Imports nothing but the standard library, so that every room may use it.
 """
 
+import csv
+import io
 import json
 import math
 import os
 import pathlib
 import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -78,3 +81,12 @@ def replace_undefined(value: Any) -> Any:
 def _join_lines(text: str) -> str:
     """Returns an indented list of numbers as one line."""
     return "[" + " ".join(text.strip("[]").split()) + "]"
+
+
+def format_csv(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Returns a table as CSV text: the names of the columns, then the rows."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -297,9 +297,15 @@ def _open(
     splits = builder.info.splits
     missing = set(split.split("+")) - set(splits)
     if missing:
+        remedy = ""
+        if all(part.endswith("_augmented") for part in missing):
+            remedy = (
+                " It was prepared without copies: move its originals instead, with "
+                "--config.data.augmentation=online."
+            )
         raise ValueError(
             f"{builder_dir}: no split {', '.join(sorted(missing))}; it has "
-            f"{', '.join(sorted(splits))}."
+            f"{', '.join(sorted(splits))}.{remedy}"
         )
     source = open_split(str(builder_dir), split, features)
     if not len(source):

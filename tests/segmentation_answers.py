@@ -17,7 +17,7 @@ def make_answers(patients, *, tp, fp, fn, found, false):
     n, levels = len(patients), np.arange(len(THRESHOLDS))
     image = np.array([i for i in range(n) if found[i] is not None], np.int64)
     px = np.array([tp[i] + fn[i] for i in image], np.int64)
-    hit = np.array([levels < found[i] for i in image]).reshape(len(image), -1)
+    hit = np.array([levels < found[i] for i in image], bool).reshape(-1, len(levels))
     marked = np.array([levels < number for number in false]).astype(np.int64)
     fields = {
         "image": image,

@@ -191,6 +191,22 @@ def test_describe_scores_is_one_line(metrics):
     )
 
 
+def test_patients_without_a_lesion_have_a_table_too(tmp_path):
+    for fold in range(5):
+        pixels = {"tp": [0, 0], "fp": [0, 3], "fn": [0, 0]}
+        cases = make_answers(
+            [f"a{fold}", f"b{fold}"], **pixels, found=[None, None], false=[0, ALL]
+        )
+        write_run(tmp_path, "net", "unet_res", fold, cases)
+        write_run(tmp_path, "poor", "kmeans", fold, cases)
+    assert not cross_validate({"net": make_config(), "poor": make_config()}, tmp_path)
+    found = json.loads((tmp_path / "metrics.json").read_text())["models"]["net"]
+    # One image of each fold is read rightly, of the other only pixels are false.
+    assert describe_scores(found) == (
+        "IoU 0.0000 pooled, 0.5000 per image; no lesion to find"
+    )
+
+
 def test_cross_validate_refuses_runs_of_other_images(tmp_path):
     for fold in range(5):
         write_run(tmp_path, "net", "unet_res", fold, make_net(fold))

@@ -119,3 +119,12 @@ def test_load_examples_keeps_images_that_are_scaled_to_one(hospital, tmp_path):
     assert (examples.images.max(axis=(1, 2, 3)) == 1).all()
     assert len(np.unique(examples.images[0])) > 10
     assert not examples.leaking
+
+
+def test_a_data_set_without_copies_names_the_way_to_do_without(hospital, tmp_path):
+    name = "segmentation_originals"
+    prepared = prepare(name, data_dir=str(tmp_path), manual_dir=str(hospital))
+    with pytest.raises(ValueError, match="no split fold1_augmented; .*=online"):
+        load_examples(prepared.builder_dir, "fold1+fold1_augmented")
+    with pytest.raises(ValueError, match=r"no split fold9; it has [a-z0-9, ]*\.$"):
+        load_examples(prepared.builder_dir, "fold9")

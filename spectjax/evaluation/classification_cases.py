@@ -5,15 +5,14 @@ image counts as metastasis where it exceeds 0.
 """
 
 import csv
-import io
 import pathlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from spectjax.files import format_csv
 from spectjax.imaging.diagnosis import LABELS
 from spectjax.metrics.binary import compute_probs
 from spectjax.metrics.classification import PatientScores, group_by_patient
@@ -101,7 +100,7 @@ def format_cases(cases: Cases, temperature: float | None) -> str:
         calibrated,
         (cases.predictions == cases.labels).astype(int),
     )
-    return _format_rows(CASE_COLUMNS, zip(*columns, strict=True))
+    return format_csv(CASE_COLUMNS, zip(*columns, strict=True))
 
 
 def format_patients(cases: Cases) -> str:
@@ -115,7 +114,7 @@ def format_patients(cases: Cases) -> str:
         [format(float(score), ".9g") for score in patients.scores],
         ((patients.scores > 0) == (patients.labels > 0)).astype(int),
     )
-    return _format_rows(PATIENT_COLUMNS, zip(*columns, strict=True))
+    return format_csv(PATIENT_COLUMNS, zip(*columns, strict=True))
 
 
 def read_cases(path: pathlib.Path) -> Cases:
@@ -145,11 +144,3 @@ def read_cases(path: pathlib.Path) -> Cases:
 def _format(log_odds: np.ndarray) -> list[str]:
     probs = compute_probs(np.asarray(log_odds, np.float64))
     return [format(p, ".6f") for p in probs]
-
-
-def _format_rows(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return stream.getvalue()

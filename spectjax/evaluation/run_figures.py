@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spectjax import input_pipeline
-from spectjax.evaluation.cluster_scan import scan_clusters
+from spectjax.evaluation.cluster_scan import follow_centroids, scan_clusters
 from spectjax.evaluation.folds import read_metrics
 from spectjax.evaluation.segmentation import predict_hotspots, rank_cases
 from spectjax.evaluation.segmentation_cases import SegmentationCases, measure_cases
@@ -28,7 +28,6 @@ from spectjax.files import replace_undefined, write_file
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import PixelCounts, score_pixels
 from spectjax.models.kmeans import KMeans
-from spectjax.ops.kmeans import find_clusters, trace_centroids
 from spectjax.report.figures import save_figure
 from spectjax.report.kmeans import draw_centroids, draw_cluster_curve
 from spectjax.report.overlays import KMEANS, NETWORK, Segmentation, draw_comparison
@@ -111,17 +110,14 @@ def draw_run(
 def _draw_centroids(examples: Examples, row: int) -> Figure:
     """Returns the clusters of one image, and how their centroids moved."""
     counts = examples.images[row, :, :, 0]
-    values = jnp.asarray(counts, jnp.float32).reshape(1, -1)
-    found = find_clusters(values, jax.random.key(0), num_clusters=_EXAMPLE_CLUSTERS)
-    steps = int(found.iterations[0])
-    path = trace_centroids(values[0], found.initial[0], max_iterations=steps)
+    labels, path = follow_centroids(counts, clusters=_EXAMPLE_CLUSTERS)
     return draw_centroids(
         counts,
-        np.asarray(found.labels[0]).reshape(counts.shape),
-        np.asarray(path),
+        labels,
+        path,
         truth=examples.masks[row] > 0,
         title=f"K-means, K = {_EXAMPLE_CLUSTERS}: {examples.example_ids[row]}",
-        subtitle=f"{examples.views[row]} view, {steps} iterations",
+        subtitle=f"{examples.views[row]} view, {len(path) - 1} iterations",
         synthetic=examples.synthetic,
     )
 

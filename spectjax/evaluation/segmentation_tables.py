@@ -8,14 +8,13 @@ thresholds T.
 
 import contextlib
 import csv
-import io
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from spectjax.evaluation.segmentation_cases import SegmentationCases
+from spectjax.files import format_csv
 from spectjax.metrics.burden import BURDEN_DTYPES, Burden
 from spectjax.metrics.lesions import (
     HALF,
@@ -57,7 +56,7 @@ def format_segmentation_cases(cases: SegmentationCases) -> str:
         *(regions.total[:, HALF], regions.false[:, HALF]),
         *(_format_exactly(getattr(cases.burden, name)) for name in BURDEN_DTYPES),
     )
-    return _format_rows(CASE_COLUMNS, zip(*columns, strict=True))
+    return format_csv(CASE_COLUMNS, zip(*columns, strict=True))
 
 
 def format_lesions(cases: SegmentationCases) -> str:
@@ -73,7 +72,7 @@ def format_lesions(cases: SegmentationCases) -> str:
         lesions.found[:, HALF].astype(int),
         ["".join("01"[found] for found in row) for row in lesions.found.astype(int)],
     )
-    return _format_rows(LESION_COLUMNS, zip(*columns, strict=True))
+    return format_csv(LESION_COLUMNS, zip(*columns, strict=True))
 
 
 def format_regions(cases: SegmentationCases) -> str:
@@ -82,7 +81,7 @@ def format_regions(cases: SegmentationCases) -> str:
     Columns are named by the log-odds of the threshold: 0 is a probability of 0.5.
     """
     regions = cases.regions
-    return _format_rows(
+    return format_csv(
         REGION_COLUMNS,
         (
             (example_id, *total, *false)
@@ -183,11 +182,3 @@ def _parse(cells: Sequence[str], dtype: type[np.generic]) -> np.ndarray:
 
 def _format_score(score: float) -> str:
     return "" if np.isnan(score) else f"{score:.6f}"
-
-
-def _format_rows(names: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(rows)
-    return stream.getvalue()
