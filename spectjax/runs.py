@@ -86,11 +86,6 @@ def check_augmentation(config: ConfigDict) -> None:
             "--config.data.count_level and --config.data.contrast change images on the "
             "device: they need --config.data.augmentation=online."
         )
-    if not 0 <= config.optimizer.average < 1:
-        raise ConfigError(
-            "Expected --config.optimizer.average in [0, 1), found "
-            f"{config.optimizer.average}."
-        )
 
 
 def create_optimizer(
@@ -102,10 +97,15 @@ def create_optimizer(
     zero along half a cosine.
 
     Raises:
-        ConfigError: if its name or its schedule is not known.
+        ConfigError: if its name or its schedule is not known, or a number is out of
+            range.
     """
     check_name("optimizer.name", config.name, ("sgd", "adamw"))
     check_name("optimizer.schedule", config.schedule, ("constant", "cosine"))
+    if not 0 <= config.average < 1:
+        raise ConfigError(
+            f"Expected --config.optimizer.average in [0, 1), found {config.average}."
+        )
     learning_rate: float | optax.Schedule = config.learning_rate
     if config.schedule == "cosine":
         learning_rate = optax.warmup_cosine_decay_schedule(
