@@ -39,7 +39,8 @@ def augment(
 
     Args:
         batch: `images`, counts, uint16, or scaled ones, float32, (B, H, W, 1); `masks`,
-            uint8, (B, H, W); and whatever else, which stays as it is.
+            uint8, (B, H, W); perhaps `instances`, numbers of lesions, likewise, which
+            move as masks do; and whatever else, which stays as it is.
         keys: typed PRNG keys, (B,), one for each image.
         hw: (H', W'), the central part to keep after the move, pixels; by default all.
             What lies outside of it before the move can enter.
@@ -47,8 +48,8 @@ def augment(
         contrast: largest exponent of the contrast's change.
 
     Returns:
-        The batch with `images`, (B, H', W', 1), and `masks`, (B, H', W'), of the same
-        dtypes.
+        The batch with `images`, (B, H', W', 1), and `masks` and `instances`, (B, H',
+        W'), of the same dtypes.
 
     Raises:
         ValueError: if scaled images are to be thinned.
@@ -60,11 +61,19 @@ def augment(
         )
         images = thinned[..., None]
     maps = jnp.asarray(_encode_moves(images.shape[1:3]))[draw_moves(keys)]
-    counts, masks = warp(images[..., 0], batch["masks"], maps, hw)
+    masks = batch["masks"]
+    if "instances" in batch:
+        # Both bytes of one number: what is read at random places is read once.
+        masks = masks.astype(jnp.uint16) << 8 | batch["instances"]
+    counts, masks = warp(images[..., 0], masks, maps, hw)
     if jnp.issubdtype(images.dtype, jnp.integer):
         counts = jnp.rint(counts)
     counts = counts.astype(images.dtype)
-    return {**batch, "images": counts[..., None], "masks": masks}
+    moved = {**batch, "images": counts[..., None], "masks": masks}
+    if "instances" in batch:
+        moved["masks"] = (masks >> 8).astype(jnp.uint8)
+        moved["instances"] = masks.astype(jnp.uint8)
+    return moved
 
 
 def move_images(images: np.ndarray, seed: int, *, batch_size: int = 32) -> np.ndarray:

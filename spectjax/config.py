@@ -34,7 +34,7 @@ def base_config() -> ConfigDict:
     Config files change these values and add keys under `model` only.
     """
     config = ConfigDict()
-    config.task = "segmentation"  # or "classification"
+    config.task = "segmentation"  # or "instance_segmentation", "classification"
     config.seed = 0  # of the initial parameters and of the order of the examples
     config.dtype = "float32"  # in which to convolve: "float32" or "bfloat16"
     config.num_epochs = 100
@@ -58,9 +58,10 @@ def base_config() -> ConfigDict:
     config.data.feed = "auto"  # or "resident" (on the devices), "stream" (from disk)
     config.data.batch_size = 16  # images, over all devices
     config.data.train_hw = (256, 256)  # central part to train on, pixels
-    config.data.normalisation = "min_max"  # or "square_root", "divide_by_255", "none"
+    # How counts enter: or "square_root", "divide_by_255", "imagenet", "none".
+    config.data.normalisation = "min_max"
 
-    config.loss = "cross_entropy"  # or "dice_cross_entropy"
+    config.loss = "cross_entropy"  # or "dice_cross_entropy"; "mask_rcnn" for instances
     config.class_weights = ()  # of the cross-entropy, one for each class; (): all 1
 
     config.optimizer = ConfigDict()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from spectjax.config import ConfigError
 from spectjax.imaging.geometry import cut_centre
@@ -28,6 +29,7 @@ _FEATURES = (
     "view",
     "synthetic",
 )
+MAX_LESIONS = 255  # of an image: their numbers are uint8
 LEAKING = "_leaking"  # in the names of builder configs that split as the papers do
 
 
@@ -50,6 +52,7 @@ class Examples:
         fingerprint: tells this data set and split from others, and from an older
             preparation of the same.
         leaking: whether patients of this split are in the training split as well.
+        numbered: whether `read` gives `instances` as well, see `number_lesions`.
     """
 
     images: np.ndarray
@@ -65,18 +68,20 @@ class Examples:
     split: str
     fingerprint: str
     leaking: bool = False
+    numbered: bool = False
 
     def __len__(self) -> int:
         """Returns N."""
         return len(self.example_ids)
 
     def read(self, rows: Sequence[int] | np.ndarray | slice) -> dict[str, np.ndarray]:
-        """Returns `images`, `masks` and `labels` of some examples."""
-        return {
+        """Returns `images`, `masks`, `labels` and perhaps `instances` of examples."""
+        found = {
             "images": self.images[rows],
             "masks": self.masks[rows],
             "labels": self.labels[rows],
         }
+        return _number(found) if self.numbered else found
 
     def crop_centre(self, hw: tuple[int, int]) -> "Examples":
         """Returns the examples with the central hw pixels of each image and mask.
@@ -102,6 +107,7 @@ class StoredExamples:
         name: data set and builder config.
         split: the TFDS split.
         fingerprint: as of `Examples`; the same for the same split.
+        numbered: whether `read` gives `instances` as well, see `number_lesions`.
     """
 
     source: "DataSource"
@@ -109,15 +115,16 @@ class StoredExamples:
     name: str
     split: str
     fingerprint: str
+    numbered: bool = False
 
     def __len__(self) -> int:
         """Returns N."""
         return len(self.source)
 
     def read(self, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
-        """Returns `images`, `masks` and `labels` of some examples."""
+        """Returns `images`, `masks`, `labels` and perhaps `instances` of examples."""
         found = self.source.__getitems__([int(row) for row in rows])
-        return {
+        arrays = {
             "images": np.stack(
                 [cut_centre(example["image"], self.hw) for example in found]
             ),
@@ -126,6 +133,7 @@ class StoredExamples:
             ),
             "labels": np.array([example["label"] for example in found], np.int32),
         }
+        return _number(arrays) if self.numbered else arrays
 
     def crop_centre(self, hw: tuple[int, int]) -> "StoredExamples":
         """Returns the examples with the central hw pixels of each image and mask.
@@ -135,6 +143,39 @@ class StoredExamples:
         """
         _check_hw(self.name, self.hw, hw)
         return dataclasses.replace(self, hw=hw)
+
+
+def number_lesions(masks: np.ndarray) -> np.ndarray:
+    """Returns the number of the lesion of each pixel.
+
+    A lesion is an 8-connected component of a class, as where lesions are scored.
+
+    Args:
+        masks: class of each pixel, 0 is background, uint8, (N, H, W).
+
+    Returns:
+        1, 2, ... in each image, 0 for background, uint8, (N, H, W).
+
+    Raises:
+        ValueError: if an image has more than 255 lesions.
+    """
+    numbers = np.zeros(masks.shape, np.uint8)
+    for mask, found in zip(masks, numbers, strict=True):
+        total = 0
+        for label in np.unique(mask[mask > 0]):
+            components, count = ndimage.label(mask == label, np.ones((3, 3)))
+            if total + count > MAX_LESIONS:
+                raise ValueError(
+                    f"Expected at most {MAX_LESIONS} lesions in an image, found "
+                    f"{total + count}. Look for specks in its mask."
+                )
+            found[components > 0] = total + components[components > 0]
+            total += count
+    return numbers
+
+
+def _number(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return batch | {"instances": number_lesions(batch["masks"])}
 
 
 @dataclasses.dataclass(frozen=True)

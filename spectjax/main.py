@@ -127,10 +127,11 @@ def train_and_evaluate(
 
     config = config.copy_and_resolve_references()
     config.data.name = choose_config(config.data.name, manual_dir)
-    if not config.data.name.startswith(config.task):
+    kind = config.task.removeprefix("instance_")  # the same images are outlined
+    if not config.data.name.startswith(kind):
         raise ConfigError(
             f"--config.data.name={config.data.name!r}: task {config.task} needs a data "
-            f"set of its own, one whose name begins with {config.task}."
+            f"set of its own, one whose name begins with {kind}."
         )
     check_workdir(config, workdir)
     metrics_path = workdir / "eval" / "metrics.json"

@@ -58,8 +58,18 @@ def keep_images(images: jax.Array) -> jax.Array:
     return images.astype(jnp.float32)
 
 
+def normalise_as_photograph(images: jax.Array) -> jax.Array:
+    """Returns what networks that learnt from ImageNet expect of a grey picture.
+
+    (x - 0.449) / 0.226 of x = `normalise_by_range`: the means over the three colours of
+    the mean and the standard deviation that torchvision subtracts and divides by.
+    """
+    return (normalise_by_range(images) - 0.449) / 0.226
+
+
 NORMALISATIONS = {
     "min_max": normalise_by_range,
+    "imagenet": normalise_as_photograph,
     "square_root": normalise_by_root,
     "divide_by_255": scale_counts,
     "none": keep_images,

@@ -10,6 +10,42 @@ from ml_collections import ConfigDict
 
 from spectjax.config import ConfigError, base_config, parse_arg
 
+# What makes `MaskRCNN` torchvision's `maskrcnn_resnet50_fpn`; the rest are defaults.
+TORCHVISION = {
+    "min_score": 0.05,
+    "stem_pool": True,
+    "anchor_sizes": ((32,), (64,), (128,), (256,), (512,)),
+    "rpn_foreground_iou": 0.7,
+    "pre_nms": (2000, 1000),
+    "proposals": (2000, 1000),
+    "roi_samples": 512,
+    "detections": 100,
+    "torchvision": True,
+}
+# Narrow and shallow, for a CPU.
+QUICK_MASK_RCNN = {
+    "stage_sizes": (2, 2, 2, 2),
+    "features": (8, 16, 32, 64),
+    "pyramid_features": 32,
+    "box_features": 128,
+    "mask_features": 32,
+    "pre_nms": (200, 200),
+    "proposals": (100, 100),
+    "roi_samples": 64,
+    "detections": 30,
+}
+SMOKE_MASK_RCNN = {
+    "stage_sizes": (1, 1, 1, 1),
+    "features": (2, 2, 4, 4),
+    "pyramid_features": 4,
+    "box_features": 8,
+    "mask_features": 4,
+    "pre_nms": (20, 20),
+    "proposals": (20, 20),
+    "roi_samples": 16,
+    "detections": 10,
+}
+
 
 def unet_config(arg: str | None, name: str) -> ConfigDict:
     """Returns the config of one of [P1]'s U-Nets.
@@ -56,6 +92,82 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
         config.data.augmentation = "copies"
         config.data.train_hw = (64, 64)
         config.model.features = (2, 4)
+        config.num_epochs = 1
+    return config
+
+
+def mask_rcnn_config(arg: str | None, name: str) -> ConfigDict:
+    """Returns the config of one of [P1]'s Mask R-CNNs.
+
+    Args:
+        arg: what follows the colon: `modern`, `quick`, `smoke` and `fold=<int>` as of
+            `unet_config`; `torchvision` for the very network of torchvision's
+            `maskrcnn_resnet50_fpn`, on images that are enlarged four times, so that its
+            weights are of use (`--config.pretrained=FILE`).
+        name: the model's registry name.
+
+    Raises:
+        ConfigError: if `arg` is not understood, or asks for `torchvision` with another
+            recipe.
+    """
+    args = parse_arg(
+        arg, modern=False, quick=False, smoke=False, torchvision=False, fold=0
+    )
+    if args.torchvision and (args.modern or args.quick or args.smoke):
+        raise ConfigError(
+            f"Config argument {arg!r}: torchvision is a setting of its own; give it "
+            "alone, or with fold."
+        )
+    config = base_config()
+    config.task = "instance_segmentation"
+    config.loss = "mask_rcnn"
+    config.data.fold = args.fold
+    config.model.name = name
+    config.model.num_classes = 2  # background, metastasis
+    config.model.stage_sizes = (3, 4, 6, 3)  # ResNet-50 ([P1])
+    config.model.features = (64, 128, 256, 512)
+    config.model.pyramid_features = 256
+    config.model.box_features = 1024
+    config.model.mask_features = 256
+    config.model.norm = "batch"
+    config.model.scale = 1  # how often images are enlarged
+    # Square roots of the anchors' areas on each level, pixels of the enlarged image.
+    config.model.anchor_sizes = ((4, 6), (8, 12), (16, 24), (32, 48))
+    config.model.max_instances = 32  # of an image; more are left out, and counted
+    config.model.min_score = 0.01  # of a detection
+    config.model.nms_iou = 0.5  # of two detections, above which the weaker one goes
+    config.model.detections = 50  # of an image, at most
+    if name == "mask_rcnn_att":
+        config.model.attention = "stage"  # [P1] leaves the place open
+        config.model.open_attention = False
+
+    if args.torchvision:
+        config.data.normalisation = "imagenet"
+        config.data.batch_size = 2
+        config.model.update(TORCHVISION)
+        config.model.scale = 4
+        config.model.norm = "frozen"
+    if args.modern or args.quick or args.smoke:
+        config.data.name = "segmentation_mixed"
+        config.data.augmentation = "online"
+        config.data.normalisation = "square_root"
+        config.data.batch_size = 4
+        config.optimizer.name = "adamw"
+        config.optimizer.learning_rate = 5e-4
+        config.optimizer.schedule = "cosine"
+        config.optimizer.momentum = 0.9
+        config.test_mirroring = True
+        config.num_epochs = 60
+    if args.quick or args.smoke:
+        config.data.train_hw = (160, 160)
+        config.optimizer.learning_rate = 2e-3
+        config.num_epochs = 16
+        config.model.update(QUICK_MASK_RCNN)
+    if args.smoke:
+        config.data.name = "segmentation_smoke"
+        config.data.augmentation = "copies"
+        config.data.train_hw = (64, 64)
+        config.model.update(SMOKE_MASK_RCNN)
         config.num_epochs = 1
     return config
 

@@ -18,13 +18,15 @@ import spectjax
 from spectjax.checkpoint import Checkpoints
 from spectjax.config import ConfigError, check_name, load_config
 from spectjax.input_pipeline import LEAKING
+from spectjax.instances import Instances
 from spectjax.losses import LOSSES, LOSSES_OF
 from spectjax.models import create_model
+from spectjax.models.mask_rcnn import MaskRCNN
 from spectjax.normalisation import NORMALISATIONS
 from spectjax.ops.convolution import compiler_options
 from spectjax.parallel import AXIS
 from spectjax.step import TrainState, create_train_state
-from spectjax.tasks import TASKS, Task, Variables
+from spectjax.tasks import TASKS, InstanceSegmentation, LabelTask, Task, Variables
 
 WARMUP_FRACTION = 0.05  # of all steps, when the schedule is "cosine"
 
@@ -46,16 +48,36 @@ def create_task(config: ConfigDict) -> Task:
         )
     except ValueError as error:
         raise ConfigError(f"--config.model: {error}") from error
+    kind, normalise = TASKS[config.task], NORMALISATIONS[config.data.normalisation]
+    if isinstance(model, MaskRCNN) != (kind is InstanceSegmentation):
+        raise ConfigError(
+            f"--config.model.name={config.model.name!r}: not a model for "
+            f"--config.task={config.task!r}."
+        )
+    if not issubclass(kind, LabelTask):
+        _check_instances(config)
+        return kind(model=model, normalise=normalise, mirrored=config.test_mirroring)
     loss = LOSSES[config.loss]
     if config.class_weights:
         _check_class_weights(config)
         loss = partial(loss, class_weights=tuple(config.class_weights))
-    return TASKS[config.task](
-        model=model,
-        loss=loss,
-        normalise=NORMALISATIONS[config.data.normalisation],
-        mirrored=config.test_mirroring,
+    return kind(
+        model=model, normalise=normalise, loss=loss, mirrored=config.test_mirroring
     )
+
+
+def _check_instances(config: ConfigDict) -> None:
+    """Raises ConfigError for keys that instance segmentation cannot follow."""
+    if config.class_weights:
+        raise ConfigError(
+            f"--config.class_weights={tuple(config.class_weights)}: leave it out for "
+            f"--config.task={config.task!r}, which has no such weights."
+        )
+    if config.test_mirroring and config.model.to_dict().get("torchvision"):
+        raise ConfigError(
+            "--config.test_mirroring=True: torchvision's anchors are not symmetric; "
+            "leave it out, or take --config.model.torchvision=False."
+        )
 
 
 def _check_class_weights(config: ConfigDict) -> None:
@@ -140,14 +162,17 @@ class TrainedModel:
         config: the run's config.
         predict_probs: maps counts, uint16 or float32, (B, H, W, 1), to class
             probabilities, float32, (B, ..., K); compiles anew for each shape.
-        predict_logits: the same before the softmax.
+        predict_logits: the same before the softmax; None of a model of instances.
+        predict_instances: maps counts to what such a model finds, numpy arrays; None
+            of any other.
         variables: its `params` and `batch_stats`.
         info: where the model comes from, for reports.
     """
 
     config: ConfigDict
     predict_probs: Callable[[np.ndarray], np.ndarray]
-    predict_logits: Callable[[np.ndarray], np.ndarray]
+    predict_logits: Callable[[np.ndarray], np.ndarray] | None
+    predict_instances: Callable[[np.ndarray], Instances] | None
     variables: Variables
     info: dict[str, Any]
 
@@ -164,12 +189,20 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
     state = restore_state(config, workdir)
     variables = state.variables
     options = compiler_options()
-    predict = jax.jit(task.predict, compiler_options=options)
-    predict_logits = jax.jit(task.predict_logits, compiler_options=options)
+
+    def compile_for(predict: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
+        compiled = jax.jit(predict, compiler_options=options)
+        return lambda counts: jax.tree.map(np.asarray, compiled(variables, counts))
+
     return TrainedModel(
         config=config,
-        predict_probs=lambda counts: np.asarray(predict(variables, counts)),
-        predict_logits=lambda counts: np.asarray(predict_logits(variables, counts)),
+        predict_probs=compile_for(task.predict),
+        predict_logits=compile_for(task.predict_logits)
+        if isinstance(task, LabelTask)
+        else None,
+        predict_instances=compile_for(task.predict_instances)
+        if isinstance(task, InstanceSegmentation)
+        else None,
         variables=variables,
         info={
             "model": config.model.name,

@@ -5,11 +5,20 @@ Batch, height, width and class axes are B, H, W and K.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+
+from spectjax.detection_losses import compute_detection_losses
+from spectjax.instances import Instances, paint_probs
+from spectjax.models.detections import Detections
+from spectjax.models.learning_targets import Training
+from spectjax.models.mask_rcnn import MaskRCNN
+from spectjax.ops.instances import find_boxes
+from spectjax.ops.mask_paste import paste_masks
 
 Batch = Mapping[str, jax.Array]
 Variables = dict[str, Any]
@@ -21,16 +30,17 @@ class Task:
     """A model, what it learns from and how it is scored while it trains.
 
     Attributes:
-        model: maps inputs (B, H, W, 1) to logits (B, ..., K).
-        loss: maps logits and labels (B, ...) to one value for each image, (B,).
+        model: maps inputs (B, H, W, 1) to what it says of them.
         normalise: maps counts (B, H, W, 1) to inputs, float32, (B, H, W, 1).
-        mirrored: predict from an image and its mirror image: the mean of their logits.
+        mirrored: predict from an image and its mirror image: the mean of what is said
+            of both.
+        numbered: whether it learns from `instances`, numbers of lesions, as well.
     """
 
     model: nn.Module
-    loss: Callable[[jax.Array, jax.Array], jax.Array]
     normalise: Callable[[jax.Array], jax.Array]
     mirrored: bool = False
+    numbered: ClassVar[bool] = False
 
     def init(self, key: jax.Array, image_hw: tuple[int, int]) -> Variables:
         """Returns the model's initial variables, `params` and perhaps `batch_stats`.
@@ -49,11 +59,46 @@ class Task:
             params: the model's parameters.
             batch_stats: its statistics of batch normalisation.
             batch: `images`, counts, (B, H, W, 1), and the labels of the task.
-            key: for dropout, the same on every device.
+            key: for what is drawn at random, the same on every device.
 
         Returns:
             The loss, (); then the new `batch_stats` and the sums for `summarise`.
         """
+        raise NotImplementedError
+
+    def compute_sums(self, variables: Variables, batch: Batch) -> Sums:
+        """Returns the sums for `summarise` of a batch that is not trained on.
+
+        Args:
+            variables: the model's `params` and `batch_stats`.
+            batch: as for `compute_loss`, with `valid`, bool, (B,): images to count.
+        """
+        raise NotImplementedError
+
+    def predict(self, variables: Variables, images: jax.Array) -> jax.Array:
+        """Returns probabilities (B, ..., K), float32, for counts (B, H, W, 1)."""
+        raise NotImplementedError
+
+    def summarise(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Returns the training scores of one epoch, the loss among them."""
+        raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelTask(Task):
+    """Gives each image, or each of its pixels, one class.
+
+    Attributes:
+        loss: maps logits (B, ..., K) and labels (B, ...) to one value for each image,
+            (B,).
+    """
+
+    loss: Callable[[jax.Array, jax.Array], jax.Array] = dataclasses.field(kw_only=True)
+
+    def compute_loss(
+        self, params: Any, batch_stats: Any, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, Sums]]:
+        """Returns loss, batch statistics and sums, see `Task`; the key is dropout's."""
         labels = self.find_labels(batch)
         logits, updates = self.model.apply(
             {"params": params, "batch_stats": batch_stats},
@@ -67,12 +112,7 @@ class Task:
         return jnp.mean(losses), (updates.get("batch_stats", {}), sums)
 
     def compute_sums(self, variables: Variables, batch: Batch) -> Sums:
-        """Returns the sums for `summarise` of a batch that is not trained on.
-
-        Args:
-            variables: the model's `params` and `batch_stats`.
-            batch: as for `compute_loss`, with `valid`, bool, (B,): images to count.
-        """
+        """Returns the sums of a batch that is not trained on, see `Task`."""
         labels = self.find_labels(batch)
         logits = self.predict_logits(variables, batch["images"])
         return self.sum_scores(
@@ -118,12 +158,8 @@ class Task:
         """Returns sums over the valid images, each ()."""
         raise NotImplementedError
 
-    def summarise(self, sums: Mapping[str, float]) -> dict[str, float]:
-        """Returns the training scores of one epoch."""
-        raise NotImplementedError
 
-
-class Segmentation(Task):
+class Segmentation(LabelTask):
     """Gives each pixel a class: `masks`, uint8, (B, H, W), are the labels."""
 
     def sum_losses(
@@ -205,7 +241,7 @@ def coarsen(labels: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return classes - 1 - jnp.argmax(counts[..., ::-1], axis=-1).astype(jnp.int32)
 
 
-class Classification(Task):
+class Classification(LabelTask):
     """Gives each image a class: `labels`, int32, (B,)."""
 
     def mirror(self, logits: jax.Array) -> jax.Array:
@@ -235,7 +271,127 @@ class Classification(Task):
         }
 
 
+class InstanceSegmentation(Task):
+    """Finds lesions one by one: `instances`, uint8, (B, H, W), has their numbers.
+
+    The classes are those of `masks`, uint8, (B, H, W).
+    """
+
+    numbered = True
+
+    def compute_loss(
+        self, params: Any, batch_stats: Any, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, Sums]]:
+        """Returns loss, batch statistics and sums, see `Task`.
+
+        What is sampled of an image depends on the key and on its place in the whole
+        batch: not on how that is spread.
+        """
+        count, axis_name = len(batch["images"]), self._model.axis_name
+        first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * count
+        found, updates = self._ask(
+            {"params": params, "batch_stats": batch_stats}, batch, key, first, True
+        )
+        valid = jnp.ones(count, bool)
+        losses = compute_detection_losses(found, valid, axis_name)
+        sums = self.sum_scores(found, losses, valid)
+        return sum(losses.values(), jnp.zeros(())), (
+            updates.get("batch_stats", {}),
+            sums,
+        )
+
+    def compute_sums(self, variables: Variables, batch: Batch) -> Sums:
+        """Returns the sums of a batch that is not trained on, see `Task`.
+
+        The samples of an image are the same each time.
+        """
+        found, _ = self._ask(variables, batch, jax.random.key(0), 0, False)
+        losses = compute_detection_losses(found, batch["valid"])
+        return self.sum_scores(found, losses, batch["valid"])
+
+    def predict(self, variables: Variables, images: jax.Array) -> jax.Array:
+        """Returns probabilities (B, H, W, K), float32, see `paint_probs`."""
+        instances = self.predict_instances(variables, images)
+        return paint_probs(instances, self._model.num_classes)
+
+    def predict_instances(self, variables: Variables, images: jax.Array) -> Instances:
+        """Returns the lesions that are found in counts (B, H, W, 1)."""
+        inputs, model = self.normalise(images), self._model
+        found = cast(
+            Detections,
+            model.apply(variables, inputs, train=False, mirrored=self.mirrored),
+        )
+        hw = (images.shape[1], images.shape[2])
+        paste = partial(paste_masks, hw=hw, torchvision=model.torchvision)
+        probs = jax.vmap(paste)(found.masks, found.boxes)
+        return Instances(*found[:-1], masks=(probs >= 0.5) & _wide(found.valid))
+
+    @property
+    def _model(self) -> MaskRCNN:
+        return cast(MaskRCNN, self.model)
+
+    def _ask(
+        self,
+        variables: Variables,
+        batch: Batch,
+        key: jax.Array,
+        first: jax.Array | int,
+        train: bool,
+    ) -> tuple[Training, Variables]:
+        """Returns what the losses compare, and what changed in the model."""
+        places = first + jnp.arange(len(batch["images"]))
+        truth = jax.vmap(partial(find_boxes, max_instances=self._model.max_instances))(
+            batch["instances"], batch["masks"]
+        )
+        found, updates = self.model.apply(
+            variables,
+            self.normalise(batch["images"]),
+            train=train,
+            truth=truth,
+            instances=batch["instances"],
+            keys=jax.vmap(partial(jax.random.fold_in, key))(places),
+            mutable=["batch_stats"],
+        )
+        return cast(Training, found), cast(Variables, updates)
+
+    def sum_scores(
+        self, found: Training, losses: Mapping[str, jax.Array], valid: jax.Array
+    ) -> Sums:
+        """Returns sums over the valid images, each ()."""
+        images = jnp.sum(valid)
+        sums = {f"loss_{name}": images * loss for name, loss in losses.items()}
+        return {
+            "images": images,
+            "loss": sum(sums.values(), jnp.zeros(())),
+            **sums,
+            "lesions": jnp.sum(jnp.where(valid, found.lesions, 0)),
+            "covered": jnp.sum(jnp.where(valid, found.covered, 0)),
+            "left_out": jnp.sum(jnp.where(valid, found.left_out, 0)),
+        }
+
+    def summarise(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Returns the training scores of one epoch: the loss and its five parts.
+
+        `proposal_recall` is the part of the lesions that a proposal meets with an IoU
+        of 0.5, 1 if there are none; `left_out` counts lesions beyond the model's
+        `max_instances`, which it did not learn from.
+        """
+        lesions = sums["lesions"]
+        losses = [name for name in sums if name.startswith("loss")]
+        return {
+            **{name: sums[name] / sums["images"] for name in losses},
+            "proposal_recall": sums["covered"] / lesions if lesions else 1.0,
+            "left_out": sums["left_out"],
+        }
+
+
+def _wide(valid: jax.Array) -> jax.Array:
+    """Returns (B, D) as (B, D, 1, 1)."""
+    return valid[:, :, None, None]
+
+
 TASKS: dict[str, type[Task]] = {
     "classification": Classification,
     "segmentation": Segmentation,
+    "instance_segmentation": InstanceSegmentation,
 }

@@ -112,6 +112,7 @@ def train(
     online = config.data.augmentation == "online"
     examples = examples if online else cropped
     task = create_task(config)
+    examples = dataclasses.replace(examples, numbered=task.numbered)
     optimizer = create_optimizer(config.optimizer, config.num_epochs * steps_per_epoch)
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
     decay = config.optimizer.average
@@ -322,7 +323,9 @@ class _Validation:
 
     def __init__(self, task: Task, config: ConfigDict, examples: Examples) -> None:
         self._task = task
-        self._examples = examples.crop_centre(tuple(config.data.train_hw))
+        self._examples = dataclasses.replace(
+            examples.crop_centre(tuple(config.data.train_hw)), numbered=task.numbered
+        )
         self._batch_size = config.data.batch_size
         self._compute = jax.jit(task.compute_sums, compiler_options=compiler_options())
 

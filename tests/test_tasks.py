@@ -24,7 +24,7 @@ class Brightness(nn.Module):
         return jnp.stack([jnp.zeros_like(log_odds), log_odds], axis=-1)
 
 
-TASK = Classification(Brightness(), cross_entropy, keep_images)
+TASK = Classification(Brightness(), keep_images, loss=cross_entropy)
 # Log-odds 2, 1, -1 and -3: right, wrong, wrong, right.
 IMAGES = np.array([5, 4, 2, 0], np.uint16)[:, None, None, None] * np.ones(
     (4, 2, 2, 1), np.uint16
@@ -95,7 +95,7 @@ ROW = np.array([[[[1], [2], [3], [6]]]], np.uint16)  # (1, 1, 4, 1)
 
 
 def test_a_mirrored_task_averages_the_logits_of_image_and_mirror_image():
-    task = Segmentation(Leftmost(), cross_entropy, keep_images, mirrored=True)
+    task = Segmentation(Leftmost(), keep_images, loss=cross_entropy, mirrored=True)
     # The mirror image begins with 6, which is the last column of the image.
     np.testing.assert_array_equal(
         task.predict_logits({}, ROW)[0, 0, :, 1], [0.5, 0, 0, 3]
@@ -108,7 +108,7 @@ def test_a_mirrored_classifier_averages_what_it_says_of_the_image(variables):
         def __call__(self, images, *, train):
             return Brightness(name="whole")(images[:, :, :1], train=train)
 
-    task = Classification(FirstColumn(), cross_entropy, keep_images, mirrored=True)
+    task = Classification(FirstColumn(), keep_images, loss=cross_entropy, mirrored=True)
     wrapped = {"params": {"whole": variables["params"]}}
     # First columns of image and mirror image: 1 and 6; less 3, halved.
     np.testing.assert_allclose(task.predict_logits(wrapped, ROW)[:, 1], [0.5])
@@ -118,7 +118,7 @@ def test_coarse_logits_count_half_and_a_quarter():
     def loss(logits, labels):
         return logits[..., 1].sum((1, 2)) + 10.0 * labels.sum((1, 2))
 
-    task = Segmentation(Leftmost(), loss, keep_images)
+    task = Segmentation(Leftmost(), keep_images, loss=loss)
     batch = {
         "images": np.ones((1, 2, 2, 1), np.uint16),
         "masks": np.array([[[0, 1], [0, 1]]], np.uint8),

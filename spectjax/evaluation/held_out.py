@@ -1,12 +1,13 @@
 """From a finished run to its scores on what it held out, whatever its task."""
 
 import pathlib
-from typing import Any
+from typing import Any, cast
 
 from ml_collections import ConfigDict
 
 from spectjax import input_pipeline
 from spectjax.augment import move_images
+from spectjax.evaluation.batches import Predict
 from spectjax.evaluation.classification import evaluate_classification
 from spectjax.evaluation.segmentation import evaluate_segmentation
 from spectjax.input_pipeline import Splits
@@ -44,12 +45,12 @@ def evaluate_run(
         },
         "training_log": workdir / "train.csv" if config.num_epochs else None,
     }
-    if config.task == "segmentation":
+    if config.task != "classification":
         return evaluate_segmentation(model.predict_probs, held_out, **common)
     hw = tuple(config.data.train_hw)
     calibration = input_pipeline.load_examples(builder_dir, splits.calibration)
     return evaluate_classification(
-        model.predict_logits,
+        cast(Predict, model.predict_logits),  # a classifier has them
         held_out.crop_centre(hw),
         calibration=calibration.crop_centre(hw),
         move=move_images,

@@ -9,6 +9,7 @@ from flax import linen as nn
 from spectjax.models import vgg
 from spectjax.models.densenet import DenseNet
 from spectjax.models.kmeans import KMeans
+from spectjax.models.mask_rcnn import MaskRCNN
 from spectjax.models.resnet import ResNet
 from spectjax.models.unet import UNet
 
@@ -16,6 +17,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "unet": partial(UNet, residual=False),
     "unet_res": partial(UNet, residual=True),
     "kmeans": KMeans,
+    "mask_rcnn": partial(MaskRCNN, attention="none"),
+    "mask_rcnn_att": MaskRCNN,
     # [P2] says that V7's is not ReLU, and not what it is: ELU is our choice.
     "specs_v7": partial(vgg.VGG, stage_sizes=vgg.V7, activation="elu"),
     "specs_v16": partial(vgg.VGG, stage_sizes=vgg.V16),

@@ -26,6 +26,7 @@ class BatchNorm(nn.Module):
     Attributes:
         use_running_average: normalise with the running statistics.
         relu: apply a ReLU afterwards.
+        learns: give `scale` and `bias` gradients; without, they stay as they are.
         momentum: weight of the old running statistics; PyTorch's is one minus this.
         axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split;
             moments are then those of the whole batch.
@@ -34,6 +35,7 @@ class BatchNorm(nn.Module):
 
     use_running_average: bool
     relu: bool = False
+    learns: bool = True
     momentum: float = 0.9
     axis_name: str | None = None
     dtype: Dtype = jnp.float32
@@ -46,6 +48,8 @@ class BatchNorm(nn.Module):
         var = self.variable("batch_stats", "var", jnp.ones, shape)
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
+        if not self.learns:
+            scale, bias = jax.lax.stop_gradient((scale, bias))
         if self.use_running_average:
             factor = scale * jax.lax.rsqrt(var.value + _EPSILON)
             y = _affine(x, mean.value, factor, bias)

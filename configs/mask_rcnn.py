@@ -1,0 +1,24 @@
+"""Mask R-CNN on thorax images: [P1] Table 2, there IoU 0.5544 on its hospital's data.
+
+The paper's setting, a ResNet-50; it wants a GPU:
+
+    python -m spectjax.main --config=configs/mask_rcnn.py --workdir=runs/mask_rcnn
+
+A recipe that trains well on few patients, normal ones among them: `:modern`. The same
+with a narrow network, minutes on two CPU cores: `:quick`. Seconds, to see that all
+parts fit: `:smoke`. With another held-out fold: `:fold=3`.
+
+torchvision's `maskrcnn_resnet50_fpn`, from its COCO weights:
+
+    python -m spectjax.main --config=configs/mask_rcnn.py:torchvision \
+        --config.pretrained=maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth
+"""
+
+from ml_collections import ConfigDict
+
+from spectjax.recipes import mask_rcnn_config
+
+
+def get_config(arg: str | None = None) -> ConfigDict:
+    """Accepts the arguments of `spectjax.recipes.mask_rcnn_config` after the colon."""
+    return mask_rcnn_config(arg, "mask_rcnn")

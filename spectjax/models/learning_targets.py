@@ -1,0 +1,167 @@
+"""Which anchors and regions Mask R-CNN learns from, and what they should become.
+
+Of each of B images: N anchors, P proposals, R sampled regions of which the first F may
+hold lesions, at most G lesions; K classes, background included.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from spectjax.models.detections import BOX_WEIGHTS
+from spectjax.models.proposals import Proposals
+from spectjax.ops import boxes as box_ops
+from spectjax.ops.instances import Truth
+from spectjax.ops.matching import match
+from spectjax.ops.sampling import sample_anchors, sample_rois
+
+
+class Training(NamedTuple):
+    """What the five losses of B images compare; boxes in pixels of the network.
+
+    Attributes:
+        objectness: logits of the anchors, float32, (B, N).
+        anchor_positive: anchors that are sampled as lesions, bool, (B, N).
+        anchor_negative: anchors that are sampled as background, bool, (B, N).
+        anchor_deltas: float32, (B, N, 4).
+        anchor_targets: deltas to the matched lesion, float32, (B, N, 4).
+        logits: of the regions, float32, (B, R, K).
+        labels: their classes, 0 is background, int32, (B, R).
+        regions_valid: whether there are so many, bool, (B, R).
+        deltas: for the region's true class, float32, (B, R, 4).
+        targets: deltas to the matched lesion, float32, (B, R, 4).
+        mask_logits: for the true class, float32, (B, F, 28, 28).
+        mask_targets: part of each pixel that is lesion, float32, (B, F, 28, 28).
+        lesions: number of lesions of each image, int32, (B,).
+        covered: those that a proposal meets with an IoU of 0.5, int32, (B,).
+        left_out: lesions beyond G, which nothing is learnt from, int32, (B,).
+    """
+
+    objectness: jax.Array
+    anchor_positive: jax.Array
+    anchor_negative: jax.Array
+    anchor_deltas: jax.Array
+    anchor_targets: jax.Array
+    logits: jax.Array
+    labels: jax.Array
+    regions_valid: jax.Array
+    deltas: jax.Array
+    targets: jax.Array
+    mask_logits: jax.Array
+    mask_targets: jax.Array
+    lesions: jax.Array
+    covered: jax.Array
+    left_out: jax.Array
+
+
+class Regions(NamedTuple):
+    """Regions of one image to learn from, those of lesions first.
+
+    Attributes:
+        boxes: pixels of the network, float32, (R, 4).
+        labels: class of the matched lesion, 0 for background, int32, (R,).
+        targets: deltas to it, float32, (R, 4).
+        numbers: its number in the map of instances, int32, (R,).
+        valid: bool, (R,).
+    """
+
+    boxes: jax.Array
+    labels: jax.Array
+    targets: jax.Array
+    numbers: jax.Array
+    valid: jax.Array
+
+
+def choose_anchors(
+    key: jax.Array,
+    anchors: jax.Array,
+    truth: Truth,
+    *,
+    foreground_iou: float,
+    background_iou: float,
+    count: int,
+    max_positive: int,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns which anchors to learn from, and where they should go.
+
+    Args:
+        key: typed PRNG key.
+        anchors: float32, (N, 4).
+        truth: the lesions.
+        foreground_iou: an anchor with such an IoU with a lesion is one.
+        background_iou: an anchor below this with all of them is background; others are
+            ignored, but each lesion's best anchor is a lesion anyway.
+        count: anchors to learn from.
+        max_positive: the most of them that may be lesions.
+
+    Returns:
+        Samples of lesions and of background, each bool, (N,); and the deltas to the
+        matched lesions, 0 where there is none, float32, (N, 4).
+    """
+    matched = match(
+        box_ops.iou_matrix(anchors, truth.boxes),
+        truth.valid,
+        foreground_iou=foreground_iou,
+        background_iou=background_iou,
+        low_quality=True,
+    )
+    positive, negative = sample_anchors(
+        key, matched.foreground, matched.background, count, max_positive
+    )
+    targets = box_ops.encode(truth.boxes[matched.index], anchors)
+    return positive, negative, jnp.where(positive[:, None], targets, 0.0)
+
+
+def choose_regions(
+    key: jax.Array,
+    found: Proposals,
+    truth: Truth,
+    *,
+    foreground_iou: float,
+    count: int,
+    max_positive: int,
+) -> tuple[Regions, jax.Array]:
+    """Returns regions to learn from, and how many lesions are among the proposals.
+
+    The lesions' own boxes are added: early proposals meet none.
+
+    Args:
+        key: typed PRNG key.
+        found: the proposals.
+        truth: the lesions.
+        foreground_iou: IoU with a lesion from which on a region is one.
+        count: R.
+        max_positive: the most of them that may be lesions.
+
+    Returns:
+        The regions, and the number of lesions that a proposal meets, int32, ().
+    """
+    boxes = jnp.concatenate([found.boxes, truth.boxes])
+    valid = jnp.concatenate([found.valid, truth.valid])
+    iou = box_ops.iou_matrix(boxes, truth.boxes)
+    proposed = jnp.where(found.valid[:, None], iou[: len(found.boxes)], 0.0)
+    covered = truth.valid & (jnp.max(proposed, axis=0) >= foreground_iou)
+    matched = match(
+        iou,
+        truth.valid,
+        foreground_iou=foreground_iou,
+        background_iou=foreground_iou,
+        low_quality=False,
+    )
+    index, positive, taken = sample_rois(
+        key,
+        matched.foreground & valid,
+        matched.background & valid,
+        count,
+        max_positive,
+    )
+    lesion, boxes = matched.index[index], boxes[index]
+    targets = box_ops.encode(truth.boxes[lesion], boxes, BOX_WEIGHTS)
+    return Regions(
+        boxes=boxes,
+        labels=jnp.where(positive, truth.labels[lesion], 0),
+        targets=jnp.where(positive[:, None], targets, 0.0),
+        numbers=jnp.where(positive, truth.numbers[lesion], 0),
+        valid=taken,
+    ), jnp.sum(covered)

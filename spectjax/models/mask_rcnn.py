@@ -1,0 +1,349 @@
+"""Mask R-CNN and Mask R-CNN-Att ([P1] Fig. 7, Fig. 8, after He et al., 2017).
+
+Of B images with H by W pixels and at most G lesions each: N anchors, P proposals, R
+sampled regions of which the first F may hold lesions, D detections, K classes.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+
+from spectjax.models.bottleneck import BottleneckBody
+from spectjax.models.detections import (
+    Detections,
+    choose_detections,
+    mirror_anchors,
+    mirror_boxes,
+    mirror_deltas,
+)
+from spectjax.models.learning_targets import Training, choose_anchors, choose_regions
+from spectjax.models.proposals import ProposalHead, Proposals, propose
+from spectjax.models.pyramid import FeaturePyramid
+from spectjax.models.roi_heads import BoxHead, MaskHead, choose_class
+from spectjax.ops.anchors import make_anchors
+from spectjax.ops.instances import Truth
+from spectjax.ops.mask_paste import crop_masks
+from spectjax.ops.roi_align import assign_levels, roi_align
+
+ATTENTIONS = ("none", "stage", "lateral", "pyramid", "block")
+BOX_SIZE, MASK_SIZE = 7, 14  # of the maps that are cut out for the two heads
+
+
+class MaskRCNN(nn.Module):
+    """ResNet, feature pyramid, proposals, and heads for boxes and masks.
+
+    The defaults are for hotspots of 3 to 40 pixels in thorax images: the finest map has
+    stride 2 and the anchors begin at 4 pixels. `torchvision` with its sizes gives
+    torchvision's `maskrcnn_resnet50_fpn` (`spectjax.recipes.mask_rcnn_config`).
+
+    Attributes:
+        num_classes: K, background included.
+        stage_sizes: blocks in each of the body's stages.
+        features: inner channels of each stage; it gives four times as many.
+        pyramid_features: channels of the pyramid.
+        box_features: width of the box head.
+        mask_features: channels of the mask head.
+        stem_pool: see `BottleneckBody`.
+        scale: how often an image is enlarged first, linearly; its pixels times this
+            are the pixels of the network.
+        norm: of the body: "batch", "frozen" or "group", see `bottleneck.normalise`.
+        attention: where spatial attention weighs the features ([P1] Eq. 6): "none",
+            "stage", "lateral", "pyramid" or "block".
+        open_attention: see `SpatialAttention.is_open`.
+        anchor_sizes: square roots of the anchors' areas on each level, pixels of the
+            network; a level more than there are stages adds a coarser map.
+        anchor_ratios: their heights over their widths.
+        rpn_foreground_iou: an anchor with such an IoU with a lesion is one.
+        rpn_background_iou: an anchor below this is background; others are ignored, but
+            each lesion's best anchor is a lesion anyway.
+        rpn_samples: anchors of an image that are learnt from.
+        rpn_positive: the largest part of them that may be lesions.
+        pre_nms: anchors of each level that are looked at, in training and in use.
+        proposals: P, in training and in use.
+        rpn_nms_iou: IoU above which the weaker of two proposals of a level goes.
+        roi_iou: IoU with a lesion from which on a region is one.
+        roi_samples: R.
+        roi_positive: the largest part of them that may be lesions; gives F.
+        min_score: probability that a detection exceeds.
+        nms_iou: IoU above which the weaker of two detections of a class goes.
+        detections: D.
+        max_instances: G.
+        torchvision: anchors, pooling, levels and masks as in torchvision, with its
+            shifts of half a pixel and rounded boxes; needs `stem_pool`.
+        dtype: type in which to convolve; boxes, losses and results are float32.
+        axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split
+            in training.
+    """
+
+    num_classes: int
+    stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
+    features: tuple[int, ...] = (64, 128, 256, 512)
+    pyramid_features: int = 256
+    box_features: int = 1024
+    mask_features: int = 256
+    stem_pool: bool = False
+    scale: int = 1
+    norm: str = "batch"
+    attention: str = "none"
+    open_attention: bool = False
+    anchor_sizes: tuple[tuple[float, ...], ...] = ((4, 6), (8, 12), (16, 24), (32, 48))
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    rpn_foreground_iou: float = 0.5
+    rpn_background_iou: float = 0.3
+    rpn_samples: int = 256
+    rpn_positive: float = 0.5
+    pre_nms: tuple[int, int] = (500, 500)
+    proposals: tuple[int, int] = (256, 256)
+    rpn_nms_iou: float = 0.7
+    roi_iou: float = 0.5
+    roi_samples: int = 128
+    roi_positive: float = 0.25
+    min_score: float = 0.01
+    nms_iou: float = 0.5
+    detections: int = 50
+    max_instances: int = 32
+    torchvision: bool = False
+    dtype: Dtype = jnp.float32
+    axis_name: str | None = None
+
+    def setup(self) -> None:
+        """Builds the parts.
+
+        Raises:
+            ValueError: if a field is unknown or does not fit the others.
+        """
+        if self.attention not in ATTENTIONS:
+            raise ValueError(
+                f"Unknown attention {self.attention!r}; known: {', '.join(ATTENTIONS)}."
+            )
+        if self.torchvision and not self.stem_pool:
+            raise ValueError("Expected stem_pool=True with torchvision=True.")
+        if len({len(sizes) for sizes in self.anchor_sizes}) != 1:
+            raise ValueError(
+                "Expected as many anchor sizes on each level, got "
+                f"{self.anchor_sizes}: one head serves all."
+            )
+        attention = (self.attention, self.open_attention)
+        self.backbone = BottleneckBody(
+            self.stage_sizes,
+            self.features,
+            self.stem_pool,
+            self.norm,
+            *attention,
+            dtype=self.dtype,
+            axis_name=self.axis_name,
+        )
+        self.pyramid = FeaturePyramid(
+            self.pyramid_features, len(self.anchor_sizes), *attention, dtype=self.dtype
+        )
+        self.rpn = ProposalHead(
+            len(self.anchor_sizes[0]) * len(self.anchor_ratios), dtype=self.dtype
+        )
+        self.box_head = BoxHead(self.num_classes, self.box_features, dtype=self.dtype)
+        self.mask_head = MaskHead(
+            self.num_classes, self.mask_features, dtype=self.dtype
+        )
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the levels, in pixels of the network, the finest first."""
+        first = 4 if self.stem_pool else 2
+        return tuple(first * 2**level for level in range(len(self.anchor_sizes)))
+
+    def __call__(
+        self,
+        images: jax.Array,
+        *,
+        train: bool,
+        mirrored: bool = False,
+        truth: Truth | None = None,
+        instances: jax.Array | None = None,
+        keys: jax.Array | None = None,
+    ) -> Detections | Training:
+        """Returns what is found, or, with the truth, what the losses compare.
+
+        Args:
+            images: float, (B, H, W, C).
+            train: normalise by the batch's own statistics.
+            mirrored: look at the mirror images as well: what both say of an anchor, a
+                proposal or a mask is averaged. Without `truth`, not for `torchvision`.
+            truth: the lesions, each field with a leading axis B.
+            instances: number of the lesion of each pixel, 0 for none, uint8, (B, H, W);
+                with `truth`.
+            keys: typed PRNG keys, (B,), for the samples; with `truth`.
+
+        Raises:
+            ValueError: if H or W is not a multiple of the coarsest map's stride, or
+                `mirrored` cannot be had.
+        """
+        hw = self.find_network_hw(images)
+        if self.scale > 1:
+            shape = (len(images), *hw, images.shape[-1])
+            images = jax.image.resize(images, shape, "bilinear")
+        levels = self.pyramid(self.backbone(images, train=train))
+        objectness, deltas = self.rpn(levels)
+        views = [levels]
+        if mirrored:
+            self.check_mirroring(levels, hw)
+            views.append(self.pyramid(self.backbone(images[:, :, ::-1], train=train)))
+            said = zip(*self.rpn(views[1]), levels, strict=True)
+            other = [mirror_anchors(*each) for each in said]
+            objectness = [
+                (x + y[0]) / 2 for x, y in zip(objectness, other, strict=True)
+            ]
+            deltas = [(x + y[1]) / 2 for x, y in zip(deltas, other, strict=True)]
+        anchors = make_anchors(
+            hw,
+            self.strides,
+            self.anchor_sizes,
+            self.anchor_ratios,
+            rounded=self.torchvision,
+        )
+        place = 0 if truth is not None else 1
+        found = jax.vmap(
+            lambda scores, moves: propose(
+                scores,
+                moves,
+                [jnp.asarray(level) for level in anchors],
+                hw,
+                pre_nms=self.pre_nms[place],
+                count=self.proposals[place],
+                nms_iou=self.rpn_nms_iou,
+            )
+        )(objectness, deltas)
+        if truth is None or instances is None or keys is None:
+            return self.detect(views, found, hw)
+        if self.scale > 1:
+            truth = truth._replace(boxes=truth.boxes * self.scale)
+        all_anchors = jnp.concatenate([jnp.asarray(level) for level in anchors])
+        anchor_key, roi_key = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        positive, negative, anchor_targets = jax.vmap(
+            lambda key, each: choose_anchors(
+                key,
+                all_anchors,
+                each,
+                foreground_iou=self.rpn_foreground_iou,
+                background_iou=self.rpn_background_iou,
+                count=self.rpn_samples,
+                max_positive=round(self.rpn_samples * self.rpn_positive),
+            )
+        )(anchor_key, truth)
+        num_masks = round(self.roi_samples * self.roi_positive)
+        regions, covered = jax.vmap(
+            partial(
+                choose_regions,
+                foreground_iou=self.roi_iou,
+                count=self.roi_samples,
+                max_positive=num_masks,
+            )
+        )(roi_key, found, truth)
+        logits, box_deltas = self.box_head(self.cut(levels, regions.boxes, BOX_SIZE))
+        boxes, labels = regions.boxes[:, :num_masks], regions.labels[:, :num_masks]
+        mask_logits = self.mask_head(self.cut(levels, boxes, MASK_SIZE))
+        mask_targets = jax.vmap(
+            lambda numbered, numbers, each: crop_masks(
+                numbered,
+                numbers,
+                each / self.scale,
+                2 * MASK_SIZE,
+                torchvision=self.torchvision,
+            )
+        )(instances, regions.numbers[:, :num_masks], boxes)
+        return Training(
+            objectness=jnp.concatenate(objectness, axis=1),
+            anchor_positive=positive,
+            anchor_negative=negative,
+            anchor_deltas=jnp.concatenate(deltas, axis=1),
+            anchor_targets=anchor_targets,
+            logits=logits,
+            labels=regions.labels,
+            regions_valid=regions.valid,
+            deltas=choose_class(
+                jnp.swapaxes(box_deltas, 2, 3), regions.labels[:, :, None]
+            ),
+            targets=regions.targets,
+            mask_logits=choose_class(mask_logits, labels[:, :, None, None]),
+            mask_targets=mask_targets,
+            lesions=jnp.sum(truth.valid, axis=1),
+            covered=covered,
+            left_out=truth.left_out,
+        )
+
+    def find_network_hw(self, images: jax.Array) -> tuple[int, int]:
+        """Returns height and width in pixels of the network.
+
+        Raises:
+            ValueError: if the coarsest map of the body has no whole number of pixels.
+        """
+        height, width = (self.scale * size for size in images.shape[1:3])
+        stride = self.strides[0] * 2 ** (len(self.features) - 1)
+        if height % stride or width % stride:
+            raise ValueError(
+                f"Expected an image size in multiples of {stride} after enlarging it "
+                f"{self.scale} times, got {height}x{width}."
+            )
+        return height, width
+
+    def check_mirroring(self, levels: list[jax.Array], hw: tuple[int, int]) -> None:
+        """Raises ValueError if the mirror image of an anchor is none."""
+        widths = [x.shape[2] * s for x, s in zip(levels, self.strides, strict=True)]
+        if self.torchvision or any(width != hw[1] for width in widths):
+            raise ValueError(
+                "Expected anchors whose mirror images are anchors for mirrored=True, "
+                "got torchvision's or a coarsest map with a part of a pixel."
+            )
+
+    def cut(self, levels: list[jax.Array], boxes: jax.Array, size: int) -> jax.Array:
+        """Returns the pyramid's features in boxes, (B, R, size, size, C).
+
+        Args:
+            levels: maps (B, H_l, W_l, C).
+            boxes: pixels of the network, (B, R, 4).
+            size: pixels on each side of what is cut out.
+        """
+        # The coarser map that is added for large anchors serves proposals alone.
+        count = min(len(levels), len(self.features))
+        strides = self.strides[:count]
+
+        def cut_one(features: list[jax.Array], boxes: jax.Array) -> jax.Array:
+            chosen = assign_levels(boxes, strides, torchvision=self.torchvision)
+            return roi_align(
+                features, boxes, chosen, strides, size, aligned=not self.torchvision
+            )
+
+        return jax.vmap(cut_one)(levels[:count], boxes)
+
+    def detect(
+        self, views: list[list[jax.Array]], found: Proposals, hw: tuple[int, int]
+    ) -> Detections:
+        """Returns what is found in the proposals.
+
+        Args:
+            views: the pyramid of the images, and perhaps that of their mirror images.
+            found: of B images.
+            hw: height and width in pixels of the network.
+        """
+        logits, deltas = self.box_head(self.cut(views[0], found.boxes, BOX_SIZE))
+        for levels in views[1:]:
+            there = self.cut(levels, mirror_boxes(found.boxes, hw[1]), BOX_SIZE)
+            other_logits, other_deltas = self.box_head(there)
+            logits = (logits + other_logits) / 2
+            deltas = (deltas + mirror_deltas(other_deltas)) / 2
+        boxes, scores, labels, valid = jax.vmap(
+            partial(
+                choose_detections,
+                hw=hw,
+                min_score=self.min_score,
+                nms_iou=self.nms_iou,
+                count=self.detections,
+            )
+        )(logits, deltas, found)
+        mask_logits = self.mask_head(self.cut(views[0], boxes, MASK_SIZE))
+        for levels in views[1:]:
+            there = self.cut(levels, mirror_boxes(boxes, hw[1]), MASK_SIZE)
+            mask_logits = (mask_logits + self.mask_head(there)[:, :, :, ::-1]) / 2
+        masks = nn.sigmoid(choose_class(mask_logits, labels[:, :, None, None]))
+        return Detections(boxes / self.scale, scores, labels, valid, masks)

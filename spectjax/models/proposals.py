@@ -1,0 +1,123 @@
+"""Region proposals: where a feature pyramid may hold an object (Ren et al., 2015).
+
+Of B images, level l has N_l anchors, A at each place of its map; P proposals are kept.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+
+from spectjax.ops import boxes as box_ops
+from spectjax.ops.convolution import Conv
+from spectjax.ops.nms import suppress
+
+MIN_SIZE = 1e-3  # height and width of a proposal, pixels, as in torchvision
+
+
+class Proposals(NamedTuple):
+    """The likeliest objects of one image, by falling score.
+
+    Attributes:
+        boxes: pixels, float32, (P, 4).
+        scores: objectness logits, float32, (P,).
+        valid: whether there are so many, bool, (P,).
+    """
+
+    boxes: jax.Array
+    scores: jax.Array
+    valid: jax.Array
+
+
+class ProposalHead(nn.Module):
+    """Says of each anchor whether it holds an object, and how to move it there.
+
+    Attributes:
+        anchors_per_place: A of each level; the same for all.
+        dtype: type in which to convolve; the results are float32.
+    """
+
+    anchors_per_place: int
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(
+        self, levels: Sequence[jax.Array]
+    ) -> tuple[list[jax.Array], list[jax.Array]]:
+        """Returns objectness logits (B, N_l) and deltas (B, N_l, 4) of each level.
+
+        Args:
+            levels: maps of equal channels, each (B, H_l, W_l, C).
+        """
+        # The same weights on all levels.
+        conv = Conv(levels[0].shape[-1], 3, dtype=self.dtype, name="conv")
+        small = nn.initializers.normal(0.01)
+        count = self.anchors_per_place
+        ask = Conv(count, 1, kernel_init=small, name="objectness")
+        move = Conv(4 * count, 1, kernel_init=small, name="deltas")
+        objectness, deltas = [], []
+        for level in levels:
+            x = nn.relu(conv(level)).astype(jnp.float32)
+            objectness.append(ask(x).reshape(len(x), -1))
+            deltas.append(move(x).reshape(len(x), -1, 4))
+        return objectness, deltas
+
+
+def propose(
+    objectness: Sequence[jax.Array],
+    deltas: Sequence[jax.Array],
+    anchors: Sequence[jax.Array],
+    hw: tuple[int, int],
+    *,
+    pre_nms: int,
+    count: int,
+    nms_iou: float,
+) -> Proposals:
+    """Returns the likeliest objects of one image; no gradient goes through them.
+
+    Args:
+        objectness: logits of each level, float32, (N_l,).
+        deltas: of each level, float32, (N_l, 4).
+        anchors: of each level, pixels, float32, (N_l, 4).
+        hw: height and width of the image, pixels.
+        pre_nms: anchors of each level that are looked at.
+        count: P, the most that are kept.
+        nms_iou: of two boxes of a level with a larger IoU the surer one is kept.
+    """
+    found = [
+        _propose_of_level(
+            *jax.lax.stop_gradient(level), hw, pre_nms=pre_nms, nms_iou=nms_iou
+        )
+        for level in zip(objectness, deltas, anchors, strict=True)
+    ]
+    boxes, scores, valid = (
+        jnp.concatenate(parts) for parts in zip(*found, strict=True)
+    )
+    kept, index = jax.lax.top_k(
+        jnp.where(valid, scores, -jnp.inf), min(count, len(scores))
+    )
+    short = count - len(index)
+    return Proposals(
+        jnp.pad(boxes[index], ((0, short), (0, 0))),
+        jnp.pad(scores[index], (0, short)),
+        jnp.pad(kept > -jnp.inf, (0, short)),
+    )
+
+
+def _propose_of_level(
+    objectness: jax.Array,
+    deltas: jax.Array,
+    anchors: jax.Array,
+    hw: tuple[int, int],
+    *,
+    pre_nms: int,
+    nms_iou: float,
+) -> Proposals:
+    """Returns what one level proposes: min(pre_nms, N_l) boxes, some not valid."""
+    scores, index = jax.lax.top_k(objectness, min(pre_nms, len(objectness)))
+    boxes = box_ops.clip(box_ops.decode(deltas[index], anchors[index]), hw)
+    valid = jnp.all(boxes[:, 2:] - boxes[:, :2] >= MIN_SIZE, axis=-1)
+    return Proposals(boxes, scores, suppress(boxes, valid, nms_iou))

@@ -1,0 +1,103 @@
+"""What a region of interest holds: its class, its box and its mask (He et al., 2017).
+
+Of B images with R regions each, classes are K, background included; maps that are cut
+out of the pyramid are S by S pixels with C channels.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+
+from spectjax.ops.convolution import Conv, UpConv
+from spectjax.ops.product import dot_general
+
+_he = nn.initializers.he_normal()
+
+
+class BoxHead(nn.Module):
+    """Two fully connected layers, then the class of a region and its box's deltas.
+
+    Attributes:
+        num_classes: K.
+        features: width of the two layers.
+        dtype: type in which to multiply; the results are float32.
+    """
+
+    num_classes: int
+    features: int
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, regions: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Returns logits (B, R, K) and deltas (B, R, K, 4) for regions (B, R, S, S, C).
+
+        Each class has deltas of its own, background too, whose are never used.
+        """
+        batch, count = regions.shape[:2]
+        x = regions.reshape(batch * count, -1)
+        for i in (1, 2):
+            x = nn.Dense(
+                self.features,
+                dtype=self.dtype,
+                kernel_init=_he,
+                dot_general=dot_general,
+                name=f"fc{i}",
+            )(x)
+            x = nn.relu(x)
+        x = x.astype(jnp.float32)
+        logits = nn.Dense(
+            self.num_classes, kernel_init=nn.initializers.normal(0.01), name="logits"
+        )(x)
+        deltas = nn.Dense(
+            4 * self.num_classes,
+            kernel_init=nn.initializers.normal(0.001),
+            name="deltas",
+        )(x)
+        return (
+            logits.reshape(batch, count, -1),
+            deltas.reshape(batch, count, self.num_classes, 4),
+        )
+
+
+class MaskHead(nn.Module):
+    """Four 3x3 convolutions, an up-convolution, and the mask of a region by class.
+
+    Attributes:
+        num_classes: K.
+        features: channels of the convolutions.
+        dtype: type in which to convolve; the result is float32.
+    """
+
+    num_classes: int
+    features: int
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, regions: jax.Array) -> jax.Array:
+        """Returns logits (B, R, 2S, 2S, K) for regions (B, R, S, S, C)."""
+        batch, count = regions.shape[:2]
+        x = regions.reshape(batch * count, *regions.shape[2:])
+        for i in range(1, 5):
+            x = nn.relu(Conv(self.features, 3, dtype=self.dtype, name=f"conv{i}")(x))
+        x = nn.relu(UpConv(self.features, dtype=self.dtype, name="up")(x))
+        logits = Conv(
+            self.num_classes,
+            1,
+            kernel_init=nn.initializers.lecun_normal(),
+            name="logits",
+        )(x.astype(jnp.float32))
+        return logits.reshape(batch, count, *logits.shape[1:])
+
+
+def choose_class(values: jax.Array, labels: jax.Array) -> jax.Array:
+    """Returns the values of one class of each region.
+
+    Args:
+        values: classes on the axis `axis`: (..., K).
+        labels: of the regions, int32, shape that broadcasts with (...).
+    """
+    # A sum over all classes: the gradient of an indexed read is a scattered write,
+    # which is slow on GPUs.
+    chosen = jax.nn.one_hot(labels, values.shape[-1], dtype=values.dtype)
+    return jnp.sum(values * chosen, axis=-1)

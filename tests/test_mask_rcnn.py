@@ -1,0 +1,276 @@
+"""Mask R-CNN: parameters, parts, losses, and what it gives."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from spectjax.models import create_model
+from spectjax.models.bottleneck import BottleneckBody
+from spectjax.models.mask_rcnn import ATTENTIONS, MaskRCNN
+from spectjax.models.proposals import propose
+from spectjax.models.pyramid import FeaturePyramid
+from spectjax.normalisation import normalise_by_root
+from spectjax.recipes import SMOKE_MASK_RCNN, TORCHVISION
+from spectjax.tasks import InstanceSegmentation
+
+SMALL = {"num_classes": 2} | SMOKE_MASK_RCNN
+HW = (32, 48)
+
+
+@pytest.fixture(scope="module")
+def task():
+    return InstanceSegmentation(MaskRCNN(**SMALL), normalise_by_root)
+
+
+@pytest.fixture(scope="module")
+def variables(task):
+    return task.init(jax.random.key(0), HW)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """One image with two lesions, the others without."""
+    rng = np.random.default_rng(0)
+    masks = np.zeros((3, *HW), np.uint8)
+    masks[0, 4:9, 6:10] = 1
+    masks[0, 20:30, 30:34] = 1
+    instances = masks.copy()
+    instances[0, 20:30, 30:34] = 2
+    images = rng.poisson(5 + 40 * masks)[..., None].astype(np.uint16)
+    return {"images": images, "masks": masks, "instances": instances}
+
+
+def count_params(model, channels, hw=(64, 64)):
+    images = jnp.zeros((1, *hw, channels))
+    shapes = jax.eval_shape(
+        lambda key: model.init(key, images, train=False), jax.random.key(0)
+    )
+    flat = jax.tree_util.tree_flatten_with_path(shapes["params"])[0]
+    norms = sum(x.size for path, x in flat if "norm" in jax.tree_util.keystr(path))
+    return sum(x.size for _, x in flat), norms
+
+
+def test_torchvisions_network_has_the_parameters_that_torchvision_states():
+    # Its page of maskrcnn_resnet50_fpn: 44401393 for COCO's 91 classes, without the
+    # numbers of its frozen normalisations, of which ResNet-50 has 53120.
+    model = MaskRCNN(num_classes=91, norm="frozen", **TORCHVISION)
+    assert count_params(model, 3) == (44401393 + 53120, 53120)
+
+
+@pytest.mark.parametrize(
+    ("attention", "modules"),
+    [("none", 0), ("stage", 4), ("lateral", 4), ("pyramid", 4), ("block", 16)],
+)
+def test_attention_adds_99_parameters_in_each_place(attention, modules):
+    plain, _ = count_params(MaskRCNN(num_classes=2), 1)
+    model = create_model("mask_rcnn_att", {"num_classes": 2, "attention": attention})
+    assert count_params(model, 1)[0] == plain + 99 * modules
+
+
+def test_mask_rcnn_itself_has_no_attention():
+    assert create_model("mask_rcnn", {"num_classes": 2}).attention == "none"
+
+
+def test_five_finite_losses_with_and_without_lesions(task, variables, batch, key):
+    compute = jax.jit(
+        jax.value_and_grad(task.compute_loss, has_aux=True), static_argnums=()
+    )
+    empty = {name: np.zeros_like(x) for name, x in batch.items()}
+    for each, lesions in ((batch, 2), (empty, 0)):
+        (loss, (_, sums)), gradients = compute(
+            variables["params"], variables["batch_stats"], each, key
+        )
+        assert bool(jnp.isfinite(loss))
+        assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(gradients))
+        assert sums["lesions"] == lesions
+        scores = task.summarise({name: float(x) for name, x in sums.items()})
+        parts = [x for name, x in scores.items() if name.startswith("loss_")]
+        assert len(parts) == 5
+        assert scores["loss"] == pytest.approx(float(loss), rel=1e-5)
+        assert sum(parts) == pytest.approx(scores["loss"], rel=1e-5)
+        assert (scores["loss_mask"] > 0) == (lesions > 0)
+
+
+def test_every_part_of_the_network_learns(task, variables, batch, key):
+    gradients, _ = jax.jit(jax.grad(task.compute_loss, has_aux=True))(
+        variables["params"], variables["batch_stats"], batch, key
+    )
+    flat = jax.tree_util.tree_flatten_with_path(gradients)[0]
+    dead = [jax.tree_util.keystr(path) for path, x in flat if not x.any()]
+    # Background has no box, and a bias before a normalisation would be dead as well.
+    assert dead == []
+
+
+def test_frozen_normalisation_keeps_its_numbers(variables, batch, key):
+    model = MaskRCNN(**SMALL, norm="frozen")
+    frozen = InstanceSegmentation(model, normalise_by_root)
+    gradients, (stats, _) = jax.jit(jax.grad(frozen.compute_loss, has_aux=True))(
+        variables["params"], variables["batch_stats"], batch, key
+    )
+    flat = jax.tree_util.tree_flatten_with_path(gradients)[0]
+    norms = [x for path, x in flat if "norm" in jax.tree_util.keystr(path)]
+    assert len(norms) == 2 * 17
+    assert not any(x.any() for x in norms)
+    jax.tree.map(np.testing.assert_array_equal, stats, variables["batch_stats"])
+
+
+def test_what_is_sampled_depends_on_the_key_alone(task, variables, batch):
+    compute = jax.jit(lambda key: task.compute_loss(*parts, batch, key)[0])
+    parts = variables["params"], variables["batch_stats"]
+    first, again, other = (compute(jax.random.key(seed)) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_lesions_beyond_the_most_are_counted(variables, batch, key):
+    few = InstanceSegmentation(MaskRCNN(**SMALL, max_instances=1), normalise_by_root)
+    _, (_, sums) = few.compute_loss(
+        variables["params"], variables["batch_stats"], batch, key
+    )
+    assert few.summarise({k: float(x) for k, x in sums.items()})["left_out"] == 1
+
+
+def test_padding_images_do_not_count(task, variables, batch):
+    valid = np.array([True, False, False])
+    once = task.compute_sums(variables, batch | {"valid": valid})
+    # With a valid flag off, what an image shows must not matter.
+    changed = {name: x.copy() for name, x in batch.items()}
+    changed["images"][1:] = 999
+    again = task.compute_sums(variables, changed | {"valid": valid})
+    assert once["images"] == 1
+    for name in once:
+        np.testing.assert_allclose(once[name], again[name], rtol=1e-5)
+
+
+def test_instances_are_sorted_clipped_and_inside_the_image(task, variables, batch):
+    found = jax.jit(task.predict_instances)(variables, batch["images"])
+    boxes, scores, valid = (np.asarray(x) for x in found[:2] + found[3:4])
+    assert found.masks.shape == (3, SMALL["detections"], *HW)
+    assert found.masks.dtype == bool
+    assert valid.any()
+    assert (np.diff(np.where(valid, scores, 0), axis=1) <= 0).all()
+    assert (scores[valid] > 0.05).all()
+    assert (boxes[..., :2] >= 0).all()
+    assert (boxes[..., 2] <= HW[0]).all()
+    assert (boxes[..., 3] <= HW[1]).all()
+    assert not np.asarray(found.masks)[~valid].any()
+    probs = task.predict(variables, batch["images"])
+    np.testing.assert_allclose(np.sum(probs, -1), 1, rtol=1e-6)
+
+
+def test_one_compilation_serves_all_batches_of_a_shape(task, variables, batch):
+    predict = jax.jit(task.predict_instances)
+    train = jax.jit(task.compute_loss)
+    parts = variables["params"], variables["batch_stats"]
+    for seed, order in enumerate(([0, 1, 2], [2, 1, 0], [1, 1, 1])):
+        each = {name: x[order] for name, x in batch.items()}
+        predict(variables, each["images"])
+        train(*parts, each, jax.random.key(seed))
+    assert predict._cache_size() == 1
+    assert train._cache_size() == 1
+
+
+def test_an_image_is_judged_alone(task, variables, batch):
+    predict = jax.jit(task.predict_instances)
+    images = batch["images"]
+    together = predict(variables, images)
+    apart = predict(variables, images[[2, 0, 1]])
+    for name, one, other in zip(together._fields, together, apart, strict=True):
+        np.testing.assert_allclose(one[0], other[1], atol=1e-4, err_msg=name)
+
+
+def test_enlarged_images_give_boxes_in_pixels_of_the_image(variables, batch):
+    model = MaskRCNN(**SMALL, scale=2)
+    found = jax.jit(InstanceSegmentation(model, normalise_by_root).predict_instances)(
+        variables, batch["images"]
+    )
+    assert found.masks.shape[2:] == HW
+    assert float(found.boxes.max()) <= max(HW)
+    assert float(found.boxes[..., 2].max()) <= HW[0]
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_the_body_and_the_pyramid_have_the_strides_they_say(attention, key):
+    body = BottleneckBody(
+        (1, 1, 1, 1),
+        (2, 2, 3, 4),
+        stem_pool=attention == "none",
+        norm="group",
+        attention=attention,
+        open_attention=False,
+        dtype=jnp.float32,
+    )
+    pyramid = FeaturePyramid(5, 5, attention, False, jnp.float32)
+    first = 4 if attention == "none" else 2
+
+    def run(images):
+        maps = body.init_with_output(key, images, train=False)[0]
+        return maps, pyramid.init_with_output(key, maps)[0]
+
+    maps, levels = jax.eval_shape(run, jnp.zeros((2, 64, 96, 1)))
+    sizes = [
+        (64 // stride, 96 // stride) for stride in (first * 2**i for i in range(4))
+    ]
+    assert [x.shape for x in maps] == [
+        (2, *hw, 4 * c) for hw, c in zip(sizes, (2, 2, 3, 4), strict=True)
+    ]
+    coarsest = tuple(-(-size // 2) for size in sizes[-1])
+    assert [x.shape for x in levels] == [(2, *hw, 5) for hw in (*sizes, coarsest)]
+
+
+def test_the_pyramid_adds_each_coarse_pixel_to_four_fine_ones():
+    fine = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    coarse = 100 * jnp.arange(1.0, 5.0).reshape(1, 2, 2, 1)
+    centre = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1.0)
+    layers = {"kernel": jnp.ones((1, 1, 1, 1)), "bias": jnp.zeros(1)}
+    outputs = {"kernel": centre, "bias": jnp.zeros(1)}
+    params = {
+        f"{name}{stage}": each
+        for stage in (1, 2)
+        for name, each in (("lateral", layers), ("output", outputs))
+    }
+    pyramid = FeaturePyramid(1, 2, "none", False, jnp.float32)
+    found, _ = pyramid.apply({"params": params}, [fine, coarse])
+    expected = fine[0, :, :, 0] + np.kron([[100, 200], [300, 400]], np.ones((2, 2)))
+    np.testing.assert_array_equal(found[0, :, :, 0], expected)
+
+
+def test_proposals_are_moved_anchors_that_survive_suppression():
+    anchors = jnp.array([[0, 0, 8, 8], [0, 1, 8, 9], [10, 10, 14, 14.0]])
+    deltas = jnp.zeros((3, 4)).at[2].set(jnp.array([0.5, 0.0, jnp.log(2), 0.0]))
+    found = propose(
+        [jnp.array([1.0, 2.0, 0.0])],
+        [deltas],
+        [anchors],
+        (16, 16),
+        pre_nms=3,
+        count=4,
+        nms_iou=0.7,
+    )
+    # The first anchor overlaps the second, surer one by 7/9. The third moves down by
+    # half its height and doubles it: from 10 to 18, cut at 16.
+    np.testing.assert_array_equal(found.valid, [True, True, False, False])
+    np.testing.assert_allclose(found.boxes[0], [0, 1, 8, 9])
+    np.testing.assert_allclose(found.boxes[1], [10, 10, 16, 14], rtol=1e-6)
+    np.testing.assert_allclose(found.scores[:2], [2, 0])
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"attention": "everywhere"}, "Unknown attention 'everywhere'; known: none,"),
+        ({"norm": "layer"}, "Unknown norm 'layer'; known: batch, frozen, group"),
+        ({"torchvision": True}, "Expected stem_pool=True with torchvision=True"),
+        ({"anchor_sizes": ((4,), (8, 9))}, "as many anchor sizes on each level"),
+        ({"anchor_sizes": ((4,),)}, "Expected anchors for 4 or 5 levels, got 1"),
+        ({"scale": 1, "stem_pool": True}, "multiples of 32 after enlarging it 1 times"),
+    ],
+)
+def test_wrong_fields_say_what_is_known(fields, message):
+    model = MaskRCNN(**(SMALL | fields))
+    init = functools.partial(model.init, train=False)
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 48, 48, 1)))
