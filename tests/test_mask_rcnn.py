@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spectjax.models import create_model
-from spectjax.models.bottleneck import BottleneckBody
+from spectjax.models.bottleneck import Bottleneck, BottleneckBody
 from spectjax.models.mask_rcnn import ATTENTIONS, MaskRCNN
 from spectjax.models.proposals import propose
 from spectjax.models.pyramid import FeaturePyramid
@@ -18,16 +18,34 @@ from spectjax.tasks import InstanceSegmentation
 
 SMALL = {"num_classes": 2} | SMOKE_MASK_RCNN
 HW = (32, 48)
+KEY = jax.random.key(0)
+# Less optimised machine code: each program runs a few times only.
+compile_quickly = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0}
+)
+
+
+def create_task(mirrored=False, **fields):
+    return InstanceSegmentation(
+        MaskRCNN(**SMALL, **fields), normalise_by_root, mirrored=mirrored
+    )
 
 
 @pytest.fixture(scope="module")
-def task():
-    return InstanceSegmentation(MaskRCNN(**SMALL), normalise_by_root)
+def variables():
+    task = create_task()
+    return compile_quickly(lambda key: task.init(key, HW))(KEY)
 
 
 @pytest.fixture(scope="module")
-def variables(task):
-    return task.init(jax.random.key(0), HW)
+def train():
+    """Loss, sums and gradients of parameters, statistics, batch and key."""
+    return compile_quickly(jax.value_and_grad(create_task().compute_loss, has_aux=True))
+
+
+@pytest.fixture(scope="module")
+def predict():
+    return compile_quickly(create_task().predict_instances)
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +92,16 @@ def test_mask_rcnn_itself_has_no_attention():
     assert create_model("mask_rcnn", {"num_classes": 2}).attention == "none"
 
 
-def test_five_finite_losses_with_and_without_lesions(task, variables, batch, key):
-    compute = jax.jit(
-        jax.value_and_grad(task.compute_loss, has_aux=True), static_argnums=()
-    )
+def test_five_finite_losses_with_and_without_lesions(train, variables, batch):
     empty = {name: np.zeros_like(x) for name, x in batch.items()}
     for each, lesions in ((batch, 2), (empty, 0)):
-        (loss, (_, sums)), gradients = compute(
-            variables["params"], variables["batch_stats"], each, key
+        (loss, (_, sums)), gradients = train(
+            variables["params"], variables["batch_stats"], each, KEY
         )
         assert bool(jnp.isfinite(loss))
         assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(gradients))
         assert sums["lesions"] == lesions
-        scores = task.summarise({name: float(x) for name, x in sums.items()})
+        scores = create_task().summarise({name: float(x) for name, x in sums.items()})
         parts = [x for name, x in scores.items() if name.startswith("loss_")]
         assert len(parts) == 5
         assert scores["loss"] == pytest.approx(float(loss), rel=1e-5)
@@ -94,76 +109,24 @@ def test_five_finite_losses_with_and_without_lesions(task, variables, batch, key
         assert (scores["loss_mask"] > 0) == (lesions > 0)
 
 
-def test_every_part_of_the_network_learns(task, variables, batch, key):
-    gradients, _ = jax.jit(jax.grad(task.compute_loss, has_aux=True))(
-        variables["params"], variables["batch_stats"], batch, key
-    )
+def test_every_part_of_the_network_learns(train, variables, batch):
+    _, gradients = train(variables["params"], variables["batch_stats"], batch, KEY)
     flat = jax.tree_util.tree_flatten_with_path(gradients)[0]
-    dead = [jax.tree_util.keystr(path) for path, x in flat if not x.any()]
-    # Background has no box, and a bias before a normalisation would be dead as well.
-    assert dead == []
+    assert [jax.tree_util.keystr(path) for path, x in flat if not x.any()] == []
 
 
-def test_frozen_normalisation_keeps_its_numbers(variables, batch, key):
-    model = MaskRCNN(**SMALL, norm="frozen")
-    frozen = InstanceSegmentation(model, normalise_by_root)
-    gradients, (stats, _) = jax.jit(jax.grad(frozen.compute_loss, has_aux=True))(
-        variables["params"], variables["batch_stats"], batch, key
+def test_what_is_sampled_depends_on_the_key_alone(train, variables, batch):
+    parts = variables["params"], variables["batch_stats"], batch
+    first, again, other = (
+        train(*parts, jax.random.key(seed))[0][0] for seed in (1, 1, 2)
     )
-    flat = jax.tree_util.tree_flatten_with_path(gradients)[0]
-    norms = [x for path, x in flat if "norm" in jax.tree_util.keystr(path)]
-    assert len(norms) == 2 * 17
-    assert not any(x.any() for x in norms)
-    jax.tree.map(np.testing.assert_array_equal, stats, variables["batch_stats"])
-
-
-def test_what_is_sampled_depends_on_the_key_alone(task, variables, batch):
-    compute = jax.jit(lambda key: task.compute_loss(*parts, batch, key)[0])
-    parts = variables["params"], variables["batch_stats"]
-    first, again, other = (compute(jax.random.key(seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
-def test_lesions_beyond_the_most_are_counted(variables, batch, key):
-    few = InstanceSegmentation(MaskRCNN(**SMALL, max_instances=1), normalise_by_root)
-    _, (_, sums) = few.compute_loss(
-        variables["params"], variables["batch_stats"], batch, key
-    )
-    assert few.summarise({k: float(x) for k, x in sums.items()})["left_out"] == 1
-
-
-def test_padding_images_do_not_count(task, variables, batch):
-    valid = np.array([True, False, False])
-    once = task.compute_sums(variables, batch | {"valid": valid})
-    # With a valid flag off, what an image shows must not matter.
-    changed = {name: x.copy() for name, x in batch.items()}
-    changed["images"][1:] = 999
-    again = task.compute_sums(variables, changed | {"valid": valid})
-    assert once["images"] == 1
-    for name in once:
-        np.testing.assert_allclose(once[name], again[name], rtol=1e-5)
-
-
-def test_instances_are_sorted_clipped_and_inside_the_image(task, variables, batch):
-    found = jax.jit(task.predict_instances)(variables, batch["images"])
-    boxes, scores, valid = (np.asarray(x) for x in found[:2] + found[3:4])
-    assert found.masks.shape == (3, SMALL["detections"], *HW)
-    assert found.masks.dtype == bool
-    assert valid.any()
-    assert (np.diff(np.where(valid, scores, 0), axis=1) <= 0).all()
-    assert (scores[valid] > 0.05).all()
-    assert (boxes[..., :2] >= 0).all()
-    assert (boxes[..., 2] <= HW[0]).all()
-    assert (boxes[..., 3] <= HW[1]).all()
-    assert not np.asarray(found.masks)[~valid].any()
-    probs = task.predict(variables, batch["images"])
-    np.testing.assert_allclose(np.sum(probs, -1), 1, rtol=1e-6)
-
-
-def test_one_compilation_serves_all_batches_of_a_shape(task, variables, batch):
-    predict = jax.jit(task.predict_instances)
-    train = jax.jit(task.compute_loss)
+def test_one_compilation_serves_all_batches_of_a_shape(
+    train, predict, variables, batch
+):
     parts = variables["params"], variables["batch_stats"]
     for seed, order in enumerate(([0, 1, 2], [2, 1, 0], [1, 1, 1])):
         each = {name: x[order] for name, x in batch.items()}
@@ -173,8 +136,35 @@ def test_one_compilation_serves_all_batches_of_a_shape(task, variables, batch):
     assert train._cache_size() == 1
 
 
-def test_an_image_is_judged_alone(task, variables, batch):
-    predict = jax.jit(task.predict_instances)
+def test_padding_images_do_not_count_and_lesions_beyond_the_most_do(variables, batch):
+    task = create_task(max_instances=1)
+    compute = compile_quickly(task.compute_sums)
+    valid = np.array([True, False, False])
+    once = compute(variables, batch | {"valid": valid})
+    changed = batch["images"].copy()
+    changed[1:] = 999
+    again = compute(variables, batch | {"valid": valid, "images": changed})
+    assert once["images"] == 1
+    for name in once:
+        np.testing.assert_allclose(once[name], again[name], rtol=1e-5)
+    assert task.summarise({k: float(x) for k, x in once.items()})["left_out"] == 1
+
+
+def test_instances_are_sorted_clipped_and_inside_the_image(predict, variables, batch):
+    found = predict(variables, batch["images"])
+    boxes, scores, valid = (np.asarray(x) for x in (*found[:2], found.valid))
+    assert found.masks.shape == (3, SMALL["detections"], *HW)
+    assert found.masks.dtype == bool
+    assert valid.any()
+    assert (np.diff(np.where(valid, scores, 0), axis=1) <= 0).all()
+    assert (scores[valid] > 0.01).all()
+    assert (boxes[..., :2] >= 0).all()
+    assert (boxes[..., 2] <= HW[0]).all()
+    assert (boxes[..., 3] <= HW[1]).all()
+    assert not np.asarray(found.masks)[~valid].any()
+
+
+def test_an_image_is_judged_alone(predict, variables, batch):
     images = batch["images"]
     together = predict(variables, images)
     apart = predict(variables, images[[2, 0, 1]])
@@ -182,14 +172,23 @@ def test_an_image_is_judged_alone(task, variables, batch):
         np.testing.assert_allclose(one[0], other[1], atol=1e-4, err_msg=name)
 
 
-def test_enlarged_images_give_boxes_in_pixels_of_the_image(variables, batch):
-    model = MaskRCNN(**SMALL, scale=2)
-    found = jax.jit(InstanceSegmentation(model, normalise_by_root).predict_instances)(
-        variables, batch["images"]
-    )
-    assert found.masks.shape[2:] == HW
-    assert float(found.boxes.max()) <= max(HW)
-    assert float(found.boxes[..., 2].max()) <= HW[0]
+def test_mirrored_images_give_mirrored_instances(variables, batch):
+    # Enlarged as well: boxes are in pixels of the image all the same.
+    task = create_task(mirrored=True, scale=2)
+    predict = compile_quickly(task.predict_instances)
+    images = batch["images"]
+    found, other = (predict(variables, x) for x in (images, images[:, :, ::-1]))
+    assert found.valid.any()
+    np.testing.assert_allclose(found.scores, other.scores, atol=1e-5)
+    boxes, there = np.asarray(found.boxes), np.asarray(other.boxes)
+    used = np.asarray(found.valid)
+    np.testing.assert_allclose(
+        boxes[used], there[used][:, [0, 3, 2, 1]] * [1, -1, 1, -1] + [0, 48, 0, 48],
+        atol=1e-3,
+    )  # fmt: skip
+    differing = found.masks != other.masks[:, :, :, ::-1]
+    assert float(differing.mean()) < 1e-3  # where a probability is 0.5 up to rounding
+    assert boxes[..., 2].max() <= HW[0]
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -258,6 +257,26 @@ def test_proposals_are_moved_anchors_that_survive_suppression():
     np.testing.assert_allclose(found.scores[:2], [2, 0])
 
 
+def test_frozen_normalisation_learns_nothing(key):
+    block = Bottleneck(2, 1, "frozen", False, False, jnp.float32)
+    maps = jnp.ones((1, 4, 4, 3))
+    variables = compile_quickly(lambda key: block.init(key, maps, train=False))(key)
+
+    def total(params):
+        y, changed = block.apply(
+            {**variables, "params": params}, maps, train=True, mutable=["batch_stats"]
+        )
+        return y.sum(), changed
+
+    differentiate = compile_quickly(jax.grad(total, has_aux=True))
+    gradients, changed = differentiate(variables["params"])
+    norms = [gradients[name] for name in ("norm1", "norm2", "norm3", "project_norm")]
+    assert not any(x.any() for x in jax.tree.leaves(norms))
+    assert gradients["conv1"]["kernel"].any()
+    before = variables["batch_stats"]
+    jax.tree.map(np.testing.assert_array_equal, changed["batch_stats"], before)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -266,7 +285,7 @@ def test_proposals_are_moved_anchors_that_survive_suppression():
         ({"torchvision": True}, "Expected stem_pool=True with torchvision=True"),
         ({"anchor_sizes": ((4,), (8, 9))}, "as many anchor sizes on each level"),
         ({"anchor_sizes": ((4,),)}, "Expected anchors for 4 or 5 levels, got 1"),
-        ({"scale": 1, "stem_pool": True}, "multiples of 32 after enlarging it 1 times"),
+        ({"stem_pool": True}, "multiples of 32 after enlarging it 1 times"),
     ],
 )
 def test_wrong_fields_say_what_is_known(fields, message):

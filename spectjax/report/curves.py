@@ -215,12 +215,13 @@ def _start_figure(title: str, subtitle: str, synthetic: bool) -> tuple[Figure, A
     figure = Figure(figsize=(7.2, 7.6), dpi=150)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.105, 0.11, 0.87, 0.78))
-    _style_unit_square(axes)
+    style_unit_square(axes)
     add_caption(figure, title, subtitle, synthetic)
     return figure, axes
 
 
-def _style_unit_square(axes: Axes) -> None:
+def style_unit_square(axes: Axes) -> None:
+    """Gives axes the range [0, 1] twice, and a grid."""
     axes.set_xlim(-0.015, 1.015)
     axes.set_ylim(-0.015, 1.015)
     for axis in (axes.xaxis, axes.yaxis):
@@ -273,7 +274,7 @@ def _add_legend(
 
 def _show_reliability(axes: Axes, below: Axes, probabilities: Probabilities) -> None:
     """Fills a panel and the histogram below it."""
-    _style_unit_square(axes)
+    style_unit_square(axes)
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=":")
     axes.tick_params(labelbottom=False)
     below.spines[["top", "right"]].set_visible(False)
