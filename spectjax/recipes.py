@@ -13,6 +13,7 @@ from spectjax.config import ConfigError, base_config, parse_arg
 # What makes `MaskRCNN` torchvision's `maskrcnn_resnet50_fpn`; the rest are defaults.
 TORCHVISION = {
     "min_score": 0.05,
+    "nms_iou": 0.5,
     "stem_pool": True,
     "anchor_sizes": ((32,), (64,), (128,), (256,), (512,)),
     "rpn_foreground_iou": 0.7,
@@ -135,7 +136,7 @@ def mask_rcnn_config(arg: str | None, name: str) -> ConfigDict:
     config.model.anchor_sizes = ((4, 6), (8, 12), (16, 24), (32, 48))
     config.model.max_instances = 32  # of an image; more are left out, and counted
     config.model.min_score = 0.01  # of a detection
-    config.model.nms_iou = 0.5  # of two detections, above which the weaker one goes
+    config.model.nms_iou = 0.3  # of two detections, above which the weaker one goes
     config.model.detections = 50  # of an image, at most
     if name == "mask_rcnn_att":
         config.model.attention = "stage"  # [P1] leaves the place open
@@ -156,12 +157,13 @@ def mask_rcnn_config(arg: str | None, name: str) -> ConfigDict:
         config.optimizer.learning_rate = 5e-4
         config.optimizer.schedule = "cosine"
         config.optimizer.momentum = 0.9
+        config.optimizer.average = 0.99
         config.test_mirroring = True
         config.num_epochs = 60
     if args.quick or args.smoke:
         config.data.train_hw = (160, 160)
         config.optimizer.learning_rate = 2e-3
-        config.num_epochs = 16
+        config.num_epochs = 24
         config.model.update(QUICK_MASK_RCNN)
     if args.smoke:
         config.data.name = "segmentation_smoke"

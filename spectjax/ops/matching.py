@@ -42,7 +42,8 @@ def match(
     each by less than `background_iou`. With `low_quality` the boxes that overlap a true
     box most are foreground as well, all of several, so that every truth that any box
     touches has one; as in torchvision they answer to the truth that they themselves
-    overlap most, which may be another one. Without truth all boxes are background.
+    overlap most, which may be another one. (There, a truth that no box touches makes
+    every box foreground; here it has none.) Without truth all boxes are background.
 
     Args:
         iou: intersection over union, float32, (N, G).

@@ -57,13 +57,11 @@ def sample_rois(
         foreground, bool, (R,); whether the row holds a proposal, bool, (R,).
     """
     drawn, others = sample_anchors(key, foreground, background, count, max_foreground)
-    rank = jnp.where(drawn, 0, jnp.where(others, 1, 2))
-    order = jnp.argsort(rank, stable=True).astype(jnp.int32)[:count]
-    index = jnp.pad(order, (0, count - order.size))
-    row = jnp.arange(count, dtype=jnp.int32)
-    positives = jnp.sum(drawn, dtype=jnp.int32)
-    valid = row < positives + jnp.sum(others, dtype=jnp.int32)
-    return jnp.where(valid, index, 0), row < positives, valid
+    rank = jnp.where(drawn, 2.0, jnp.where(others, 1.0, 0.0))
+    rank, index = jax.lax.top_k(rank, min(count, rank.size))
+    rank, index = (jnp.pad(x, (0, count - x.size)) for x in (rank, index))
+    valid = rank > 0
+    return jnp.where(valid, index, 0), rank > 1, valid
 
 
 def _draw_numbers(key: jax.Array, size: int) -> jax.Array:
@@ -101,4 +99,4 @@ def _take_largest(
     taken = values > 0
     if quota is not None:
         taken &= jnp.arange(most, dtype=jnp.int32) < quota
-    return jnp.zeros_like(eligible).at[index].set(taken)
+    return jnp.zeros_like(eligible).at[index].set(taken, unique_indices=True)
