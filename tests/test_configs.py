@@ -22,6 +22,7 @@ from spectjax.train import create_optimizer, create_task
 CONFIGS = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 SPECS = [path for path in CONFIGS if path.stem.startswith("specs")]
 KMEANS = next(path for path in CONFIGS if path.stem == "kmeans")
+MASK_RCNNS = [path for path in CONFIGS if path.stem.startswith("mask_rcnn")]
 UNETS = [path for path in CONFIGS if path.stem.startswith("unet")]
 
 
@@ -72,6 +73,57 @@ def test_config_without_argument_is_the_papers_setting(path):
     assert config.data.name == "segmentation"
     assert config.data.train_hw == (256, 256)
     assert config.model.features == (64, 128, 256, 512, 1024)
+
+
+@pytest.mark.parametrize("path", MASK_RCNNS, ids=lambda path: path.stem)
+def test_mask_rcnn_without_argument_is_the_papers_network_on_fine_maps(path):
+    config = load(path)
+    assert config.task == "instance_segmentation"
+    assert config.optimizer.name == "sgd"
+    assert config.data.name == "segmentation"
+    assert config.model.stage_sizes == (3, 4, 6, 3)  # a "50-layer ResNet"
+    model = create_task(config).model
+    assert model.strides[0] == 2
+    assert model.attention == ("stage" if path.stem == "mask_rcnn_att" else "none")
+
+
+@pytest.mark.parametrize("path", MASK_RCNNS, ids=lambda path: path.stem)
+def test_the_torchvision_setting_is_that_of_its_documentation(path):
+    # Signatures of torchvision's MaskRCNN, RegionProposalNetwork and RoIHeads.
+    model = create_task(load(path, "torchvision")).model
+    assert model.torchvision
+    assert model.strides == (4, 8, 16, 32, 64)
+    assert model.anchor_sizes == ((32,), (64,), (128,), (256,), (512,))
+    assert model.anchor_ratios == (0.5, 1.0, 2.0)
+    assert (model.rpn_foreground_iou, model.rpn_background_iou) == (0.7, 0.3)
+    assert (model.rpn_samples, model.rpn_positive) == (256, 0.5)
+    assert (model.pre_nms, model.proposals) == ((2000, 1000), (2000, 1000))
+    assert (model.rpn_nms_iou, model.roi_iou) == (0.7, 0.5)
+    assert (model.roi_samples, model.roi_positive) == (512, 0.25)
+    assert (model.min_score, model.nms_iou, model.detections) == (0.05, 0.5, 100)
+
+
+@pytest.mark.parametrize("path", MASK_RCNNS, ids=lambda path: path.stem)
+def test_the_torchvision_setting_stands_alone(path):
+    with pytest.raises(ConfigError, match="torchvision is a setting of its own"):
+        load(path, "torchvision,quick")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_weights": (1.0, 2.0)}, "class_weights=.*leave it out"),
+        ({"loss": "cross_entropy"}, "loss='cross_entropy': known are mask_rcnn"),
+        ({"task": "segmentation", "loss": "cross_entropy"}, "not a model for"),
+        ({"test_mirroring": True}, "torchvision's anchors are not symmetric"),
+    ],
+)
+def test_instance_segmentation_refuses_what_it_cannot_follow(changes, message):
+    config = load(MASK_RCNNS[0], "torchvision")
+    with config.unlocked():
+        config.update(changes)
+    with pytest.raises(ConfigError, match=message):
+        create_task(config)
 
 
 @pytest.mark.parametrize("arg", [None, "modern", "quick", "smoke"])
