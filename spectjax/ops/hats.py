@@ -11,7 +11,12 @@ import jax.numpy as jnp
 
 
 def place_samples(
-    low: jax.Array, high: jax.Array, count: int, size: jax.Array | int
+    low: jax.Array,
+    high: jax.Array,
+    count: int,
+    size: jax.Array | int,
+    *,
+    cut: bool = False,
 ) -> jax.Array:
     """Returns the centres of `count` equal parts of intervals, moved onto an axis.
 
@@ -21,6 +26,8 @@ def place_samples(
         count: number of parts.
         size: cells of the axis, or of each interval's axis, int32, (...,); positions
             before the first cell's centre or beyond the last one's move there.
+        cut: move those that are beyond by more than a cell only so far that every
+            cell's weight is 0 there.
 
     Returns:
         Positions, float32, (..., count).
@@ -30,7 +37,12 @@ def place_samples(
     parts = jnp.broadcast_to(parts, (*low.shape[:-1], count))
     last = jnp.asarray(size - 1, jnp.float32)[..., None]
     last = jnp.broadcast_to(last, parts.shape)
-    return jnp.clip(low + parts * (high - low), 0.0, last)
+    positions = low + parts * (high - low)
+    inside = jnp.clip(positions, 0.0, last)
+    if not cut:
+        return inside
+    beyond = jnp.where(positions > last + 1, last + 1, inside)
+    return jnp.where(positions < -1, -1.0, beyond)
 
 
 def weigh_cells(positions: jax.Array, cells: jax.Array) -> jax.Array:

@@ -25,7 +25,7 @@ def crop_masks(
     That is ROIAlign of the mask (He et al. 2017, Sec. 3), with the mean of two by two
     samples in each cell. torchvision takes as many samples in each direction as a cell
     has pixels, rounded up, at places half a pixel further down and right, from boxes of
-    at least one pixel; the boxes must then lie on the image.
+    at least one pixel; the boxes must lie on the image, and samples beyond it are 0.
 
     Args:
         instances: number of the lesion of each pixel, uint8, (H, W).
@@ -76,8 +76,9 @@ def _weigh_adaptively(
     starts = low[:, None] + bins * cell[:, None]
     positions = starts[:, :, None] + within[:, None, :]
     hats = weigh_cells(jnp.clip(positions, 0, pixels - 1), jnp.arange(pixels))
-    weights = jnp.where(sample < count, 1 / count, 0.0)
-    return (hats * weights[:, None, :, None]).sum(axis=2)
+    counted = (sample < count)[:, None, :] & (positions <= pixels)
+    weights = jnp.where(counted, 1 / count[:, None, :], 0.0)
+    return (hats * weights[..., None]).sum(axis=2)
 
 
 def paste_masks(

@@ -80,8 +80,9 @@ def roi_align(
         size: bins in each direction, S.
         ratio: samples of a bin in each direction.
         aligned: the centre of the first cell lies half a cell from the image's edge. If
-            not, it lies on the edge and boxes are at least one cell large, as in
-            torchvision's models.
+            not, it lies on the edge, boxes are at least one cell large, and samples
+            beyond the outermost centres by more than a cell are 0, as in torchvision's
+            models.
         looped: take one box after the other, which is faster on CPUs and their default,
             and not all at once.
 
@@ -110,7 +111,8 @@ def _place(
     if not aligned:
         high = jnp.maximum(high, low + 1)
     cells = jnp.asarray(hws, jnp.int32)[levels]
-    return place_samples(low, high, count, cells)
+    # A narrow box at the lower or right edge, once enlarged, leaves the image.
+    return place_samples(low, high, count, cells, cut=not aligned)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
@@ -161,13 +163,16 @@ def _pool_at_once(
     areas = [f.shape[0] * f.shape[1] for f in features]
     starts = jnp.asarray([sum(areas[:i]) for i in range(len(areas))], jnp.int32)
     hw = jnp.asarray([f.shape[:2] for f in features], jnp.int32)[levels]
-    low = jnp.floor(samples).astype(jnp.int32)
-    high = jnp.minimum(low + 1, hw[:, :, None] - 1)
-    part = samples - low
+    last = hw[:, :, None] - 1
+    low = jnp.clip(jnp.floor(samples).astype(jnp.int32), 0, last)
+    high = jnp.minimum(low + 1, last)
+    low_weights = jnp.maximum(0.0, 1 - jnp.abs(samples - low))
+    # The last cell has no neighbour and counts once.
+    high_weights = jnp.where(high > low, jnp.maximum(0.0, 1 - (high - samples)), 0.0)
     ratio = samples.shape[-1] // size
     bins = jnp.zeros((len(samples), size, size, channels), jnp.float32)
-    for rows, row_weights in ((low, 1 - part), (high, part)):
-        for columns, column_weights in ((low, 1 - part), (high, part)):
+    for rows, row_weights in ((low, low_weights), (high, high_weights)):
+        for columns, column_weights in ((low, low_weights), (high, high_weights)):
             index = starts[levels][:, None] + rows[:, 0] * hw[:, 1, None]
             index = index[:, :, None] + columns[:, 1, None, :]
             taken = table.at[index].get(mode="promise_in_bounds")

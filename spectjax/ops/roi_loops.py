@@ -46,7 +46,7 @@ def pool(
         size: S.
         features: of each level, (H_l, W_l, C).
         samples: rows and columns of samples, rising, in cells of the box's level and
-            within it, float32, (R, 2, P).
+            at most one beyond it, float32, (R, 2, P).
         levels: of each box, int32, (R,).
 
     Returns:
@@ -124,14 +124,13 @@ def _pool_images(
         ) -> jax.Array:
             shape = (1, block.rows.shape[1], block.columns.shape[1], channels)
             cells = jax.lax.dynamic_slice(values, block.corner, shape)[0]
-            part = _multiply("yh,hwc->ywc", block.rows, cells.astype(jnp.float32))
-            part = _multiply("xw,ywc->yxc", block.columns, part)
-            return bins.at[box].add(part)
+            part = _multiply_each(block.columns, cells.astype(jnp.float32))
+            part = jnp.einsum("yh,hxc->yxc", block.rows, part, precision="highest")
+            return _add(bins, part[None], (box, 0, 0, 0))
 
         boxes = order, bounds[level], bounds[level + 1]
-        bins = _visit_level(
-            samples, boxes, (values.shape[1], values.shape[2]), size, add, bins
-        )
+        hw = values.shape[1], values.shape[2]
+        bins = _visit_level(samples, boxes, hw, size, add, bins)
     bins = bins.astype(features[0].dtype)
     return bins.reshape(*levels.shape, *bins.shape[1:])
 
@@ -148,11 +147,9 @@ def _spread_images(
     order, bounds = _sort_boxes(levels, len(hws))
 
     def add(box: jax.Array, block: _Block, gradient: jax.Array) -> jax.Array:
-        part = dy[box].astype(jnp.float32)
-        part = _multiply("xw,yxc->ywc", block.columns, part)
-        part = _multiply("yh,ywc->hwc", block.rows, part)[None]
-        before = jax.lax.dynamic_slice(gradient, block.corner, part.shape)
-        return jax.lax.dynamic_update_slice(gradient, before + part, block.corner)
+        part = _multiply_each(block.columns.T, dy[box].astype(jnp.float32))
+        part = jnp.einsum("yh,ywc->hwc", block.rows, part, precision="highest")
+        return _add(gradient, part[None], block.corner)
 
     gradients = []
     for level, hw in enumerate(hws):
@@ -163,8 +160,21 @@ def _spread_images(
     return tuple(gradients)
 
 
-def _multiply(axes: str, weights: jax.Array, values: jax.Array) -> jax.Array:
-    return jnp.einsum(axes, weights, values, precision="highest")
+def _multiply_each(weights: jax.Array, values: jax.Array) -> jax.Array:
+    """Returns weights (m, n) times each of values (k, n, C): (k, m, C).
+
+    With the weights repeated, since otherwise XLA transposes the values.
+    """
+    repeated = jnp.broadcast_to(weights[None], (len(values), *weights.shape))
+    return jnp.einsum("kmn,knc->kmc", repeated, values, precision="highest")
+
+
+def _add(
+    array: jax.Array, part: jax.Array, corner: tuple[jax.Array | int, ...]
+) -> jax.Array:
+    """Returns `array` with `part` added in place from `corner` on."""
+    before = jax.lax.dynamic_slice(array, corner, part.shape)
+    return jax.lax.dynamic_update_slice(array, before + part, corner)
 
 
 def _sort_boxes(levels: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
@@ -202,6 +212,7 @@ def _visit_level(
         box = order[i]
         places = flat[box]
         first = [jnp.floor(places[axis, 0]).astype(jnp.int32) for axis in range(2)]
+        first = [jnp.maximum(start, 0) for start in first]
         last = [jnp.ceil(places[axis, -1]).astype(jnp.int32) for axis in range(2)]
         numbers = [(last[axis] - first[axis]) // sides[axis] + 1 for axis in range(2)]
 
