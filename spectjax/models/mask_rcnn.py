@@ -19,19 +19,21 @@ from spectjax.models.detections import (
     mirror_boxes,
     mirror_deltas,
 )
-from spectjax.models.learning_targets import Training, choose_anchors, choose_regions
+from spectjax.models.learning_targets import (
+    Regions,
+    Training,
+    choose_anchors,
+    choose_regions,
+)
 from spectjax.models.proposals import ProposalHead, Proposals, propose
 from spectjax.models.pyramid import FeaturePyramid
-from spectjax.models.roi_heads import BoxHead, MaskHead, choose_class
+from spectjax.models.roi_heads import BoxHead, MaskHead, choose_class, outline_used
 from spectjax.ops.anchors import make_anchors
 from spectjax.ops.instances import Truth
 from spectjax.ops.mask_paste import crop_masks
-from spectjax.ops.permutation import permute
 from spectjax.ops.roi_align import assign_levels, roi_align
 
 ATTENTIONS = ("none", "stage", "lateral", "pyramid", "block")
-# Parts of its places that the mask head is compiled for.
-_SIXTEENTHS = (1, 2, 4, 6, 8, 12, 16)
 BOX_SIZE, MASK_SIZE = 7, 14  # of the maps that are cut out for the two heads
 
 
@@ -186,94 +188,123 @@ class MaskRCNN(nn.Module):
         if self.scale > 1:
             shape = (len(images), *hw, images.shape[-1])
             images = jax.image.resize(images, shape, "bilinear")
-        levels = self.pyramid(self.backbone(images, train=train))
-        objectness, deltas = self.rpn(levels)
-        views = [levels]
-        if mirrored:
-            self.check_mirroring(levels, hw)
-            views.append(self.pyramid(self.backbone(images[:, :, ::-1], train=train)))
-            said = zip(*self.rpn(views[1]), levels, strict=True)
-            other = [mirror_anchors(*each) for each in said]
-            objectness = [
-                (x + y[0]) / 2 for x, y in zip(objectness, other, strict=True)
-            ]
-            deltas = [(x + y[1]) / 2 for x, y in zip(deltas, other, strict=True)]
-        anchors = make_anchors(
-            hw,
-            self.strides,
-            self.anchor_sizes,
-            self.anchor_ratios,
-            rounded=self.torchvision,
-        )
-        place = 0 if truth is not None else 1
-        found = jax.vmap(
-            lambda scores, moves: propose(
-                scores,
-                moves,
-                [jnp.asarray(level) for level in anchors],
+        sides = [images, images[:, :, ::-1]] if mirrored else [images]
+        views = [self.pyramid(self.backbone(side, train=train)) for side in sides]
+        objectness, deltas = self.rate_anchors(views, hw)
+        anchors = [
+            jnp.asarray(level)
+            for level in make_anchors(
                 hw,
-                pre_nms=self.pre_nms[place],
-                count=self.proposals[place],
+                self.strides,
+                self.anchor_sizes,
+                self.anchor_ratios,
+                rounded=self.torchvision,
+            )
+        ]
+        learning = truth is not None
+        found = jax.vmap(
+            partial(
+                propose,
+                anchors=anchors,
+                hw=hw,
+                pre_nms=self.pre_nms[0 if learning else 1],
+                count=self.proposals[0 if learning else 1],
                 nms_iou=self.rpn_nms_iou,
             )
         )(objectness, deltas)
         if truth is None or instances is None or keys is None:
             return self.detect(views, found, hw)
-        if self.scale > 1:
-            truth = truth._replace(boxes=truth.boxes * self.scale)
-        all_anchors = jnp.concatenate([jnp.asarray(level) for level in anchors])
-        anchor_key, roi_key = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
+        truth = truth._replace(boxes=truth.boxes * self.scale)
+        anchor_keys, region_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
         positive, negative, anchor_targets = jax.vmap(
-            lambda key, each: choose_anchors(
-                key,
-                all_anchors,
-                each,
+            partial(
+                choose_anchors,
+                anchors=jnp.concatenate(anchors),
                 foreground_iou=self.rpn_foreground_iou,
                 background_iou=self.rpn_background_iou,
                 count=self.rpn_samples,
                 max_positive=round(self.rpn_samples * self.rpn_positive),
             )
-        )(anchor_key, truth)
-        num_masks = round(self.roi_samples * self.roi_positive)
+        )(anchor_keys, truth=truth)
         regions, covered = jax.vmap(
             partial(
                 choose_regions,
                 foreground_iou=self.roi_iou,
                 count=self.roi_samples,
-                max_positive=num_masks,
+                max_positive=round(self.roi_samples * self.roi_positive),
             )
-        )(roi_key, found, truth)
-        logits, box_deltas = self.box_head(self.cut(levels, regions.boxes, BOX_SIZE))
-        boxes, labels = regions.boxes[:, :num_masks], regions.labels[:, :num_masks]
-        mask_logits = self.outline(levels, boxes, labels > 0)
-        mask_targets = jax.vmap(
-            lambda numbered, numbers, each: crop_masks(
-                numbered,
-                numbers,
-                each / self.scale,
-                2 * MASK_SIZE,
-                torchvision=self.torchvision,
-            )
-        )(instances, regions.numbers[:, :num_masks], boxes)
+        )(region_keys, found, truth)
         return Training(
             objectness=jnp.concatenate(objectness, axis=1),
             anchor_positive=positive,
             anchor_negative=negative,
             anchor_deltas=jnp.concatenate(deltas, axis=1),
             anchor_targets=anchor_targets,
-            logits=logits,
             labels=regions.labels,
             regions_valid=regions.valid,
-            deltas=choose_class(
-                jnp.swapaxes(box_deltas, 2, 3), regions.labels[:, :, None]
-            ),
             targets=regions.targets,
-            mask_logits=choose_class(mask_logits, labels[:, :, None, None]),
-            mask_targets=mask_targets,
             lesions=jnp.sum(truth.valid, axis=1),
             covered=covered,
             left_out=truth.left_out,
+            **self.judge(views[0], regions, instances),
         )
+
+    def rate_anchors(
+        self, views: list[list[jax.Array]], hw: tuple[int, int]
+    ) -> tuple[list[jax.Array], list[jax.Array]]:
+        """Returns objectness logits (B, N_l) and deltas (B, N_l, 4) of each level.
+
+        Args:
+            views: the pyramid of the images, and perhaps that of their mirror images,
+                whose ratings are averaged with the first.
+            hw: height and width in pixels of the network.
+
+        Raises:
+            ValueError: if the mirror image of an anchor is none.
+        """
+        objectness, deltas = self.rpn(views[0])
+        for levels in views[1:]:
+            widths = [x.shape[2] * s for x, s in zip(levels, self.strides, strict=True)]
+            if self.torchvision or any(width != hw[1] for width in widths):
+                raise ValueError(
+                    "Expected anchors whose mirror images are anchors for "
+                    "mirrored=True, got torchvision's or a coarsest map with a part "
+                    "of a pixel."
+                )
+            for i, said in enumerate(zip(*self.rpn(levels), levels, strict=True)):
+                other_objectness, other_deltas = mirror_anchors(*said)
+                objectness[i] = (objectness[i] + other_objectness) / 2
+                deltas[i] = (deltas[i] + other_deltas) / 2
+        return objectness, deltas
+
+    def judge(
+        self, levels: list[jax.Array], regions: Regions, instances: jax.Array
+    ) -> dict[str, jax.Array]:
+        """Returns what the heads say of regions to learn from, and the masks' targets.
+
+        Args:
+            levels: maps (B, H_l, W_l, C).
+            regions: each field with a leading axis B.
+            instances: numbers of lesions, uint8, (B, H, W).
+
+        Returns:
+            Fields of `Training`.
+        """
+        logits, deltas = self.box_head(self.cut(levels, regions.boxes, BOX_SIZE))
+        first = slice(0, round(self.roi_samples * self.roi_positive))
+        boxes, labels = regions.boxes[:, first], regions.labels[:, first]
+        mask_logits = self.outline(levels, boxes, labels > 0)
+        crop = partial(crop_masks, size=2 * MASK_SIZE, torchvision=self.torchvision)
+        return {
+            "logits": logits,
+            "deltas": choose_class(
+                jnp.swapaxes(deltas, 2, 3), regions.labels[:, :, None]
+            ),
+            "mask_logits": choose_class(mask_logits, labels[:, :, None, None]),
+            "mask_targets": jax.vmap(crop)(
+                instances, regions.numbers[:, first], boxes / self.scale
+            ),
+        }
 
     def find_network_hw(self, images: jax.Array) -> tuple[int, int]:
         """Returns height and width in pixels of the network.
@@ -289,15 +320,6 @@ class MaskRCNN(nn.Module):
                 f"{self.scale} times, got {height}x{width}."
             )
         return height, width
-
-    def check_mirroring(self, levels: list[jax.Array], hw: tuple[int, int]) -> None:
-        """Raises ValueError if the mirror image of an anchor is none."""
-        widths = [x.shape[2] * s for x, s in zip(levels, self.strides, strict=True)]
-        if self.torchvision or any(width != hw[1] for width in widths):
-            raise ValueError(
-                "Expected anchors whose mirror images are anchors for mirrored=True, "
-                "got torchvision's or a coarsest map with a part of a pixel."
-            )
 
     def cut(self, levels: list[jax.Array], boxes: jax.Array, size: int) -> jax.Array:
         """Returns the pyramid's features in boxes, (B, R, size, size, C).
@@ -322,39 +344,8 @@ class MaskRCNN(nn.Module):
     def outline(
         self, levels: list[jax.Array], boxes: jax.Array, used: jax.Array
     ) -> jax.Array:
-        """Returns mask logits of boxes, (B, R, 28, 28, K), 0 for those not used.
-
-        The head takes most of the time of a step, and images with few lesions leave
-        most of its places empty: the used ones of the whole batch come first, and it
-        looks at so many, rounded up to one of a few numbers that it is compiled for.
-
-        Args:
-            levels: maps (B, H_l, W_l, C).
-            boxes: pixels of the network, (B, R, 4).
-            used: bool, (B, R).
-        """
-        regions = self.cut(levels, boxes, MASK_SIZE)
-        if self.is_initializing():
-            return self.mask_head(regions)
-        places = used.size
-        counts = [0, *sorted({max(1, places * n // 16) for n in _SIXTEENTHS})]
-        order = jnp.argsort(~used.ravel())
-        inverse = jnp.argsort(order)
-        rows = permute(regions.reshape(places, *regions.shape[2:]), order, inverse)
-        head, variables = self.mask_head.unbind()
-
-        def look(count: int, rows: jax.Array) -> jax.Array:
-            side = 2 * MASK_SIZE
-            if not count:
-                return jnp.zeros((places, side, side, self.num_classes))
-            logits = head.apply(variables, rows[None, :count])[0]
-            return jnp.pad(logits, ((0, places - count), (0, 0), (0, 0), (0, 0)))
-
-        enough = jnp.searchsorted(jnp.asarray(counts), jnp.sum(used))
-        logits = jax.lax.switch(enough, [partial(look, n) for n in counts], rows)
-        logits = permute(logits, inverse, order)
-        logits = jnp.where(used.ravel()[:, None, None, None], logits, 0.0)
-        return logits.reshape(*used.shape, *logits.shape[1:])
+        """Returns mask logits of boxes, (B, R, 28, 28, K), 0 for those not used."""
+        return outline_used(self.mask_head, self.cut(levels, boxes, MASK_SIZE), used)
 
     def detect(
         self, views: list[list[jax.Array]], found: Proposals, hw: tuple[int, int]

@@ -4,13 +4,19 @@ Of B images with R regions each, classes are K, background included; maps that a
 out of the pyramid are S by S pixels with C channels.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
 from spectjax.ops.convolution import Conv, UpConv
+from spectjax.ops.permutation import permute
 from spectjax.ops.product import dot_general
+
+# Parts of its places that the mask head is compiled for.
+_SIXTEENTHS = (1, 2, 4, 6, 8, 12, 16)
 
 _he = nn.initializers.he_normal()
 
@@ -88,6 +94,43 @@ class MaskHead(nn.Module):
             name="logits",
         )(x.astype(jnp.float32))
         return logits.reshape(batch, count, *logits.shape[1:])
+
+
+def outline_used(head: MaskHead, regions: jax.Array, used: jax.Array) -> jax.Array:
+    """Returns a mask head's logits, 0 for regions that are not used.
+
+    The head takes most of the time of a step, and images with few lesions leave most of
+    its places empty: the used regions of the whole batch come first, and it looks at so
+    many, rounded up to one of a few numbers that it is compiled for.
+
+    Args:
+        head: bound to its parameters.
+        regions: (B, R, S, S, C).
+        used: bool, (B, R).
+
+    Returns:
+        float32, (B, R, 2S, 2S, K).
+    """
+    if head.is_initializing():
+        return head(regions)
+    places, side = used.size, 2 * regions.shape[2]
+    counts = [0, *sorted({max(1, places * n // 16) for n in _SIXTEENTHS})]
+    order = jnp.argsort(~used.ravel())
+    inverse = jnp.argsort(order)
+    rows = permute(regions.reshape(places, *regions.shape[2:]), order, inverse)
+    unbound, variables = head.unbind()
+
+    def look(count: int, rows: jax.Array) -> jax.Array:
+        if not count:
+            return jnp.zeros((places, side, side, head.num_classes))
+        logits = unbound.apply(variables, rows[None, :count])[0]
+        return jnp.pad(logits, ((0, places - count), (0, 0), (0, 0), (0, 0)))
+
+    enough = jnp.searchsorted(jnp.asarray(counts), jnp.sum(used))
+    logits = jax.lax.switch(enough, [partial(look, n) for n in counts], rows)
+    logits = permute(logits, inverse, order)
+    logits = jnp.where(used.ravel()[:, None, None, None], logits, 0.0)
+    return logits.reshape(*used.shape, *logits.shape[1:])
 
 
 def choose_class(values: jax.Array, labels: jax.Array) -> jax.Array:
