@@ -4,19 +4,17 @@ Of B images with R regions each, classes are K, background included; maps that a
 out of the pyramid are S by S pixels with C channels.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from spectjax.ops.backend import uses_onednn
 from spectjax.ops.convolution import Conv, UpConv
 from spectjax.ops.permutation import permute
 from spectjax.ops.product import dot_general
 
-# Parts of its places that the mask head is compiled for.
-_SIXTEENTHS = (1, 2, 4, 6, 8, 12, 16)
+_PARTS = 8  # of the mask head's places, each of which may be left out
 
 _he = nn.initializers.he_normal()
 
@@ -99,9 +97,9 @@ class MaskHead(nn.Module):
 def outline_used(head: MaskHead, regions: jax.Array, used: jax.Array) -> jax.Array:
     """Returns a mask head's logits, 0 for regions that are not used.
 
-    The head takes most of the time of a step, and images with few lesions leave most of
-    its places empty: the used regions of the whole batch come first, and it looks at so
-    many, rounded up to one of a few numbers that it is compiled for.
+    The head takes most of the time of a step on a CPU, and images with few lesions
+    leave most of its places empty. So there the used regions of the whole batch come
+    first, and parts without any are left out.
 
     Args:
         head: bound to its parameters.
@@ -111,26 +109,31 @@ def outline_used(head: MaskHead, regions: jax.Array, used: jax.Array) -> jax.Arr
     Returns:
         float32, (B, R, 2S, 2S, K).
     """
-    if head.is_initializing():
-        return head(regions)
+    if head.is_initializing() or not uses_onednn(regions):
+        # XLA:CPU convolves slowly in loops, and a GPU waits for each condition.
+        return jnp.where(used[:, :, None, None, None], head(regions), 0.0)
     places, side = used.size, 2 * regions.shape[2]
-    counts = [0, *sorted({max(1, places * n // 16) for n in _SIXTEENTHS})]
     order = jnp.argsort(~used.ravel())
     inverse = jnp.argsort(order)
     rows = permute(regions.reshape(places, *regions.shape[2:]), order, inverse)
+    part = -(-places // _PARTS)
+    rows = jnp.pad(rows, ((0, _PARTS * part - places), (0, 0), (0, 0), (0, 0)))
     unbound, variables = head.unbind()
 
-    def look(count: int, rows: jax.Array) -> jax.Array:
-        if not count:
-            return jnp.zeros((places, side, side, head.num_classes))
-        logits = unbound.apply(variables, rows[None, :count])[0]
-        return jnp.pad(logits, ((0, places - count), (0, 0), (0, 0), (0, 0)))
+    def look(rows: jax.Array) -> jax.Array:
+        return unbound.apply(variables, rows[None])[0]
 
-    enough = jnp.searchsorted(jnp.asarray(counts), jnp.sum(used))
-    logits = jax.lax.switch(enough, [partial(look, n) for n in counts], rows)
-    logits = permute(logits, inverse, order)
-    logits = jnp.where(used.ravel()[:, None, None, None], logits, 0.0)
-    return logits.reshape(*used.shape, *logits.shape[1:])
+    def pass_over(rows: jax.Array) -> jax.Array:
+        return jnp.zeros((len(rows), side, side, head.num_classes))
+
+    count = jnp.sum(used)
+    logits = jax.lax.map(
+        lambda each: jax.lax.cond(each[0] < count, look, pass_over, each[1]),
+        (part * jnp.arange(_PARTS), rows.reshape(_PARTS, part, *rows.shape[1:])),
+    )
+    logits = permute(logits.reshape(-1, *logits.shape[2:])[:places], inverse, order)
+    logits = logits.reshape(*used.shape, *logits.shape[1:])
+    return jnp.where(used[:, :, None, None, None], logits, 0.0)
 
 
 def choose_class(values: jax.Array, labels: jax.Array) -> jax.Array:
