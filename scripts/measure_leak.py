@@ -19,6 +19,7 @@ import sys
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
+from spectjax.config import HOTSPOT_TASKS
 from spectjax.files import write_json
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/unet_res.py:quick")
@@ -34,7 +35,7 @@ _REPEATS = flags.DEFINE_integer(
 COPIED = {"segmentation_mixed": "segmentation_quick"}
 # What is compared: pooled over pixels, or over images.
 SCORES = {
-    "segmentation": ("IoU", "Dice", "CPA", "Rec"),
+    **dict.fromkeys(HOTSPOT_TASKS, ("IoU", "Dice", "CPA", "Rec")),
     "classification": ("auc", "accuracy", "recall", "specificity"),
 }
 

@@ -21,6 +21,8 @@ RESUMABLE = (
     "parallel",
     "steps_per_dispatch",
 )
+# What marks hotspots learns from the same data sets and stands in the same tables.
+HOTSPOT_TASKS = ("segmentation", "instance_segmentation")
 _BOOLS = {"true": True, "": True, "false": False}
 
 

@@ -8,11 +8,12 @@ r"""Cross-validates models over patients: every fold is held out once.
 Trains each config on each fold as `python -m spectjax.main` would, in
 OUT/<config>_fold<k>; runs that are finished are only read, others go on where they
 stopped. Then OUT receives `table.md` (all models beside the papers' figures),
-`metrics.json` and `figures/`. The models of one call segment or classify, all of them,
-and on one data set. With --folds, or in several processes with some configs each, part
-of the work is done; a last call with all configs then makes the table. --set=KEY=VALUE
-changes a key of every config that has it, as in --set=data.name=segmentation_mixed.
-Research software, not a medical device.
+`metrics.json` and `figures/`. The models of one call mark hotspots (U-Nets, K-means and
+Mask R-CNNs in one table) or classify, all of them, and on one data set. With --folds,
+or in several processes with some configs each, part of the work is done; a last call
+with all configs then makes the table. --set=KEY=VALUE changes a key of every config
+that has it, as in --set=data.name=segmentation_mixed. Research software, not a medical
+device.
 """
 
 import ast
@@ -25,7 +26,7 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from spectjax.config import ConfigError, load_config
+from spectjax.config import ConfigError, check_name, load_config
 
 FOLDS = range(5)
 
@@ -73,7 +74,8 @@ def cross_validate(
     """Trains what is not trained yet and, when all is, writes the table.
 
     Args:
-        configs: of one task, by name; each is trained once for each fold.
+        configs: by name, of tasks that stand in one table; each is trained once for
+            each fold.
         output_dir: folder of the runs and of the table.
         folds: those to hold out in this call.
         data_dir: where data sets live, None for TFDS's own default.
@@ -85,7 +87,8 @@ def cross_validate(
 
     Raises:
         ConfigError: if a config is not of a data set of folds, if the configs name
-            several tasks or data sets, or if a folder holds another run.
+            tasks of several tables or several data sets, or if a folder holds another
+            run.
         ValueError, OSError, FloatingPointError, Stopped: as `train_and_evaluate`.
     """
     # Here, so that --help need not wait for jax.
@@ -153,21 +156,23 @@ def describe_scores(model: Mapping[str, Any]) -> str:
 
 
 def check_configs(configs: dict[str, ConfigDict]) -> None:
-    """Checks that all configs are of one task on one data set of folds.
+    """Checks that all configs are of one table's tasks on one data set of folds.
 
     Raises:
         ConfigError: naming the first that is not.
     """
+    from spectjax.evaluation.cross_validation import COMPARE
     from spectjax.input_pipeline import LEAKING
 
     if not configs:
         raise ConfigError("Expected config files after the flags, found none.")
     first = next(iter(configs))
     for name, config in configs.items():
-        if config.task != configs[first].task:
+        check_name("task", config.task, COMPARE)
+        if COMPARE[config.task] is not COMPARE[configs[first].task]:
             raise ConfigError(
                 f"{name}: expected the task {configs[first].task} as for {first}, "
-                f"found {config.task}; one table is of one task."
+                f"found {config.task}; one table is of one kind of task."
             )
         if LEAKING in config.data.name:
             raise ConfigError(

@@ -57,7 +57,13 @@ def check_agreement(workdirs: Sequence[pathlib.Path]) -> None:
         raise runtimes.explain_missing("jax", error) from error
 
     first = workdirs[0]
-    expected = _describe_question(load_config(first / "config.json").to_dict())
+    config = load_config(first / "config.json").to_dict()
+    if config["task"] not in _AVERAGES:
+        raise ModelFileError(
+            f"{first}: expected runs whose answers have a mean, those of "
+            f"{' or '.join(_AVERAGES)}; found {config['task']}. Give one --workdir."
+        )
+    expected = _describe_question(config)
     for number, workdir in enumerate(workdirs[1:], start=1):
         if workdir.resolve() in [other.resolve() for other in workdirs[:number]]:
             raise ModelFileError(
@@ -112,7 +118,7 @@ def combine(members: Sequence[LoadedModel], names: Sequence[str]) -> LoadedModel
     task = members[0].task
     average, rule = _AVERAGES[task]
     return LoadedModel(
-        lambda counts: average([member.predict_probs(counts) for member in members]),
+        lambda counts: average([member.predict(counts) for member in members]),
         shared
         | {
             "trained_on_synthetic_data": _any_known(synthetic),
@@ -158,7 +164,7 @@ def _any_known(values: Sequence[bool | None]) -> bool | None:
 
 
 # By task: the mean, and how predictions call it.
-_AVERAGES: dict[str, tuple[Callable[[Sequence[np.ndarray]], np.ndarray], str]] = {
+_AVERAGES: dict[str, tuple[Callable[[Sequence[Any]], np.ndarray], str]] = {
     "classification": (average_log_odds, "mean of the members' log-odds"),
     "segmentation": (average_probs, "mean of the members' probabilities"),
 }

@@ -3,10 +3,11 @@
     python -m spectjax.export --workdir=RUN --output=FILE
 
 FILE ends in `.onnx` (for ONNX Runtime, OpenVINO and others, without JAX) or in
-`.stablehlo.zip` (a program that `jax.export` serialised, and `metadata.json`). The
-model maps counts to class probabilities: the normalisation is part of it, and so is
-where it comes from. Before FILE is written, every installed runtime that reads it has
-given the same probabilities as JAX. Research software, not a medical device.
+`.stablehlo.zip` (a program that `jax.export` serialised, and `metadata.json`), the only
+one for a Mask R-CNN. The model maps counts to class probabilities, or to instances:
+the normalisation is part of it, and so is where it comes from. Before FILE is written,
+every installed runtime that reads it has given the same answers as JAX. Research
+software, not a medical device.
 
 Batch, height, width and class axes are B, H, W and K.
 """
@@ -28,19 +29,22 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from spectjax import runtimes
+from spectjax.answers import Answer, measure_difference, take
+from spectjax.config import load_config
 from spectjax.files import write_file
+from spectjax.instances import Instances
 from spectjax.provenance import CLASS_NAMES, describe, hash_parameters
 from spectjax.report import DISCLAIMER
 
 if TYPE_CHECKING:  # jax takes seconds: not before the command line is understood
     import jax
 
-TOLERANCE = 1e-4  # of a probability, between JAX and any other runtime
+TOLERANCE = 1e-4  # between JAX and any other runtime, see `measure_difference`
 # Of 2022, so that the runtimes of older computers read it too.
 _OPSET = 18
 _PLATFORMS = ("cpu", "cuda")
 
-_Predict = Callable[["jax.Array"], "jax.Array"]
+_Predict = Callable[["jax.Array"], Any]
 
 
 class ExportError(ValueError):
@@ -74,6 +78,7 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
     file_format = runtimes.find_format(output)
     runtimes.check_run(workdir)
     if file_format == runtimes.ONNX:
+        check_onnx(workdir, output)
         _import_jax2onnx()
     predict, metadata = load_predict(workdir)
     write = write_onnx if file_format == runtimes.ONNX else write_stablehlo
@@ -84,12 +89,26 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
         # Not "greater": a difference that is not a number must not pass.
         if not difference <= TOLERANCE:
             raise ExportError(
-                f"{output}: expected the probabilities of JAX within {TOLERANCE}, "
+                f"{output}: expected the answers of JAX within {TOLERANCE}, "
                 f"found {runtime} {difference:.2g} away. Nothing was written; export "
                 f"to another format, or use another version of {runtime}."
             )
     write_file(output, content)
     _print_summary(output, metadata, differences)
+
+
+def check_onnx(workdir: pathlib.Path, output: pathlib.Path) -> None:
+    """Checks that ONNX has what the model of a run needs.
+
+    Raises:
+        ExportError: if it has not.
+    """
+    task = load_config(workdir / "config.json").task
+    if task == "instance_segmentation":
+        raise ExportError(
+            f"{output}: expected a run whose model ONNX can hold, found one of {task} "
+            f"in {workdir}. Export it to {runtimes.STABLEHLO} instead."
+        )
 
 
 def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
@@ -99,7 +118,8 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
 
     Returns:
         A function that maps counts, float32, (B, H, W, 1), to class probabilities,
-        float32, (B, H, W, K), or (B, K) of a classifier; what `describe` returns.
+        float32, (B, H, W, K), or (B, K) of a classifier, or to the arrays of
+        `Instances` by their names; what `describe` returns.
 
     Raises:
         ExportError: if its classes have no names.
@@ -108,6 +128,7 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     from ml_collections import ConfigDict
 
     from spectjax.runs import create_task, restore_model
+    from spectjax.tasks import InstanceSegmentation
 
     model = restore_model(workdir)
     names = CLASS_NAMES[model.config.task]
@@ -126,7 +147,10 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
         parameters_sha256=hash_parameters(model.variables),
     )
 
-    def predict(counts: "jax.Array") -> "jax.Array":
+    def predict(counts: "jax.Array") -> Any:
+        if isinstance(task, InstanceSegmentation):
+            # By name: jax.export knows dictionaries, and no tuples of ours.
+            return task.predict_instances(model.variables, counts)._asdict()
         return task.predict(model.variables, counts)
 
     return predict, metadata
@@ -205,9 +229,9 @@ def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
 def compare_runtimes(
     content: bytes, name: str, predict: _Predict, counts: np.ndarray
 ) -> dict[str, float]:
-    """Returns how far each installed runtime's probabilities are from JAX's at most.
+    """Returns how far each installed runtime's answers are from JAX's at most.
 
-    Compared on all images at once and on all but the first.
+    Compared, see `measure_difference`, on all images at once and on all but the first.
 
     Args:
         content: the exported model.
@@ -223,20 +247,26 @@ def compare_runtimes(
 
     from spectjax.ops.convolution import compiler_options
 
-    expected = np.asarray(jax.jit(predict, compiler_options=compiler_options())(counts))
+    answer = jax.jit(predict, compiler_options=compiler_options())(counts)
+    expected: Answer = jax.tree.map(np.asarray, answer)
+    if isinstance(expected, dict):
+        expected = Instances(**expected)
     differences = {}
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / name
         path.write_bytes(content)
         for runtime in runtimes.RUNTIMES_FOR[runtimes.find_format(path)]:
             try:
-                predict_probs = runtimes.load_file(path, runtime).predict_probs
+                found = runtimes.load_file(path, runtime).predict
             except runtimes.MissingPackageError:
                 continue
-            found = predict_probs(counts), predict_probs(counts[1:])
-            differences[runtime] = max(
-                float(np.abs(found[0] - expected).max()),
-                float(np.abs(found[1] - expected[1:]).max()),
+            differences[runtime] = float(
+                np.max(  # which, unlike max, keeps a NaN
+                    [
+                        measure_difference(found(counts[rows]), take(expected, rows))
+                        for rows in (slice(None), slice(1, None))
+                    ]
+                )
             )
     if not differences:
         raise ExportError(
@@ -319,8 +349,8 @@ def _print_summary(
             f"{metadata['config']['dtype']}, which is less exact."
         )
     for runtime, difference in differences.items():
-        print(f"{runtime}: probabilities within {difference:.1g} of JAX's.")
-    what = "Hotspots in" if metadata["task"] == "segmentation" else "Diagnoses of"
+        print(f"{runtime}: answers within {difference:.1g} of JAX's.")
+    what = "Diagnoses of" if metadata["task"] == "classification" else "Hotspots in"
     print(
         f"{what} new scans: python -m spectjax.predict --model={output} "
         f"--output_dir=OUT PATH...\n{DISCLAIMER}"

@@ -2,17 +2,18 @@
 
     python -m spectjax.figures --workdir=RUN
 
-RUN is the folder that training a segmentation model wrote; its data set is looked up
+RUN is the folder that training a U-Net or a Mask R-CNN wrote; its data set is looked up
 where --data_dir says, as in training. The images are those that the run held out.
 OUT (default: RUN/figures) receives, beside the figures' numbers in [P1]:
 
     kmeans_centroids.png   9   clusters of one image, and their centroids as they move
-    training.png          10   loss and PA over the epochs
+    training.png          10   loss and PA over the epochs, or the parts of the loss
     kmeans_curve.png      11   IoU of K-means for each number of clusters
     comparison_*.png      12   K-means, model and readers: best, median and worst image
     case_*.png            13   model and readers, the same images
     froc.png                   lesion sensitivity over false regions, both models
     burden.png                 area and counts, model against readers (Bland-Altman)
+    precision_recall.png       of the boxes and masks of a Mask R-CNN
 """
 
 import pathlib
@@ -20,7 +21,7 @@ import sys
 
 from absl import app, flags, logging
 
-from spectjax.config import ConfigError, load_config
+from spectjax.config import HOTSPOT_TASKS, ConfigError, load_config
 
 
 def main(argv: list[str]) -> None:
@@ -76,7 +77,7 @@ def check_run(workdir: pathlib.Path) -> None:
         ConfigError: if it is not.
     """
     task = load_config(workdir / "config.json").task
-    if task != "segmentation":
+    if task not in HOTSPOT_TASKS:
         raise ConfigError(
             f"{workdir}: expected a segmentation run, found one whose task is {task}. "
             f"Its figures are in {workdir / 'eval' / 'figures'}."

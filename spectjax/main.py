@@ -21,6 +21,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from spectjax.config import (
+    HOTSPOT_TASKS,
     ConfigError,
     check_name,
     describe_differences,
@@ -30,13 +31,18 @@ from spectjax.config import (
 LEAK_WARNING = """\
   LEAKING: images of these patients were trained on as well, as in the papers.
   The scores say little about new patients; a data set of folds holds patients out."""
+# How the names of a task's data sets begin.
+DATA_SETS = dict.fromkeys(HOTSPOT_TASKS, "segmentation") | {
+    "classification": "classification"
+}
+_SHOWN_PIXELS = (
+    "pixel",
+    ("pooled", "per_image"),
+    {name: name for name in ("PA", "CPA", "Rec", "IoU", "Dice")},
+)
 # What is printed: where in `metrics.json`, which of its entries, and which scores.
 SHOWN = {
-    "segmentation": (
-        "pixel",
-        ("pooled", "per_image"),
-        {name: name for name in ("PA", "CPA", "Rec", "IoU", "Dice")},
-    ),
+    **dict.fromkeys(HOTSPOT_TASKS, _SHOWN_PIXELS),
     "classification": (
         None,
         ("image", "patient"),
@@ -50,7 +56,7 @@ SHOWN = {
         },
     ),
 }
-PRODUCTS = {"segmentation": "Hotspots", "classification": "Metastasis"}
+PRODUCTS = dict.fromkeys(HOTSPOT_TASKS, "Hotspots") | {"classification": "Metastasis"}
 # Bytes of examples to keep on the devices; None: what they have room for.
 ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 
@@ -127,11 +133,11 @@ def train_and_evaluate(
 
     config = config.copy_and_resolve_references()
     config.data.name = choose_config(config.data.name, manual_dir)
-    kind = config.task.removeprefix("instance_")  # the same images are outlined
-    if not config.data.name.startswith(kind):
+    check_name("task", config.task, DATA_SETS)
+    if not config.data.name.startswith(DATA_SETS[config.task]):
         raise ConfigError(
             f"--config.data.name={config.data.name!r}: task {config.task} needs a data "
-            f"set of its own, one whose name begins with {kind}."
+            f"set of its own, one whose name begins with {DATA_SETS[config.task]}."
         )
     check_workdir(config, workdir)
     metrics_path = workdir / "eval" / "metrics.json"
@@ -225,6 +231,8 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
                 if scores[key] is not None
             )
         )
+    if "detection" in metrics:
+        print(f"  {describe_detection(metrics['detection'])}")
     if "lesion" in metrics:  # not of a classifier, nor of a run by an older version
         print(f"  {describe_lesions(metrics['lesion'])}")
     curves = (
@@ -237,6 +245,17 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
         f"{curves}{PRODUCTS[task]} in new scans: python -m spectjax.predict "
         f"--workdir={workdir} --output_dir=OUT PATH..."
     )
+
+
+def describe_detection(scores: dict[str, Any]) -> str:
+    """Returns in one line the average precision of masks and boxes."""
+    if scores["mask"]["AP50"] is None:
+        return "detection  no lesion to detect"
+    kinds = (
+        f"{kind} AP50 {scores[kind]['AP50']:.4f}, AP10–50 {scores[kind]['AP10_50']:.4f}"
+        for kind in ("mask", "box")
+    )
+    return f"detection  {'; '.join(kinds)}"
 
 
 def describe_lesions(scores: dict[str, Any]) -> str:

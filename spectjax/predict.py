@@ -5,13 +5,14 @@
 
 PATH is a DICOM file or a folder of them; RUN is the folder that a training run wrote,
 FILE what `spectjax.export` made of it. JAX runs the first; an ONNX file needs no JAX.
-Several runs, as of all folds, answer as one: `--workdir=RUN0 --workdir=RUN1 ...`.
+Several runs, as of all folds, answer as one, unless they are Mask R-CNNs:
+`--workdir=RUN0 --workdir=RUN1 ...`.
 For every whole-body view OUT receives `<name>.json` and `<name>.png`. A segmenting
 model marks hotspots: category, score, box and mask in thorax and whole-body pixels,
-area, counts. A classifier gives the label, normal or metastasis, and its probability,
-of the view and of all views of the patient's examination; `summary.csv` lists them.
-Files that cannot be used are named on stderr and passed over; the exit status is 0 if
-at least one view was written.
+area, counts; those of a Mask R-CNN may overlap. A classifier gives the label, normal or
+metastasis, and its probability, of the view and of all views of the patient's
+examination; `summary.csv` lists them. Files that cannot be used are named on stderr and
+passed over; the exit status is 0 if at least one view was written.
 """
 
 import csv
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 from absl import app, flags, logging
 
+from spectjax.answers import take
 from spectjax.ensembles import find_model
 from spectjax.files import write_file, write_json
 from spectjax.imaging.dicom import BoneScan, ScanError, View, find_bone_scans
@@ -172,8 +174,8 @@ def show_to(model: LoadedModel, scan: BoneScan, name: str) -> SeenView:
     """
     thorax = crop_thorax(scan)
     counts = cut_centre(thorax.counts, model.input_hw)
-    probs = np.asarray(model.predict_probs(counts[np.newaxis, :, :, np.newaxis]))
-    return SeenView(name, thorax, model.input_hw, probs[0])
+    answer = model.predict(counts[np.newaxis, :, :, np.newaxis])
+    return SeenView(name, thorax, model.input_hw, take(answer, 0))
 
 
 def _format_rows(rows: Sequence[Mapping[str, Any]]) -> str:

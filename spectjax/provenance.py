@@ -18,10 +18,15 @@ from spectjax.report import DISCLAIMER
 
 METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
 # By task, in the order of the classes.
-CLASS_NAMES = {"segmentation": hotspots.CLASS_NAMES, "classification": LABELS}
+CLASS_NAMES = {
+    "segmentation": hotspots.CLASS_NAMES,
+    "instance_segmentation": hotspots.CLASS_NAMES,
+    "classification": LABELS,
+}
 # What spectjax.normalisation.NORMALISATIONS do to the counts c of one image.
 FORMULAS = {
     "min_max": "(c - min c) / (max c - min c); 0 where max c = min c",
+    "imagenet": "(x - 0.449) / 0.226 of x = (c - min c) / (max c - min c)",
     "divide_by_255": "c / 255",
     "none": "c",
     "square_root": "sqrt(c / m), m the mean of the positive c; 0 where there are none",
@@ -44,8 +49,6 @@ def describe(
     """
     normalisation = config["data"]["normalisation"]
     names, input_hw = CLASS_NAMES[config["task"]], find_input_hw(config)
-    per_pixel = config["task"] == "segmentation"
-    output_hw = input_hw if per_pixel else ()
     return {
         "format": METADATA_FORMAT,
         "disclaimer": DISCLAIMER,
@@ -69,26 +72,53 @@ def describe(
             "formula": FORMULAS[normalisation],
             "applied_by": "the exported model itself, to each image",
         },
+        **_describe_outputs(config, input_hw, len(names)),
+        "dtype": "float32",
+        "config": dict(config),
+    }
+
+
+def _describe_outputs(
+    config: Mapping[str, Any], hw: tuple[int, int], num_classes: int
+) -> dict[str, Any]:
+    """Returns `output`, or `outputs` where a model gives several arrays."""
+    if config["task"] == "instance_segmentation":
+        shape = ["B", config["model"].get("detections", "D")]
+        axes = ["image", "instance"]
+        box = "(y0, x0, y1, x1), pixels; pixel i covers [i, i + 1)"
+        return {
+            "outputs": [
+                {"name": name, "dtype": dtype, "unit": unit}
+                | {"shape": [*shape, *more], "axes": [*axes, *more_axes]}
+                for name, dtype, unit, more, more_axes in (
+                    ("boxes", "float32", box, (4,), ("side",)),
+                    ("scores", "float32", "probability of the label; falls", (), ()),
+                    ("labels", "int32", "index of the class", (), ()),
+                    ("valid", "bool", "false: a row that fills up", (), ()),
+                    ("masks", "bool", "pixels of the image", hw, ("row", "column")),
+                )
+            ]
+        }
+    per_pixel = config["task"] == "segmentation"
+    return {
         "output": {
             "name": "probs",
             "dtype": "float32",
-            "shape": ["B", *output_hw, len(names)],
+            "shape": ["B", *(hw if per_pixel else ()), num_classes],
             "axes": ["image", *(["row", "column"] if per_pixel else []), "class"],
             "unit": "probability; the classes of "
             f"{'a pixel' if per_pixel else 'an image'} sum to 1",
-        },
-        "dtype": "float32",
-        "config": dict(config),
+        }
     }
 
 
 def find_input_hw(config: Mapping[str, Any]) -> tuple[int, int]:
     """Returns the rows and columns that a run's model takes, of the canvas's centre.
 
-    Segmentation marks the whole canvas, whatever part of it was trained on; a
+    What marks hotspots marks the whole canvas, whatever part of it was trained on; a
     classifier sees what it was trained on.
     """
-    if config["task"] == "segmentation":
+    if config["task"] != "classification":
         return CANVAS_HW
     height, width = config["data"]["train_hw"]
     return height, width
@@ -147,7 +177,7 @@ def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
             f"another version of spectjax wrote it. {again}"
         )
     if names != CLASS_NAMES.get(task):
-        expected, given = f"a model for {' or '.join(CLASS_NAMES)}", f"one for {task}"
+        expected, given = f"a model for {', '.join(CLASS_NAMES)}", f"one for {task}"
         if task in CLASS_NAMES:
             expected = f"the classes {', '.join(CLASS_NAMES[task])}"
             given = ", ".join(names)

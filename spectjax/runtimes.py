@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from spectjax.answers import Answer, Predict
+from spectjax.instances import Instances
 from spectjax.provenance import ModelFileError, find_input_hw, parse_metadata
-
-PredictProbs = Callable[[np.ndarray], np.ndarray]
 
 ONNX = ".onnx"
 STABLEHLO = ".stablehlo.zip"
@@ -40,14 +40,15 @@ class LoadedModel:
     """A model that is ready to run.
 
     Attributes:
-        predict_probs: maps counts, uint16 or float32, (B, H, W, 1), to class
-            probabilities, float32, (B, H, W, K), or (B, K) of a classifier.
+        predict: maps counts, uint16 or float32, (B, H, W, 1), to what its task answers:
+            "segmentation" class probabilities, float32, (B, H, W, K), "classification"
+            (B, K), "instance_segmentation" `Instances` of B images.
         info: where the model comes from and what runs it, for reports.
-        task: "segmentation" or "classification".
+        task: one of these three.
         input_hw: (H, W), the central part of a thorax's canvas that the model takes.
     """
 
-    predict_probs: PredictProbs
+    predict: Predict
     info: dict[str, Any]
     task: str
     input_hw: tuple[int, int]
@@ -154,7 +155,7 @@ def load_run(workdir: pathlib.Path) -> LoadedModel:
     info = model.info | {"trained_on_synthetic_data": is_trained_on_synthetic(workdir)}
     config = model.config.to_dict()
     return LoadedModel(
-        model.predict_probs,
+        model.predict_instances or model.predict_probs,
         info | {"runtime": f"jax {jax.__version__}"},
         task=config["task"],
         input_hw=find_input_hw(config),
@@ -187,16 +188,17 @@ def load_file(path: pathlib.Path, runtime: str) -> LoadedModel:
     metadata = parse_metadata(path, text)
     expected = tuple(metadata["input"]["shape"][1:])
 
-    def predict_probs(counts: np.ndarray) -> np.ndarray:
+    def predict(counts: np.ndarray) -> Answer:
         if counts.ndim != 4 or counts.shape[1:] != expected:
             raise ModelFileError(
                 f"{path}: expected counts of shape (B, {', '.join(map(str, expected))})"
                 f", found {counts.shape}. Crop each image as crop_thorax does."
             )
-        return run(np.ascontiguousarray(counts, dtype=np.float32))
+        answer = run(np.ascontiguousarray(counts, dtype=np.float32))
+        return Instances(**answer) if isinstance(answer, dict) else answer
 
     return LoadedModel(
-        predict_probs,
+        predict,
         metadata["model"]
         | {
             "parameters_sha256": metadata["parameters_sha256"],
@@ -217,9 +219,10 @@ def forbid_telemetry() -> None:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
-# What a runtime makes of a file: a function from float32 counts to probabilities, the
-# metadata if there is any, and the runtime's own version.
-_Opened = tuple[PredictProbs, str | None, str]
+# What a runtime makes of a file: a function from float32 counts to probabilities or to
+# the arrays of `Instances` by their names, the metadata if there is any, and the
+# runtime's own version.
+_Opened = tuple[Callable[[np.ndarray], Any], str | None, str]
 
 
 def _open_onnxruntime(path: pathlib.Path) -> _Opened:
@@ -299,7 +302,11 @@ def _open_stablehlo(path: pathlib.Path) -> _Opened:
     except Exception as error:  # zipfile, zlib and flatbuffers raise many types
         raise _explain_damage(path, error) from error
     call = jax.jit(exported.call, compiler_options=compiler_options())
-    return lambda counts: np.asarray(call(counts)), text, jax.__version__
+    return (
+        lambda counts: jax.tree.map(np.asarray, call(counts)),
+        text,
+        jax.__version__,
+    )
 
 
 _OPENERS: dict[str, Callable[[pathlib.Path], _Opened]] = {

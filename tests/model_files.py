@@ -1,6 +1,7 @@
 """Exported models written by hand: the probability of metastasis is counts / SCALE.
 
 That of each pixel by its own counts, or that of an image by the mean of its counts.
+One sees the same two instances in every image.
 """
 
 import json
@@ -88,3 +89,31 @@ def write_onnx(path, metadata, hw=(4, 6), *, whole=False):
     if metadata is not None:
         helper.set_model_props(model, {"spectjax": json.dumps(metadata)})
     path.write_bytes(model.SerializeToString())
+
+
+def write_instances(path, hw):
+    """Writes a model that sees two instances, of which it is sure of one, anywhere."""
+    pytest.importorskip("flatbuffers")
+    mask = np.zeros((2, *hw), bool)
+    mask[0, 100:104, 90:96] = mask[1, 10:20, 10:20] = True
+    one = {
+        "boxes": np.float32([[99.5, 90, 104, 96.25], [10, 10, 20, 20]]),
+        "scores": np.float32([0.75, 0.25]),
+        "labels": np.int32([1, 1]),
+        "valid": np.array([True, True]),
+        "masks": mask,
+    }
+
+    def predict(counts):
+        return {
+            name: jnp.broadcast_to(value, (counts.shape[0], *value.shape))
+            for name, value in one.items()
+        }
+
+    metadata = make_metadata(hw, task="instance_segmentation")
+    batch = jax.export.symbolic_shape("B")
+    counts = jax.ShapeDtypeStruct((*batch, *hw, 1), jnp.float32)
+    with zipfile.ZipFile(path, "w") as bundle:
+        bundle.writestr("metadata.json", json.dumps(metadata))
+        program = jax.export.export(jax.jit(predict))(counts)
+        bundle.writestr("model.jax_export", bytes(program.serialize()))

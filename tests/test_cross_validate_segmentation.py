@@ -54,11 +54,12 @@ def make_poor(fold):
     )
 
 
-def write_run(folder, name, model, fold, cases):
+def write_run(folder, name, model, fold, cases, task="segmentation"):
     """Writes what matters of a finished run."""
     workdir = folder / f"{name}_fold{fold}"
     config = make_config().copy_and_resolve_references()
     config.data.name, config.data.fold = "segmentation_mixed_phantom", fold
+    config.task = task
     save_config(config, workdir / "config.json")
     (workdir / "train.csv").write_text("epoch,loss,PA,seconds\n1,0.5,0.9,90\n")
     (workdir / "eval").mkdir()
@@ -69,7 +70,7 @@ def write_run(folder, name, model, fold, cases):
     ):
         (workdir / "eval" / file).write_text(text)
     metrics = {
-        "task": "segmentation",
+        "task": task,
         "model": model,
         "data": {
             "name": "tfds_spect/segmentation_mixed_phantom",

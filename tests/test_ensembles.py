@@ -32,7 +32,7 @@ def always(*probs, task="segmentation", **info):
 
 def ask(*members, hw=(2, 3)):
     names = [f"fold{i}" for i in range(len(members))]
-    return combine(members, names).predict_probs(np.zeros((4, *hw, 1), np.float32))
+    return combine(members, names).predict(np.zeros((4, *hw, 1), np.float32))
 
 
 def write_runs(tmp_path, *changes):
@@ -158,12 +158,25 @@ def test_one_run_is_itself(tmp_path, monkeypatch):
         ),
         ({"data.train_hw": (128, 160)}, "found classification of 128x160 pixels"),
         ({"model.num_classes": 3}, "found .* into 3 classes"),
+        ({"task": "instance_segmentation"}, "found instance_segmentation of 256x256"),
     ],
 )
 def test_runs_that_do_not_agree_are_refused(tmp_path, change, message):
     runs = write_runs(tmp_path, {}, {}, change)
     with pytest.raises(ModelFileError, match=message.replace("run1", "run2")):
         find(runs)
+
+
+def test_instances_of_several_runs_have_no_mean(tmp_path):
+    changes = [{"task": "instance_segmentation", "seed": seed} for seed in (0, 1)]
+    runs = write_runs(tmp_path, *changes)
+    with pytest.raises(
+        ModelFileError,
+        match="run0: expected runs whose answers have a mean, those of classification "
+        "or segmentation; found instance_segmentation. Give one --workdir.",
+    ):
+        find(runs)
+    find(runs[:1])
 
 
 def test_segmenting_runs_may_have_been_trained_on_parts_of_any_size(tmp_path):

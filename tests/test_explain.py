@@ -303,11 +303,14 @@ def run_command(*arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_command_sends_a_segmentation_run_to_predict(tmp_path):
-    save_config(base_config(), tmp_path / "config.json")
+@pytest.mark.parametrize("task", ["segmentation", "instance_segmentation"])
+def test_command_sends_a_run_that_marks_hotspots_to_predict(tmp_path, task):
+    config = base_config()
+    config.task = task
+    save_config(config, tmp_path / "config.json")
     result = run_command(f"--workdir={tmp_path}", "--output_dir=out", "scan.dcm")
     assert result.returncode == 1
-    assert "whose task is segmentation" in result.stderr
+    assert f"whose task is {task}." in result.stderr
     assert f"python -m spectjax.predict --workdir={tmp_path}" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 

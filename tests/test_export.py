@@ -5,16 +5,19 @@ import pathlib
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+from model_files import write_instances
 from pydicom.data import get_testdata_file
 from test_configs import CONFIGS, load
 from test_runtimes import runtime_is_installed
 
 from spectjax import export, predict, runtimes
+from spectjax.answers import measure_difference
 from spectjax.checkpoint import Checkpoints, Progress
 from spectjax.config import save_config
 from spectjax.export import ExportError
@@ -120,7 +123,7 @@ def read_metadata(path):
 def test_stablehlo_gives_the_probabilities_of_the_run(workdir, stablehlo):
     counts = export.make_test_images((256, 256))
     expected = restore_model(workdir).predict_probs(counts)
-    predict_probs = runtimes.load_file(stablehlo, "jax").predict_probs
+    predict_probs = runtimes.load_file(stablehlo, "jax").predict
     np.testing.assert_allclose(predict_probs(counts), expected, atol=1e-5)
     np.testing.assert_allclose(
         predict_probs(counts[1:].astype(np.uint16)), expected[1:], atol=1e-5
@@ -173,8 +176,7 @@ def test_a_bfloat16_run_is_exported_in_float32(workdir, stablehlo, tmp_path, cap
     assert (metadata["dtype"], metadata["config"]["dtype"]) == ("float32", "bfloat16")
     counts = export.make_test_images((256, 256))[:1]
     half, single = (
-        runtimes.load_file(file, "jax").predict_probs(counts)
-        for file in (path, stablehlo)
+        runtimes.load_file(file, "jax").predict(counts) for file in (path, stablehlo)
     )
     np.testing.assert_array_equal(half, single)  # their parameters are the same
 
@@ -228,6 +230,73 @@ def test_a_model_that_jax2onnx_cannot_convert_is_one_line(tmp_path, monkeypatch)
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_onnx_is_refused_for_instances_before_anything_is_loaded(tmp_path, monkeypatch):
+    config = make_config(task="instance_segmentation")
+    save_config(config, tmp_path / "config.json")
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    with pytest.raises(ExportError, match=r"Export it to \.stablehlo\.zip") as error:
+        export.run(tmp_path, tmp_path / "model.onnx")
+    assert "found one of instance_segmentation" in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_compare_runtimes_compares_instances(tmp_path):
+    path = tmp_path / "model.stablehlo.zip"
+    write_instances(path, (120, 110))
+    counts = np.zeros((2, 120, 110, 1), np.float32)
+    held = runtimes.load_file(path, "jax").predict(counts)
+
+    def predict(counts, score):
+        # What the file holds, but for the score of the first instance.
+        return held._replace(scores=held.scores + np.float32([score, 0]))._asdict()
+
+    for score in (0.0, 0.125):
+        found = export.compare_runtimes(
+            path.read_bytes(), path.name, partial(predict, score=score), counts
+        )
+        assert found == {"jax": score}
+
+
+def write_mask_rcnn(workdir):
+    changes = {"model.detections": 5, "optimizer.average": 0.0}
+    write_run(workdir, make_config("mask_rcnn", **changes))
+
+
+def test_a_mask_rcnn_is_exported_for_any_number_of_images(tmp_path):
+    pytest.importorskip("flatbuffers")
+    write_mask_rcnn(tmp_path)
+    predict, metadata = export.load_predict(tmp_path)
+    metadata["input"]["shape"] = ["B", 64, 64, 1]  # compiles in a fraction of the time
+    (tmp_path / "model.stablehlo.zip").write_bytes(
+        export.write_stablehlo(predict, metadata)
+    )
+    with zipfile.ZipFile(tmp_path / "model.stablehlo.zip") as bundle:
+        program = jax.export.deserialize(bytearray(bundle.read("model.jax_export")))
+    outputs = jax.tree.unflatten(program.out_tree, program.out_avals)
+    shapes = {name: str(aval.shape) for name, aval in outputs.items()}
+    assert shapes == {
+        "boxes": "(B, 5, 4)",
+        "scores": "(B, 5)",
+        "labels": "(B, 5)",
+        "valid": "(B, 5)",
+        "masks": "(B, 5, 64, 64)",
+    }
+
+
+@pytest.mark.slow
+def test_an_exported_mask_rcnn_gives_the_instances_of_the_run(tmp_path, capsys):
+    pytest.importorskip("flatbuffers")
+    write_mask_rcnn(tmp_path)
+    path = tmp_path / "model.stablehlo.zip"
+    export.run(tmp_path, path)
+    assert "Hotspots in new scans" in capsys.readouterr().out
+    counts = export.make_test_images((256, 256))
+    expected = restore_model(tmp_path).predict_instances(counts)
+    found = runtimes.load_file(path, "jax").predict(counts)
+    assert expected.valid.any()
+    assert measure_difference(found, expected) < 1e-4
+
+
 def test_other_classes_than_ours_are_refused(tmp_path):
     write_run(tmp_path, make_config(**{"model.num_classes": 3}))
     with pytest.raises(ExportError, match="background, metastasis, found 3 classes"):
@@ -241,14 +310,14 @@ def test_a_file_that_computes_something_else_is_not_written(
     right = runtimes.load_file
 
     def load_wrong(path, runtime):
-        predict_probs = right(path, runtime).predict_probs
+        predict_probs = right(path, runtime).predict
 
         def predict_wrong(counts):
             probs = predict_probs(counts).copy()
             probs[-1, 200, 100, 1] += error
             return probs
 
-        return SimpleNamespace(predict_probs=predict_wrong)
+        return SimpleNamespace(predict=predict_wrong)
 
     monkeypatch.setattr(runtimes, "load_file", load_wrong)
     path = tmp_path / "model.stablehlo.zip"
@@ -297,7 +366,7 @@ def test_onnx_gives_the_probabilities_of_jax(
     counts = np.random.default_rng(0).poisson(9, (3, 16, 24, 1)).astype(np.float32)
     expected = np.asarray(jax.jit(task.predict)(variables, counts))
     for runtime in filter(runtime_is_installed, ("onnxruntime", "openvino")):
-        predict_probs = runtimes.load_file(path, runtime).predict_probs
+        predict_probs = runtimes.load_file(path, runtime).predict
         for batch in (3, 1):
             np.testing.assert_allclose(
                 predict_probs(counts[:batch]), expected[:batch], atol=2e-6
@@ -323,7 +392,7 @@ def test_an_exported_classifier_gives_the_probabilities_of_the_run(classifier):
     model = runtimes.load_file(classifier / "model.stablehlo.zip", "jax")
     assert (model.task, model.input_hw) == ("classification", SMALL_HW)
     for batch in (3, 1):
-        found = model.predict_probs(counts[:batch])
+        found = model.predict(counts[:batch])
         np.testing.assert_allclose(found, expected[:batch], atol=1e-5)
     loaded = runtimes.load_run(classifier)
     assert (loaded.task, loaded.input_hw) == ("classification", SMALL_HW)
@@ -369,7 +438,7 @@ def test_onnx_gives_the_probabilities_of_a_classifier(tmp_path, name):
     assert expected.shape == (3, 2)
     assert np.ptp(expected[:, 1]) > 1e-3
     for runtime in filter(runtime_is_installed, ("onnxruntime", "openvino")):
-        predict_probs = runtimes.load_file(path, runtime).predict_probs
+        predict_probs = runtimes.load_file(path, runtime).predict
         for batch in (3, 1):
             np.testing.assert_allclose(
                 predict_probs(counts[:batch]), expected[:batch], atol=1e-5
@@ -396,7 +465,7 @@ def test_export_tells_how_exact_the_file_is(workdir, tmp_path, capsys, recwarn):
     export.run(workdir, tmp_path / "model.onnx")
     out, err = capsys.readouterr()
     assert f"{tmp_path}/model.onnx: unet_res of step 9" in out
-    assert "onnxruntime: probabilities within" in out
+    assert "onnxruntime: answers within" in out
     assert f"--model={tmp_path}/model.onnx" in out
     assert err == "" and not recwarn.list
 

@@ -15,7 +15,7 @@ from spectjax.report.figures import (
     spread_labels,
     trace_outline,
 )
-from spectjax.report.training_curves import draw_training
+from spectjax.report.training_curves import draw_detection_training, draw_training
 
 COUNTS = np.arange(12.0).reshape(3, 4)
 MASK = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]], dtype=bool)
@@ -141,6 +141,57 @@ def test_draw_training_names_the_columns_it_misses(tmp_path):
     log.write_text("epoch,loss\n1,0.5\n")
     with pytest.raises(ValueError, match="epoch, loss and PA, found epoch, loss"):
         draw_training(log, title="", synthetic=False)
+
+
+DETECTION_LOG = """\
+epoch,loss,loss_rpn_objectness,loss_rpn_box,loss_box_class,loss_box_delta,loss_mask,\
+proposal_recall,left_out,validation_loss
+1,1.5,0.1,0.2,0.3,0.4,0.5,0.25,2,1.75
+2,0.75,0.05,0.1,0.15,0.2,0.25,0.5,1,1.25
+"""
+
+
+def test_draw_detection_training_plots_the_parts_of_the_loss(tmp_path):
+    log = tmp_path / "train.csv"
+    log.write_text(DETECTION_LOG)
+    figure = draw_detection_training(log, title="Training", synthetic=True)
+    lines = [
+        {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+        for axes in figure.axes
+    ]
+    assert lines[0] == {"training": [1.5, 0.75], "validation": [1.75, 1.25]}
+    assert list(lines[1].values()) == [[k / 10, k / 20] for k in range(1, 6)]
+    assert list(lines[1]) == [
+        "anchors: lesion or not",
+        "anchors: box",
+        "proposals: class",
+        "proposals: box",
+        "masks",
+    ]
+    assert lines[2] == {"training": [0.25, 0.5]}
+    assert "3 lesions did not fit into max_instances" in texts_of(figure)
+
+
+def test_draw_detection_training_is_silent_if_no_lesion_was_left_out(tmp_path):
+    log = tmp_path / "train.csv"
+    log.write_text(DETECTION_LOG.replace(",2,1.75", ",0,1").replace(",1,1.25", ",0,1"))
+    figure = draw_detection_training(log, title="", synthetic=False)
+    assert "max_instances" not in texts_of(figure)
+
+
+def test_draw_detection_training_names_the_columns_it_misses(tmp_path):
+    log = tmp_path / "train.csv"
+    log.write_text("epoch,loss,PA\n1,0.5,0.9\n")
+    with pytest.raises(ValueError, match="proposal_recall and left_out, found epoch"):
+        draw_detection_training(log, title="", synthetic=False)
+
+
+def test_draw_case_outlines_masks_that_overlap_one_by_one():
+    rows = np.array([[[0, 0, 1, 1]] * 3, [[0, 1, 1, 0]] * 3], bool)
+    figure = draw_case(COUNTS, MASK, rows, title="", scores="", synthetic=False)
+    truth, *found = figure.axes[1].collections
+    assert len(truth.get_segments()) == 8
+    assert [len(each.get_segments()) for each in found] == [10, 10]
 
 
 def test_figures_leave_no_global_state(tmp_path):

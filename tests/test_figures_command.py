@@ -135,6 +135,21 @@ def test_draw_run_writes_every_figure(workdir, at_hand, clustered, tmp_path):
         assert imread(tmp_path / "out" / name).std() > 0.02
 
 
+def test_draw_run_takes_a_model_that_marks_instances(
+    workdir, at_hand, clustered, tmp_path
+):
+    shutil.copytree(workdir, tmp_path / "run")
+    path = tmp_path / "run" / "eval" / "metrics.json"
+    task = {"task": "instance_segmentation", "model": "mask_rcnn"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | task))
+    shutil.copy(
+        path.parent / "figures" / "best.png",
+        path.parent / "figures" / "precision_recall.png",
+    )
+    names = run_figures.draw_run(tmp_path / "run", tmp_path, tmp_path / "out")
+    assert {"comparison_best.png", "froc.png", "precision_recall.png"} <= set(names)
+
+
 def test_draw_run_of_kmeans_compares_it_with_nothing(
     workdir, at_hand, clustered, tmp_path
 ):
@@ -173,6 +188,10 @@ def test_check_run_refuses_what_is_no_finished_segmentation(workdir, tmp_path):
     config = base_config()
     save_config(config, tmp_path / "config.json")
     with pytest.raises(ConfigError, match=r"eval/metrics\.json: not found; expected a"):
+        figures.check_run(tmp_path)
+    config.task = "instance_segmentation"
+    save_config(config, tmp_path / "config.json")
+    with pytest.raises(ConfigError, match="not found; expected a finished run"):
         figures.check_run(tmp_path)
     config.task = "classification"
     save_config(config, tmp_path / "config.json")

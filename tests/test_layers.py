@@ -25,7 +25,7 @@ FLOORS = (
         "spectjax.instances",
         "spectjax.ops",
     },
-    {"spectjax.recipes"},
+    {"spectjax.answers", "spectjax.recipes"},
     {
         "configs",
         "spectjax.augment",
@@ -61,6 +61,7 @@ FLOORS = (
 OUTSIDE = {
     "spectjax.config": {"ml_collections"},
     "configs": {"ml_collections"},
+    "spectjax.answers": {"numpy"},
     "spectjax.imaging": {
         "PIL",
         "absl",

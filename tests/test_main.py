@@ -138,6 +138,28 @@ def test_train_and_evaluate_refuses_data_of_another_task(data, tmp_path):
     assert data == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"task": "instance_segmentation", "data.name": "classification_d1"},
+            "task instance_segmentation needs .* whose name begins with segmentation",
+        ),
+        (
+            {"task": "classification"},
+            "task classification needs .* whose name begins with classification",
+        ),
+        ({"task": "detection"}, "--config.task='detection': known are segmentation, "),
+    ],
+)
+def test_train_and_evaluate_knows_the_data_sets_of_each_task(
+    data, tmp_path, changes, message
+):
+    with pytest.raises(ConfigError, match=message):
+        train_and_evaluate(make_config(**changes), tmp_path)
+    assert data == [] and not list(tmp_path.iterdir())
+
+
 def test_a_run_on_a_leaking_data_set_is_marked_to_the_last(hospital, tmp_path, capsys):
     config = make_config(**{"data.name": "segmentation_quick_leaking"})
     metrics = train_and_evaluate(
@@ -197,6 +219,25 @@ def test_print_results_tells_of_lesions(tmp_path, capsys, at_one, line):
     metrics = make_metrics("fold0", leaking=False) | {"lesion": lesion}
     main.print_results(metrics, tmp_path)
     assert line in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ap50", "line"),
+    [
+        (0.5, "detection  mask AP50 0.5000, AP10–50 0.7500; box AP50 0.5000, AP10–50"),
+        (None, "detection  no lesion to detect\n"),
+    ],
+)
+def test_print_results_tells_of_instances(tmp_path, capsys, ap50, line):
+    kind = {"AP50": ap50, "AP10_50": 0.75}
+    metrics = make_metrics("fold0", leaking=False) | {
+        "task": "instance_segmentation",
+        "detection": {"mask": kind, "box": kind},
+    }
+    main.print_results(metrics, tmp_path)
+    text = capsys.readouterr().out
+    assert line in text
+    assert "IoU 0.2500" in text and "Hotspots in new scans" in text
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from test_configs import UNETS, load
 
+from spectjax.instances import Instances
 from spectjax.normalisation import NORMALISATIONS
 from spectjax.provenance import FORMULAS, describe, hash_parameters, parse_metadata
 
@@ -22,6 +23,27 @@ def test_parse_metadata_reads_what_describe_says():
     assert (found["model"], found["parameters_sha256"]) == (info, "0f")
     assert found["config"]["optimizer"] == config["optimizer"]
     assert found["normalisation"]["name"] == config["data"]["normalisation"]
+
+
+def test_describe_names_the_arrays_of_instances():
+    config = load(UNETS[0], None)
+    config.task = "instance_segmentation"
+    config.model.detections = 50
+    config.data.train_hw = (160, 160)
+    metadata = describe(config.to_dict(), {}, parameters_sha256="0f")
+    assert metadata["class_names"] == ["background", "metastasis"]
+    # The whole canvas, whatever part of it was trained on.
+    assert metadata["input"]["shape"] == ["B", 256, 256, 1]
+    assert "output" not in metadata
+    assert [(each["name"], each["shape"]) for each in metadata["outputs"]] == [
+        ("boxes", ["B", 50, 4]),
+        ("scores", ["B", 50]),
+        ("labels", ["B", 50]),
+        ("valid", ["B", 50]),
+        ("masks", ["B", 50, 256, 256]),
+    ]
+    assert [each["name"] for each in metadata["outputs"]] == list(Instances._fields)
+    json.dumps(metadata)
 
 
 def test_every_normalisation_has_its_formula():

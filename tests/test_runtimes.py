@@ -17,6 +17,7 @@ from model_files import (
     MODEL_INFO,
     expected_probs,
     make_metadata,
+    write_instances,
     write_onnx,
     write_stablehlo,
 )
@@ -24,6 +25,7 @@ from pydicom.data import get_testdata_file
 
 from spectjax import runs, runtimes
 from spectjax.files import write_json
+from spectjax.instances import Instances
 from spectjax.runtimes import MissingPackageError, ModelFileError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -138,7 +140,7 @@ def test_without_jax_the_error_points_to_onnx(tmp_path, monkeypatch, load):
 
 def test_load_file_gives_the_probabilities_worked_out_by_hand(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    predict_probs = runtimes.load_file(path, runtime).predict_probs
+    predict_probs = runtimes.load_file(path, runtime).predict
     for batch in (1, 3, 2):
         counts = make_counts(batch)
         probs = predict_probs(counts)
@@ -154,12 +156,12 @@ def test_load_file_gives_a_classifiers_probabilities(tmp_path, runtime):
         counts = make_counts(batch)
         metastasis = counts.mean(axis=(1, 2, 3), dtype=np.float64) / 64
         expected = np.stack([1 - metastasis, metastasis], axis=1)
-        np.testing.assert_allclose(model.predict_probs(counts), expected, atol=1e-6)
+        np.testing.assert_allclose(model.predict(counts), expected, atol=1e-6)
 
 
 def test_load_file_takes_integers_and_strided_arrays(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    predict_probs = runtimes.load_file(path, runtime).predict_probs
+    predict_probs = runtimes.load_file(path, runtime).predict
     counts = make_counts(2)
     for same in (counts.astype(np.uint16), np.asfortranarray(counts)):
         np.testing.assert_allclose(
@@ -169,7 +171,7 @@ def test_load_file_takes_integers_and_strided_arrays(tmp_path, runtime):
 
 def test_load_file_keeps_earlier_results(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    predict_probs = runtimes.load_file(path, runtime).predict_probs
+    predict_probs = runtimes.load_file(path, runtime).predict
     first = predict_probs(make_counts(1))
     predict_probs(np.zeros((1, 4, 6, 1), np.float32))
     np.testing.assert_allclose(first, expected_probs(make_counts(1)), atol=1e-6)
@@ -188,7 +190,7 @@ def test_load_file_refuses_images_of_another_shape(tmp_path, runtime, shape):
     with pytest.raises(
         ModelFileError, match=r"model\..*expected counts of shape \(B, 4, 6, 1\), found"
     ):
-        runtimes.load_file(path, runtime).predict_probs(np.zeros(shape, np.float32))
+        runtimes.load_file(path, runtime).predict(np.zeros(shape, np.float32))
 
 
 def test_a_model_from_elsewhere_is_refused(tmp_path, runtime):
@@ -214,7 +216,7 @@ def test_a_model_from_elsewhere_is_refused(tmp_path, runtime):
         ),
         (
             make_metadata(task="detection"),
-            "a model for segmentation or classification, found one for detection",
+            "for segmentation, instance_segmentation, classification, found",
         ),
     ],
 )
@@ -259,7 +261,10 @@ def test_load_run_tells_whether_it_learnt_from_simulated_patients(
 ):
     config = ConfigDict({"task": "segmentation"})
     model = SimpleNamespace(
-        predict_probs=expected_probs, info=MODEL_INFO, config=config
+        predict_probs=expected_probs,
+        predict_instances=None,
+        info=MODEL_INFO,
+        config=config,
     )
     monkeypatch.setattr(runs, "restore_model", lambda _: model)
     if synthetic is not None:  # a run that is not evaluated has no such file
@@ -267,7 +272,7 @@ def test_load_run_tells_whether_it_learnt_from_simulated_patients(
             tmp_path / "eval" / "metrics.json", {"data": {"synthetic": synthetic}}
         )
     loaded = runtimes.load_run(tmp_path)
-    assert loaded.predict_probs is expected_probs
+    assert loaded.predict is expected_probs
     assert loaded.info.pop("runtime").startswith("jax ")
     assert loaded.info == MODEL_INFO | {"trained_on_synthetic_data": synthetic}
 
@@ -324,3 +329,30 @@ def test_what_is_installed_without_jax_is_asked_for_as_elsewhere():
     wanted = {line for line in lines if not line.startswith("#")}
     assert wanted <= {*everything, *extra}
     assert not any("jax" in line or "flax" in line for line in wanted)
+
+
+def test_an_exported_model_may_give_instances(tmp_path):
+    path = tmp_path / "model.stablehlo.zip"
+    write_instances(path, (120, 110))
+    model = runtimes.load_file(path, "jax")
+    assert (model.task, model.input_hw) == ("instance_segmentation", (120, 110))
+    for batch in (1, 3):
+        found = model.predict(np.zeros((batch, 120, 110, 1), np.uint16))
+        assert isinstance(found, Instances)
+        assert all(isinstance(each, np.ndarray) for each in found)
+        assert found.scores.tolist() == [[0.75, 0.25]] * batch
+        assert found.masks.sum(axis=(2, 3)).tolist() == [[24, 100]] * batch
+
+
+def test_a_run_that_marks_instances_gives_them(tmp_path, monkeypatch):
+    config = ConfigDict({"task": "instance_segmentation"})
+    model = SimpleNamespace(
+        predict_probs=expected_probs,
+        predict_instances=len,
+        info=MODEL_INFO,
+        config=config,
+    )
+    monkeypatch.setattr(runs, "restore_model", lambda _: model)
+    loaded = runtimes.load_run(tmp_path)
+    assert (loaded.predict, loaded.task) == (len, "instance_segmentation")
+    assert loaded.input_hw == (256, 256)

@@ -52,7 +52,7 @@ def _build_inference(
 
     images = arrays.synthesise(image_hwc, batch_size)["images"].astype("float32")
     start = time.perf_counter()
-    predict = runtimes.load_file(pathlib.Path(path), runtime).predict_probs
+    predict = runtimes.load_file(pathlib.Path(path), runtime).predict
     predict(images)
     seconds = time.perf_counter() - start
 

@@ -16,21 +16,21 @@ from spectjax.metrics.intervals import summarise_repeats
 from spectjax.report import DISCLAIMER
 
 
-def read_metrics(workdir: pathlib.Path, task: str) -> dict[str, Any]:
+def read_metrics(workdir: pathlib.Path, *tasks: str) -> dict[str, Any]:
     """Reads the `metrics.json` of a finished run.
 
     Raises:
-        ValueError: if it is missing or of another task.
+        ValueError: if it is missing or of none of these tasks.
     """
     path = workdir / "eval" / "metrics.json"
     try:
         metrics: dict[str, Any] = json.loads(path.read_text())
-        if metrics["task"] != task:
+        if metrics["task"] not in tasks:
             raise ValueError(f"the task is {metrics['task']}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path}: expected a finished run of {task} ({error}). Remove {workdir}; "
-            "the same command trains it again."
+            f"{path}: expected a finished run of {' or '.join(tasks)} ({error}). "
+            f"Remove {workdir}; the same command trains it again."
         ) from error
     return metrics
 

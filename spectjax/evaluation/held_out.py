@@ -9,6 +9,7 @@ from spectjax import input_pipeline
 from spectjax.augment import move_images
 from spectjax.evaluation.batches import Predict
 from spectjax.evaluation.classification import evaluate_classification
+from spectjax.evaluation.instance_segmentation import evaluate_instances
 from spectjax.evaluation.segmentation import evaluate_segmentation
 from spectjax.input_pipeline import Splits
 from spectjax.runs import restore_model
@@ -45,8 +46,15 @@ def evaluate_run(
         },
         "training_log": workdir / "train.csv" if config.num_epochs else None,
     }
-    if config.task != "classification":
+    if config.task == "segmentation":
         return evaluate_segmentation(model.predict_probs, held_out, **common)
+    if model.predict_instances is not None:
+        return evaluate_instances(
+            model.predict_instances,
+            held_out,
+            num_classes=config.model.num_classes,
+            **common,
+        )
     hw = tuple(config.data.train_hw)
     calibration = input_pipeline.load_examples(builder_dir, splits.calibration)
     return evaluate_classification(

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spectjax import input_pipeline
+from spectjax.config import HOTSPOT_TASKS
 from spectjax.evaluation.cluster_scan import follow_centroids, scan_clusters
 from spectjax.evaluation.folds import read_metrics
 from spectjax.evaluation.segmentation import predict_hotspots, rank_cases
@@ -40,6 +41,7 @@ _OWN = {
     "best": "case_best",
     "median": "case_median",
     "worst": "case_worst",
+    "precision_recall": "precision_recall",
 }
 _EXAMPLE_CLUSTERS = 5  # as in [P1] Fig. 9
 _HOTSPOT_CLUSTERS = (1, 2)  # brightest ones: which are hotspots [P1] does not say
@@ -67,7 +69,7 @@ def draw_run(
         ValueError: if a file of the run is missing, or the data set has other images.
         WriteError: if a file cannot be written.
     """
-    metrics = read_metrics(workdir, "segmentation")
+    metrics = read_metrics(workdir, *HOTSPOT_TASKS)
     cases = read_run_tables(workdir / "eval")
     examples = input_pipeline.load_examples(builder_dir, metrics["data"]["split"])
     check_images(cases, examples, builder_dir)

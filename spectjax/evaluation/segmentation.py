@@ -12,7 +12,7 @@ import numpy as np
 
 import spectjax
 from spectjax.evaluation.batches import predict_in_batches
-from spectjax.evaluation.segmentation_cases import measure_cases
+from spectjax.evaluation.segmentation_cases import SegmentationCases, measure_cases
 from spectjax.evaluation.segmentation_scores import summarise_segmentation
 from spectjax.evaluation.segmentation_tables import (
     format_lesions,
@@ -29,6 +29,7 @@ from spectjax.report.tables import write_segmentation_table
 from spectjax.report.training_curves import draw_training
 
 PredictProbs = Callable[[np.ndarray], np.ndarray]
+FindMasks = Callable[[int], np.ndarray]
 
 
 def evaluate_segmentation(
@@ -68,13 +69,50 @@ def evaluate_segmentation(
             is not finite.
         WriteError: if a file cannot be written.
     """
-    output_dir = pathlib.Path(output_dir)
     probs, classes = predict_hotspots(
         predict_probs, examples.images, batch_size=batch_size
     )
     cases = measure_cases(examples, probs, classes)
-    metrics: dict[str, Any] = {
-        "task": "segmentation",
+    metrics = describe_scores(
+        examples,
+        cases,
+        task="segmentation",
+        model_name=model_name,
+        dataset_info=dataset_info,
+    )
+    write_scores(
+        examples, cases, metrics, output_dir, find_masks=lambda row: classes[row] > 0
+    )
+    if training_log is not None:
+        figure = draw_training(
+            training_log,
+            title=f"Training of {model_name}",
+            synthetic=examples.synthetic,
+        )
+        save_figure(figure, output_dir / "figures" / "training.png")
+    write_json(output_dir / "metrics.json", metrics)
+    return metrics
+
+
+def describe_scores(
+    examples: Examples,
+    cases: SegmentationCases,
+    *,
+    task: str,
+    model_name: str,
+    dataset_info: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Returns what `metrics.json` says of hotspots that a model marked.
+
+    Args:
+        examples: N images.
+        cases: what the model said about them.
+        task: that of the model.
+        model_name: the model's registry name.
+        dataset_info: see `evaluate_segmentation`.
+    """
+    return {
+        "task": task,
         "model": model_name,
         "data": {
             "name": examples.name,
@@ -91,20 +129,33 @@ def evaluate_segmentation(
         "disclaimer": DISCLAIMER,
     }
 
+
+def write_scores(
+    examples: Examples,
+    cases: SegmentationCases,
+    metrics: Mapping[str, Any],
+    output_dir: pathlib.Path,
+    *,
+    find_masks: FindMasks,
+) -> None:
+    """Writes the tables and the overlays of an evaluation, see `evaluate_segmentation`.
+
+    Args:
+        examples: N images.
+        cases: what the model said about them.
+        metrics: for `table.md`.
+        output_dir: folder to write to.
+        find_masks: what the model marked in the image of a row, bool, (H, W), or
+            mask by mask, (T, H, W).
+
+    Raises:
+        WriteError: if a file cannot be written.
+    """
     write_file(output_dir / "cases.csv", format_segmentation_cases(cases))
     write_file(output_dir / "lesions.csv", format_lesions(cases))
     write_file(output_dir / "regions.csv", format_regions(cases))
     write_file(output_dir / "table.md", write_segmentation_table(metrics))
-    _draw_cases(examples, classes, cases.pixels, output_dir / "figures")
-    if training_log is not None:
-        figure = draw_training(
-            training_log,
-            title=f"Training of {model_name}",
-            synthetic=examples.synthetic,
-        )
-        save_figure(figure, output_dir / "figures" / "training.png")
-    write_json(output_dir / "metrics.json", metrics)
-    return metrics
+    _draw_cases(examples, find_masks, cases.pixels, output_dir / "figures")
 
 
 def predict_hotspots(
@@ -165,7 +216,7 @@ def rank_cases(examples: Examples, counts: PixelCounts) -> dict[str, int]:
 
 def _draw_cases(
     examples: Examples,
-    predictions: np.ndarray,
+    find_masks: FindMasks,
     counts: PixelCounts,
     figures_dir: pathlib.Path,
 ) -> None:
@@ -175,7 +226,7 @@ def _draw_cases(
         figure = draw_case(
             examples.images[index, :, :, 0],
             examples.masks[index] > 0,
-            predictions[index] > 0,
+            find_masks(index),
             title=f"{rank.capitalize()} case by IoU: {examples.example_ids[index]}",
             scores=f"{examples.views[index]} view, "
             + ", ".join(

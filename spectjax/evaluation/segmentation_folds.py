@@ -7,6 +7,14 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spectjax.config import HOTSPOT_TASKS
+from spectjax.evaluation.detection_cases import DetectionCases, join_detection_cases
+from spectjax.evaluation.detection_folds import (
+    compare_detectors,
+    read_folds,
+    summarise_detector,
+)
+from spectjax.evaluation.detection_pictures import draw_model_detection
 from spectjax.evaluation.folds import (
     check_images,
     describe_folds,
@@ -44,7 +52,8 @@ def compare_segmentations(
     """Writes what finished runs say together.
 
     Writes `table.md` ([P1] Table 2 with our rows), `figures/froc.png` of all models,
-    `figures/burden_<name>.png` of each and, last, `metrics.json`.
+    `figures/burden_<name>.png` of each, `figures/precision_recall_<name>.png` of those
+    that mark instances and, last, `metrics.json`.
 
     Args:
         workdirs: the runs of each model, one for each fold, in the order of folds.
@@ -59,7 +68,7 @@ def compare_segmentations(
         WriteError: if a file cannot be written.
     """
     documents = {
-        name: [read_metrics(each, "segmentation") for each in folders]
+        name: [read_metrics(each, *HOTSPOT_TASKS) for each in folders]
         for name, folders in workdirs.items()
     }
     folds = {
@@ -67,19 +76,27 @@ def compare_segmentations(
         for name, folders in workdirs.items()
     }
     check_images({k: [each.example_ids for each in v] for k, v in folds.items()})
+    detections = {
+        name: read_folds(workdirs[name], found)
+        for name, found in folds.items()
+        if documents[name][0]["task"] == "instance_segmentation"
+    }
     cases = {name: join_segmentation_cases(found) for name, found in folds.items()}
     everyone = next(iter(cases.values()))
     references = [k for k in folds if documents[k][0]["model"] == REFERENCE]
     metrics: dict[str, Any] = replace_undefined(
         {
             **describe_folds(next(iter(documents.values())), everyone.patients),
+            "task": "segmentation",  # that of the table; its models have their own
             "n_images_without_lesion": int(
                 sum(everyone.pixels.tp + everyone.pixels.fn == 0)
             ),
             "models": {
                 name: {
+                    "task": documents[name][0]["task"],
                     "model": documents[name][0]["model"],
                     **summarise_segmentation(cases[name]),
+                    **_summarise_detections(detections.get(name)),
                     "folds": summarise_folds([score_fold(each) for each in found]),
                     "network": dict(networks[name]),
                     "training_seconds": list(
@@ -89,6 +106,9 @@ def compare_segmentations(
                 for name, found in folds.items()
             },
             "comparisons": compare_models(cases),
+            "detection_comparisons": compare_detectors(
+                {k: join_detection_cases(each) for k, each in detections.items()}
+            ),
             "at_equal_sensitivity": [
                 compare_false_regions(cases, name) for name in references
             ],
@@ -99,6 +119,13 @@ def compare_segmentations(
     _draw(cases, metrics, output_dir / "figures")
     write_json(output_dir / "metrics.json", metrics)
     return metrics
+
+
+def _summarise_detections(
+    folds: Sequence[DetectionCases] | None,
+) -> dict[str, Any]:
+    """Returns `detection`, or nothing for a model that marks no instances."""
+    return {} if folds is None else {"detection": summarise_detector(folds)}
 
 
 def score_fold(cases: SegmentationCases) -> dict[str, float]:
@@ -136,3 +163,10 @@ def _draw(
             described=described,
         )
         save_figure(figure, figures_dir / f"burden_{name}.png")
+        if "detection" in models[name]:
+            figure = draw_model_detection(
+                models[name]["detection"],
+                title=f"Precision and recall, {name}: cross-validation over patients",
+                described=described,
+            )
+            save_figure(figure, figures_dir / f"precision_recall_{name}.png")

@@ -186,7 +186,7 @@ class MaskRCNN(nn.Module):
         """
         hw = self.find_network_hw(images)
         if self.scale > 1:
-            shape = (len(images), *hw, images.shape[-1])
+            shape = (images.shape[0], *hw, images.shape[-1])
             images = jax.image.resize(images, shape, "bilinear")
         sides = [images, images[:, :, ::-1]] if mirrored else [images]
         views = [self.pyramid(self.backbone(side, train=train)) for side in sides]

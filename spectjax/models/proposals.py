@@ -61,8 +61,8 @@ class ProposalHead(nn.Module):
         objectness, deltas = [], []
         for level in levels:
             x = nn.relu(conv(level)).astype(jnp.float32)
-            objectness.append(ask(x).reshape(len(x), -1))
-            deltas.append(move(x).reshape(len(x), -1, 4))
+            objectness.append(ask(x).reshape(x.shape[0], -1))
+            deltas.append(move(x).reshape(x.shape[0], -1, 4))
         return objectness, deltas
 
 

@@ -106,7 +106,7 @@ def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
     Raises:
         ValueError: if the probabilities have the wrong shape or are not finite.
     """
-    diagnoses = [diagnose(view.probs) for view in views]
+    diagnoses = [diagnose(view.answer) for view in views]
     if not diagnoses:
         return []
     examination = average(diagnoses)

@@ -20,6 +20,8 @@ from spectjax.report import DISCLAIMER
 if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
     from matplotlib.figure import Figure
 
+    from spectjax.report.figures import Marked
+
 _RULE = (
     "8-connected regions of pixels whose most probable class is not background; score: "
     "mean probability of the class over the region"
@@ -43,45 +45,90 @@ def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
 
 
 def _describe_view(view: SeenView, model_info: ModelInfo) -> Finding:
-    thorax = view.thorax
-    # What lies on the canvas around the crop shows no patient.
-    valid = thorax.transform.apply(np.ones(thorax.scan.counts.shape, dtype=bool))
-    hotspots = find_hotspots(view.probs, valid)
-    entries = [_describe_hotspot(hotspot, thorax) for hotspot in hotspots]
+    hotspots = find_hotspots(view.answer, find_patient(view.thorax))
+    entries = [_describe_hotspot(hotspot, view.thorax) for hotspot in hotspots]
+    return report_hotspots(view, hotspots, entries, _RULE, model_info)
+
+
+def _describe_hotspot(hotspot: Hotspot, thorax: ThoraxImage) -> dict[str, Any]:
+    """Returns the JSON entry of one hotspot."""
+    return {
+        "category": hotspot.category,
+        "score": hotspot.score,
+        "max_probability": hotspot.max_probability,
+        **measure_mask(hotspot.mask, thorax),
+        **locate(
+            hotspot.mask,
+            thorax,
+            box=hotspot.box,
+            frame_box=thorax.transform.box_to_frame(hotspot.box),
+        ),
+    }
+
+
+def find_patient(thorax: ThoraxImage) -> np.ndarray:
+    """Returns the pixels of the canvas that show the patient, bool, (H, W).
+
+    What lies on the canvas around the crop shows none.
+    """
+    return thorax.transform.apply(np.ones(thorax.scan.counts.shape, dtype=bool))
+
+
+def measure_mask(mask: np.ndarray, thorax: ThoraxImage) -> dict[str, Any]:
+    """Returns area and counts of a mask on the thorax, for JSON."""
+    scan = thorax.scan
+    counts = scan.counts[thorax.transform.undo(mask)]
+    spacing = scan.spacing_mm
+    return {
+        "area_px": counts.size,
+        "area_mm2": counts.size * spacing[0] * spacing[1] if spacing else None,
+        "counts": float(counts.sum(dtype=np.float64)),
+        "max_counts": float(counts.max()),
+    }
+
+
+def locate(
+    mask: np.ndarray,
+    thorax: ThoraxImage,
+    *,
+    box: Sequence[float],
+    frame_box: Sequence[float],
+) -> dict[str, Any]:
+    """Returns a box and a mask on the thorax and in the whole body, for JSON."""
+    frame_mask = thorax.transform.undo(mask)
+    return {
+        "thorax": {"box": box, "mask": encode_rle(mask)},
+        "whole_body": {"box": frame_box, "mask": encode_rle(frame_mask)},
+    }
+
+
+def report_hotspots(
+    view: SeenView,
+    hotspots: "Sequence[Marked]",
+    entries: Sequence[dict[str, Any]],
+    rule: str,
+    model_info: ModelInfo,
+) -> Finding:
+    """Returns document, picture and summary of a view's hotspots.
+
+    Args:
+        view: what was seen.
+        hotspots: by falling score.
+        entries: what JSON says of each.
+        rule: what a hotspot and its score are, one line.
+        model_info: where the model comes from.
+    """
     return Finding(
         document=describe_origin(view, model_info)
-        | {"rule": _RULE, "hotspots": entries, "disclaimer": DISCLAIMER},
+        | {"rule": rule, "hotspots": entries, "disclaimer": DISCLAIMER},
         draw=functools.partial(_draw, view, hotspots, entries, model_info),
         summary=f"hotspots: {len(hotspots)}",
     )
 
 
-def _describe_hotspot(hotspot: Hotspot, thorax: ThoraxImage) -> dict[str, Any]:
-    """Returns the JSON entry of one hotspot."""
-    scan, transform = thorax.scan, thorax.transform
-    frame_mask = transform.undo(hotspot.mask)
-    counts = scan.counts[frame_mask]
-    area_px = int(frame_mask.sum())
-    spacing = scan.spacing_mm
-    return {
-        "category": hotspot.category,
-        "score": hotspot.score,
-        "max_probability": hotspot.max_probability,
-        "area_px": area_px,
-        "area_mm2": area_px * spacing[0] * spacing[1] if spacing else None,
-        "counts": float(counts.sum(dtype=np.float64)),
-        "max_counts": float(counts.max()),
-        "thorax": {"box": hotspot.box, "mask": encode_rle(hotspot.mask)},
-        "whole_body": {
-            "box": transform.box_to_frame(hotspot.box),
-            "mask": encode_rle(frame_mask),
-        },
-    }
-
-
 def _draw(
     view: SeenView,
-    hotspots: Sequence[Hotspot],
+    hotspots: "Sequence[Marked]",
     entries: Sequence[dict[str, Any]],
     model_info: ModelInfo,
 ) -> "Figure":

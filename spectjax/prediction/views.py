@@ -26,13 +26,15 @@ class SeenView:
         name: names its outputs.
         thorax: the crop.
         input_hw: (H, W), the central part of the crop's canvas that the model saw.
-        probs: class probabilities, float32, (H, W, K), or (K,) of a classifier.
+        answer: of a segmenting model class probabilities, float32, (H, W, K), of a
+            classifier (K,); of one that marks instances those of one image: `Instances`
+            without the first axis.
     """
 
     name: str
     thorax: ThoraxImage
     input_hw: tuple[int, int]
-    probs: np.ndarray
+    answer: Any
 
     @property
     def counts(self) -> np.ndarray:

@@ -9,6 +9,7 @@ import io
 import pathlib
 import textwrap
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from spectjax.files import write_file
-from spectjax.hotspots import Hotspot, bound_mask
+from spectjax.hotspots import bound_mask
 from spectjax.report import DISCLAIMER, SYNTHETIC
 
 TRUTH = "#e41a1c"  # red and green as in [P1] Fig. 13
@@ -28,6 +29,26 @@ CROP = "#1f78b4"
 WARNING = "#c04000"
 
 _LISTED_HOTSPOTS = 9  # as many lines as fit below the thorax
+
+
+class Marked(Protocol):
+    """What a picture tells of a hotspot: a region's or an instance's."""
+
+    @property
+    def category(self) -> str:
+        """Name of its class."""
+
+    @property
+    def score(self) -> float:
+        """How sure the model is, in (0, 1]."""
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """(y0, x0, y1, x1), pixels."""
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Its pixels, bool, (H, W)."""
 
 
 def draw_case(
@@ -44,7 +65,8 @@ def draw_case(
     Args:
         counts: thorax counts, (H, W).
         truth: hotspots marked by the readers, bool, (H, W); outlined red.
-        prediction: hotspots marked by the model, bool, (H, W); outlined green.
+        prediction: hotspots marked by the model, bool, (H, W), or mask by mask, (T, H,
+            W), where they may overlap; outlined green.
         title: what is shown, one line.
         scores: its scores, one line.
         synthetic: whether the image is simulated.
@@ -52,12 +74,14 @@ def draw_case(
     figure = Figure(figsize=(12.0, 7.1), dpi=130)
     FigureCanvasAgg(figure)
     plain, overlay = figure.subplots(1, 2)
+    masks = prediction.reshape(-1, *truth.shape)
     for axes in (plain, overlay):
         show_counts(axes, counts)
-        zoom_to(axes, (counts > 0) | truth | prediction, side_px=3)
+        zoom_to(axes, (counts > 0) | truth | masks.any(axis=0), side_px=3)
     # Red is the wider line below: where both agree, each is still seen.
     outline(overlay, truth, TRUTH, linewidth=1.8)
-    outline(overlay, prediction, MODEL, linewidth=1.0)
+    for mask in masks:
+        outline(overlay, mask, MODEL, linewidth=1.0)
     add_caption(figure, title, scores, synthetic)
     figure.text(0.745, 0.065, "truth (readers)", color=TRUTH, ha="right", size=10)
     figure.text(0.755, 0.065, "model", color=MODEL, ha="left", size=10)
@@ -70,7 +94,7 @@ def draw_hotspots(
     thorax: np.ndarray,
     *,
     crop_box: tuple[int, int, int, int],
-    hotspots: Sequence[Hotspot],
+    hotspots: Sequence[Marked],
     frame_masks: Sequence[np.ndarray],
     areas: Sequence[str],
     title: str,
@@ -223,7 +247,7 @@ def outline(axes: Axes, mask: np.ndarray, color: str, *, linewidth: float) -> No
     )
 
 
-def _label_hotspots(axes: Axes, hotspots: Sequence[Hotspot]) -> None:
+def _label_hotspots(axes: Axes, hotspots: Sequence[Marked]) -> None:
     """Writes number and score of each hotspot at the nearer side of the panel.
 
     Labels beside the hotspots would cover each other and what there is to see.
@@ -268,7 +292,7 @@ def spread_labels(wanted: Sequence[float], gap: float, lowest: float) -> list[fl
     return places
 
 
-def _list_hotspots(hotspots: Sequence[Hotspot], areas: Sequence[str]) -> list[str]:
+def _list_hotspots(hotspots: Sequence[Marked], areas: Sequence[str]) -> list[str]:
     """Returns one line per hotspot, the surest first, as many as fit."""
     if not hotspots:
         return ["No hotspot found."]

@@ -71,3 +71,21 @@ def bracket(score: float | None, interval: Sequence[float | None]) -> str:
 def decimals(score: float | None) -> str:
     """Returns four decimals as [P2] prints them, a dash for an undefined score."""
     return "–" if score is None else f"{score:.4f}"
+
+
+def format_difference(
+    difference: float | None, interval: Sequence[float | None]
+) -> str:
+    """Returns a difference and its interval, bold where that excludes 0."""
+    low, high = interval
+    if difference is None or low is None or high is None:
+        return "–" if difference is None else sign(difference, ".3f")
+    text = " ".join(
+        (sign(difference, ".3f"), f"({sign(low, '.3f')} to {sign(high, '.3f')})")
+    )
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+def sign(value: float, pattern: str = ",.0f") -> str:
+    """Returns a number with its sign, a true minus if it is negative."""
+    return format(value, f"+{pattern}").replace("-", "\N{MINUS SIGN}")

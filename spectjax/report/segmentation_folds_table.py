@@ -9,15 +9,18 @@ from typing import Any
 
 from spectjax.metrics.pixel import SCORES
 from spectjax.report import DISCLAIMER
+from spectjax.report.detection_folds_table import write_detection_folds_tables
 from spectjax.report.markdown import (
     bracket,
     decimals,
+    format_difference,
     format_rows,
     format_sizes,
     label_data,
     name_source,
+    sign,
 )
-from spectjax.report.tables import PAPER_TABLE_2, WAYS
+from spectjax.report.tables import PAINTED, PAPER_TABLE_2, WAYS
 
 PAPER_KMEANS_IOU = 0.7421  # K = 9
 
@@ -60,6 +63,7 @@ def write_segmentation_folds_table(metrics: Mapping[str, Any]) -> str:
         "mark anything. Which of these the printed scores are is not said; they are "
         "not pooled.",
         "",
+        *([PAINTED, ""] if any("detection" in m for m in models.values()) else []),
         *_format_lesions(models, first),
         *_format_groups(models, first),
         *_format_burden(models),
@@ -76,6 +80,7 @@ def write_segmentation_folds_table(metrics: Mapping[str, Any]) -> str:
         *_format_differences(metrics["comparisons"]),
         *_format_equal_sensitivity(metrics["at_equal_sensitivity"]),
         *format_sizes(models, "Model"),
+        *write_detection_folds_tables(models, metrics["detection_comparisons"]),
         *label_data(data),
         DISCLAIMER,
         "",
@@ -185,11 +190,11 @@ def _format_burden(models: Models) -> list[str]:
         for key, (words, unit) in units.items():
             found = model["burden"][key]
             low, high = found["low"], found["high"]
-            limits = "–" if low is None else f"{_sign(low)} to {_sign(high)}{unit}"
+            limits = "–" if low is None else f"{sign(low)} to {sign(high)}{unit}"
             bias = found["bias"]
             rows.append(
                 [name, words, str(found["n"])]
-                + ["–" if bias is None else f"{_sign(bias)}{unit}", limits]
+                + ["–" if bias is None else f"{sign(bias)}{unit}", limits]
                 + [_shorten(found["concordance"])]
             )
     return [
@@ -208,7 +213,7 @@ def _format_differences(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
     for each in comparisons:
         first, second = each["models"]
         cells = [
-            _format_difference(each["differences"][key], each["intervals"][key])
+            format_difference(each["differences"][key], each["intervals"][key])
             for key in _COMPARED
         ]
         rows.append([f"{first} − {second}", *cells])
@@ -252,23 +257,6 @@ def _format_spreads(spreads: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"{decimals(spreads[name]['mean'])} ± {decimals(spreads[name]['sd'])}"
         for name in _FOLD_SCORES
     ]
-
-
-def _format_difference(
-    difference: float | None, interval: Sequence[float | None]
-) -> str:
-    low, high = interval
-    if difference is None or low is None or high is None:
-        return "–" if difference is None else _sign(difference, ".3f")
-    text = " ".join(
-        (_sign(difference, ".3f"), f"({_sign(low, '.3f')} to {_sign(high, '.3f')})")
-    )
-    return f"**{text}**" if low > 0 or high < 0 else text
-
-
-def _sign(value: float, pattern: str = ",.0f") -> str:
-    """Returns a number with its sign, a true minus if it is negative."""
-    return format(value, f"+{pattern}").replace("-", "\N{MINUS SIGN}")
 
 
 def _bracket_score(model: Mapping[str, Any], path: str, score: float | None) -> str:

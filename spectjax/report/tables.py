@@ -16,6 +16,7 @@ from typing import Any
 
 from spectjax.metrics.pixel import SCORES, imply_iou
 from spectjax.report import DISCLAIMER
+from spectjax.report.detection_table import write_detection_tables
 from spectjax.report.lesion_table import write_lesion_tables
 
 # Rows of [P1] Table 2 as printed.
@@ -41,10 +42,18 @@ printed rows it is not.
 """
 
 
+# How instances become pixels.
+PAINTED = (
+    "A model that marks instances paints the score of each over its mask, where masks "
+    "overlap the best: that map is what pixels and lesions are scored on."
+)
+
+
 def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
     """Returns the run's scores below the four printed rows of [P1] Table 2.
 
-    Scores of lesions and of burden follow in tables of their own.
+    Scores of lesions, of burden and, of a model that marks instances, of detections
+    follow in tables of their own.
 
     Args:
         metrics: the content of `eval/metrics.json`.
@@ -79,7 +88,11 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         n_averaged = pixel[way]["n_averaged"]
         averaged = ", ".join(f"{name} {n_averaged[name]}" for name in SCORES)
         lines += [f"Images behind each mean, {title}: {averaged}.", ""]
+    if "detection" in metrics:
+        lines += [PAINTED, ""]
     lines += write_lesion_tables(metrics)
+    if "detection" in metrics:
+        lines += write_detection_tables({metrics["model"]: metrics["detection"]})
     if data["leaking"]:
         lines += [
             "**LEAKING**: copies of these patients' images were trained on, as in the "
