@@ -136,6 +136,42 @@ def test_one_compilation_serves_all_batches_of_a_shape(
     assert train._cache_size() == 1
 
 
+@pytest.mark.slow
+def test_loss_and_gradients_do_not_depend_on_how_the_batch_is_spread(variables, batch):
+    # Two devices, simulated by a mapped axis, with two images each.
+    four = {name: x[[0, 1, 2, 0]] for name, x in batch.items()}
+    parts = variables["params"], variables["batch_stats"]
+    together = compile_quickly(
+        jax.value_and_grad(create_task().compute_loss, has_aux=True)
+    )
+    (loss, (stats, sums)), gradients = together(*parts, four, KEY)
+    split = create_task(axis_name="devices").compute_loss
+    spread = compile_quickly(
+        jax.vmap(
+            jax.value_and_grad(split, has_aux=True),
+            in_axes=(None, None, 0, None),
+            axis_name="devices",
+        )
+    )
+    halves = {name: x.reshape(2, 2, *x.shape[1:]) for name, x in four.items()}
+    (losses, (both_stats, both_sums)), both = spread(*parts, halves, KEY)
+    assert float(jnp.mean(losses)) == pytest.approx(float(loss), rel=1e-5)
+    for name in sums:
+        assert float(jnp.sum(both_sums[name])) == pytest.approx(
+            float(sums[name]), rel=1e-5
+        )
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x.mean(0), y, atol=1e-4, rtol=1e-3),
+        both,
+        gradients,
+    )
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x[0], y, atol=1e-5, rtol=1e-4),
+        both_stats,
+        stats,
+    )
+
+
 def test_padding_images_do_not_count_and_lesions_beyond_the_most_do(variables, batch):
     task = create_task(max_instances=1)
     compute = compile_quickly(task.compute_sums)

@@ -195,8 +195,8 @@ def spoil(name, key, array, classes=NUM_CLASSES):
         (
             "resnet34",
             lambda: draw("densenet121 of few layers"),
-            "none of vgg16, vgg16_bn, vgg19, vgg19_bn, resnet34, densenet121: give a "
-            "file of resnet34",
+            "none of vgg16, vgg16_bn, vgg19, vgg19_bn, resnet34, densenet121, "
+            "maskrcnn_resnet50_fpn, resnet50: give a file of resnet34",
         ),
         (
             "resnet34",

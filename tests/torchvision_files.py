@@ -93,6 +93,71 @@ def densenet_layout(classes, sizes=(6, 12, 24, 16)):
     }
 
 
+def resnet50_layout(classes=1000, sizes=(3, 4, 6, 3), stem=64):
+    layout = {"conv1.weight": (stem, 3, 7, 7)} | norm_layout("bn1", stem)
+    channels = stem
+    for stage, size in enumerate(sizes):
+        width = stem * 2**stage
+        for i in range(size):
+            block = f"layer{stage + 1}.{i}"
+            shapes = ((width, channels, 1, 1), (width, width, 3, 3))
+            for j, shape in enumerate((*shapes, (4 * width, width, 1, 1)), start=1):
+                layout[f"{block}.conv{j}.weight"] = shape
+                layout |= norm_layout(f"{block}.bn{j}", shape[0])
+            if i == 0:
+                layout[f"{block}.downsample.0.weight"] = (4 * width, channels, 1, 1)
+                layout |= norm_layout(f"{block}.downsample.1", 4 * width)
+            channels = 4 * width
+    return layout | {"fc.weight": (classes, channels), "fc.bias": (classes,)}
+
+
+def mask_rcnn_layout(
+    classes=91,
+    sizes=(3, 4, 6, 3),
+    stem=64,
+    channels=256,
+    box_features=1024,
+    mask_features=256,
+    frozen=False,
+):
+    body = {
+        f"backbone.body.{name}": shape
+        for name, shape in resnet50_layout(sizes=sizes, stem=stem).items()
+        if not name.startswith("fc.")
+        and not (frozen and name.endswith("num_batches_tracked"))
+    }
+    kernels = {
+        f"backbone.fpn.{kind}_blocks.{i}.0": shape
+        for kind in ("inner", "layer")
+        for i, shape in enumerate(
+            (channels, 4 * stem * 2**stage, 1, 1)
+            if kind == "inner"
+            else (channels, channels, 3, 3)
+            for stage in range(4)
+        )
+    }
+    kernels |= {
+        "rpn.head.conv.0.0": (channels, channels, 3, 3),
+        "rpn.head.cls_logits": (3, channels, 1, 1),
+        "rpn.head.bbox_pred": (12, channels, 1, 1),
+        "roi_heads.box_head.fc6": (box_features, channels * 49),
+        "roi_heads.box_head.fc7": (box_features, box_features),
+        "roi_heads.box_predictor.cls_score": (classes, box_features),
+        "roi_heads.box_predictor.bbox_pred": (4 * classes, box_features),
+    }
+    width = channels
+    for i in range(4):
+        kernels[f"roi_heads.mask_head.{i}.0"] = (mask_features, width, 3, 3)
+        width = mask_features
+    kernels["roi_heads.mask_predictor.mask_fcn_logits"] = (classes, width, 1, 1)
+    weights = {f"{name}.weight": shape for name, shape in kernels.items()}
+    biases = {f"{name}.bias": shape[:1] for name, shape in kernels.items()}
+    # Of an up-convolution the inputs stand first.
+    up = "roi_heads.mask_predictor.conv5_mask"
+    weights[f"{up}.weight"] = (mask_features, mask_features, 2, 2)
+    return body | weights | biases | {f"{up}.bias": (mask_features,)}
+
+
 class Persistent:
     """What a pickle leaves to the file around it: a storage."""
 

@@ -1,1 +1,1 @@
-"""Networks of other libraries that learn from our data, to compare with."""
+"""Networks of other libraries, to compare ours with."""
