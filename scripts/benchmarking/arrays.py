@@ -25,6 +25,46 @@ def synthesise(
     }
 
 
+def synthesise_lesions(
+    side: int, batch_size: int, count: int, diameters: tuple[float, float]
+) -> dict[str, np.ndarray]:
+    """Returns a batch of images with lesions, ellipses that do not touch.
+
+    Args:
+        side: height and width of the images, pixels.
+        batch_size: number of images B.
+        count: lesions of each image.
+        diameters: smallest and largest; the logarithm is uniform. pixels.
+
+    Returns:
+        `images`, Poisson counts, uint16, (B, side, side, 1), without a sign of the
+        lesions; `instances`, the number of each pixel's lesion or 0, and `masks`, 0 or
+        1, uint8, (B, side, side).
+
+    Raises:
+        ValueError: if the largest lesions would touch.
+    """
+    per_row = int(np.ceil(np.sqrt(count)))
+    cell = side / per_row
+    if diameters[1] >= cell:
+        raise ValueError(f"Expected diameters below {cell:.4g} px, got {diameters[1]}.")
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[:side, :side] + 0.5
+    instances = np.zeros((batch_size, side, side), np.uint8)
+    for image in instances:
+        for number in range(count):
+            row, column = (np.array(divmod(number, per_row)) + 0.5) * cell
+            height, width = np.exp(generator.uniform(*np.log(diameters), size=2))
+            distance = ((rows - row) / height) ** 2 + ((columns - column) / width) ** 2
+            image[distance < 0.25] = number + 1
+    images = generator.poisson(20, (*instances.shape, 1)).astype(np.uint16)
+    return {
+        "images": images,
+        "instances": instances,
+        "masks": (instances > 0).astype(np.uint8),
+    }
+
+
 def draw_parameter(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Returns a kernel by He's rule, or ones for what has one axis."""
     if len(shape) < 2:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from spectjax.step import (
     run_steps,
     train_step,
 )
+from spectjax.tasks import Task, Variables
 
 from . import arrays, workloads
 from .processes import Measurement, peak_rss_bytes, serve
@@ -31,7 +32,7 @@ def build(mode: str, *, threads: int, **spec: Any) -> Measurement:
         return Measurement(run=lambda steps: None, facts=describe(), peak_bytes=int)
     run, compile_s = _MODES[mode](**spec)
     run(1)
-    return Measurement(run, {"compile_s": compile_s}, _peak_bytes)
+    return Measurement(run, {"compile_s": compile_s}, peak_bytes)
 
 
 def describe() -> dict[str, Any]:
@@ -44,7 +45,8 @@ def describe() -> dict[str, Any]:
     }
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Returns the most memory in use so far: of a GPU, or else of this process."""
     statistics = jax.local_devices()[0].memory_stats()
     return int(statistics["peak_bytes_in_use"]) if statistics else peak_rss_bytes()
 
@@ -74,27 +76,28 @@ class _Initialised:
         return self.variables
 
 
-def _build_training(
-    *, gathers: bool, batch_size: int, parameters: int, **which: Any
+def build_training(
+    task: Task, variables: Variables, batch: Mapping[str, Any], *, gathers: bool
 ) -> tuple[Callable[[int], object], float]:
-    """What the trainer does: it gathers batches on the device and takes steps.
+    """Compiles what the trainer does: it gathers batches on the device and takes steps.
 
-    Without gathering, one step a dispatch on a batch that is ready.
+    Args:
+        task: gives the loss.
+        variables: to begin with.
+        batch: what it learns from, again and again.
+        gathers: if not, one step a dispatch on a batch that is ready.
+
+    Returns:
+        What runs that many steps, and the seconds of tracing and compiling.
     """
-    workload = _create_workload(parameters, **which)
     optimizer = optax.sgd(1e-3, momentum=0.9)
     key = jax.random.key(0)
-    batch = arrays.synthesise(workload.image_hwc, batch_size)
-    step = functools.partial(train_step, task=workload.task, optimizer=optimizer)
+    step = functools.partial(train_step, task=task, optimizer=optimizer)
     layout = MeshLayout()
     steps_per_dispatch = choose_steps_per_dispatch() if gathers else 1
+    batch_size, *image_hw, _ = batch["images"].shape
     state = layout.place(
-        create_train_state(
-            _Initialised(workload.draw_variables()),
-            optimizer,
-            key,
-            workload.image_hwc[:2],
-        )
+        create_train_state(_Initialised(variables), optimizer, key, tuple(image_hw))
     )
     if gathers:
         step = functools.partial(step, axis_name=AXIS)
@@ -120,21 +123,41 @@ def _build_training(
     return run, compile_s
 
 
-def _build_inference(
+def build_inference(
+    predict: Callable[[Variables, Any], Any], variables: Variables, images: np.ndarray
+) -> tuple[Callable[[int], Any], float]:
+    """Compiles a prediction from images; returns as `build_training` does.
+
+    What runs the steps gives the last prediction.
+    """
+    on_device = jax.device_put(images)
+    function = jax.jit(predict, compiler_options=compiler_options())
+    compiled, compile_s = _compile(function, variables, on_device)
+
+    def run(steps: int) -> Any:
+        for _ in range(steps):
+            result = compiled(variables, on_device)
+        return jax.block_until_ready(result)
+
+    return run, compile_s
+
+
+def _train_workload(
+    *, gathers: bool, batch_size: int, parameters: int, **which: Any
+) -> tuple[Callable[[int], object], float]:
+    workload = _create_workload(parameters, **which)
+    batch = arrays.synthesise(workload.image_hwc, batch_size)
+    return build_training(
+        workload.task, workload.draw_variables(), batch, gathers=gathers
+    )
+
+
+def _infer_workload(
     *, batch_size: int, parameters: int, **which: Any
 ) -> tuple[Callable[[int], object], float]:
     workload = _create_workload(parameters, **which)
-    variables = workload.draw_variables()
-    batch = jax.device_put(arrays.synthesise(workload.image_hwc, batch_size))
-    predict = jax.jit(workload.task.predict, compiler_options=compiler_options())
-    compiled, compile_s = _compile(predict, variables, batch["images"])
-
-    def run(steps: int) -> None:
-        for _ in range(steps):
-            result = compiled(variables, batch["images"])
-        jax.block_until_ready(result)
-
-    return run, compile_s
+    images = arrays.synthesise(workload.image_hwc, batch_size)["images"]
+    return build_inference(workload.task.predict, workload.draw_variables(), images)
 
 
 def _build_product(*, size: int, dtype: str) -> tuple[Callable[[int], object], float]:
@@ -150,9 +173,9 @@ def _build_product(*, size: int, dtype: str) -> tuple[Callable[[int], object], f
 
 
 _MODES: dict[str, Callable[..., tuple[Callable[[int], object], float]]] = {
-    "train": functools.partial(_build_training, gathers=True),
-    "train_step": functools.partial(_build_training, gathers=False),
-    "inference": _build_inference,
+    "train": functools.partial(_train_workload, gathers=True),
+    "train_step": functools.partial(_train_workload, gathers=False),
+    "inference": _infer_workload,
     "product": _build_product,
 }
 

@@ -7,7 +7,7 @@ import pathlib
 import platform
 import statistics
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 _HEAD = (
     "model",
@@ -79,8 +79,21 @@ def write_section(
 ) -> str:
     """Returns the Markdown of one run on a machine with that matrix product."""
     facts = {**facts, "matrix product": f"{peak_flops_per_s / 1e9:.4g} GFLOP/s"}
-    table = [_HEAD, ("---",) * 3 + ("--:",) * (len(_HEAD) - 3)]
-    table += [row.cells(peak_flops_per_s) for row in rows]
+    cells = [row.cells(peak_flops_per_s) for row in rows]
+    return lay_out(title, facts, _HEAD, cells, notes, words=3)
+
+
+def lay_out(
+    title: str,
+    facts: Mapping[str, str],
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    notes: Iterable[str],
+    *,
+    words: int,
+) -> str:
+    """Returns a Markdown section with a table, its first `words` columns words."""
+    table = [head, ("---",) * words + ("--:",) * (len(head) - words), *rows]
     lines = [f"## {title}", ""]
     lines += [f"- {name}: {text}" for name, text in facts.items()]
     lines += ["", *(f"| {' | '.join(cells)} |" for cells in table), ""]

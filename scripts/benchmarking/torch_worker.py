@@ -16,13 +16,23 @@ from .torch_peers import create_peer
 
 def build(mode: str, *, device: str, threads: int, **spec: Any) -> Measurement:
     """Returns the measurement of `mode`: `train`, `inference` or `product`."""
+    prepare(threads)
+    build_step = _build_product if mode == "product" else _build_model_step
+    step = build_step(mode=mode, device=torch.device(device), **spec)
+    return measure(step, device)
+
+
+def prepare(threads: int) -> None:
+    """Sets what holds for the whole process."""
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = True
     # JAX's default on these cards as well.
     torch.set_float32_matmul_precision("high")
-    build_step = _build_product if mode == "product" else _build_model_step
-    step = build_step(mode=mode, device=torch.device(device), **spec)
+
+
+def measure(step: Callable[[], object], device: str) -> Measurement:
+    """Returns the measurement of `step`, whose first call may compile."""
 
     def run(steps: int) -> None:
         for _ in range(steps):
@@ -78,7 +88,7 @@ def _build_model_step(
     is_picture = image_hwc[-1] == 1
 
     def forward(images: torch.Tensor) -> torch.Tensor:
-        with _autocast(device, dtype):
+        with autocast(device, dtype):
             return peer(_normalise(images) if is_picture else images)
 
     def compute_loss(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -97,7 +107,7 @@ def _build_model_step(
     if mode == "inference":
         peer.eval()
         return lambda: _infer(predict, images)
-    optimizer = _create_optimizer(peer)
+    optimizer = create_optimizer(peer)
 
     def train() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -114,9 +124,10 @@ def _infer(
     return predict(images)
 
 
-def _autocast(
+def autocast(
     device: torch.device, dtype: str
 ) -> contextlib.AbstractContextManager[Any]:
+    """Returns what makes PyTorch compute in `dtype` where it can."""
     if dtype == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, getattr(torch, dtype))
@@ -128,7 +139,8 @@ def _normalise(images: torch.Tensor) -> torch.Tensor:
     return (images - low) / torch.where(span > 0, span, 1)
 
 
-def _create_optimizer(peer: nn.Module) -> torch.optim.Optimizer:
+def create_optimizer(peer: nn.Module) -> torch.optim.Optimizer:
+    """Returns the optimizer that the training steps of both sides use."""
     return torch.optim.SGD(peer.parameters(), lr=1e-3, momentum=0.9, fused=True)
 
 
