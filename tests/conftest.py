@@ -18,8 +18,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Of the default suite those that take longest, the longest first. Begun early, none of
 # them is left for one worker at the end.
 LONGEST = (
+    "test_mask_rcnn.py",
     "test_parallel.py",
     "test_export.py",
+    "test_roi_align.py",
+    "test_mask_rcnn_torchvision.py",
     "test_train.py",
     "test_benchmark.py",
     "test_classifiers.py",
