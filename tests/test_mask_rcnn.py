@@ -16,7 +16,10 @@ from spectjax.normalisation import normalise_by_root
 from spectjax.recipes import SMOKE_MASK_RCNN, TORCHVISION
 from spectjax.tasks import InstanceSegmentation
 
+# Two levels of four: half of the programs to compile.
 SMALL = {"num_classes": 2} | SMOKE_MASK_RCNN
+SMALL |= {"stage_sizes": (1, 1), "features": (2, 4)}
+SMALL |= {"anchor_sizes": ((4, 6), (8, 12))}
 HW = (32, 48)
 KEY = jax.random.key(0)
 # Less optimised machine code: each program runs a few times only.
@@ -320,12 +323,12 @@ def test_frozen_normalisation_learns_nothing(key):
         ({"norm": "layer"}, "Unknown norm 'layer'; known: batch, frozen, group"),
         ({"torchvision": True}, "Expected stem_pool=True with torchvision=True"),
         ({"anchor_sizes": ((4,), (8, 9))}, "as many anchor sizes on each level"),
-        ({"anchor_sizes": ((4,),)}, "Expected anchors for 4 or 5 levels, got 1"),
-        ({"stem_pool": True}, "multiples of 32 after enlarging it 1 times"),
+        ({"anchor_sizes": ((4,),)}, "Expected anchors for 2 or 3 levels, got 1"),
+        ({"stem_pool": True}, "multiples of 8 after enlarging it 1 times, got 44x48"),
     ],
 )
 def test_wrong_fields_say_what_is_known(fields, message):
     model = MaskRCNN(**(SMALL | fields))
     init = functools.partial(model.init, train=False)
     with pytest.raises(ValueError, match=message):
-        jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 48, 48, 1)))
+        jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 44, 48, 1)))
