@@ -325,3 +325,24 @@ def test_assign_levels_equals_torchvision():
     np.testing.assert_array_equal(levels, expected)
     empty = assign_levels(np.zeros((1, 4), "f4"), (4, 8, 16, 32), torchvision=True)
     np.testing.assert_array_equal(empty, [0])
+
+
+@pytest.mark.parametrize("looped", [True, False])
+def test_boxes_that_are_not_used_have_no_features_and_no_gradient(looped):
+    features = [jnp.asarray(values) for values in make_features()]
+    boxes = jnp.asarray(BOXES[:4])
+    levels = jnp.array([0, 2, 1, 2])  # there are two
+
+    def pool(features, boxes, levels):
+        return roi_align(features, boxes, levels, STRIDES, 2, looped=looped)
+
+    found = pool(features, boxes, levels)
+    np.testing.assert_array_equal(found[1::2], 0)
+    alone = pool(features, boxes[::2], levels[::2])
+    np.testing.assert_allclose(found[::2], alone, atol=1e-6)
+    ours, theirs = (
+        jax.grad(lambda f, b=b, n=n: jnp.sum(pool(f, b, n) ** 2))(features)
+        for b, n in ((boxes, levels), (boxes[::2], levels[::2]))
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)

@@ -290,7 +290,9 @@ class MaskRCNN(nn.Module):
         Returns:
             Fields of `Training`.
         """
-        logits, deltas = self.box_head(self.cut(levels, regions.boxes, BOX_SIZE))
+        logits, deltas = self.box_head(
+            self.cut(levels, regions.boxes, regions.valid, BOX_SIZE)
+        )
         first = slice(0, round(self.roi_samples * self.roi_positive))
         boxes, labels = regions.boxes[:, first], regions.labels[:, first]
         mask_logits = self.outline(levels, boxes, labels > 0)
@@ -321,31 +323,38 @@ class MaskRCNN(nn.Module):
             )
         return height, width
 
-    def cut(self, levels: list[jax.Array], boxes: jax.Array, size: int) -> jax.Array:
+    def cut(
+        self, levels: list[jax.Array], boxes: jax.Array, used: jax.Array, size: int
+    ) -> jax.Array:
         """Returns the pyramid's features in boxes, (B, R, size, size, C).
 
         Args:
             levels: maps (B, H_l, W_l, C).
             boxes: pixels of the network, (B, R, 4).
+            used: bool, (B, R); other boxes have features of 0.
             size: pixels on each side of what is cut out.
         """
         # The coarser map that is added for large anchors serves proposals alone.
         count = min(len(levels), len(self.features))
         strides = self.strides[:count]
 
-        def cut_one(features: list[jax.Array], boxes: jax.Array) -> jax.Array:
+        def cut_one(
+            features: list[jax.Array], boxes: jax.Array, used: jax.Array
+        ) -> jax.Array:
             chosen = assign_levels(boxes, strides, torchvision=self.torchvision)
+            chosen = jnp.where(used, chosen, count)
             return roi_align(
                 features, boxes, chosen, strides, size, aligned=not self.torchvision
             )
 
-        return jax.vmap(cut_one)(levels[:count], boxes)
+        return jax.vmap(cut_one)(levels[:count], boxes, used)
 
     def outline(
         self, levels: list[jax.Array], boxes: jax.Array, used: jax.Array
     ) -> jax.Array:
         """Returns mask logits of boxes, (B, R, 28, 28, K), 0 for those not used."""
-        return outline_used(self.mask_head, self.cut(levels, boxes, MASK_SIZE), used)
+        regions = self.cut(levels, boxes, used, MASK_SIZE)
+        return outline_used(self.mask_head, regions, used)
 
     def detect(
         self, views: list[list[jax.Array]], found: Proposals, hw: tuple[int, int]
@@ -357,10 +366,14 @@ class MaskRCNN(nn.Module):
             found: of B images.
             hw: height and width in pixels of the network.
         """
-        logits, deltas = self.box_head(self.cut(views[0], found.boxes, BOX_SIZE))
+        logits, deltas = self.box_head(
+            self.cut(views[0], found.boxes, found.valid, BOX_SIZE)
+        )
         for levels in views[1:]:
-            there = self.cut(levels, mirror_boxes(found.boxes, hw[1]), BOX_SIZE)
-            other_logits, other_deltas = self.box_head(there)
+            there = mirror_boxes(found.boxes, hw[1])
+            other_logits, other_deltas = self.box_head(
+                self.cut(levels, there, found.valid, BOX_SIZE)
+            )
             logits = (logits + other_logits) / 2
             deltas = (deltas + mirror_deltas(other_deltas)) / 2
         boxes, scores, labels, valid = jax.vmap(

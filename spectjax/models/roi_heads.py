@@ -14,7 +14,7 @@ from spectjax.ops.convolution import Conv, UpConv
 from spectjax.ops.permutation import permute
 from spectjax.ops.product import dot_general
 
-_PARTS = 16  # of the mask head's places, each of which may be left out
+_PARTS = 32  # of the mask head's places, each of which may be left out
 
 _he = nn.initializers.he_normal()
 

@@ -75,7 +75,8 @@ def roi_align(
     Args:
         features: of each level, (H_l, W_l, C).
         boxes: (y0, x0, y1, x1), pixels of the image, float32, (R, 4).
-        levels: of each box, int32, (R,).
+        levels: of each box, int32, (R,); the number of levels for a box that is not
+            used, whose features are 0.
         strides: pixels of a cell of each level.
         size: bins in each direction, S.
         ratio: samples of a bin in each direction.
@@ -180,7 +181,8 @@ def _pool_at_once(
             values = taken.astype(jnp.float32) * weights[..., None]
             blocks = values.reshape(-1, size, ratio, size, ratio, channels)
             bins += blocks.mean(axis=(2, 4))
-    return bins.astype(table.dtype)
+    used = levels < len(features)
+    return jnp.where(used[:, None, None, None], bins, 0.0).astype(table.dtype)
 
 
 def _spread_at_once(
