@@ -20,7 +20,7 @@ from spectjax.models import MODELS, create_model
 from spectjax.models.unet import ConvBlock
 from spectjax.normalisation import normalise_by_range
 from spectjax.ops.backend import plain_operations
-from spectjax.tasks import TASKS, Batch, Task, Variables
+from spectjax.tasks import Batch, Classification, Segmentation, Task, Variables
 
 from . import arrays
 from .flops import Flops, count_flops
@@ -161,9 +161,10 @@ class Workload:
 def names() -> list[str]:
     """Returns the names of what can be measured: all networks, then the stages.
 
-    K-means learns nothing and multiplies no matrices: `benchmark_kmeans.py` is for it.
+    K-means, which multiplies no matrices, and Mask R-CNN have scripts of their own.
     """
-    return [*(name for name in MODELS if name != "kmeans"), *STAGES]
+    others = ("kmeans", "mask_rcnn", "mask_rcnn_att")
+    return [*(name for name in MODELS if name not in others), *STAGES]
 
 
 def field_names(models: Iterable[str]) -> set[str]:
@@ -184,7 +185,6 @@ def create(
         stage_fields = {"features": features, "blocks": 3}
         stage = StandIn(
             Stage(**stage_fields, dtype=jnp.dtype(dtype)),
-            cross_entropy,
             lambda images: images,
             channels=features,
         )
@@ -200,8 +200,10 @@ def create(
         image,
     )
     task_name = _find_task(output, image_hw)
-    kind = TASKS[task_name] if task_name else StandIn
-    task = kind(model, cross_entropy, normalise_by_range)
+    task: Task = StandIn(model, normalise_by_range)
+    if task_name:
+        kind = {"segmentation": Segmentation, "classification": Classification}
+        task = kind[task_name](model, normalise_by_range, loss=cross_entropy)
     return _describe(name, fields, task, (*image_hw, 1), task_name)
 
 
