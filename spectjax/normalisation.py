@@ -69,8 +69,8 @@ def normalise_as_photograph(images: jax.Array) -> jax.Array:
 
 NORMALISATIONS = {
     "min_max": normalise_by_range,
-    "imagenet": normalise_as_photograph,
     "square_root": normalise_by_root,
     "divide_by_255": scale_counts,
     "none": keep_images,
+    "imagenet": normalise_as_photograph,
 }

@@ -331,18 +331,24 @@ def test_assign_levels_equals_torchvision():
 def test_boxes_that_are_not_used_have_no_features_and_no_gradient(looped):
     features = [jnp.asarray(values) for values in make_features()]
     boxes = jnp.asarray(BOXES[:4])
-    levels = jnp.array([0, 2, 1, 2])  # there are two
 
-    def pool(features, boxes, levels):
-        return roi_align(features, boxes, levels, STRIDES, 2, looped=looped)
+    @jax.jit
+    def pool(features, levels):
+        def total(features):
+            found = roi_align(features, boxes, levels, STRIDES, 2, looped=looped)
+            return jnp.sum(found**2), found
 
-    found = pool(features, boxes, levels)
+        return jax.grad(total, has_aux=True)(features)
+
+    # There are two levels.
+    gradients, found = pool(features, jnp.array([0, 2, 1, 2]))
+    both = [
+        pool(features, jnp.array(levels)) for levels in ([0, 2, 2, 2], [2, 2, 1, 2])
+    ]
     np.testing.assert_array_equal(found[1::2], 0)
-    alone = pool(features, boxes[::2], levels[::2])
-    np.testing.assert_allclose(found[::2], alone, atol=1e-6)
-    ours, theirs = (
-        jax.grad(lambda f, b=b, n=n: jnp.sum(pool(f, b, n) ** 2))(features)
-        for b, n in ((boxes, levels), (boxes[::2], levels[::2]))
-    )
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    assert found[0].any()
+    assert found[2].any()
+    # Each box adds what it adds alone.
+    np.testing.assert_allclose(found, both[0][1] + both[1][1], atol=1e-6)
+    for whole, first, second in zip(gradients, both[0][0], both[1][0], strict=True):
+        np.testing.assert_allclose(whole, first + second, atol=1e-5)
