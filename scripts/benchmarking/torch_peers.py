@@ -50,10 +50,17 @@ class UNet(nn.Module):
         *,
         residual: bool,
         batch_norm: bool,
+        deep_supervision: bool = False,
         channels: int = 1,
     ) -> None:
-        """Has as many resolutions as `features` has channels."""
+        """Has as many resolutions as `features` has channels.
+
+        Raises:
+            LookupError: if coarse logits are asked for, which this U-Net has not.
+        """
         super().__init__()
+        if deep_supervision:
+            raise LookupError("The peer of a U-Net has no deep supervision.")
         block = partial(ConvBlock, residual=residual, batch_norm=batch_norm)
         self.levels = len(features)
         for i, width in enumerate(features):
