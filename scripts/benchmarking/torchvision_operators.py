@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import library as operators
 from torch.utils import cpp_extension
 
 _SOURCE = pathlib.Path(__file__).with_suffix(".cc")
@@ -48,13 +49,11 @@ def define_operators() -> None:
         extra_cflags=["-O3", "-w"],
         is_python_module=False,
     )
-    torch.library.register_autograd(
+    operators.register_autograd(
         "torchvision::roi_align", _differentiate, setup_context=_remember
     )
     for operator in ("roi_align", "nms"):
-        torch.library.register_autocast(
-            f"torchvision::{operator}", "cpu", torch.float32
-        )
+        operators.register_autocast(f"torchvision::{operator}", "cpu", torch.float32)
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:

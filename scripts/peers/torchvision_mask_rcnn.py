@@ -33,12 +33,13 @@ def complete_torchvision() -> None:
     pixel before its first or at all behind its last, a sample is 0.
     """
     import torch
+    from torch import library as operators
     from torchvision import extension
     from torchvision.ops import boxes as box_ops
 
     if extension._has_ops():
         return
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = operators.Library("torchvision", "FRAGMENT")
     library.define("nms(Tensor boxes, Tensor scores, float threshold) -> Tensor")
     library.impl("nms", _suppress, "CompositeExplicitAutograd")
     # A library that is collected takes its operations with it.
