@@ -21,7 +21,7 @@ from spectjax.metrics.detection import (
     score_matches,
 )
 from spectjax.metrics.instance_matching import LOW_IOUS, SIZE_NAMES, Matches
-from spectjax.metrics.intervals import bootstrap_sums
+from spectjax.metrics.intervals import bootstrap_sums, describe_intervals
 
 KINDS = ("box", "mask")
 CURVE_IOUS = (0.1, 0.3, 0.5)
@@ -147,13 +147,4 @@ def _bound(cases: DetectionCases, matches: dict[str, list[Matches]]) -> dict[str
         resamples=RESAMPLES,
         level=LEVEL,
     )
-    return {
-        **{name: [each.low, each.high] for name, each in intervals.items()},
-        "undefined": {
-            name: each.n_undefined
-            for name, each in intervals.items()
-            if each.n_undefined
-        },
-        "resamples": RESAMPLES,
-        "level": LEVEL,
-    }
+    return describe_intervals(intervals, resamples=RESAMPLES, level=LEVEL)

@@ -12,7 +12,7 @@ import numpy as np
 
 from spectjax.evaluation.segmentation_cases import SegmentationCases
 from spectjax.metrics.burden import Burden, find_marked, measure_agreement
-from spectjax.metrics.intervals import bootstrap_sums
+from spectjax.metrics.intervals import bootstrap_sums, describe_intervals
 from spectjax.metrics.lesions import (
     HALF,
     MIN_IOU,
@@ -120,12 +120,7 @@ def group_lesions(lesions: Lesions) -> dict[str, np.ndarray]:
 
 
 def bound_scores(cases: SegmentationCases) -> dict[str, Any]:
-    """Returns 95 % intervals by a bootstrap over patients.
-
-    Returns:
-        [low, high] by the path of the score; `undefined`: number of resamples in which
-        a score has no value, where there were any; `resamples` and `level`.
-    """
+    """Returns 95 % intervals by a bootstrap over patients, see `describe_intervals`."""
     intervals = bootstrap_sums(
         cases.patients,
         _prepare_scores(cases),
@@ -133,16 +128,7 @@ def bound_scores(cases: SegmentationCases) -> dict[str, Any]:
         resamples=RESAMPLES,
         level=LEVEL,
     )
-    return {
-        **{name: [each.low, each.high] for name, each in intervals.items()},
-        "undefined": {
-            name: each.n_undefined
-            for name, each in intervals.items()
-            if each.n_undefined
-        },
-        "resamples": RESAMPLES,
-        "level": LEVEL,
-    }
+    return describe_intervals(intervals, resamples=RESAMPLES, level=LEVEL)
 
 
 def _prepare_scores(

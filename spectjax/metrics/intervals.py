@@ -10,6 +10,7 @@ in one case of five at M = 251), so it should not be given.
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -184,6 +185,32 @@ def _draw_images(
         # lie in the resample.
         shift = first[drawn] - (np.cumsum(n_drawn) - n_drawn)
         yield images[np.arange(n_drawn.sum()) + np.repeat(shift, n_drawn)]
+
+
+def describe_intervals(
+    intervals: Mapping[str, Interval], *, resamples: int, level: float
+) -> dict[str, Any]:
+    """Returns intervals as `metrics.json` has them.
+
+    Args:
+        intervals: by the path of the score.
+        resamples: how many there were.
+        level: share of them inside an interval.
+
+    Returns:
+        [low, high] by the path of the score; `undefined`: number of resamples in which
+        a score has no value, where there were any; `resamples` and `level`.
+    """
+    return {
+        **{name: [each.low, each.high] for name, each in intervals.items()},
+        "undefined": {
+            name: each.n_undefined
+            for name, each in intervals.items()
+            if each.n_undefined
+        },
+        "resamples": resamples,
+        "level": level,
+    }
 
 
 def _measure_interval(values: np.ndarray, level: float) -> Interval:
