@@ -116,15 +116,16 @@ def create_vgg(
         LookupError: if torchvision cannot be imported.
     """
     models = _import_torchvision("VGG")
-    layers = []
+    layers, last = [], channels
     for size, width in zip(stage_sizes, features, strict=True):
         layers += [*[width] * size, "M"]
+        last = width if size else last  # V7's last stage pools alone
     convolutions = models.vgg.make_layers(layers, batch_norm)
     first = convolutions[0]
     convolutions[0] = nn.Conv2d(channels, first.out_channels, 3, padding=1)
     peer = models.VGG(convolutions, num_classes, init_weights=False, dropout=dropout)
     peer.avgpool = nn.AdaptiveAvgPool2d(tuple(pool_hw))
-    peer.classifier[0] = nn.Linear(features[-1] * pool_hw[0] * pool_hw[1], hidden)
+    peer.classifier[0] = nn.Linear(last * pool_hw[0] * pool_hw[1], hidden)
     peer.classifier[3] = nn.Linear(hidden, hidden)
     peer.classifier[6] = nn.Linear(hidden, num_classes)
     if activation == "elu":
