@@ -9,7 +9,8 @@ Several runs, as of all folds, answer as one, unless they are Mask R-CNNs:
 `--workdir=RUN0 --workdir=RUN1 ...`.
 For every whole-body view OUT receives `<name>.json` and `<name>.png`. A segmenting
 model marks hotspots: category, score, box and mask in thorax and whole-body pixels,
-area, counts; those of a Mask R-CNN may overlap. A classifier gives the label, normal or
+area, counts; those of a Mask R-CNN may overlap, and `--min_score` says how sure it has
+to be of each. A classifier gives the label, normal or
 metastasis, and its probability, of the view and of all views of the patient's
 examination; `summary.csv` lists them. Files that cannot be used are named on stderr and
 passed over; the exit status is 0 if at least one view was written.
@@ -32,7 +33,7 @@ from spectjax.files import write_file, write_json
 from spectjax.imaging.dicom import BoneScan, ScanError, View, find_bone_scans
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import crop_thorax
-from spectjax.prediction import DESCRIBE, SeenView
+from spectjax.prediction import SeenView, choose_describe
 from spectjax.prediction.names import name_outputs
 from spectjax.report import DISCLAIMER
 from spectjax.runtimes import RUNTIMES, LoadedModel
@@ -55,6 +56,7 @@ def main(argv: list[str]) -> None:
             runtime=flag_values.runtime,
             output_dir=pathlib.Path(flag_values.output_dir),
             view=flag_values.view,
+            min_score=flag_values.min_score,
         )
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
@@ -68,6 +70,7 @@ def run(
     model: pathlib.Path | None = None,
     runtime: str | None = None,
     view: View | None = None,
+    min_score: float | None = None,
 ) -> None:
     """Predicts all scans below `paths`, with what is quick checked first.
 
@@ -78,12 +81,17 @@ def run(
         model: exported model to use instead, or None.
         runtime: what runs the model; None: what `find_model` chooses.
         view: view of every image, whatever its file says.
+        min_score: see `predict_scans`.
 
     Raises:
-        ValueError: if there is no trained model, nothing that runs it, or no scan that
-            could be used.
+        ValueError: if there is no trained model, nothing that runs it, no scan that
+            could be used, or a `min_score` that cannot be.
         WriteError: if a file cannot be written.
     """
+    if min_score is not None and not 0 < min_score < 1:
+        raise ValueError(
+            f"--min_score={min_score:g}: expected a score above 0 and below 1."
+        )
     load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
     if not paths:
         raise ValueError("Expected DICOM files or folders after the flags, found none.")
@@ -93,7 +101,9 @@ def run(
     if not scans:
         raise ValueError(f"No bone scan found, {len(errors)} files skipped.")
 
-    written, uncropped = predict_scans(scans, load_model(), output_dir=output_dir)
+    written, uncropped = predict_scans(
+        scans, load_model(), output_dir=output_dir, min_score=min_score
+    )
     n_skipped = len(errors) + len(uncropped)
     summary = f"{written} views written to {output_dir}, {n_skipped} files skipped."
     if not written:
@@ -102,7 +112,11 @@ def run(
 
 
 def predict_scans(
-    scans: Sequence[BoneScan], model: LoadedModel, *, output_dir: pathlib.Path
+    scans: Sequence[BoneScan],
+    model: LoadedModel,
+    *,
+    output_dir: pathlib.Path,
+    min_score: float | None = None,
 ) -> tuple[int, list[ScanError]]:
     """Writes what a model says of every view, as JSON and as a picture.
 
@@ -113,17 +127,21 @@ def predict_scans(
         scans: whole-body views.
         model: what is asked.
         output_dir: folder to write to.
+        min_score: what the score of an instance must exceed to be a hotspot, in (0, 1);
+            None: 0.5. Models of other tasks refuse it.
 
     Returns:
         Number of views written, and the errors of the views without a thorax, which
         have been reported and passed over.
 
     Raises:
-        ValueError: if the model's output has the wrong shape or is not finite.
+        ValueError: if the model's output has the wrong shape or is not finite, or if
+            the model has no use for `min_score`.
         WriteError: if a file cannot be written.
     """
     from spectjax.report.figures import save_figure
 
+    describe = choose_describe(model.task, min_score)
     errors: list[ScanError] = []
     rows: list[dict[str, Any]] = []
     names = name_outputs(scans, output_dir)
@@ -135,7 +153,7 @@ def predict_scans(
             except ScanError as error:
                 _report_skip(error)
                 errors.append(error)
-        findings = DESCRIBE[model.task](seen, model.info)
+        findings = describe(seen, model.info)
         for view, finding in zip(seen, findings, strict=True):
             save_figure(finding.draw(), output_dir / f"{view.name}.png")
             write_json(output_dir / f"{view.name}.json", finding.document)
@@ -214,6 +232,12 @@ def _define_flags() -> None:
         ["anterior", "posterior"],
         "View of each given file (of its first detector, if it has two), for files "
         "that do not tell it.",
+    )
+    flags.DEFINE_float(
+        "min_score",
+        None,
+        "What the score of an instance must exceed to be a hotspot, for Mask R-CNNs. "
+        "Default: 0.5. A run's eval/table.md tells what others bring.",
     )
     flags.mark_flags_as_required(["output_dir"])
 

@@ -1,5 +1,6 @@
 """Tests of `spectjax.metrics.lesions`: cases by hand, and every pixel by a slow way."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -17,6 +18,7 @@ from spectjax.metrics.lesions import (
     measure_contrast,
     measure_lesions,
     sensitivity_at,
+    threshold_at,
 )
 
 NONE = np.full((1, 2), math.nan)
@@ -270,6 +272,16 @@ def test_sensitivity_at_is_the_best_within_the_limit():
     best = find_best(both, np.stack([CURVE.false_per_image] * 2), np.array(limits))
     assert best[0].tolist() == expected
     assert np.isnan(best[1]).all()
+
+
+def test_threshold_at_is_the_highest_that_finds_as_much():
+    found = [threshold_at(CURVE, limit) for limit in (0.5, 0.9, 1, 2, 9)]
+    assert found == [0.3, 0.3, 0.4, 0.2, 0.2]
+    twice = dataclasses.replace(CURVE, sensitivity=np.array([0.7, 0.9, 0.6, 0.6]))
+    assert threshold_at(twice, 1) == 0.4
+    assert math.isnan(threshold_at(CURVE, 0.4))
+    nothing = dataclasses.replace(CURVE, sensitivity=np.full(4, math.nan))
+    assert math.isnan(threshold_at(nothing, 1))
 
 
 def test_false_at_is_the_fewest_that_reach_the_sensitivity():

@@ -45,7 +45,7 @@ def make_answer(answers=ANSWERS, valid=None, label=1):
     )
 
 
-def predict_views(scans, output_dir, answer=None):
+def predict_views(scans, output_dir, answer=None, **options):
     def predict_instances(counts):
         assert counts.shape == (1, *HW, 1)
         return make_answer() if answer is None else answer
@@ -53,7 +53,7 @@ def predict_views(scans, output_dir, answer=None):
     model = runtimes.LoadedModel(
         predict_instances, MODEL_INFO, "instance_segmentation", HW
     )
-    return predict.predict_scans(scans, model, output_dir=output_dir)
+    return predict.predict_scans(scans, model, output_dir=output_dir, **options)
 
 
 @SMALL_CROP
@@ -92,6 +92,30 @@ def test_predict_scans_leaves_the_area_open_without_a_spacing(tmp_path):
     predict_views([make_scan(spacing_mm=None)], tmp_path)
     first, _ = read_json(tmp_path / "IM1_anterior.json")["hotspots"]
     assert (first["area_px"], first["area_mm2"]) == (3, None)
+
+
+@SMALL_CROP
+def test_predict_scans_asks_for_the_score_that_the_user_wants(tmp_path):
+    predict_views([make_scan()], tmp_path, min_score=0.7)
+    document = read_json(tmp_path / "IM1_anterior.json")
+    assert [each["score"] for each in document["hotspots"]] == [0.75]
+    assert document["rule"].startswith("instances whose score exceeds 0.7; ")
+    predict_views([make_scan()], tmp_path / "low", min_score=0.25)
+    document = read_json(tmp_path / "low" / "IM1_anterior.json")
+    assert [each["score"] for each in document["hotspots"]] == [0.75, 0.625, 0.5]
+
+
+def test_predict_scans_refuses_a_score_where_there_are_no_instances(tmp_path):
+    model = runtimes.LoadedModel(None, MODEL_INFO, "segmentation", HW)
+    with pytest.raises(ValueError, match=r"--min_score=0.3: expected .* segmentation"):
+        predict.predict_scans([make_scan()], model, output_dir=tmp_path, min_score=0.3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("min_score", [0.0, 1.0, 30, float("nan")])
+def test_run_refuses_what_is_no_score(tmp_path, min_score):
+    with pytest.raises(ValueError, match="expected a score above 0 and below 1"):
+        predict.run([tmp_path], output_dir=tmp_path, min_score=min_score)
 
 
 def select(answer, patient=None):

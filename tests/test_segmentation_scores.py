@@ -184,6 +184,8 @@ def test_summarise_segmentation_scores_lesions(scores):
     assert lesion["sensitivity_at"] == pytest.approx(
         {"0.25": 0, "0.5": 2 / 3, "1": 2 / 3, "2": 2 / 3, "4": 2 / 3}
     )
+    # The first of the log-odds' half steps below a probability of 0.2.
+    assert lesion["threshold_at"]["1"] == pytest.approx(1 / (1 + math.exp(1.5)))
     assert lesion["froc"]["sensitivity"][HALF] == lesion["sensitivity"]
 
 

@@ -21,6 +21,7 @@ from spectjax.metrics.lesions import (
     find_best,
     froc,
     sensitivity_at,
+    threshold_at,
 )
 from spectjax.metrics.pixel import (
     SCORES,
@@ -69,10 +70,10 @@ def summarise_lesions(cases: SegmentationCases) -> dict[str, Any]:
         lesions that are found, `n_averaged` lesions behind them, and of images
         `without_lesion` the false regions per image and the fraction `clean` without
         any. Over all thresholds: `sensitivity_at` some numbers of false regions per
-        image, by the threshold that suits these very images best, and `froc`. `evident`
-        (lesions of 6 pixels and more at a contrast of 2 and more), `by_size` and
-        `by_contrast`: the same for some of the lesions; lesions of unknown size or
-        contrast are in none of their classes.
+        image, by the threshold that suits these very images best, which `threshold_at`
+        tells, and `froc`. `evident` (lesions of 6 pixels and more at a contrast of 2
+        and more), `by_size` and `by_contrast`: the same for some of the lesions;
+        lesions of unknown size or contrast are in none of their classes.
     """
     regions, groups = cases.regions, group_lesions(cases.lesions)
     curve = froc(cases.lesions, regions)
@@ -82,6 +83,9 @@ def summarise_lesions(cases: SegmentationCases) -> dict[str, Any]:
         "threshold": float(THRESHOLDS[HALF]),
         "min_iou": MIN_IOU,
         **_score_lesions(cases, groups["lesion"]),
+        "threshold_at": {
+            f"{limit:g}": threshold_at(curve, limit) for limit in FALSE_PER_IMAGE
+        },
         "regions": int(regions.total[:, HALF].sum()),
         "false_regions": int(false.sum()),
         "false_per_image": float(false.mean()),

@@ -272,6 +272,16 @@ def sensitivity_at(curve: Froc, false_per_image: float) -> float:
     return float(find_best(curve.sensitivity, curve.false_per_image, limits)[0])
 
 
+def threshold_at(curve: Froc, false_per_image: float) -> float:
+    """Returns the threshold of `sensitivity_at`, the highest of several.
+
+    NaN if none is within the limit, or without a lesion.
+    """
+    within = curve.false_per_image <= false_per_image
+    best = within & (curve.sensitivity == sensitivity_at(curve, false_per_image))
+    return float(curve.thresholds[best].max()) if best.any() else float("nan")
+
+
 def find_best(
     sensitivity: np.ndarray, false_per_image: np.ndarray, limits: np.ndarray
 ) -> np.ndarray:

@@ -22,7 +22,7 @@ from spectjax.prediction.views import Finding, ModelInfo, SeenView
 
 MIN_SCORE = 0.5  # exclusive; as of a pixel that a segmenting model marks
 _RULE = (
-    f"instances whose score exceeds {MIN_SCORE:g}; score: probability of the category, "
+    "instances whose score exceeds {min_score:g}; score: probability of the category, "
     "one for the whole instance; box: as the network gives it, pixel i from i to i + "
     "1; mask: pixels that the network gives at least even odds to belong to it; box "
     "and mask are cut where the patient's image ends; instances may share pixels"
@@ -48,7 +48,9 @@ class InstanceHotspot:
     mask: np.ndarray
 
 
-def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
+def describe(
+    views: Sequence[SeenView], model_info: ModelInfo, *, min_score: float = MIN_SCORE
+) -> list[Finding]:
     """Returns the hotspots of each view.
 
     Their entries are those of `segmentation.describe`, but for `max_probability`: an
@@ -57,19 +59,22 @@ def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
     Args:
         views: with `Instances` of one image, D of them, on the whole canvas.
         model_info: where the model comes from.
+        min_score: what the score of a hotspot must exceed.
 
     Raises:
         ValueError: if the instances have the wrong shape or are not finite.
     """
-    return [_describe_view(view, model_info) for view in views]
+    return [_describe_view(view, model_info, min_score) for view in views]
 
 
 def select_hotspots(
     instances: Instances,
     patient: np.ndarray,
     class_names: Sequence[str] = CLASS_NAMES,
+    *,
+    min_score: float = MIN_SCORE,
 ) -> list[InstanceHotspot]:
-    """Returns the instances whose score exceeds 0.5, surest first.
+    """Returns the instances whose score exceeds `min_score`, surest first.
 
     Masks and boxes are cut to the patient; what has no pixel left is left out.
 
@@ -77,6 +82,7 @@ def select_hotspots(
         instances: of one image, D of them.
         patient: pixels that show the patient, a rectangle, bool, (H, W).
         class_names: names of the classes, background first.
+        min_score: in (0, 1).
 
     Raises:
         ValueError: if the masks are of another size or a box or a score is not finite.
@@ -86,7 +92,7 @@ def select_hotspots(
             f"Expected masks of {patient.shape} pixels, the model gave "
             f"{instances.masks.shape[1:]}."
         )
-    chosen = instances.valid & ~(instances.scores <= MIN_SCORE)  # a NaN is chosen
+    chosen = instances.valid & ~(instances.scores <= min_score)  # a NaN is chosen
     found = Instances(*(np.asarray(each)[chosen] for each in instances))
     if not (np.isfinite(found.scores).all() and np.isfinite(found.boxes).all()):
         raise ValueError(
@@ -106,10 +112,12 @@ def select_hotspots(
     return sorted(hotspots, key=lambda h: (-h.score, -int(h.mask.sum()), h.box))
 
 
-def _describe_view(view: SeenView, model_info: ModelInfo) -> Finding:
-    hotspots = select_hotspots(view.answer, find_patient(view.thorax))
+def _describe_view(view: SeenView, model_info: ModelInfo, min_score: float) -> Finding:
+    patient = find_patient(view.thorax)
+    hotspots = select_hotspots(view.answer, patient, min_score=min_score)
     entries = [_describe_hotspot(hotspot, view.thorax) for hotspot in hotspots]
-    return report_hotspots(view, hotspots, entries, _RULE, model_info)
+    rule = _RULE.format(min_score=min_score)
+    return report_hotspots(view, hotspots, entries, rule, model_info)
 
 
 def _describe_hotspot(hotspot: InstanceHotspot, thorax: ThoraxImage) -> dict[str, Any]:

@@ -11,10 +11,10 @@ connected); touching lesions count as one. The model's regions are those of the 
 whose hotspot probability exceeds a threshold. A region and a lesion meet if their
 intersection over union is at least {min_iou:g}: a lesion that a region meets is found,
 a region that meets no lesion is false. At a number of false regions per image, the
-threshold with the best sensitivity that stays within it counts. Dice and Hausdorff 95
-compare lesions found at 0.5 with the regions that meet them. Contrast: mean counts in
-the lesion over the median counts of a ring around it. In brackets: 95 % intervals,
-bootstrap over patients.
+threshold with the best sensitivity that stays within it counts; the last column has it.
+Dice and Hausdorff 95 compare lesions found at 0.5 with the regions that meet them.
+Contrast: mean counts in the lesion over the median counts of a ring around it. In
+brackets: 95 % intervals, bootstrap over patients.
 """
 _BURDEN = """\
 Per image, model minus readers, over the images in which either marked something; bias
@@ -73,13 +73,14 @@ def _tabulate_sensitivity(
     evident = lesion["evident"]
     columns = [("lesion", lesion), ("lesion.evident", evident)]
     rows = [
-        ["number"] + [str(scores["n"]) for _, scores in columns],
-        ["found at 0.5"] + [str(scores["found"]) for _, scores in columns],
+        ["number"] + [str(scores["n"]) for _, scores in columns] + [""],
+        ["found at 0.5"] + [str(scores["found"]) for _, scores in columns] + ["0.5"],
         ["sensitivity at 0.5"]
         + [
             format_bounded(scores["sensitivity"], intervals[f"{path}.sensitivity"])
             for path, scores in columns
-        ],
+        ]
+        + ["0.5"],
     ]
     for limit in lesion["sensitivity_at"]:
         path_at = f"sensitivity_at.{limit}"
@@ -91,12 +92,13 @@ def _tabulate_sensitivity(
                 )
                 for path, scores in columns
             ]
+            + [_format(lesion["threshold_at"][limit], ".2g")]
         )
     title = (
         f"{evident['min_area_px']} px and more at a contrast of "
         f"{evident['min_contrast']:g} and more"
     )
-    return format_rows(["Lesions", "All", title], rows)
+    return format_rows(["Lesions", "All", title, "Threshold, all"], rows)
 
 
 def _tabulate_classes(
