@@ -1,7 +1,7 @@
 """The five losses of Mask R-CNN (Ren et al., 2015; He et al., 2017).
 
-Of B images with N anchors, R regions of which the first F may hold lesions, and K
-classes. Each is a sum over what was sampled in all images over its number, as in
+Of B images with S sampled anchors, R regions of which the first F may hold lesions, and
+K classes. Each is a sum over what was sampled in all images over its number, as in
 torchvision, so an image without lesions teaches what background looks like.
 """
 
@@ -30,8 +30,8 @@ def compute_detection_losses(
         axis_name: mapped axis over which the batch is split, if it is: the mean over it
             of what this returns is the loss of the whole batch.
     """
-    positive = found.anchor_positive & valid[:, None]
-    sampled = positive | (found.anchor_negative & valid[:, None])
+    sampled = found.anchors_valid & valid[:, None]
+    positive = sampled & found.anchor_positive
     regions = found.regions_valid & valid[:, None]
     lesions = regions & (found.labels > 0)
     masks = lesions[:, : found.mask_logits.shape[1]]

@@ -12,12 +12,12 @@ from spectjax.detection_losses import (
 )
 from spectjax.models.learning_targets import Training
 
-# Two images, three anchors, three regions of which the first may hold a lesion.
+# Two images; three rows of anchors and of regions, the first may hold a lesion.
 BOTH = jnp.array([True, True])
 FOUND = Training(
     objectness=jnp.array([[0.0, 2.0, 9.0], [-1.0, 0.0, 9.0]]),
     anchor_positive=jnp.array([[True, False, False], [False, False, False]]),
-    anchor_negative=jnp.array([[False, True, False], [True, False, False]]),
+    anchors_valid=jnp.array([[True, True, False], [True, False, False]]),
     anchor_deltas=jnp.zeros((2, 3, 4)),
     anchor_targets=jnp.zeros((2, 3, 4)).at[0, 0].set(jnp.array([1.0, 0.0, 0.05, 0.0])),
     logits=jnp.array([[[0.0, 0.0], [3.0, 0.0], [9.0, 0.0]], [[0.0, 1.0]] * 3]),

@@ -1,5 +1,7 @@
 """Tests of `spectjax.ops.matching`: a loop over Ren's rules, and torchvision."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,11 @@ import pytest
 
 from spectjax.ops import matching
 
-match = jax.jit(matching.match, static_argnames="low_quality")
+
+@functools.partial(jax.jit, static_argnames="low_quality")
+def match(iou, valid, **options):
+    """Matches by a table of all overlaps."""
+    return matching.match(lambda g: iou[:, g], valid, **options)
 
 
 def match_by_rule(iou, valid, foreground_iou, background_iou, low_quality):
@@ -52,8 +58,8 @@ def test_match_follows_the_rule(low_quality):
         iou, valid = draw_ious(seed), draw.random(5) < 0.7
         foreground, background = ((0.7, 0.3), (0.5, 0.25), (0.5, 0.5))[seed % 3]
         found = match(
-            iou,
-            valid,
+            jnp.asarray(iou),
+            jnp.asarray(valid),
             foreground_iou=foreground,
             background_iou=background,
             low_quality=low_quality,
@@ -170,7 +176,7 @@ def test_compiled_over_a_batch_it_gives_what_single_images_give():
     valid = np.array([[1, 1, 1, 1, 1], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0]], bool)
     found = jax.jit(
         jax.vmap(
-            lambda iou, valid: matching.match(
+            lambda iou, valid: match(
                 iou,
                 valid,
                 foreground_iou=0.5,

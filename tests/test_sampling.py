@@ -7,8 +7,7 @@ import pytest
 
 from spectjax.ops import sampling
 
-sample_anchors = jax.jit(sampling.sample_anchors, static_argnums=(3, 4))
-sample_rois = jax.jit(sampling.sample_rois, static_argnums=(3, 4))
+sample = jax.jit(sampling.sample, static_argnums=(3, 4))
 
 N, TURNS = 40, 4000
 FOREGROUND = np.arange(N) % 4 == 1  # 10
@@ -37,19 +36,20 @@ def last(n):
 )
 def test_as_many_are_drawn_as_shares_and_boxes_allow(n_foreground, n_background, drawn):
     key = jax.random.key(0)
-    kinds = jnp.asarray(first(n_foreground)), jnp.asarray(last(n_background))
-    anchors = sample_anchors(key, *kinds, 12, 4)
-    assert tuple(np.asarray(x).sum() for x in anchors) == drawn
-    for found, wanted in zip(anchors, kinds, strict=True):
-        assert not (np.asarray(found) & ~np.asarray(wanted)).any()
-    _, positive, valid = map(np.asarray, sample_rois(key, *kinds, 12, 4))
+    kinds = first(n_foreground), last(n_background)
+    index, positive, valid = map(np.asarray, sample(key, *kinds, 12, 4))
     assert (positive.sum(), (valid & ~positive).sum()) == drawn
+    assert kinds[0][index[positive]].all()
+    assert kinds[1][index[valid & ~positive]].all()
+    # Those of lesions come first, rows without a box last.
+    rank = valid.astype(int) + positive
+    assert (np.diff(rank) <= 0).all() and not index[~valid].any()
 
 
-def test_more_rows_than_proposals_are_filled_with_rows_that_are_not_valid(key):
+def test_more_rows_than_boxes_are_filled_with_rows_that_are_not_valid(key):
     foreground = jnp.array([False, True, False, False])
     background = jnp.array([True, False, False, True])
-    index, positive, valid = sample_rois(key, foreground, background, 7, 3)
+    index, positive, valid = sample(key, foreground, background, 7, 3)
     np.testing.assert_array_equal(positive, [1, 0, 0, 0, 0, 0, 0])
     np.testing.assert_array_equal(valid, [1, 1, 1, 0, 0, 0, 0])
     assert index[0] == 1 and set(np.asarray(index[1:3])) == {0, 3}
@@ -57,15 +57,15 @@ def test_more_rows_than_proposals_are_filled_with_rows_that_are_not_valid(key):
 
 
 @pytest.fixture(scope="module")
-def drawn_rois():
+def samples():
     """What 4000 keys draw."""
     kinds = jnp.asarray(FOREGROUND), jnp.asarray(BACKGROUND)
-    run = jax.jit(jax.vmap(lambda key: sampling.sample_rois(key, *kinds, 12, 4)))
+    run = jax.jit(jax.vmap(lambda key: sampling.sample(key, *kinds, 12, 4)))
     return tuple(map(np.asarray, run(jax.random.split(jax.random.key(0), TURNS))))
 
 
-def test_only_wanted_boxes_are_drawn_foreground_first_and_none_twice(drawn_rois):
-    index, positive, valid = drawn_rois
+def test_only_wanted_boxes_are_drawn_foreground_first_and_none_twice(samples):
+    index, positive, valid = samples
     assert index.dtype == np.int32 and valid.all()
     np.testing.assert_array_equal(positive, np.tile(np.arange(12) < 4, (TURNS, 1)))
     assert FOREGROUND[index[:, :4]].all() and BACKGROUND[index[:, 4:]].all()
@@ -73,8 +73,8 @@ def test_only_wanted_boxes_are_drawn_foreground_first_and_none_twice(drawn_rois)
 
 
 @pytest.mark.parametrize("kind", ["foreground", "background"])
-def test_every_box_and_every_pair_of_a_kind_is_equally_likely(kind, drawn_rois):
-    index, positive, _ = drawn_rois
+def test_every_box_and_every_pair_of_a_kind_is_equally_likely(kind, samples):
+    index, positive, _ = samples
     eligible, k = (FOREGROUND, 4) if kind == "foreground" else (BACKGROUND, 8)
     chosen = index[positive == (kind == "foreground")].reshape(TURNS, k)
     rows = np.zeros((TURNS, N), int)
@@ -92,41 +92,36 @@ def test_every_box_and_every_pair_of_a_kind_is_equally_likely(kind, drawn_rois):
 def test_the_place_of_an_anchor_does_not_matter_among_a_hundred_thousand(key):
     size, turns = 130560, 40
     background = np.arange(size) % (size // 100) > 0
-    foreground, drawn = map(
-        np.asarray,
-        jax.jit(
-            jax.vmap(lambda key: sample_anchors(key, ~background, background, 256, 50))
-        )(jax.random.split(key, turns)),
-    )
-    assert (foreground.sum(axis=1) == 50).all() and (drawn.sum(axis=1) == 206).all()
-    assert not drawn[:, ~background].any() and not foreground[:, background].any()
-    eighths = np.asarray(drawn).reshape(turns, 8, -1).sum(axis=(0, 2))
+    run = jax.vmap(lambda key: sampling.sample(key, ~background, background, 256, 50))
+    index, positive, valid = map(np.asarray, jax.jit(run)(jax.random.split(key, turns)))
+    assert valid.all() and (positive.sum(axis=1) == 50).all()
+    np.testing.assert_array_equal(background[index], ~positive)
+    assert np.diff(np.sort(index, axis=1), axis=1).all()
+    eighths = np.histogram(index[~positive], bins=8, range=(0, size))[0]
     expected = turns * 206 / 8
     assert np.abs(eighths - expected).max() < 4 * np.sqrt(expected)
 
 
 def test_the_same_key_draws_the_same_and_another_key_something_else():
-    kinds = jnp.asarray(FOREGROUND), jnp.asarray(BACKGROUND)
-
     def draw(seed):
-        return np.stack(sample_anchors(jax.random.key(seed), *kinds, 12, 4))
+        index, positive, _ = sample(jax.random.key(seed), FOREGROUND, BACKGROUND, 12, 4)
+        return [set(np.asarray(index[kind])) for kind in (positive, ~positive)]
 
-    np.testing.assert_array_equal(draw(0), draw(0))
-    different = [(draw(0) != draw(seed)).any(axis=1) for seed in range(1, 6)]
-    assert np.all(different)
+    assert draw(0) == draw(0)
+    for seed in range(1, 6):
+        assert all(a != b for a, b in zip(draw(0), draw(seed), strict=True))
 
 
 def test_compiled_over_a_batch_it_gives_what_single_images_give(key):
     keys = jax.random.split(key, 3)
     foreground = jnp.asarray(np.stack([FOREGROUND, first(1), first(0)]))
     background = jnp.asarray(np.stack([BACKGROUND, last(5), last(30)]))
-    for sample in (sample_anchors, sample_rois):
 
-        def run(key, foreground, background, sample=sample):
-            return sample(key, foreground, background, 12, 4)
+    def run(key, foreground, background):
+        return sampling.sample(key, foreground, background, 12, 4)
 
-        batch = jax.jit(jax.vmap(run))(keys, foreground, background)
-        for i in range(3):
-            single = run(keys[i], foreground[i], background[i])
-            for found, expected in zip(batch, single, strict=True):
-                np.testing.assert_array_equal(found[i], expected)
+    batch = jax.jit(jax.vmap(run))(keys, foreground, background)
+    for i in range(3):
+        single = run(keys[i], foreground[i], background[i])
+        for found, expected in zip(batch, single, strict=True):
+            np.testing.assert_array_equal(found[i], expected)

@@ -4,6 +4,7 @@ Arrays have torchvision's order of axes, boxes and deltas. Letters in shapes: im
 channels C, anchors N, proposals P, classes K, detections D. All is in float64.
 """
 
+import functools
 import importlib
 from typing import Any
 
@@ -25,6 +26,7 @@ WEIGHTS = (
 )
 
 
+@functools.cache  # once: an operator cannot be registered again
 def complete_torchvision() -> None:
     """Gives torchvision NMS and ROIAlign where its compiled part does not load.
 

@@ -1,7 +1,7 @@
 """Which anchors and regions Mask R-CNN learns from, and what they should become.
 
-Of each of B images: N anchors, P proposals, R sampled regions of which the first F may
-hold lesions, at most G lesions; K classes, background included.
+Of each of B images: N anchors of which S are sampled, P proposals, R sampled regions of
+which the first F may hold lesions, at most G lesions; K classes, background included.
 """
 
 from typing import NamedTuple
@@ -14,18 +14,18 @@ from spectjax.models.proposals import Proposals
 from spectjax.ops import boxes as box_ops
 from spectjax.ops.instances import Truth
 from spectjax.ops.matching import match
-from spectjax.ops.sampling import sample_anchors, sample_rois
+from spectjax.ops.sampling import sample
 
 
 class Training(NamedTuple):
     """What the five losses of B images compare; boxes in pixels of the network.
 
     Attributes:
-        objectness: logits of the anchors, float32, (B, N).
-        anchor_positive: anchors that are sampled as lesions, bool, (B, N).
-        anchor_negative: anchors that are sampled as background, bool, (B, N).
-        anchor_deltas: float32, (B, N, 4).
-        anchor_targets: deltas to the matched lesion, float32, (B, N, 4).
+        objectness: logits of the sampled anchors, float32, (B, S).
+        anchor_positive: whether they are lesions, bool, (B, S).
+        anchors_valid: whether there are so many, bool, (B, S).
+        anchor_deltas: float32, (B, S, 4).
+        anchor_targets: deltas to the matched lesion, float32, (B, S, 4).
         logits: of the regions, float32, (B, R, K).
         labels: their classes, 0 is background, int32, (B, R).
         regions_valid: whether there are so many, bool, (B, R).
@@ -40,7 +40,7 @@ class Training(NamedTuple):
 
     objectness: jax.Array
     anchor_positive: jax.Array
-    anchor_negative: jax.Array
+    anchors_valid: jax.Array
     anchor_deltas: jax.Array
     anchor_targets: jax.Array
     logits: jax.Array
@@ -53,6 +53,22 @@ class Training(NamedTuple):
     lesions: jax.Array
     covered: jax.Array
     left_out: jax.Array
+
+
+class Anchors(NamedTuple):
+    """Anchors of one image to learn from, those of lesions first.
+
+    Attributes:
+        index: of the anchor, int32, (S,).
+        positive: whether it is a lesion, bool, (S,).
+        valid: bool, (S,).
+        targets: deltas to the matched lesion, 0 for background, float32, (S, 4).
+    """
+
+    index: jax.Array  # type: ignore[assignment]  # hides tuple.index
+    positive: jax.Array
+    valid: jax.Array
+    targets: jax.Array
 
 
 class Regions(NamedTuple):
@@ -82,7 +98,7 @@ def choose_anchors(
     background_iou: float,
     count: int,
     max_positive: int,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+) -> Anchors:
     """Returns which anchors to learn from, and where they should go.
 
     Args:
@@ -92,25 +108,21 @@ def choose_anchors(
         foreground_iou: an anchor with such an IoU with a lesion is one.
         background_iou: an anchor below this with all of them is background; others are
             ignored, but each lesion's best anchor is a lesion anyway.
-        count: anchors to learn from.
+        count: S.
         max_positive: the most of them that may be lesions.
-
-    Returns:
-        Samples of lesions and of background, each bool, (N,); and the deltas to the
-        matched lesions, 0 where there is none, float32, (N, 4).
     """
     matched = match(
-        box_ops.iou_matrix(anchors, truth.boxes),
+        lambda g: box_ops.iou_matrix(anchors, truth.boxes[g][None])[:, 0],
         truth.valid,
         foreground_iou=foreground_iou,
         background_iou=background_iou,
         low_quality=True,
     )
-    positive, negative = sample_anchors(
+    index, positive, valid = sample(
         key, matched.foreground, matched.background, count, max_positive
     )
-    targets = box_ops.encode(truth.boxes[matched.index], anchors)
-    return positive, negative, jnp.where(positive[:, None], targets, 0.0)
+    targets = box_ops.encode(truth.boxes[matched.index[index]], anchors[index])
+    return Anchors(index, positive, valid, jnp.where(positive[:, None], targets, 0.0))
 
 
 def choose_regions(
@@ -143,13 +155,13 @@ def choose_regions(
     proposed = jnp.where(found.valid[:, None], iou[: len(found.boxes)], 0.0)
     covered = truth.valid & (jnp.max(proposed, axis=0) >= foreground_iou)
     matched = match(
-        iou,
+        lambda g: iou[:, g],
         truth.valid,
         foreground_iou=foreground_iou,
         background_iou=foreground_iou,
         low_quality=False,
     )
-    index, positive, taken = sample_rois(
+    index, positive, taken = sample(
         key,
         matched.foreground & valid,
         matched.background & valid,

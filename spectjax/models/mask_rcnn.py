@@ -216,7 +216,7 @@ class MaskRCNN(nn.Module):
             return self.detect(views, found, hw)
         truth = truth._replace(boxes=truth.boxes * self.scale)
         anchor_keys, region_keys = jnp.moveaxis(jax.vmap(jax.random.split)(keys), 1, 0)
-        positive, negative, anchor_targets = jax.vmap(
+        chosen = jax.vmap(
             partial(
                 choose_anchors,
                 anchors=jnp.concatenate(anchors),
@@ -234,12 +234,13 @@ class MaskRCNN(nn.Module):
                 max_positive=round(self.roi_samples * self.roi_positive),
             )
         )(region_keys, found, truth)
+        pick = jax.vmap(lambda values, index: values[index])
         return Training(
-            objectness=jnp.concatenate(objectness, axis=1),
-            anchor_positive=positive,
-            anchor_negative=negative,
-            anchor_deltas=jnp.concatenate(deltas, axis=1),
-            anchor_targets=anchor_targets,
+            objectness=pick(jnp.concatenate(objectness, axis=1), chosen.index),
+            anchor_positive=chosen.positive,
+            anchors_valid=chosen.valid,
+            anchor_deltas=pick(jnp.concatenate(deltas, axis=1), chosen.index),
+            anchor_targets=chosen.targets,
             labels=regions.labels,
             regions_valid=regions.valid,
             targets=regions.targets,

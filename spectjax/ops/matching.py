@@ -3,6 +3,7 @@
 Boxes are N, true boxes G, of which some rows may be padding.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -29,7 +30,7 @@ class Match(NamedTuple):
 
 
 def match(
-    iou: jax.Array,
+    iou: Callable[[jax.Array], jax.Array],
     valid: jax.Array,
     *,
     foreground_iou: float,
@@ -45,25 +46,41 @@ def match(
     overlap most, which may be another one. (There, a truth that no box touches makes
     every box foreground; here it has none.) Without truth all boxes are background.
 
+    Not differentiable. True boxes are taken one after another, as many as the image
+    has: of tens of thousands of anchors no array with a column for each is made.
+
     Args:
-        iou: intersection over union, float32, (N, G).
-        valid: which columns are truth and not padding, bool, (G,).
+        iou: gives the intersection over union of all boxes, float32, (N,), with the
+            true box of an index, int32, ().
+        valid: which true boxes are truth and not padding, bool, (G,).
         foreground_iou: in (0, 1].
         background_iou: at most `foreground_iou`.
         low_quality: whether each truth also gets its best boxes.
     """
-    iou = jnp.where(valid[None, :], iou, -1)
-    best = jnp.max(iou, axis=0)
-    # Nothing is a best box of what no box touches.
-    enough = jnp.where(best > 0, best * _TIE, jnp.inf)
-    # One truth after another, because XLA:CPU takes four times as long for an argmax.
-    largest, is_best = iou[:, 0], iou[:, 0] >= enough[0]
-    index = jnp.zeros(largest.shape, jnp.int32)
-    for i in range(1, iou.shape[1]):
-        is_larger = iou[:, i] > largest
-        index = jnp.where(is_larger, i, index)
-        largest = jnp.where(is_larger, iou[:, i], largest)
-        is_best |= iou[:, i] >= enough[i]
+    n_boxes = jax.eval_shape(iou, jnp.int32(0)).size
+
+    def take(
+        g: jax.Array, state: tuple[jax.Array, jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        index, largest, is_best = state
+        of_truth = jnp.where(valid[g], iou(g), -1.0)
+        best = jnp.max(of_truth)
+        # Nothing is a best box of what no box touches.
+        is_best |= (of_truth >= best * _TIE) & (best > 0)
+        is_larger = of_truth > largest
+        index = jnp.where(is_larger, g, index)
+        return index, jnp.maximum(largest, of_truth), is_best
+
+    index, largest, is_best = jax.lax.fori_loop(
+        0,
+        jnp.max(jnp.where(valid, jnp.arange(1, valid.size + 1), 0)),
+        take,
+        (
+            jnp.zeros(n_boxes, jnp.int32),
+            jnp.full(n_boxes, -1.0, jnp.float32),
+            jnp.zeros(n_boxes, bool),
+        ),
+    )
     foreground = largest >= foreground_iou
     if low_quality:
         foreground |= is_best

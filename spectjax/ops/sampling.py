@@ -2,66 +2,58 @@
 
 Ren et al. 2015, 3.1.3: a fixed number of boxes of an image, of which foreground fills
 at most a share; background takes what foreground leaves. Every box of a kind is equally
-likely. Anchors are N, proposals M.
+likely. Of N boxes S are drawn.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 
-def sample_anchors(
+class Sample(NamedTuple):
+    """Boxes that are drawn, in S rows: foreground, background, and rows without a box.
+
+    Attributes:
+        index: of the box, 0 in rows without one, int32, (S,).
+        foreground: bool, (S,).
+        valid: whether the row holds a box, bool, (S,).
+    """
+
+    index: jax.Array  # type: ignore[assignment]  # hides tuple.index
+    foreground: jax.Array
+    valid: jax.Array
+
+
+def sample(
     key: jax.Array,
     foreground: jax.Array,
     background: jax.Array,
     count: int,
     max_foreground: int,
-) -> tuple[jax.Array, jax.Array]:
-    """Returns which anchors are drawn as foreground and as background.
+) -> Sample:
+    """Returns which boxes are drawn, none of them twice.
 
     Args:
         key: of this image alone.
         foreground: bool, (N,).
         background: bool, (N,), nowhere true together with `foreground`.
-        count: of anchors drawn; fewer only if there are not as many.
-        max_foreground: of them, at most `count`.
-
-    Returns:
-        Each bool, (N,).
-    """
-    # One number serves both kinds, as no anchor is of both.
-    numbers = _draw_numbers(key, foreground.size)
-    drawn = _take_largest(numbers, foreground, max_foreground)
-    # Background fills what foreground leaves, which may be all.
-    left = count - jnp.sum(drawn, dtype=jnp.int32)
-    return drawn, _take_largest(numbers, background, count, left)
-
-
-def sample_rois(
-    key: jax.Array,
-    foreground: jax.Array,
-    background: jax.Array,
-    count: int,
-    max_foreground: int,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns which proposals are drawn, foreground first.
-
-    Args:
-        key: of this image alone.
-        foreground: bool, (M,).
-        background: bool, (M,), nowhere true together with `foreground`.
-        count: of rows of the result, R, more than M if need be.
+        count: S; it may exceed N.
         max_foreground: rows of foreground, at most `count`.
-
-    Returns:
-        Index of the proposal, int32, (R,), 0 in rows that are not valid; whether it is
-        foreground, bool, (R,); whether the row holds a proposal, bool, (R,).
     """
-    drawn, others = sample_anchors(key, foreground, background, count, max_foreground)
-    rank = jnp.where(drawn, 2.0, jnp.where(others, 1.0, 0.0))
-    rank, index = jax.lax.top_k(rank, min(count, rank.size))
-    rank, index = (jnp.pad(x, (0, count - x.size)) for x in (rank, index))
-    valid = rank > 0
-    return jnp.where(valid, index, 0), rank > 1, valid
+    # One number serves both kinds, as no box is of both.
+    numbers = _draw_numbers(key, foreground.size)
+    first, n_first = _take_largest(numbers, foreground, max_foreground)
+    others, n_others = _take_largest(numbers, background, count)
+    row = jnp.arange(count, dtype=jnp.int32)
+    # Background fills what foreground leaves, which may be all.
+    index = jnp.where(
+        row < n_first,
+        first[jnp.minimum(row, first.size - 1)],
+        others[jnp.clip(row - n_first, 0, others.size - 1)],
+    )
+    valid = row < n_first + n_others
+    return Sample(jnp.where(valid, index, 0), row < n_first, valid)
 
 
 def _draw_numbers(key: jax.Array, size: int) -> jax.Array:
@@ -78,25 +70,19 @@ def _draw_numbers(key: jax.Array, size: int) -> jax.Array:
 
 
 def _take_largest(
-    numbers: jax.Array,
-    eligible: jax.Array,
-    most: int,
-    quota: jax.Array | int | None = None,
-) -> jax.Array:
-    """Returns the eligible elements whose numbers are largest.
+    numbers: jax.Array, eligible: jax.Array, most: int
+) -> tuple[jax.Array, jax.Array]:
+    """Returns which eligible elements have the largest numbers, and how many they are.
 
     Args:
         numbers: positive, float32, (N,).
         eligible: bool, (N,).
         most: how many to take at most.
-        quota: the same, if it is not known before, int32, ().
 
     Returns:
-        bool, (N,).
+        Indices, of which so many count, int32, (min(most, N),); their number, int32,
+        ().
     """
-    most = min(most, eligible.size)
-    values, index = jax.lax.top_k(jnp.where(eligible, numbers, 0), most)
-    taken = values > 0
-    if quota is not None:
-        taken &= jnp.arange(most, dtype=jnp.int32) < quota
-    return jnp.zeros_like(eligible).at[index].set(taken, unique_indices=True)
+    chosen = jnp.where(eligible, numbers, 0)
+    values, index = jax.lax.top_k(chosen, min(most, eligible.size))
+    return index, jnp.sum(values > 0, dtype=jnp.int32)
