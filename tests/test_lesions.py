@@ -279,6 +279,7 @@ def test_threshold_at_is_the_highest_that_finds_as_much():
     assert found == [0.3, 0.3, 0.4, 0.2, 0.2]
     twice = dataclasses.replace(CURVE, sensitivity=np.array([0.7, 0.9, 0.6, 0.6]))
     assert threshold_at(twice, 1) == 0.4
+    assert threshold_at(twice, 0.5) == 0.3
     assert math.isnan(threshold_at(CURVE, 0.4))
     nothing = dataclasses.replace(CURVE, sensitivity=np.full(4, math.nan))
     assert math.isnan(threshold_at(nothing, 1))

@@ -234,6 +234,7 @@ class MaskRCNN(nn.Module):
                 max_positive=round(self.roi_samples * self.roi_positive),
             )
         )(region_keys, found, truth)
+        # An anchor is sampled once: the gradient's scattered writes do not meet.
         pick = jax.vmap(lambda values, index: values[index])
         return Training(
             objectness=pick(jnp.concatenate(objectness, axis=1), chosen.index),
