@@ -1,8 +1,8 @@
 """Mask R-CNN-Att on thorax images: [P1] Table 2, there IoU 0.5427.
 
-Mask R-CNN with spatial attention ([P1] Eq. 6). [P1] does not say where: here on the
-results of the body's four stages; elsewhere with `--config.model.attention=block`
-(`lateral`, `pyramid`).
+Mask R-CNN with spatial attention ([P1] Eq. 6). [P1] does not say where: here in every
+block of the body, before the block's input is added, as in CBAM, where the equation
+comes from; elsewhere with `--config.model.attention=stage` (`lateral`, `pyramid`).
 
 The paper's setting, a ResNet-50; it wants a GPU:
 

@@ -139,7 +139,7 @@ def mask_rcnn_config(arg: str | None, name: str) -> ConfigDict:
     config.model.nms_iou = 0.3  # of two detections, above which the weaker one goes
     config.model.detections = 50  # of an image, at most
     if name == "mask_rcnn_att":
-        config.model.attention = "stage"  # [P1] leaves the place open
+        config.model.attention = "block"  # as in CBAM; [P1] leaves the place open
         config.model.open_attention = False
 
     if args.torchvision:

@@ -84,7 +84,7 @@ def test_mask_rcnn_without_argument_is_the_papers_network_on_fine_maps(path):
     assert config.model.stage_sizes == (3, 4, 6, 3)  # a "50-layer ResNet"
     model = create_task(config).model
     assert model.strides[0] == 2
-    assert model.attention == ("stage" if path.stem == "mask_rcnn_att" else "none")
+    assert model.attention == ("block" if path.stem == "mask_rcnn_att" else "none")
 
 
 @pytest.mark.parametrize("path", MASK_RCNNS, ids=lambda path: path.stem)
