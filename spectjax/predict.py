@@ -10,10 +10,10 @@ Several runs, as of all folds, answer as one, unless they are Mask R-CNNs:
 For every whole-body view OUT receives `<name>.json` and `<name>.png`. A segmenting
 model marks hotspots: category, score, box and mask in thorax and whole-body pixels,
 area, counts; those of a Mask R-CNN may overlap, and `--min_score` says how sure it has
-to be of each. A classifier gives the label, normal or
-metastasis, and its probability, of the view and of all views of the patient's
-examination; `summary.csv` lists them. Files that cannot be used are named on stderr and
-passed over; the exit status is 0 if at least one view was written.
+to be of each. A classifier gives the label, normal or metastasis, and its probability,
+of the view and of all views of the patient's examination; `summary.csv` lists them.
+Files that cannot be used are named on stderr and passed over; the exit status is 0 if
+at least one view was written.
 """
 
 import csv

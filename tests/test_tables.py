@@ -42,7 +42,7 @@ METRICS = {
         "found": 3,
         "sensitivity": 0.75,
         "sensitivity_at": {"0.5": 0.5, "1": 0.875},
-        "threshold_at": {"0.5": None, "1": 0.07585818},
+        "threshold_at": {"0.5": 0.99999386, "1": 0.07585818},
         "dice": 0.65,
         "hausdorff95_mm": 12.25,
         "regions": 9,
@@ -161,8 +161,8 @@ def test_write_segmentation_table_shows_lesions_by_operating_point_and_class():
     at_half = row_of(table, "sensitivity at 0.5")
     assert at_half[1:] == [f"0.750 {bounds}", "–", "0.5"]
     at_one = row_of(table, "sensitivity at 1 false per image")
-    assert at_one[1:] == [f"0.875 {bounds}", "–", "0.076"]
-    assert row_of(table, "sensitivity at 0.5 false per image")[3] == "–"
+    assert at_one[1:] == [f"0.875 {bounds}", "–", "0.0759"]
+    assert row_of(table, "sensitivity at 0.5 false per image")[3] == "0.999994"
     small = row_of(table, "diameter below 20 mm")
     assert small[1:] == ["4", f"0.750 {bounds}", f"0.875 {bounds}", "0.650", "–"]
     assert row_of(table, "all")[4:] == ["0.650", "12.2"]

@@ -92,7 +92,7 @@ def _tabulate_sensitivity(
                 )
                 for path, scores in columns
             ]
-            + [_format(lesion["threshold_at"][limit], ".2g")]
+            + [_format_threshold(lesion["threshold_at"][limit])]
         )
     title = (
         f"{evident['min_area_px']} px and more at a contrast of "
@@ -151,6 +151,12 @@ def _tabulate_burden(
         )
     titles = ["Burden", "Images", "Bias", "SD", "Limits of agreement", "Concordance"]
     return format_rows(titles, rows)
+
+
+def _format_threshold(threshold: float | None) -> str:
+    """Returns a probability as text that is not 1 just below 1."""
+    near_one = threshold is not None and threshold > 0.99
+    return _format(threshold, ".6f" if near_one else ".3g")
 
 
 def _format(score: float | None, pattern: str) -> str:
