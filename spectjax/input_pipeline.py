@@ -228,8 +228,8 @@ def choose_splits(
         num_folds: number of folds.
 
     Raises:
-        ConfigError: if one fold is to be held out and to validate, or if a leaking
-            data set is asked for what only folds can give.
+        ConfigError: if there is no such fold, if one is to be held out and to validate,
+            or if a leaking data set is asked for what only folds can give.
     """
     if LEAKING in name:
         if validation is not None or not copies:
@@ -244,6 +244,12 @@ def choose_splits(
             f"--config.data.validation_fold={validation} is held out already; choose "
             "another one."
         )
+    # Without it nothing would be held out, and training would end in vain.
+    for name, fold in (("fold", held_out), ("validation_fold", validation)):
+        if fold is not None and fold not in range(num_folds):
+            raise ConfigError(
+                f"--config.data.{name}={fold}: expected one of 0 to {num_folds - 1}."
+            )
     folds = [fold for fold in range(num_folds) if fold not in (held_out, validation)]
     return Splits(
         train="+".join(

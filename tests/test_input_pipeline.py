@@ -49,6 +49,14 @@ def test_what_calibrates_is_never_scored():
     assert choose_splits("classification_d3_leaking", 0).calibration == "train"
 
 
+@pytest.mark.parametrize("fold", [-1, 5])
+def test_choose_splits_refuses_a_fold_that_there_is_not(fold):
+    with pytest.raises(ConfigError, match=f"data.fold={fold}: expected one of 0 to 4"):
+        choose_splits("segmentation", fold)
+    with pytest.raises(ConfigError, match=f"data.validation_fold={fold}: expected"):
+        choose_splits("segmentation", 0, fold)
+
+
 def test_choose_splits_scores_no_copies():
     assert choose_splits("segmentation", 3).held_out == "fold3"
 

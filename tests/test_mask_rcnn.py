@@ -324,6 +324,8 @@ def test_frozen_normalisation_learns_nothing(key):
         ({"torchvision": True}, "Expected stem_pool=True with torchvision=True"),
         ({"anchor_sizes": ((4,), (8, 9))}, "as many anchor sizes on each level"),
         ({"anchor_sizes": ((4,),)}, "Expected anchors for 2 or 3 levels, got 1"),
+        ({"max_instances": 0}, "Expected max_instances of at least 1, got 0"),
+        ({"proposals": (8, 0)}, r"Expected proposals of at least 1, got \(8, 0\)"),
         ({"stem_pool": True}, "multiples of 8 after enlarging it 1 times, got 44x48"),
     ],
 )

@@ -8,6 +8,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.typing import Dtype
 
@@ -34,6 +35,7 @@ from spectjax.ops.mask_paste import crop_masks
 from spectjax.ops.roi_align import assign_levels, roi_align
 
 ATTENTIONS = ("none", "stage", "lateral", "pyramid", "block")
+_COUNTS = "rpn_samples pre_nms proposals roi_samples detections max_instances".split()
 BOX_SIZE, MASK_SIZE = 7, 14  # of the maps that are cut out for the two heads
 
 
@@ -131,6 +133,9 @@ class MaskRCNN(nn.Module):
                 "Expected as many anchor sizes on each level, got "
                 f"{self.anchor_sizes}: one head serves all."
             )
+        for name in _COUNTS:
+            if np.min(count := getattr(self, name)) < 1:
+                raise ValueError(f"Expected {name} of at least 1, got {count}.")
         attention = (self.attention, self.open_attention)
         self.backbone = BottleneckBody(
             self.stage_sizes,
