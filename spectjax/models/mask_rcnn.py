@@ -8,7 +8,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from flax.typing import Dtype
 
@@ -134,7 +133,7 @@ class MaskRCNN(nn.Module):
                 f"{self.anchor_sizes}: one head serves all."
             )
         for name in _COUNTS:
-            if np.min(count := getattr(self, name)) < 1:
+            if min(jax.tree.leaves(count := getattr(self, name))) < 1:
                 raise ValueError(f"Expected {name} of at least 1, got {count}.")
         attention = (self.attention, self.open_attention)
         self.backbone = BottleneckBody(
