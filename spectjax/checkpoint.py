@@ -19,10 +19,12 @@ import orbax.checkpoint as ocp
 from absl import logging
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from spectjax.messages import UserError
+
 _METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that cannot be written or read; one line for the user."""
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from spectjax.files import write_json
+from spectjax.messages import UserError
 
 # Keys that change how a run is computed, not what: a resumed run may change them.
 RESUMABLE = (
@@ -26,7 +27,7 @@ HOTSPOT_TASKS = ("segmentation", "instance_segmentation")
 _BOOLS = {"true": True, "": True, "false": False}
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A configuration that cannot be used; the message is one line for the user."""
 
 

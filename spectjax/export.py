@@ -33,6 +33,7 @@ from spectjax.answers import Answer, measure_difference, take
 from spectjax.config import load_config
 from spectjax.files import write_file
 from spectjax.instances import Instances
+from spectjax.messages import UserError
 from spectjax.provenance import CLASS_NAMES, describe, hash_parameters
 from spectjax.report import DISCLAIMER
 
@@ -47,7 +48,7 @@ _PLATFORMS = ("cpu", "cuda")
 _Predict = Callable[["jax.Array"], Any]
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """A model that cannot be exported; one line for the user."""
 
 

@@ -14,12 +14,13 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from spectjax.messages import UserError
 from spectjax.ops.convolution import compiler_options
 
 AXIS = "batch"
 
 
-class ProcessError(ValueError):
+class ProcessError(UserError):
     """Processes that do not find or do not fit each other; one line for the user."""
 
 

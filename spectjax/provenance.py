@@ -14,6 +14,7 @@ import numpy as np
 from spectjax import hotspots
 from spectjax.imaging.diagnosis import LABELS
 from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.messages import UserError
 from spectjax.report import DISCLAIMER
 
 METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
@@ -33,7 +34,7 @@ FORMULAS = {
 }
 
 
-class ModelFileError(ValueError):
+class ModelFileError(UserError):
     """A model that cannot be found, read or used; one line for the user."""
 
 

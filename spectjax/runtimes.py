@@ -18,6 +18,7 @@ import numpy as np
 
 from spectjax.answers import Answer, Predict
 from spectjax.instances import Instances
+from spectjax.messages import UserError
 from spectjax.provenance import ModelFileError, find_input_hw, parse_metadata
 
 ONNX = ".onnx"
@@ -31,7 +32,7 @@ METADATA = "metadata.json"
 RUNTIMES_FOR = {ONNX: ("onnxruntime", "openvino"), STABLEHLO: ("jax",)}
 
 
-class MissingPackageError(ValueError):
+class MissingPackageError(UserError):
     """An optional package that is not installed; one line with the cure."""
 
 

@@ -12,9 +12,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 # room; a name stands for the module or the package and all that is in it.
 FLOORS = (
     {"spectjax"},
+    {"spectjax.messages"},
     {
         "spectjax.files",
         "spectjax.interruption",
+        "spectjax.limits",
         "spectjax.startup",
         "spectjax.workers",
     },

@@ -1,5 +1,7 @@
 """What goes wrong with data, told to the user in one line."""
 
+from spectjax.messages import UserError
 
-class PrepareError(ValueError):
+
+class PrepareError(UserError):
     """A data set that cannot be prepared or reused; the message is for the user."""

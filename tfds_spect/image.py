@@ -14,6 +14,7 @@ from spectjax.imaging.diagnosis import (
 )
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import crop_thorax
+from spectjax.messages import UserError
 from tfds_spect.example import (
     CANVAS_HW,
     LESION_CLASSES,
@@ -25,7 +26,7 @@ from tfds_spect.example import (
 _MAX_COUNT = np.iinfo(np.uint16).max
 
 
-class UnusableImageError(ValueError):
+class UnusableImageError(UserError):
     """An image that is left out; the message says why."""
 
 

@@ -5,20 +5,14 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from spectjax.messages import UserError
+
 MAX_BYTES = 64 * 1024 * 1024  # some half a million rows
 _SEPARATORS = (",", ";", "\t")
 
 
-class ImageTableError(ValueError):
-    """A table, or a row of one, that cannot be used; one line that starts with a path.
-
-    What the file holds may be part of the text: characters that would break the line or
-    steer a terminal become spaces.
-    """
-
-    def __init__(self, text: str) -> None:
-        """Takes the text for the user."""
-        super().__init__("".join(c if c.isprintable() else " " for c in text))
+class ImageTableError(UserError):
+    """A table, or a row of one, that cannot be used; the text starts with a path."""
 
 
 def read_table(

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from spectjax.imaging.masks import decode_mask, fill_polygon, trace_circle
+from spectjax.messages import UserError
 
 # A drawn point may stray so far beyond the frame, pixels; LabelMe itself cuts at the
 # border. What lies further out was drawn on another image.
@@ -26,16 +27,8 @@ _SIZES = range(1, 65536)
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
-class AnnotationError(ValueError):
-    """An annotation that cannot be used; one line of text that starts with its path.
-
-    What the file holds may be part of the text: characters that would break the line or
-    steer a terminal become spaces.
-    """
-
-    def __init__(self, text: str) -> None:
-        """Takes the text for the user."""
-        super().__init__("".join(c if c.isprintable() else " " for c in text))
+class AnnotationError(UserError):
+    """An annotation that cannot be used; one line of text that starts with its path."""
 
 
 class NotAnnotationError(AnnotationError):

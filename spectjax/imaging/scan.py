@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from spectjax.imaging.identity import PatientEvidence
+from spectjax.messages import UserError
 
 View = Literal["anterior", "posterior"]
 
@@ -17,16 +18,8 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-class ScanError(ValueError):
-    """A file that is no bone scan; the text is one line that starts with its path.
-
-    What a damaged file holds may be part of the text: characters that would break the
-    line or steer a terminal become spaces.
-    """
-
-    def __init__(self, text: str) -> None:
-        """Takes the text for the user."""
-        super().__init__("".join(c if c.isprintable() else " " for c in text))
+class ScanError(UserError):
+    """A file that is no bone scan; the text is one line that starts with its path."""
 
 
 class UnreadableFileError(ScanError):

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
+from spectjax.messages import UserError
 from spectjax.ops import onednn
 
 _VARIABLE = "SPECTJAX_CONVOLUTION"
 _plain = contextvars.ContextVar("plain", default=False)
 
 
-class BackendError(ValueError):
+class BackendError(UserError):
     """A library that is asked for and cannot be used; one line for the user."""
 
 

@@ -1,5 +1,7 @@
 """Weights from elsewhere: files of other programs, read without running them."""
 
+from spectjax.messages import UserError
 
-class WeightsError(ValueError):
+
+class WeightsError(UserError):
     """Weights that cannot be read or do not fit; one line for the user."""

@@ -13,6 +13,8 @@ import pickletools
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from spectjax.messages import UserError
+
 # Fifty times what a state dict of a thousand tensors takes.
 MAX_PICKLE_BYTES = 2**24
 
@@ -30,7 +32,7 @@ _STORAGES = {
 }
 
 
-class PickleError(ValueError):
+class PickleError(UserError):
     """A pickle that is damaged; the message is a few words for one line."""
 
 

@@ -29,6 +29,7 @@ from spectjax.imaging.frames import choose_frames, read_vector
 from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.pixels import decode_frame
 from spectjax.imaging.scan import BoneScan, ScanError, View
+from spectjax.messages import UserError
 
 _BASIC_PROFILE = (
     "113100",
@@ -38,7 +39,7 @@ _BASIC_PROFILE = (
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 
 
-class RefusedError(ValueError):
+class RefusedError(UserError):
     """A file that may not go out; the text tells nothing of what the file holds."""
 
 

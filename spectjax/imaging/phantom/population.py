@@ -25,6 +25,7 @@ from spectjax.imaging.phantom.slots import (
     draw_slots,
     seed_patient,
 )
+from spectjax.messages import UserError
 from spectjax.workers import WorkerError, Workers
 
 VERSION = 2  # changes whenever the same seed gives other files
@@ -33,7 +34,7 @@ _COMPLETE = "phantom.json"
 _STARTED = "phantom.partial.json"
 
 
-class PhantomError(ValueError):
+class PhantomError(UserError):
     """A folder that cannot take the phantom; the message is one line for the user."""
 
 
