@@ -19,7 +19,6 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from spectjax.files import WriteError
 from spectjax.imaging.annotation import agree, find_annotations
-from spectjax.imaging.deidentify import profile as profile_module
 from spectjax.imaging.deidentify.attributes import (
     pseudonymise_uid,
 )
@@ -29,6 +28,7 @@ from spectjax.imaging.deidentify.folder import (
     write_report,
 )
 from spectjax.imaging.deidentify.image import RefusedError
+from spectjax.imaging.deidentify.kept_values import read_table
 from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
 from spectjax.imaging.diagnosis import SITE_WORDS
@@ -170,7 +170,7 @@ def hospital(tmp_path_factory):
         Manufacturer=f"maker of {name.lower()}",
     )
     dataset = pydicom.dcmread(path)
-    rows = profile_module._read_table("basic_profile.csv")
+    rows = read_table("basic_profile.csv")
     canaries.fill(dataset, rows)
     canaries.fill(dataset.DetectorInformationSequence[0], rows)
     canaries.fill(dataset.EnergyWindowInformationSequence[0], rows[::9])

@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,12 +14,13 @@ from tqdm import tqdm
 from spectjax.files import WriteError, write_file
 from spectjax.imaging.annotation import ANNOTATION_SUFFIXES, find_annotations
 from spectjax.imaging.deidentify.attributes import (
+    ANEW,
     DUMMY,
     EMPTIED,
     NEW_UID,
+    NOT_LISTED,
     PRIVATE_BLOCK,
     REMOVED,
-    REPEATS_IDENTITY,
     UNUSABLE,
     Tally,
 )
@@ -31,7 +31,6 @@ from spectjax.imaging.dicom import collect_warnings, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.scan import (
-    BoneScan,
     EmptyImageError,
     NotWholeBodyError,
     ScanError,
@@ -40,7 +39,7 @@ from spectjax.imaging.scan import (
 )
 
 MARKER = "deidentified.json"
-_DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, REPEATS_IDENTITY, UNUSABLE, PRIVATE_BLOCK)
+_DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
 _REASONS: dict[type[Exception], str] = {
     NotWholeBodyError: "no NM whole-body image",
     UnknownViewError: "nothing tells the view, or it contradicts itself: see --view",
@@ -122,7 +121,7 @@ def deidentify_folder(
             continue
         entry.action, entry.file = "written", f"dicom/{image.stem}.dcm"
         entry.tally, entry.warnings = image.tally, image.warnings
-        entry.view_evidence = " | ".join(map(_describe_evidence, image.scans))
+        entry.view_evidence = " | ".join(scan.view_evidence for scan in image.scans)
         write_file(target / entry.file, image.content)
         written.add(image.stem)
         for scan in image.scans:
@@ -267,11 +266,6 @@ def _write_annotations(
                 entry.file = f"annotations/reader_{reader}/{places[0].name}.json"
                 write_file(target / entry.file, text)
             yield entry
-
-
-def _describe_evidence(scan: BoneScan) -> str:
-    """Returns the evidence without the label that it quotes."""
-    return re.split(r"\s['\"]", scan.view_evidence)[0]
 
 
 def _format_csv(rows: Sequence[Sequence[object]]) -> str:
