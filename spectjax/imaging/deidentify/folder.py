@@ -37,6 +37,7 @@ from spectjax.imaging.scan import (
     UnknownViewError,
     View,
 )
+from spectjax.messages import make_printable
 
 MARKER = "deidentified.json"
 _DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
@@ -226,8 +227,7 @@ def _clean(
         entry.reason = _REASONS.get(type(error), _DAMAGED)
         entry.detail = str(error)
     except Exception as error:  # damaged files raise almost anything
-        entry.reason = _DAMAGED
-        entry.detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        entry.reason, entry.detail = _DAMAGED, _describe_error(error)
     return None
 
 
@@ -237,10 +237,12 @@ def _write_annotations(
     views_by_name: dict[str, list[WrittenView]],
     words: frozenset[str],
 ) -> Iterator[Entry]:
-    by_image, errors = find_annotations([source])
+    with collect_warnings():  # they quote values
+        by_image, errors = find_annotations([source])
     for path in walk_files(source):
         is_candidate = path.suffix.lower() in ANNOTATION_SUFFIXES
-        error = next((e for e in errors if str(e).startswith(f"{path}: ")), None)
+        start = make_printable(f"{path}: ")
+        error = next((e for e in errors if str(e).startswith(start)), None)
         if is_candidate and error is not None:
             reason = "an annotation that is damaged or given twice"
             yield Entry(path, "annotation", "refused", reason=reason, detail=str(error))
@@ -261,11 +263,17 @@ def _write_annotations(
                 text = encode_outlines(annotation, places[0], words)
             except RefusedError as error:
                 entry.reason = str(error)
+            except Exception as error:  # what one file holds stops no other
+                entry.reason, entry.detail = _DAMAGED, _describe_error(error)
             else:
                 entry.action = "written"
                 entry.file = f"annotations/reader_{reader}/{places[0].name}.json"
                 write_file(target / entry.file, text)
             yield entry
+
+
+def _describe_error(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _format_csv(rows: Sequence[Sequence[object]]) -> str:
