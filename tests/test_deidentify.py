@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import struct
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -15,13 +16,12 @@ from nm_files import detectors, item, write_nm
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from spectjax.files import WriteError
 from spectjax.imaging.annotation import agree, find_annotations
-from spectjax.imaging.deidentify.attributes import (
-    pseudonymise_uid,
-)
+from spectjax.imaging.deidentify.attributes import NOT_LISTED, pseudonymise_uid
 from spectjax.imaging.deidentify.folder import (
     deidentify_folder,
     open_target,
@@ -37,6 +37,7 @@ from spectjax.imaging.dicom import find_bone_scans, read_bone_scans
 KEY = "a key for tests, of enough characters"
 FRAMES = np.zeros((2, 40, 20), np.uint16)
 FRAMES[0, 3, 5], FRAMES[0, 30, 12], FRAMES[1, 7, 2], FRAMES[1, 38, 19] = 9, 300, 41, 7
+SECRET = b"Quastenflosser^Olga1"
 OPPOSITE = detectors("anterior", "posterior")
 
 
@@ -150,7 +151,7 @@ class Canaries:
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory):
+def ward(tmp_path_factory):
     """A folder of a hospital with a canary in every place: folder and canaries."""
     canaries = Canaries()
     root = tmp_path_factory.mktemp("hospital")
@@ -186,7 +187,6 @@ def hospital(tmp_path_factory):
         (0x00181130, "LO"),  # Table Height is a number (DS)
     ):
         dataset.add(DataElement(tag, vr, canaries.value(vr)))
-    dataset.PixelData += canaries.text().encode() + b"."
     dataset.preamble = canaries.text().encode().ljust(128, b"\0")
     meta = dataset.file_meta
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -231,8 +231,8 @@ def hospital(tmp_path_factory):
     return root, canaries
 
 
-def test_no_original_string_is_in_any_output_name_report_or_message(hospital, tmp_path):
-    folder, canaries = hospital
+def test_no_original_string_is_in_any_output_name_report_or_message(ward, tmp_path):
+    folder, canaries = ward
     inside = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     inside += " ".join(map(str, folder.rglob("*"))).encode()
     assert len(canaries.made) > 1000
@@ -248,10 +248,8 @@ def test_no_original_string_is_in_any_output_name_report_or_message(hospital, tm
         assert canaries.found_in(name) == [] == canaries.found_in(content)
 
 
-def test_counts_views_spacing_and_outlines_are_those_of_the_original(
-    hospital, tmp_path
-):
-    folder, _ = hospital
+def test_counts_views_spacing_and_outlines_are_those_of_the_original(ward, tmp_path):
+    folder, _ = ward
     deidentify(folder, tmp_path / "out")
     scans, errors = find_bone_scans([tmp_path / "out"])
     assert errors == []
@@ -428,6 +426,125 @@ def test_compressed_pixels_are_the_same_and_their_comments_gone(tmp_path, syntax
     assert dataset.PixelData == frames.astype("<u2").tobytes()
 
 
+def test_comments_in_compressed_frames_and_bytes_behind_the_pixels_stay_behind(
+    tmp_path,
+):
+    (tmp_path / "in").mkdir()
+    frames = np.pad(FRAMES, ((0, 0), (0, 60), (0, 30)))
+    options = {"DetectorInformationSequence": OPPOSITE}
+    compressed = tmp_path / "in" / "a.dcm"
+    write_nm(compressed, frames, compress=JPEG2000Lossless, **options)
+    dataset = pydicom.dcmread(compressed)
+    encoded = []
+    for stream in generate_frames(dataset.PixelData, number_of_frames=2):
+        header = stream.index(b"\xff\x52")  # a comment goes before the coding style
+        comment = b"\xff\x64" + struct.pack(">HH", 4 + len(SECRET), 1) + SECRET
+        encoded.append(stream[:header] + comment + stream[header:])
+    dataset.PixelData = encapsulate(encoded)
+    dataset.save_as(compressed)
+    padded = tmp_path / "in" / "b.dcm"
+    write_nm(padded, frames, **options)
+    dataset = pydicom.dcmread(padded)
+    dataset.PixelData += SECRET
+    dataset.save_as(padded)
+    trailing = tmp_path / "in" / "c.dcm"
+    write_nm(trailing, frames, **options)
+    with trailing.open("ab") as stream:
+        stream.write(SECRET)
+    assert all(SECRET in path.read_bytes() for path in (compressed, padded, trailing))
+    entries = deidentify(tmp_path / "in", tmp_path / "out")
+    assert entries[0].action == "written"
+    outputs = files_in(tmp_path)
+    assert not any(SECRET in outputs[n] for n in outputs if not n.startswith("in/"))
+    dataset = pydicom.dcmread(tmp_path / "out" / entries[0].file)
+    assert dataset.PixelData == frames.astype("<u2").tobytes()
+
+
+def test_what_the_header_says_of_frames_is_written_from_the_frames(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_nm(
+        tmp_path / "in" / "a.dcm",
+        FRAMES,
+        EnergyWindowVector=[4711, 4711],
+        NumberOfEnergyWindows=4711,
+        NumberOfDetectors=4711,
+        DetectorVector=[4711, 1941],
+        CountsAccumulated=7654321,
+        SmallestImagePixelValue=1941,
+        LargestImagePixelValue=4711,
+        PhotometricInterpretation="PALETTE COLOR",
+        ge_labels=["WB_E", "WB_F"],
+    )
+    deidentify(tmp_path / "in", tmp_path / "out")
+    path, dataset = only_output(tmp_path / "out")
+    assert dataset.DetectorVector == [2, 1] and dataset.NumberOfDetectors == 2
+    assert dataset.EnergyWindowVector == [1, 1] and dataset.NumberOfEnergyWindows == 1
+    assert dataset.CountsAccumulated == FRAMES.sum() == 357
+    assert dataset.PhotometricInterpretation == "MONOCHROME2"
+    assert "4711" not in str(dataset) and "1941" not in str(dataset)
+    assert [s.view for s in read_bone_scans(path)] == ["anterior", "posterior"]
+
+
+def test_text_under_a_type_for_numbers_does_not_stay(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    keywords = "SeriesNumber ActualFrameDuration ScanLength TableHeight WindowCenter"
+    write_nm(
+        path,
+        FRAMES,
+        DetectorInformationSequence=OPPOSITE,
+        **dict.fromkeys(keywords.split(), "1112223334"),
+    )
+    content = path.read_bytes()
+    assert content.count(b"1112223334") == 5
+    path.write_bytes(content.replace(b"1112223334", b"QUASTENFLO"))
+    (entry,) = deidentify(tmp_path / "in", tmp_path / "out")
+    assert entry.action == "written"
+    for output in files_in(tmp_path / "out").values():
+        assert b"QUASTENFLO" not in output
+
+
+@pytest.mark.parametrize(
+    "character_set", ["ISO_IR 100", "GB18030", ["", "ISO 2022 IR 87"]]
+)
+def test_text_of_any_character_set_does_not_stay(tmp_path, character_set):
+    (tmp_path / "in").mkdir()
+    name = "M\u00fcller" if character_set == "ISO_IR 100" else "\u5c71\u7530"
+    write_nm(
+        tmp_path / "in" / "a.dcm",
+        FRAMES,
+        SpecificCharacterSet=character_set,
+        PatientName=name,
+        Manufacturer=f"GE {name}",
+        DetectorInformationSequence=OPPOSITE,
+    )
+    (entry,) = deidentify(tmp_path / "in", tmp_path / "out")
+    path, dataset = only_output(tmp_path / "out")
+    assert entry.tally["Manufacturer", NOT_LISTED] == 1 and not dataset.Manufacturer
+    assert dataset.SpecificCharacterSet == "ISO_IR 192"
+    for encoding in ("utf-8", "latin-1", "gb18030", "iso2022_jp"):
+        spelt = name.encode(encoding, "replace")
+        assert spelt not in path.read_bytes()
+
+
+def test_a_phantom_keeps_its_physics(hospital, tmp_path):
+    deidentify(hospital / "dicom", tmp_path / "out")
+    originals = [pydicom.dcmread(p) for p in (hospital / "dicom").glob("*")]
+    results = [pydicom.dcmread(p) for p in (tmp_path / "out" / "dicom").iterdir()]
+    for dataset in results:
+        (tracer,) = dataset.RadiopharmaceuticalInformationSequence
+        assert tracer.Radiopharmaceutical == "Tc-99m MDP"
+        assert tracer.RadionuclideCodeSequence[0].CodeMeaning == "99mTechnetium"
+        assert (dataset.Manufacturer, dataset.WholeBodyTechnique) == (
+            "SYNTHETIC",
+            "1PS",
+        )
+    for keyword in ("CountsAccumulated", "ScanLength", "PixelSpacing", "Rows"):
+        assert sorted(str(d[keyword].value) for d in originals) == sorted(
+            str(d[keyword].value) for d in results
+        )
+
+
 @pytest.mark.parametrize(
     "elements",
     [
@@ -516,8 +633,8 @@ def test_a_full_disk_leaves_whole_files_that_the_next_run_completes(
     assert files_in(tmp_path / "out") == whole
 
 
-def test_damaged_files_are_refused_and_nothing_of_them_gets_through(hospital, tmp_path):
-    folder, canaries = hospital
+def test_damaged_files_are_refused_and_nothing_of_them_gets_through(ward, tmp_path):
+    folder, canaries = ward
     (good,) = folder.rglob("*.dcm")
     content = good.read_bytes()
     rng = np.random.default_rng(0)

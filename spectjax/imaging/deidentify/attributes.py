@@ -178,7 +178,7 @@ def _clean_values(
         elif kind == "standard":
             found.append(text if text in UID_dictionary else None)
         else:
-            number = profile.values.find_number(keyword, float(text), identity)
+            number = profile.values.find_number(keyword, text, identity)
             found.append(None if number is None else _write_number(number))
     is_whole = None not in found
     if kind == "number" and not is_whole:

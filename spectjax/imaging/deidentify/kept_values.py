@@ -53,15 +53,19 @@ class KeptValues:
         return self.words[keyword].get(_fold(text))
 
     def find_number(
-        self, keyword: str, number: float, identity: Collection[str]
+        self, keyword: str, text: str, identity: Collection[str]
     ) -> float | None:
-        """Returns a number, rounded; None if it is implausible or identifies.
+        """Returns a number, rounded; None if it is none, implausible or identifies.
 
         Args:
             keyword: the attribute.
-            number: its value.
+            text: its value.
             identity: as from `list_numbers`.
         """
+        try:
+            number = float(text)
+        except ValueError:
+            return None
         limits = self.numbers[keyword]
         if not limits.low <= number <= limits.high or _repeats(number, identity):
             return None
