@@ -20,7 +20,8 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from spectjax.files import WriteError
-from spectjax.imaging.annotation import agree, find_annotations
+from spectjax.imaging.annotation import agree, find_annotations, read_annotation
+from spectjax.imaging.deidentify import folder as folder_module
 from spectjax.imaging.deidentify.attributes import NOT_LISTED, pseudonymise_uid
 from spectjax.imaging.deidentify.folder import (
     deidentify_folder,
@@ -33,6 +34,7 @@ from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
 from spectjax.imaging.diagnosis import SITE_WORDS
 from spectjax.imaging.dicom import find_bone_scans, read_bone_scans
+from spectjax.imaging.masks import fill_polygon
 
 KEY = "a key for tests, of enough characters"
 FRAMES = np.zeros((2, 40, 20), np.uint16)
@@ -607,6 +609,125 @@ def test_what_is_no_whole_body_image_stays_behind(tmp_path):
     assert "Smith" not in (tmp_path / "out-report" / "report.csv").read_text()
     words = frozenset(["dr smith's"])
     assert deidentify(folder, tmp_path / "out", words=words)[4].action == "written"
+
+
+def outline(**changes):
+    """An outline of the image in.dcm, anterior, that may go out."""
+    shape = {"label": "metastasis", "points": [[2, 2], [9, 2], [9, 8]]} | changes
+    size = {"imageHeight": 40, "imageWidth": 20}
+    return {"imagePath": "a_anterior.png", "shapes": [shape], **size}
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (outline(label="\u043cetastasis"), "--word"),  # a Cyrillic letter
+        (outline(label="meta\u200bstasis"), "--word"),
+        (outline(label="metastasis Smith"), "--word"),
+        (
+            outline(points=[[2, 2], [17031941, 2], [9, 8]])
+            | {"imageHeight": None, "imageWidth": None},
+            "outside",
+        ),
+        (outline() | {"imageHeight": 41}, "another size"),
+    ],
+)
+def test_an_outline_that_says_more_than_a_place_stays_behind(
+    tmp_path, document, reason
+):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
+    path.with_name("a_anterior.json").write_text(json.dumps(document))
+    _, entry = deidentify(tmp_path / "in", tmp_path / "out")
+    assert entry.action == "refused" and reason in entry.reason
+    assert not (tmp_path / "out" / "annotations").exists()
+
+
+def test_an_outline_that_leaves_no_pixel_stays_behind_and_is_listed(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
+    thin = outline(points=[[2, 2], [9, 2], [9, 2.1]])
+    path.with_name("a_anterior.json").write_text(json.dumps(thin))
+    _, entry = deidentify(tmp_path / "in", tmp_path / "out")
+    assert (entry.kind, entry.action) == ("annotation", "refused") and entry.reason
+
+
+def test_the_corners_of_an_outline_have_no_digits_to_spare(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
+    points = [[2.19410317, 2], [9.7654321, 2.5499999], [9.5544332, 8]]
+    document = outline(points=points)
+    path.with_name("a_anterior.json").write_text(json.dumps(document))
+    _, entry = deidentify(tmp_path / "in", tmp_path / "out")
+    (shape,) = json.loads((tmp_path / "out" / entry.file).read_text())["shapes"]
+    assert shape["points"] == [[2.19, 2.0], [9.77, 2.55], [9.55, 8.0]]
+    (region,) = read_annotation(tmp_path / "out" / entry.file).regions
+    expected = fill_polygon(np.array(points), (40, 20))
+    assert np.array_equal(region.fill((40, 20)), expected)
+
+
+def test_whatever_one_outline_raises_the_others_go_out(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
+    document = outline()
+    for view in ("anterior", "posterior"):
+        document["imagePath"] = f"a_{view}.png"
+        path.with_name(f"a_{view}.json").write_text(json.dumps(document))
+    encode = folder_module.encode_outlines
+
+    def fail_once(annotation, *rest):
+        if annotation.path.stem == "a_anterior":
+            raise MemoryError("of Quastenflosser")
+        return encode(annotation, *rest)
+
+    monkeypatch.setattr(folder_module, "encode_outlines", fail_once)
+    entries = deidentify(tmp_path / "in", tmp_path / "out")
+    assert [entry.action for entry in entries] == ["written", "refused", "written"]
+    assert "Quastenflosser" not in (tmp_path / "out-report/report.csv").read_text()
+    assert "Quastenflosser" in entries[1].detail
+
+
+def test_the_report_and_the_terminal_tell_how_much_was_emptied(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_nm(
+        tmp_path / "in" / "a.dcm",
+        FRAMES,
+        DetectorInformationSequence=OPPOSITE,
+        Manufacturer="Quastenflosser & Sons",
+        ManufacturerModelName="Symbia Intevo",
+        BodyPartExamined="ELSEWHERE",
+        SeriesNumber=12345,
+    )
+    result = run(tmp_path / "in", tmp_path / "out")
+    assert "\n3 texts, codes and numbers are on no list and were" in result.stdout
+    with (tmp_path / "out-report" / "attributes.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["action"] == NOT_LISTED]
+    assert [(row["attribute"], row["count"]) for row in rows] == [
+        ("BodyPartExamined", "1"),
+        ("Manufacturer", "1"),
+        ("SeriesNumber", "1"),
+    ]
+    _, dataset = only_output(tmp_path / "out")
+    assert dataset.ManufacturerModelName == "SYMBIA INTEVO"
+
+
+def test_odd_file_names_and_links_are_read_and_nowhere_told(tmp_path):
+    (tmp_path / "in").mkdir()
+    good = {"DetectorInformationSequence": OPPOSITE}
+    write_nm(tmp_path / "in" / "a.dcm", FRAMES, **good)
+    write_nm(tmp_path / "in" / "Quasten\x1b[8m\n.dcm", FRAMES, **good)
+    (tmp_path / "in" / "Quasten.dcm").symlink_to(tmp_path / "in" / "Quasten.dcm")
+    (tmp_path / "in" / "Quasten").symlink_to(tmp_path / "in")
+    result = run(tmp_path / "in", tmp_path / "out")
+    assert result.returncode == 0
+    assert "uasten" not in result.stdout + result.stderr
+    outputs = {k: v for k, v in files_in(tmp_path).items() if not k.startswith("in/")}
+    assert sum(name.endswith(".dcm") for name in outputs) == 2
+    assert not any(b"uasten" in name.encode() + outputs[name] for name in outputs)
 
 
 def test_a_full_disk_leaves_whole_files_that_the_next_run_completes(

@@ -9,6 +9,7 @@ from pydicom.sr.codedict import CONCEPTS
 
 from spectjax.imaging.deidentify import profile as profile_module
 from spectjax.imaging.deidentify.attributes import (
+    NOT_LISTED,
     Tally,
     clean_attributes,
     collect_identity,
@@ -98,7 +99,7 @@ def test_what_is_not_listed_or_implausible_is_emptied_and_counted(keyword, value
     cleaned, tally = clean(keyword, value)
     is_required = keyword in ("SOPClassUID", "Modality")
     assert cleaned[keyword].value == ("2.25.0" if is_required else None)
-    assert tally == {(keyword, "emptied: no listed word, code or plausible number"): 1}
+    assert tally == {(keyword, NOT_LISTED): 1}
 
 
 @pytest.mark.parametrize(
@@ -129,9 +130,7 @@ def test_a_listed_word_or_plausible_number_is_written_anew(keyword, value, expec
 def test_an_unlisted_word_leaves_the_words_behind_it_in_their_places():
     cleaned, tally = clean("ImageType", ["SMITH", "PRIMARY", "WHOLE BODY", "JOHN"])
     assert cleaned.ImageType == ["", "PRIMARY", "WHOLE BODY"]
-    assert list(tally) == [
-        ("ImageType", "emptied: no listed word, code or plausible number")
-    ]
+    assert list(tally) == [("ImageType", NOT_LISTED)]
     cleaned, _ = clean("ImageType", ["SMITH", "JOHN"])
     assert cleaned.ImageType == "REMOVED"  # of type 1
 
@@ -157,6 +156,38 @@ def test_a_plausible_number_that_repeats_one_of_the_patient_is_emptied(
     assert clean(keyword, number, identity)[0][keyword].value is None
     unrelated = collect_identity(item(PatientID="9081726354"), read_profile())
     assert clean(keyword, number, unrelated)[0][keyword].value is not None
+
+
+@pytest.mark.parametrize(
+    ("whose", "value", "keyword", "text"),
+    [
+        ("PatientName", "Smith^John", "Radiopharmaceutical", "JohnSmith MDP"),
+        ("PatientName", "Smith^John", "ImageType", "SMITH JOHN"),
+        ("PatientID", "7654321", "SeriesNumber", "7654321"),
+        ("PatientName", "\u674e\u4f1f", "Radiopharmaceutical", "\u674e\u4f1f MDP"),
+        ("PatientName", "M\xfcller^J\xf6rg", "Radiopharmaceutical", "Mu\u0308ller"),
+        ("PatientName", "M\xfcller^J\xf6rg", "Radiopharmaceutical", "Mueller MDP"),
+        ("PatientID", "A1234567", "CollimatorGridName", "A-1234567"),
+        ("PatientBirthDate", "19410317", "Radiopharmaceutical", "MDP 17.03.1941"),
+        ("OtherPatientNames", "Schmitz", "Radiopharmaceutical", "Schmitz"),
+        ("InstitutionName", "StMarys", "Radiopharmaceutical", "StMarys"),
+        ("DeviceSerialNumber", "SN998877", "SoftwareVersions", "SN998877"),
+        ("AccessionNumber", "5544332", "AcquisitionNumber", "5544332"),
+    ],
+)
+def test_text_of_one_attribute_does_not_survive_in_another(whose, value, keyword, text):
+    image_type = ["ORIGINAL", "PRIMARY", "WHOLE BODY", "EMISSION"]
+    dataset = item(SpecificCharacterSet="ISO_IR 192", ImageType=image_type)
+    setattr(dataset, whose, value)
+    setattr(dataset, keyword, [*image_type, text] if keyword == "ImageType" else text)
+    profile = read_profile()
+    tally = Tally()
+    identity = collect_identity(dataset, profile)
+    cleaned = clean_attributes(dataset, profile, identity, tally)
+    assert text not in str(cleaned) and value not in str(cleaned)
+    assert cleaned.ImageType == image_type
+    if keyword != "SoftwareVersions":  # which goes whatever it says
+        assert tally[keyword, NOT_LISTED] == 1
 
 
 def test_codes_are_written_with_their_own_meaning_or_left_out():
@@ -188,7 +219,7 @@ def test_codes_are_written_with_their_own_meaning_or_left_out():
     assert nuclide.CodeMeaning == "99mTechnetium"
     assert list(cleaned.PatientGantryRelationshipCodeSequence) == []
     assert "mith" not in str(cleaned) and "1941" not in str(cleaned)
-    emptied = [key for key, deed in tally if deed.startswith("emptied: no listed")]
+    emptied = [keyword for keyword, deed in tally if deed == NOT_LISTED]
     assert sorted(emptied) == [
         "PatientGantryRelationshipCodeSequence",
         "PatientOrientationModifierCodeSequence",
