@@ -285,3 +285,5 @@ def test_no_canary_survives_in_a_file_a_report_a_name_or_on_the_terminal(outputs
     assert sum(name.endswith(".dcm") for name in outputs) >= 19
     assert sum(name.endswith(".json") for name in outputs) >= 19
     assert find_survivors(outputs) == []
+    said = re.search(rb"\n([0-9]+) texts, codes and numbers are on", outputs["stdout"])
+    assert int(said[1]) > 2000

@@ -26,7 +26,7 @@ from spectjax.imaging.deidentify.attributes import (
 )
 from spectjax.imaging.deidentify.image import CleanImage, RefusedError, clean_image
 from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
-from spectjax.imaging.deidentify.profile import EDITION, Profile
+from spectjax.imaging.deidentify.profile import EDITION, Profile, digest_rules
 from spectjax.imaging.dicom import collect_warnings, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
@@ -142,21 +142,23 @@ def open_target(target: Path) -> None:
     """Makes the output folder ours, or checks that it is.
 
     Raises:
-        RefusedError: it holds other files, or results of another key.
+        RefusedError: it holds other files, or results of another key or of older rules,
+            which may have kept what these remove.
         WriteError: if it cannot be written.
     """
     # Tells whether two runs had the same key, and tells nobody the key.
-    mark = {"profile": EDITION, "key": compute_pseudonym("key of a folder")}
+    mark = {"profile": EDITION, "rules": digest_rules()}
+    mark["key"] = compute_pseudonym("key of a folder")
     marker = target / MARKER
     if marker.is_file():
         try:
-            is_same = json.loads(marker.read_text()).get("key") == mark["key"]
-        except (ValueError, AttributeError):
+            is_same = json.loads(marker.read_bytes()) == mark
+        except (ValueError, RecursionError):
             is_same = False
         if not is_same:
             raise RefusedError(
-                f"{target}: expected results of the same key, found those of another. "
-                "Name a new folder, or use the key of before."
+                f"{target}: expected results of the same key and rules, found those of "
+                "others. Name a new folder, or use the key of before."
             )
     elif target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RefusedError(

@@ -6,6 +6,8 @@
 """
 
 import dataclasses
+import hashlib
+import json
 from typing import Literal, cast
 
 from spectjax.imaging.deidentify.kept_values import (
@@ -93,6 +95,13 @@ def read_profile() -> Profile:
         if row["kept"]:
             kept[tag] = cast(Kept, row["kept"])
     return Profile(actions, tuple(patterns), types, kept, read_kept_values())
+
+
+def digest_rules() -> str:
+    """Returns 16 hexadecimal digits that change with any of the tables."""
+    names = ("basic_profile", "nm_image", "kept_words", "kept_numbers", "kept_codes")
+    tables = json.dumps([read_table(f"{name}.csv") for name in names])
+    return hashlib.sha256(tables.encode()).hexdigest()[:16]
 
 
 def _parse_tag(text: str) -> tuple[int, int]:
