@@ -28,7 +28,7 @@ from spectjax.imaging.deidentify.folder import (
     open_target,
     write_report,
 )
-from spectjax.imaging.deidentify.image import RefusedError
+from spectjax.imaging.deidentify.image import RefusedError, arrange_frames
 from spectjax.imaging.deidentify.kept_values import read_table
 from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
@@ -462,20 +462,17 @@ def test_comments_in_compressed_frames_and_bytes_behind_the_pixels_stay_behind(
     assert dataset.PixelData == frames.astype("<u2").tobytes()
 
 
-def test_what_the_header_says_of_frames_is_written_from_the_frames(tmp_path):
+def test_what_the_header_says_of_pixels_is_written_from_the_pixels(tmp_path):
     (tmp_path / "in").mkdir()
     write_nm(
         tmp_path / "in" / "a.dcm",
         FRAMES,
-        EnergyWindowVector=[4711, 4711],
-        NumberOfEnergyWindows=4711,
-        NumberOfDetectors=4711,
-        DetectorVector=[4711, 1941],
         CountsAccumulated=7654321,
         SmallestImagePixelValue=1941,
         LargestImagePixelValue=4711,
         PhotometricInterpretation="PALETTE COLOR",
-        ge_labels=["WB_E", "WB_F"],
+        DetectorVector=[2, 1],
+        DetectorInformationSequence=OPPOSITE,
     )
     deidentify(tmp_path / "in", tmp_path / "out")
     path, dataset = only_output(tmp_path / "out")
@@ -484,7 +481,25 @@ def test_what_the_header_says_of_frames_is_written_from_the_frames(tmp_path):
     assert dataset.CountsAccumulated == FRAMES.sum() == 357
     assert dataset.PhotometricInterpretation == "MONOCHROME2"
     assert "4711" not in str(dataset) and "1941" not in str(dataset)
-    assert [s.view for s in read_bone_scans(path)] == ["anterior", "posterior"]
+    assert [s.view for s in read_bone_scans(path)] == ["posterior", "anterior"]
+
+
+def test_detectors_and_windows_are_numbered_anew():
+    dataset = item(
+        DetectorVector=[4711, 4711, 2, 2],
+        EnergyWindowVector=[3, 1941, 3, 1941],
+        DetectorInformationSequence=OPPOSITE,
+        EnergyWindowInformationSequence=[item(EnergyWindowName=n) for n in "abc"],
+    )
+    vectors = arrange_frames(dataset, {4711: "anterior"}, 4)
+    assert vectors["DetectorVector"] == [2, 2, 1, 1]
+    assert vectors["EnergyWindowVector"] == [1, 2, 1, 2]
+    assert (vectors["NumberOfDetectors"], vectors["NumberOfEnergyWindows"]) == (2, 2)
+    second, unknown = dataset.DetectorInformationSequence
+    assert second.ViewCodeSequence[0].CodeMeaning == "Posterior"
+    assert unknown.ViewCodeSequence[0].CodeMeaning == "Anterior"
+    names = [i.get("EnergyWindowName") for i in dataset.EnergyWindowInformationSequence]
+    assert names == ["c", None]
 
 
 def test_text_under_a_type_for_numbers_does_not_stay(tmp_path):

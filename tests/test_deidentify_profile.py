@@ -219,6 +219,7 @@ def test_codes_are_written_with_their_own_meaning_or_left_out():
     assert nuclide.CodeMeaning == "99mTechnetium"
     assert list(cleaned.PatientGantryRelationshipCodeSequence) == []
     assert "mith" not in str(cleaned) and "1941" not in str(cleaned)
+    assert not any(keyword.startswith("Cod") for keyword, _ in tally)
     emptied = [keyword for keyword, deed in tally if deed == NOT_LISTED]
     assert sorted(emptied) == [
         "PatientGantryRelationshipCodeSequence",

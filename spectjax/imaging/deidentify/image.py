@@ -94,7 +94,7 @@ def clean_image(
     frames = np.stack([decode_frame(path, dataset, i) for i in range(count)])
     if dataset.file_meta.TransferSyntaxUID in _LOSSY:
         dataset.LossyImageCompression = "01"
-    vectors = _arrange_frames(dataset, views, count)
+    vectors = arrange_frames(dataset, views, count)
     del dataset.PixelData  # decoded above
 
     tally = Tally()
@@ -125,7 +125,7 @@ def _check_burned_in(dataset: Dataset, allow_burned_in: bool) -> list[str]:
     return ["text may be burned into the pixels: look at the picture"]
 
 
-def _arrange_frames(
+def arrange_frames(
     dataset: Dataset, views: dict[int, View], count: int
 ) -> dict[str, object]:
     """Puts the items of detectors and windows in order, with a View Code for each view.
