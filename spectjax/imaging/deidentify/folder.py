@@ -37,7 +37,6 @@ from spectjax.imaging.scan import (
     UnknownViewError,
     View,
 )
-from spectjax.messages import make_printable
 
 MARKER = "deidentified.json"
 _DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
@@ -243,8 +242,7 @@ def _write_annotations(
         by_image, errors = find_annotations([source])
     for path in walk_files(source):
         is_candidate = path.suffix.lower() in ANNOTATION_SUFFIXES
-        start = make_printable(f"{path}: ")
-        error = next((e for e in errors if str(e).startswith(start)), None)
+        error = next((e for e in errors if str(e).startswith(f"{path}: ")), None)
         if is_candidate and error is not None:
             reason = "an annotation that is damaged or given twice"
             yield Entry(path, "annotation", "refused", reason=reason, detail=str(error))

@@ -1,6 +1,7 @@
 """A reader's outlines without the reader: a new LabelMe file with nothing else."""
 
 import base64
+import dataclasses
 import json
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.diagnosis import clean_word
 from spectjax.imaging.labelme import Annotation, Region, lies_inside
-from spectjax.imaging.masks import encode_grey, fill_polygon
+from spectjax.imaging.masks import encode_grey
 
 
 class WrittenView(NamedTuple):
@@ -80,6 +81,8 @@ def _round_points(region: Region, hw: tuple[int, int]) -> np.ndarray:
     if not lies_inside(points, hw):
         raise RefusedError("an outline lies outside of its image")
     filled = region.fill(hw)
-    rounded = (points.round(decimals) for decimals in (1, 2, 3, 4, 6))
-    same = (p for p in rounded if np.array_equal(fill_polygon(p, hw), filled))
-    return next(same, points)
+    for decimals in (1, 2, 3, 4, 6):
+        rounded = dataclasses.replace(region, polygon_xy=points.round(decimals))
+        if np.array_equal(rounded.fill(hw), filled):
+            return points.round(decimals)
+    return points
