@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+from collections import Counter
 from datetime import date, timedelta
 
 import numpy as np
@@ -19,7 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from spectjax.files import WriteError
+from spectjax.files import WriteError, write_file
 from spectjax.imaging.annotation import agree, find_annotations, read_annotation
 from spectjax.imaging.deidentify import folder as folder_module
 from spectjax.imaging.deidentify.attributes import NOT_LISTED, pseudonymise_uid
@@ -48,14 +49,15 @@ def key(monkeypatch):
 
 
 def deidentify(source, target, **options):
-    """Runs the room on a folder; returns the entries."""
+    """Runs the room on a folder; returns the entries by kind and original path."""
     options = {"view": None, "allow_burned_in": False, "words": frozenset()} | options
     options["words"] |= frozenset(SITE_WORDS)
     table = options.pop("table", None) or read_profile()
     open_target(target)
     entries = deidentify_folder(source, target, table, **options)
     write_report(target.with_name(f"{target.name}-report"), entries)
-    return entries
+    kinds = ("image", "annotation", "other")
+    return sorted(entries, key=lambda e: (kinds.index(e.kind), e.original))
 
 
 def run(*arguments, key=KEY):
@@ -607,9 +609,11 @@ def test_what_is_no_whole_body_image_stays_behind(tmp_path):
         document = {"imagePath": f"{name}.png", "shapes": [shape]}
         (folder / f"{name}.json").write_text(json.dumps(document))
     entries = deidentify(folder, tmp_path / "out")
-    assert actions_of(entries) == [
-        ("image", "written"),
+    assert sorted(actions_of(entries[:2])) == [
         ("image", "skipped"),
+        ("image", "written"),
+    ]
+    assert actions_of(entries[2:]) == [
         ("image", "skipped"),
         ("image", "skipped"),
         ("annotation", "refused"),
@@ -619,7 +623,11 @@ def test_what_is_no_whole_body_image_stays_behind(tmp_path):
     assert "--word" in reasons[0] and "not written" in reasons[1]
     with (tmp_path / "out-report" / "report.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["action"] for row in rows] == [entry.action for entry in entries]
+    assert Counter(row["action"] for row in rows) == {
+        "written": 1,
+        "skipped": 3,
+        "refused": 2,
+    }
     assert "Smith" not in (tmp_path / "out-report" / "report.csv").read_text()
     words = frozenset(["dr smith's"])
     assert deidentify(folder, tmp_path / "out", words=words)[4].action == "written"
@@ -828,6 +836,37 @@ def test_the_command_writes_the_mapping_where_it_is_told_to(tmp_path):
     (row,) = csv.DictReader(text.splitlines())
     assert row["original"] == str(source / "Mayer.dcm")
     assert (out / row["file"]).is_file()
+
+
+def test_the_order_of_files_and_rows_tells_nothing_of_their_names(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "in").mkdir()
+    for name in "abcdef":
+        path = tmp_path / "in" / f"{name}.dcm"
+        write_nm(path, FRAMES, PatientID=name, DetectorInformationSequence=OPPOSITE)
+        document = json.dumps(outline() | {"imagePath": f"{name}_anterior.png"})
+        path.with_name(f"{name}_anterior.json").write_text(document)
+    written = []
+
+    def note(path, content):
+        written.append(path)
+        write_file(path, content)
+
+    monkeypatch.setattr(folder_module, "write_file", note)
+    options = {"view": None, "allow_burned_in": False, "words": frozenset(SITE_WORDS)}
+    orders = []
+    for number in range(2):
+        monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", KEY + str(number))
+        target = tmp_path / f"out{number}"
+        entries = deidentify_folder(tmp_path / "in", target, read_profile(), **options)
+        names = {target / entry.file: entry.original.stem[0] for entry in entries}
+        for files in (names, [path for path in written if path in names]):
+            for suffix in (".dcm", ".json"):
+                found = [names[path] for path in files if path.suffix == suffix]
+                orders.append("".join(found))
+    assert all(sorted(order) == list("abcdef") for order in orders)
+    assert "abcdef" not in orders and len(set(orders)) >= 4
 
 
 def test_results_of_older_rules_are_not_mixed_with_new_ones(tmp_path):

@@ -98,7 +98,9 @@ def deidentify_folder(
         words: labels of outlines that may go out, lower-case.
 
     Returns:
-        An entry for each file, in the order of their paths within each kind.
+        An entry for each file. Files are read, written and told in an order that only
+        the key gives: that of their names would tell who is who to anyone who has the
+        list of patients.
 
     Raises:
         WriteError: if the target cannot be written; what is there is whole.
@@ -110,7 +112,7 @@ def deidentify_folder(
     for error in errors:
         reason = "a folder that cannot be read, or without DICOM files"
         entries.append(Entry(source, "other", "refused", "", reason, str(error)))
-    for path in tqdm(sorted(files), unit="file", disable=None):
+    for path in tqdm(sorted(files, key=_shuffle), unit="file", disable=None):
         entry = Entry(path, "image", "refused")
         entries.append(entry)
         image = _clean(entry, profile, view, allow_burned_in)
@@ -134,7 +136,7 @@ def deidentify_folder(
         if path.resolve() not in seen:
             reason = "neither DICOM nor a LabelMe annotation"
             entries.append(Entry(path, "other", "skipped", reason=reason))
-    return entries
+    return sorted(entries, key=lambda entry: _shuffle(entry.original))
 
 
 def open_target(target: Path) -> None:
@@ -246,7 +248,7 @@ def _write_annotations(
         if is_candidate and error is not None:
             reason = "an annotation that is damaged or given twice"
             yield Entry(path, "annotation", "refused", reason=reason, detail=str(error))
-    for name in sorted(by_image):
+    for name in sorted(by_image, key=lambda name: _shuffle(Path(name))):
         places = views_by_name.get(name, [])
         for annotation in by_image[name]:
             entry = Entry(annotation.path, "annotation", "refused")
@@ -270,6 +272,11 @@ def _write_annotations(
                 entry.file = f"annotations/reader_{reader}/{places[0].name}.json"
                 write_file(target / entry.file, text)
             yield entry
+
+
+def _shuffle(path: Path) -> str:
+    """Returns what sorts paths in an order that tells nothing of their names."""
+    return compute_pseudonym("order", os.fsencode(path).decode("latin-1"))
 
 
 def _describe_error(error: Exception) -> str:
