@@ -739,6 +739,23 @@ def test_the_report_tells_how_much_was_emptied(tmp_path):
     assert dataset.ManufacturerModelName == "SYMBIA INTEVO"
 
 
+def test_an_outline_of_either_copy_of_an_image_goes_out_once(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        path = tmp_path / "in" / f"{name}.dcm"
+        options = {"DetectorInformationSequence": OPPOSITE, "SOPInstanceUID": "1.2.3"}
+        write_nm(path, FRAMES, **options)
+        document = outline() | {"imagePath": f"{name}_anterior.png"}
+        path.with_name(f"{name}_anterior.json").write_text(json.dumps(document))
+    entries = deidentify(tmp_path / "in", tmp_path / "out")
+    assert sorted(entry.action for entry in entries[:2]) == ["skipped", "written"]
+    assert sorted(entry.action for entry in entries[2:]) == ["refused", "written"]
+    assert "another of the same image" in " ".join(e.reason for e in entries)
+    (tmp_path / "in" / "b_anterior.json").unlink()
+    entries = deidentify(tmp_path / "in", tmp_path / "out")
+    assert entries[2].action == "written"
+
+
 def test_odd_file_names_and_links_are_read_and_nowhere_told(tmp_path, capfd):
     (tmp_path / "in").mkdir()
     good = {"DetectorInformationSequence": OPPOSITE}

@@ -112,12 +112,20 @@ def deidentify_folder(
     for error in errors:
         reason = "a folder that cannot be read, or without DICOM files"
         entries.append(Entry(source, "other", "refused", "", reason, str(error)))
-    for path in tqdm(sorted(files, key=_shuffle), unit="file", disable=None):
+    files.sort(key=lambda path: _shuffle(path, source))
+    for path in tqdm(files, unit="file", disable=None):
         entry = Entry(path, "image", "refused")
         entries.append(entry)
         image = _clean(entry, profile, view, allow_burned_in)
         if image is None:
             continue
+        # An outline may be named after either of two copies.
+        for scan in image.scans:
+            name, hw = f"{image.stem}_{scan.view}", scan.counts.shape
+            place = WrittenView(name, (hw[0], hw[1]), scan.synthetic)
+            places = views_by_name.setdefault(scan.name, [])
+            if place not in places:
+                places.append(place)
         if image.stem in written:
             entry.action, entry.reason = "skipped", "the same image as an earlier file"
             continue
@@ -126,17 +134,13 @@ def deidentify_folder(
         entry.view_evidence = " | ".join(scan.view_evidence for scan in image.scans)
         write_file(target / entry.file, image.content)
         written.add(image.stem)
-        for scan in image.scans:
-            name, hw = f"{image.stem}_{scan.view}", scan.counts.shape
-            written_view = WrittenView(name, (hw[0], hw[1]), scan.synthetic)
-            views_by_name.setdefault(scan.name, []).append(written_view)
     entries += _write_annotations(source, target, views_by_name, words)
     seen = {entry.original.resolve() for entry in entries}
     for path in walk_files(source):
         if path.resolve() not in seen:
             reason = "neither DICOM nor a LabelMe annotation"
             entries.append(Entry(path, "other", "skipped", reason=reason))
-    return sorted(entries, key=lambda entry: _shuffle(entry.original))
+    return sorted(entries, key=lambda entry: _shuffle(entry.original, source))
 
 
 def open_target(target: Path) -> None:
@@ -240,6 +244,7 @@ def _write_annotations(
     views_by_name: dict[str, list[WrittenView]],
     words: frozenset[str],
 ) -> Iterator[Entry]:
+    written: set[str] = set()
     with collect_warnings():  # they quote values
         by_image, errors = find_annotations([source])
     for path in walk_files(source):
@@ -248,7 +253,7 @@ def _write_annotations(
         if is_candidate and error is not None:
             reason = "an annotation that is damaged or given twice"
             yield Entry(path, "annotation", "refused", reason=reason, detail=str(error))
-    for name in sorted(by_image, key=lambda name: _shuffle(Path(name))):
+    for name in sorted(by_image, key=lambda name: _shuffle(Path(name), Path())):
         places = views_by_name.get(name, [])
         for annotation in by_image[name]:
             entry = Entry(annotation.path, "annotation", "refused")
@@ -261,22 +266,26 @@ def _write_annotations(
                 yield entry
                 continue
             reader = compute_pseudonym("reader", annotation.reader)[:8]
+            file = f"annotations/reader_{reader}/{places[0].name}.json"
             try:
+                if file in written:
+                    raise RefusedError("its reader has another of the same image")
                 text = encode_outlines(annotation, places[0], words)
             except RefusedError as error:
                 entry.reason = str(error)
             except Exception as error:  # what one file holds stops no other
                 entry.reason, entry.detail = _DAMAGED, _describe_error(error)
             else:
-                entry.action = "written"
-                entry.file = f"annotations/reader_{reader}/{places[0].name}.json"
-                write_file(target / entry.file, text)
+                entry.action, entry.file = "written", file
+                write_file(target / file, text)
+                written.add(file)
             yield entry
 
 
-def _shuffle(path: Path) -> str:
+def _shuffle(path: Path, source: Path) -> str:
     """Returns what sorts paths in an order that tells nothing of their names."""
-    return compute_pseudonym("order", os.fsencode(path).decode("latin-1"))
+    relative = os.fsencode(os.path.relpath(path, source))
+    return compute_pseudonym("order", relative.decode("latin-1"))
 
 
 def _describe_error(error: Exception) -> str:
