@@ -4,81 +4,43 @@ import csv
 import errno
 import json
 import os
-import struct
-import subprocess
-import sys
 from collections import Counter
 from datetime import date, timedelta
 
 import numpy as np
 import pydicom
 import pytest
+from deidentified import (
+    FRAMES,
+    KEY,
+    OPPOSITE,
+    deidentify,
+    files_in,
+    only_output,
+    run,
+)
 from nm_files import detectors, item, write_nm
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from spectjax.files import WriteError, write_file
-from spectjax.imaging.annotation import agree, find_annotations, read_annotation
-from spectjax.imaging.deidentify import folder as folder_module
-from spectjax.imaging.deidentify.attributes import NOT_LISTED, pseudonymise_uid
+from spectjax.files import WriteError
+from spectjax.imaging.annotation import agree, find_annotations
+from spectjax.imaging.deidentify.attributes import pseudonymise_uid
 from spectjax.imaging.deidentify.folder import (
-    deidentify_folder,
     open_target,
-    write_report,
 )
-from spectjax.imaging.deidentify.image import RefusedError, arrange_frames
+from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.deidentify.kept_values import read_table
 from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
-from spectjax.imaging.diagnosis import SITE_WORDS
 from spectjax.imaging.dicom import find_bone_scans, read_bone_scans
-
-KEY = "a key for tests, of enough characters"
-FRAMES = np.zeros((2, 40, 20), np.uint16)
-FRAMES[0, 3, 5], FRAMES[0, 30, 12], FRAMES[1, 7, 2], FRAMES[1, 38, 19] = 9, 300, 41, 7
-SECRET = b"Quastenflosser^Olga1"
-OPPOSITE = detectors("anterior", "posterior")
 
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch):
     monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", KEY)
-
-
-def deidentify(source, target, **options):
-    """Runs the room on a folder; returns the entries by kind and original path."""
-    options = {"view": None, "allow_burned_in": False, "words": frozenset()} | options
-    options["words"] |= frozenset(SITE_WORDS)
-    table = options.pop("table", None) or read_profile()
-    open_target(target)
-    entries = deidentify_folder(source, target, table, **options)
-    write_report(target.with_name(f"{target.name}-report"), entries)
-    kinds = ("image", "annotation", "other")
-    return sorted(entries, key=lambda e: (kinds.index(e.kind), e.original))
-
-
-def run(*arguments, key=KEY):
-    command = [sys.executable, "-m", "spectjax.imaging.deidentify", *arguments]
-    environment = os.environ | {"SPECTJAX_PSEUDONYM_KEY": key}
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, env=environment
-    )
-
-
-def files_in(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def only_output(target):
-    (path,) = (target / "dicom").iterdir()
-    return path, pydicom.dcmread(path)
 
 
 def actions_of(entries):
@@ -429,140 +391,6 @@ def test_compressed_pixels_are_the_same_and_their_comments_gone(tmp_path, syntax
     assert dataset.PixelData == frames.astype("<u2").tobytes()
 
 
-def test_comments_in_compressed_frames_and_bytes_behind_the_pixels_stay_behind(
-    tmp_path,
-):
-    (tmp_path / "in").mkdir()
-    frames = np.pad(FRAMES, ((0, 0), (0, 60), (0, 30)))
-    options = {"DetectorInformationSequence": OPPOSITE}
-    compressed = tmp_path / "in" / "a.dcm"
-    write_nm(compressed, frames, compress=JPEG2000Lossless, **options)
-    dataset = pydicom.dcmread(compressed)
-    encoded = []
-    for stream in generate_frames(dataset.PixelData, number_of_frames=2):
-        header = stream.index(b"\xff\x52")  # a comment goes before the coding style
-        comment = b"\xff\x64" + struct.pack(">HH", 4 + len(SECRET), 1) + SECRET
-        encoded.append(stream[:header] + comment + stream[header:])
-    dataset.PixelData = encapsulate(encoded)
-    dataset.save_as(compressed)
-    padded = tmp_path / "in" / "b.dcm"
-    write_nm(padded, frames, **options)
-    dataset = pydicom.dcmread(padded)
-    dataset.PixelData += SECRET
-    dataset.save_as(padded)
-    trailing = tmp_path / "in" / "c.dcm"
-    write_nm(trailing, frames, **options)
-    with trailing.open("ab") as stream:
-        stream.write(SECRET)
-    assert all(SECRET in path.read_bytes() for path in (compressed, padded, trailing))
-    entries = deidentify(tmp_path / "in", tmp_path / "out")
-    assert entries[0].action == "written"
-    outputs = files_in(tmp_path)
-    assert not any(SECRET in outputs[n] for n in outputs if not n.startswith("in/"))
-    dataset = pydicom.dcmread(tmp_path / "out" / entries[0].file)
-    assert dataset.PixelData == frames.astype("<u2").tobytes()
-
-
-def test_what_the_header_says_of_pixels_is_written_from_the_pixels(tmp_path):
-    (tmp_path / "in").mkdir()
-    write_nm(
-        tmp_path / "in" / "a.dcm",
-        FRAMES,
-        CountsAccumulated=7654321,
-        SmallestImagePixelValue=1941,
-        LargestImagePixelValue=4711,
-        PhotometricInterpretation="PALETTE COLOR",
-        DetectorVector=[2, 1],
-        DetectorInformationSequence=OPPOSITE,
-    )
-    deidentify(tmp_path / "in", tmp_path / "out")
-    path, dataset = only_output(tmp_path / "out")
-    assert dataset.DetectorVector == [2, 1] and dataset.NumberOfDetectors == 2
-    assert dataset.EnergyWindowVector == [1, 1] and dataset.NumberOfEnergyWindows == 1
-    assert dataset.CountsAccumulated == FRAMES.sum() == 357
-    assert dataset.PhotometricInterpretation == "MONOCHROME2"
-    assert "4711" not in str(dataset) and "1941" not in str(dataset)
-    assert [s.view for s in read_bone_scans(path)] == ["posterior", "anterior"]
-
-
-def test_detectors_and_windows_are_numbered_anew():
-    dataset = item(
-        DetectorVector=[4711, 4711, 2, 2],
-        EnergyWindowVector=[3, 1941, 3, 1941],
-        DetectorInformationSequence=OPPOSITE,
-        EnergyWindowInformationSequence=[item(EnergyWindowName=n) for n in "abc"],
-    )
-    vectors = arrange_frames(dataset, {4711: "anterior"}, 4)
-    assert vectors["DetectorVector"] == [2, 2, 1, 1]
-    assert vectors["EnergyWindowVector"] == [1, 2, 1, 2]
-    assert (vectors["NumberOfDetectors"], vectors["NumberOfEnergyWindows"]) == (2, 2)
-    second, unknown = dataset.DetectorInformationSequence
-    assert second.ViewCodeSequence[0].CodeMeaning == "Posterior"
-    assert unknown.ViewCodeSequence[0].CodeMeaning == "Anterior"
-    names = [i.get("EnergyWindowName") for i in dataset.EnergyWindowInformationSequence]
-    assert names == ["c", None]
-
-
-def test_text_under_a_type_for_numbers_does_not_stay(tmp_path):
-    (tmp_path / "in").mkdir()
-    path = tmp_path / "in" / "a.dcm"
-    keywords = "SeriesNumber ActualFrameDuration ScanLength TableHeight WindowCenter"
-    write_nm(
-        path,
-        FRAMES,
-        DetectorInformationSequence=OPPOSITE,
-        **dict.fromkeys(keywords.split(), "1112223334"),
-    )
-    content = path.read_bytes()
-    assert content.count(b"1112223334") == 5
-    path.write_bytes(content.replace(b"1112223334", b"QUASTENFLO"))
-    (entry,) = deidentify(tmp_path / "in", tmp_path / "out")
-    assert entry.action == "written"
-    for output in files_in(tmp_path / "out").values():
-        assert b"QUASTENFLO" not in output
-
-
-@pytest.mark.parametrize(
-    "character_set", ["ISO_IR 100", "GB18030", ["", "ISO 2022 IR 87"]]
-)
-def test_text_of_any_character_set_does_not_stay(tmp_path, character_set):
-    (tmp_path / "in").mkdir()
-    name = "M\u00fcller" if character_set == "ISO_IR 100" else "\u5c71\u7530"
-    write_nm(
-        tmp_path / "in" / "a.dcm",
-        FRAMES,
-        SpecificCharacterSet=character_set,
-        PatientName=name,
-        Manufacturer=f"GE {name}",
-        DetectorInformationSequence=OPPOSITE,
-    )
-    (entry,) = deidentify(tmp_path / "in", tmp_path / "out")
-    path, dataset = only_output(tmp_path / "out")
-    assert entry.tally["Manufacturer", NOT_LISTED] == 1 and not dataset.Manufacturer
-    assert dataset.SpecificCharacterSet == "ISO_IR 192"
-    for encoding in ("utf-8", "latin-1", "gb18030", "iso2022_jp"):
-        spelt = name.encode(encoding, "replace")
-        assert spelt not in path.read_bytes()
-
-
-def test_a_phantom_keeps_its_physics(hospital, tmp_path):
-    deidentify(hospital / "dicom", tmp_path / "out")
-    originals = [pydicom.dcmread(p) for p in (hospital / "dicom").glob("*")]
-    results = [pydicom.dcmread(p) for p in (tmp_path / "out" / "dicom").iterdir()]
-    for dataset in results:
-        (tracer,) = dataset.RadiopharmaceuticalInformationSequence
-        assert tracer.Radiopharmaceutical == "Tc-99m MDP"
-        assert tracer.RadionuclideCodeSequence[0].CodeMeaning == "99mTechnetium"
-        assert (dataset.Manufacturer, dataset.WholeBodyTechnique) == (
-            "SYNTHETIC",
-            "1PS",
-        )
-    for keyword in ("CountsAccumulated", "ScanLength", "PixelSpacing", "Rows"):
-        assert sorted(str(d[keyword].value) for d in originals) == sorted(
-            str(d[keyword].value) for d in results
-        )
-
-
 @pytest.mark.parametrize(
     "elements",
     [
@@ -631,143 +459,6 @@ def test_what_is_no_whole_body_image_stays_behind(tmp_path):
     assert "Smith" not in (tmp_path / "out-report" / "report.csv").read_text()
     words = frozenset(["dr smith's"])
     assert deidentify(folder, tmp_path / "out", words=words)[4].action == "written"
-
-
-def outline(**changes):
-    """An outline of the image in.dcm, anterior, that may go out."""
-    shape = {"label": "metastasis", "points": [[2, 2], [9, 2], [9, 8]]} | changes
-    size = {"imageHeight": 40, "imageWidth": 20}
-    return {"imagePath": "a_anterior.png", "shapes": [shape], **size}
-
-
-@pytest.mark.parametrize(
-    ("document", "reason"),
-    [
-        (outline(label="\u043cetastasis"), "--word"),  # a Cyrillic letter
-        (outline(label="meta\u200bstasis"), "--word"),
-        (outline(label="metastasis Smith"), "--word"),
-        (
-            outline(points=[[2, 2], [17031941, 2], [9, 8]])
-            | {"imageHeight": None, "imageWidth": None},
-            "",
-        ),
-        (outline() | {"imageHeight": 41}, ""),
-    ],
-)
-def test_an_outline_that_says_more_than_a_place_stays_behind(
-    tmp_path, document, reason
-):
-    (tmp_path / "in").mkdir()
-    path = tmp_path / "in" / "a.dcm"
-    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
-    path.with_name("a_anterior.json").write_text(json.dumps(document))
-    _, entry = deidentify(tmp_path / "in", tmp_path / "out")
-    assert (entry.kind, entry.action) == ("annotation", "refused")
-    assert entry.reason and reason in entry.reason
-    assert not (tmp_path / "out" / "annotations").exists()
-
-
-def test_an_outline_that_leaves_no_pixel_stays_behind_and_is_listed(tmp_path):
-    (tmp_path / "in").mkdir()
-    path = tmp_path / "in" / "a.dcm"
-    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
-    thin = outline(points=[[2, 2], [9, 2], [9, 2.1]])
-    path.with_name("a_anterior.json").write_text(json.dumps(thin))
-    _, entry = deidentify(tmp_path / "in", tmp_path / "out")
-    assert (entry.kind, entry.action) == ("annotation", "refused") and entry.reason
-
-
-def test_the_corners_of_an_outline_have_no_digits_to_spare(tmp_path):
-    (tmp_path / "in").mkdir()
-    path = tmp_path / "in" / "a.dcm"
-    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
-    points = [[2.19410317, 2], [9.7654321, 2.5499999], [9.5544332, 8]]
-    document = outline(points=points)
-    path.with_name("a_anterior.json").write_text(json.dumps(document))
-    _, entry = deidentify(tmp_path / "in", tmp_path / "out")
-    (shape,) = json.loads((tmp_path / "out" / entry.file).read_text())["shapes"]
-    assert shape["points"] == [[2.19, 2.0], [9.77, 2.55], [9.55, 8.0]]
-    masks = [
-        read_annotation(file).regions[0].fill((40, 20))
-        for file in (entry.original, tmp_path / "out" / entry.file)
-    ]
-    assert masks[0].any() and np.array_equal(*masks)
-
-
-def test_whatever_one_outline_raises_the_others_go_out(tmp_path, monkeypatch):
-    (tmp_path / "in").mkdir()
-    path = tmp_path / "in" / "a.dcm"
-    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
-    document = outline()
-    for view in ("anterior", "posterior"):
-        document["imagePath"] = f"a_{view}.png"
-        path.with_name(f"a_{view}.json").write_text(json.dumps(document))
-    encode = folder_module.encode_outlines
-
-    def fail_once(annotation, *rest):
-        if annotation.path.stem == "a_anterior":
-            raise MemoryError("of Quastenflosser")
-        return encode(annotation, *rest)
-
-    monkeypatch.setattr(folder_module, "encode_outlines", fail_once)
-    entries = deidentify(tmp_path / "in", tmp_path / "out")
-    assert [entry.action for entry in entries] == ["written", "refused", "written"]
-    assert "Quastenflosser" not in (tmp_path / "out-report/report.csv").read_text()
-    assert "Quastenflosser" in entries[1].detail
-
-
-def test_the_report_tells_how_much_was_emptied(tmp_path):
-    (tmp_path / "in").mkdir()
-    write_nm(
-        tmp_path / "in" / "a.dcm",
-        FRAMES,
-        DetectorInformationSequence=OPPOSITE,
-        Manufacturer="Quastenflosser & Sons",
-        ManufacturerModelName="Symbia Intevo",
-        BodyPartExamined="ELSEWHERE",
-        SeriesNumber=12345,
-    )
-    deidentify(tmp_path / "in", tmp_path / "out")
-    with (tmp_path / "out-report" / "attributes.csv").open() as stream:
-        rows = [row for row in csv.DictReader(stream) if row["action"] == NOT_LISTED]
-    assert [(row["attribute"], row["count"]) for row in rows] == [
-        ("BodyPartExamined", "1"),
-        ("Manufacturer", "1"),
-        ("SeriesNumber", "1"),
-    ]
-    _, dataset = only_output(tmp_path / "out")
-    assert dataset.ManufacturerModelName == "SYMBIA INTEVO"
-
-
-def test_an_outline_of_either_copy_of_an_image_goes_out_once(tmp_path):
-    (tmp_path / "in").mkdir()
-    for name in "ab":
-        path = tmp_path / "in" / f"{name}.dcm"
-        options = {"DetectorInformationSequence": OPPOSITE, "SOPInstanceUID": "1.2.3"}
-        write_nm(path, FRAMES, **options)
-        document = outline() | {"imagePath": f"{name}_anterior.png"}
-        path.with_name(f"{name}_anterior.json").write_text(json.dumps(document))
-    entries = deidentify(tmp_path / "in", tmp_path / "out")
-    assert sorted(entry.action for entry in entries[:2]) == ["skipped", "written"]
-    assert sorted(entry.action for entry in entries[2:]) == ["refused", "written"]
-    assert "another of the same image" in " ".join(e.reason for e in entries)
-    (tmp_path / "in" / "b_anterior.json").unlink()
-    entries = deidentify(tmp_path / "in", tmp_path / "out")
-    assert entries[2].action == "written"
-
-
-def test_odd_file_names_and_links_are_read_and_nowhere_told(tmp_path, capfd):
-    (tmp_path / "in").mkdir()
-    good = {"DetectorInformationSequence": OPPOSITE}
-    write_nm(tmp_path / "in" / "a.dcm", FRAMES, **good)
-    write_nm(tmp_path / "in" / "Quasten\x1b[8m\n.dcm", FRAMES, **good)
-    (tmp_path / "in" / "Quasten.dcm").symlink_to(tmp_path / "in" / "Quasten.dcm")
-    (tmp_path / "in" / "Quasten").symlink_to(tmp_path / "in")
-    deidentify(tmp_path / "in", tmp_path / "out")
-    assert "uasten" not in "".join(capfd.readouterr())
-    outputs = {k: v for k, v in files_in(tmp_path).items() if not k.startswith("in/")}
-    assert sum(name.endswith(".dcm") for name in outputs) == 2
-    assert not any(b"uasten" in name.encode() + outputs[name] for name in outputs)
 
 
 def test_a_full_disk_leaves_whole_files_that_the_next_run_completes(
@@ -853,48 +544,6 @@ def test_the_command_writes_the_mapping_where_it_is_told_to(tmp_path):
     (row,) = csv.DictReader(text.splitlines())
     assert row["original"] == str(source / "Mayer.dcm")
     assert (out / row["file"]).is_file()
-
-
-def test_the_order_of_files_and_rows_tells_nothing_of_their_names(
-    tmp_path, monkeypatch
-):
-    (tmp_path / "in").mkdir()
-    for name in "abcdef":
-        path = tmp_path / "in" / f"{name}.dcm"
-        write_nm(path, FRAMES, PatientID=name, DetectorInformationSequence=OPPOSITE)
-        document = json.dumps(outline() | {"imagePath": f"{name}_anterior.png"})
-        path.with_name(f"{name}_anterior.json").write_text(document)
-    written = []
-
-    def note(path, content):
-        written.append(path)
-        write_file(path, content)
-
-    monkeypatch.setattr(folder_module, "write_file", note)
-    options = {"view": None, "allow_burned_in": False, "words": frozenset(SITE_WORDS)}
-    orders = []
-    for number in range(2):
-        monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", KEY + str(number))
-        target = tmp_path / f"out{number}"
-        entries = deidentify_folder(tmp_path / "in", target, read_profile(), **options)
-        names = {target / entry.file: entry.original.stem[0] for entry in entries}
-        for files in (names, [path for path in written if path in names]):
-            for suffix in (".dcm", ".json"):
-                found = [names[path] for path in files if path.suffix == suffix]
-                orders.append("".join(found))
-    assert all(sorted(order) == list("abcdef") for order in orders)
-    assert "abcdef" not in orders and len(set(orders)) >= 4
-
-
-def test_results_of_older_rules_are_not_mixed_with_new_ones(tmp_path):
-    open_target(tmp_path)
-    open_target(tmp_path)
-    marker = tmp_path / "deidentified.json"
-    mark = json.loads(marker.read_text())
-    for change in ({"rules": "0123456789abcdef"}, {"rules": None}, {"profile": "2019"}):
-        marker.write_text(json.dumps(mark | change))
-        with pytest.raises(RefusedError, match="same key and rules"):
-            open_target(tmp_path)
 
 
 def test_a_folder_of_other_files_is_not_taken_over(tmp_path):

@@ -18,11 +18,11 @@ from canaries import (
     spell,
     without_pseudonyms,
 )
+from deidentified import KEY
 from nm_files import detectors, item, windows, write_nm
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-KEY = "a key for tests, of enough characters"
 FRAMES = np.zeros((2, 40, 20), np.uint16)
 FRAMES[0, 3, 5], FRAMES[1, 38, 19] = 9, 7
 
