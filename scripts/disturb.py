@@ -151,7 +151,7 @@ class Case:
         self.name = name
         self.out, self.truth = folder / f"{name}_out", folder / f"{name}_truth"
         self._inputs = inputs
-        self.start().wait()  # compiles what is kept for later runs
+        self.start().communicate()  # compiles what is kept for later runs
         self.clear()
         began = time.monotonic()
         self.complete()

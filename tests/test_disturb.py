@@ -55,7 +55,7 @@ def test_a_traceback_on_a_full_disk_is_harm(case, monkeypatch):
 
 def test_the_clock_of_a_command_moves(tmp_path):
     clock = disturb.CLOCK.format(shift=1000, jump=0, after=1)
-    program = f"import time\nreal = time.time()\n{clock}\nprint(time.time() - real)"
+    program = f"import time\nbefore = time.time()\n{clock}\nprint(time.time() - before)"
     said = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, check=True
     )
