@@ -14,6 +14,7 @@ FLOORS = (
     {"spectjax"},
     {"spectjax.messages"},
     {
+        "spectjax.archives",
         "spectjax.files",
         "spectjax.interruption",
         "spectjax.limits",
