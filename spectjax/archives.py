@@ -37,7 +37,7 @@ def open_archive(stream: BinaryIO, *, directory: int) -> zipfile.ZipFile:
         zipfile.BadZipFile: if it is no archive, or its list is longer.
     """
     cautious = _Cautious(stream, max(directory, _TAIL_BYTES))
-    archive = zipfile.ZipFile(cautious)  # type: ignore[arg-type]
+    archive = zipfile.ZipFile(cautious)
     cautious.most = None
     return archive
 

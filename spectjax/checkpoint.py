@@ -404,7 +404,7 @@ def _digest(state: Any, document: dict[str, Any]) -> str:
         if sys.byteorder == "big":
             array = array.byteswap()
         digest.update(f"{name} {array.dtype.name} {np.shape(leaf)}\n".encode())
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -24,6 +24,7 @@ from model_files import (
 from pydicom.data import get_testdata_file
 
 from spectjax import runs, runtimes
+from spectjax.engines import open_model
 from spectjax.files import write_json
 from spectjax.instances import Instances
 from spectjax.runtimes import MissingPackageError, ModelFileError
@@ -122,25 +123,29 @@ def test_choose_runtime_says_what_would_do(tmp_path, name, runtime, message):
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_a_runtime_that_is_not_installed_tells_how_to_get_it(
-    tmp_path, monkeypatch, name
-):
+def test_a_runtime_that_is_not_installed_tells_how_to_get_it(monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingPackageError, match=f"pip install {name}$") as caught:
-        runtimes.load_file(tmp_path / "a.onnx", name)
+        open_model(name, b"")
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("load", [runtimes.load_run, runtimes._open_stablehlo])
-def test_without_jax_the_error_points_to_onnx(tmp_path, monkeypatch, load):
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda: runtimes.load_run(pathlib.Path("none")),
+        lambda: open_model("jax", b""),
+    ],
+)
+def test_without_jax_the_error_points_to_onnx(monkeypatch, load):
     monkeypatch.setitem(sys.modules, "jax", None)
     with pytest.raises(MissingPackageError, match="pip install .* or give an ONNX"):
-        load(tmp_path)
+        load()
 
 
 def test_load_file_gives_the_probabilities_worked_out_by_hand(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    predict_probs = runtimes.load_file(path, runtime).predict
+    predict_probs = runtimes.load_file(path, runtime, isolated=False).predict
     for batch in (1, 3, 2):
         counts = make_counts(batch)
         probs = predict_probs(counts)
@@ -150,7 +155,7 @@ def test_load_file_gives_the_probabilities_worked_out_by_hand(tmp_path, runtime)
 
 def test_load_file_gives_a_classifiers_probabilities(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata(**CLASSIFIER), whole=True)
-    model = runtimes.load_file(path, runtime)
+    model = runtimes.load_file(path, runtime, isolated=False)
     assert (model.task, model.input_hw) == ("classification", (4, 6))
     for batch in (1, 3):
         counts = make_counts(batch)
@@ -161,7 +166,7 @@ def test_load_file_gives_a_classifiers_probabilities(tmp_path, runtime):
 
 def test_load_file_takes_integers_and_strided_arrays(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    predict_probs = runtimes.load_file(path, runtime).predict
+    predict_probs = runtimes.load_file(path, runtime, isolated=False).predict
     counts = make_counts(2)
     for same in (counts.astype(np.uint16), np.asfortranarray(counts)):
         np.testing.assert_allclose(
@@ -171,7 +176,7 @@ def test_load_file_takes_integers_and_strided_arrays(tmp_path, runtime):
 
 def test_load_file_keeps_earlier_results(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    predict_probs = runtimes.load_file(path, runtime).predict
+    predict_probs = runtimes.load_file(path, runtime, isolated=False).predict
     first = predict_probs(make_counts(1))
     predict_probs(np.zeros((1, 4, 6, 1), np.float32))
     np.testing.assert_allclose(first, expected_probs(make_counts(1)), atol=1e-6)
@@ -179,9 +184,9 @@ def test_load_file_keeps_earlier_results(tmp_path, runtime):
 
 def test_load_file_tells_where_the_model_comes_from(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    info = runtimes.load_file(path, runtime).info
+    info = runtimes.load_file(path, runtime, isolated=False).info
     assert info.pop("runtime").startswith(f"{runtime} ")
-    assert info == MODEL_INFO | {"parameters_sha256": "ab" * 32}
+    assert info == MODEL_INFO | {"parameters_sha256": "ab" * 32, "verified": False}
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 4, 1), (4, 6, 1), (1, 4, 6, 3), (1, 8, 8, 1)])
@@ -190,13 +195,15 @@ def test_load_file_refuses_images_of_another_shape(tmp_path, runtime, shape):
     with pytest.raises(
         ModelFileError, match=r"model\..*expected counts of shape \(B, 4, 6, 1\), found"
     ):
-        runtimes.load_file(path, runtime).predict(np.zeros(shape, np.float32))
+        runtimes.load_file(path, runtime, isolated=False).predict(
+            np.zeros(shape, np.float32)
+        )
 
 
 def test_a_model_from_elsewhere_is_refused(tmp_path, runtime):
     path = write_model(tmp_path, runtime, None)
     with pytest.raises(ModelFileError, match="found one without its metadata"):
-        runtimes.load_file(path, runtime)
+        runtimes.load_file(path, runtime, isolated=False)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +230,7 @@ def test_a_model_from_elsewhere_is_refused(tmp_path, runtime):
 def test_metadata_that_cannot_be_used_is_refused(tmp_path, runtime, metadata, message):
     path = write_model(tmp_path, runtime, metadata)
     with pytest.raises(ModelFileError, match=message):
-        runtimes.load_file(path, runtime)
+        runtimes.load_file(path, runtime, isolated=False)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
@@ -232,7 +239,7 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, runtime, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ModelFileError, match=r"model\..*export --workdir=RUN") as error:
-        runtimes.load_file(path, runtime)
+        runtimes.load_file(path, runtime, isolated=False)
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -241,7 +248,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, runtime, content):
     path = write_model(tmp_path, runtime, make_metadata())
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match=r"model\..*export --workdir=RUN"):
-        runtimes.load_file(path, runtime)
+        runtimes.load_file(path, runtime, isolated=False)
 
 
 def test_a_changed_byte_in_a_zip_file_is_noticed(tmp_path):
@@ -252,7 +259,7 @@ def test_a_changed_byte_in_a_zip_file_is_noticed(tmp_path):
     content[content.index(program) + len(program) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match="Bad CRC-32"):
-        runtimes.load_file(path, "jax")
+        runtimes.load_file(path, "jax", isolated=False)
 
 
 @pytest.mark.parametrize("synthetic", [True, False, None])
@@ -334,7 +341,7 @@ def test_what_is_installed_without_jax_is_asked_for_as_elsewhere():
 def test_an_exported_model_may_give_instances(tmp_path):
     path = tmp_path / "model.stablehlo.zip"
     write_instances(path, (120, 110))
-    model = runtimes.load_file(path, "jax")
+    model = runtimes.load_file(path, "jax", isolated=False)
     assert (model.task, model.input_hw) == ("instance_segmentation", (120, 110))
     for batch in (1, 3):
         found = model.predict(np.zeros((batch, 120, 110, 1), np.uint16))
