@@ -252,7 +252,7 @@ def _listen(requests: BinaryIO, waiting: "queue.Queue[Any]") -> None:
         while True:
             # Whoever asks is trusted.
             waiting.put(_receive(requests, sys.maxsize))
-    except (EOFError, OSError):
+    finally:
         os._exit(0)
 
 

@@ -17,6 +17,8 @@ from model_files import (
     MODEL_INFO,
     expected_probs,
     make_metadata,
+    write_calling_stablehlo,
+    write_endless_onnx,
     write_instances,
     write_onnx,
     write_stablehlo,
@@ -284,9 +286,10 @@ def test_load_run_tells_whether_it_learnt_from_simulated_patients(
     assert loaded.info == MODEL_INFO | {"trained_on_synthetic_data": synthetic}
 
 
-# What a hospital's PC need not have; an import of it is an error there.
+# What a hospital's PC need not have; an import of it is an error there. Python runs it
+# at the start of every process that finds it.
 WITHOUT_JAX = """
-import runpy, sys
+import sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -298,7 +301,6 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
-runpy.run_module("spectjax.predict", run_name="__main__", alter_sys=True)
 """
 
 
@@ -310,15 +312,19 @@ runpy.run_module("spectjax.predict", run_name="__main__", alter_sys=True)
 def test_predict_with_an_onnx_file_needs_no_jax(tmp_path, runtime, kind, found):
     metadata = make_metadata((256, 256), **kind)
     path = write_model(tmp_path, runtime, metadata, (256, 256), whole=bool(kind))
-    home = tmp_path / "home"
+    home, setting = tmp_path / "home", tmp_path / "setting"
     home.mkdir()
+    setting.mkdir()
+    (setting / "sitecustomize.py").write_text(WITHOUT_JAX)
     scan = get_testdata_file("JPEG2000.dcm")
     subprocess.run(
-        [sys.executable, "-c", WITHOUT_JAX, f"--model={path}", f"--runtime={runtime}"]
-        + [f"--output_dir={tmp_path / 'out'}", str(scan)],
+        [sys.executable, "-m", "spectjax.predict", f"--model={path}"]
+        + [f"--runtime={runtime}", f"--output_dir={tmp_path / 'out'}", str(scan)],
         check=True,
         cwd=ROOT,
-        env=os.environ | {"HOME": str(home), "MPLCONFIGDIR": str(tmp_path)},
+        env=os.environ
+        | {"HOME": str(home), "MPLCONFIGDIR": str(tmp_path)}
+        | {"PYTHONPATH": str(setting)},
     )
     document = json.loads((tmp_path / "out" / "JPEG2000_anterior.json").read_text())
     assert document["model"]["runtime"].startswith(runtime)
@@ -363,3 +369,77 @@ def test_a_run_that_marks_instances_gives_them(tmp_path, monkeypatch):
     loaded = runtimes.load_run(tmp_path)
     assert (loaded.predict, loaded.task) == (len, "instance_segmentation")
     assert loaded.input_hw == (256, 256)
+
+
+def test_a_file_runs_in_a_process_of_its_own(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, make_metadata())
+    model = runtimes.load_file(path, runtime)
+    assert model.info["runtime"].startswith(f"{runtime} ")
+    for batch in (1, 3):
+        counts = make_counts(batch).astype(np.uint16)
+        probs = model.predict(counts)
+        np.testing.assert_allclose(probs, expected_probs(counts), atol=1e-6)
+        probs[:] = 0  # what is given belongs to whoever asked
+
+
+def test_instances_come_out_of_a_process_of_their_own(tmp_path):
+    path = tmp_path / "model.stablehlo.zip"
+    write_instances(path, (120, 110))
+    found = runtimes.load_file(path, "jax").predict(
+        np.zeros((2, 120, 110, 1), np.float32)
+    )
+    assert isinstance(found, Instances)
+    assert found.scores.tolist() == [[0.75, 0.25]] * 2
+    assert found.masks.sum(axis=(2, 3)).tolist() == [[24, 100]] * 2
+
+
+def test_an_endless_model_is_ended_in_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    write_endless_onnx(path, make_metadata())
+    model = runtimes.load_file(path, "onnxruntime")
+    monkeypatch.setattr(runtimes, "ANSWER_SECONDS", 0.5)
+    with pytest.raises(ModelFileError, match=r"model\.onnx: .*took more than 0\.5 s"):
+        model.predict(make_counts(1))
+
+
+@pytest.mark.parametrize(
+    ("target", "isolated"),
+    [
+        ("xla_ffi_python_cpu_callback", True),
+        ("xla_ffi_python_cpu_callback", False),
+        ("spectjax_moments", False),
+        ("Sharding2", False),
+    ],
+)
+def test_a_program_that_calls_out_of_itself_is_refused(tmp_path, target, isolated):
+    path = tmp_path / "model.stablehlo.zip"
+    write_calling_stablehlo(path, make_metadata(), target)
+    with pytest.raises(
+        ModelFileError, match=rf"asks for what no .*: custom call {target}\. Copy"
+    ):
+        runtimes.load_file(path, "jax", isolated=isolated)
+
+
+def test_a_package_that_is_missing_there_is_told_here(tmp_path, monkeypatch):
+    path = tmp_path / "model.stablehlo.zip"
+    write_stablehlo(path, make_metadata())
+    (tmp_path / "flatbuffers.py").write_text("raise ImportError('no flatbuffers')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(MissingPackageError, match="no flatbuffers.*give an ONNX file"):
+        runtimes.load_file(path, "jax")
+
+
+def test_answers_of_another_shape_are_refused(tmp_path, runtime):
+    metadata = make_metadata()
+    path = write_model(tmp_path, runtime, metadata, whole=True)  # of a classifier
+    model = runtimes.load_file(path, runtime, isolated=False)
+    with pytest.raises(ModelFileError, match=r"answers float32 \(1, 2\), not .*4, 6"):
+        model.predict(make_counts(1))
+
+
+def test_an_old_file_is_read_and_said_not_to_be_checked(tmp_path, runtime, capsys):
+    path = write_model(tmp_path, runtime, make_metadata())
+    model = runtimes.load_file(path, runtime, isolated=False)
+    assert model.info["verified"] is False
+    assert "could not be checked for damage" in capsys.readouterr().err
