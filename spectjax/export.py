@@ -13,14 +13,12 @@ Batch, height, width and class axes are B, H, W and K.
 """
 
 import contextlib
-import io
 import json
 import logging
 import pathlib
 import sys
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +32,7 @@ from spectjax.config import load_config
 from spectjax.files import write_file
 from spectjax.instances import Instances
 from spectjax.messages import UserError
+from spectjax.model_files import pack_onnx, pack_stablehlo
 from spectjax.provenance import CLASS_NAMES, describe, hash_parameters
 from spectjax.report import DISCLAIMER
 
@@ -188,11 +187,13 @@ def write_onnx(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     model.producer_version = metadata["model"]["spectjax_version"]
     model.doc_string = f"Counts to probabilities. {DISCLAIMER}"
     model.metadata_props.add(key=runtimes.METADATA_KEY, value=json.dumps(metadata))
-    return model.SerializeToString()
+    return pack_onnx(model.SerializeToString())
 
 
 def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     """Returns a zip file of a program for `jax.export.deserialize` and its metadata.
+
+    Their digest is part of it.
 
     The program's `mlir_module()` is StableHLO.
 
@@ -216,15 +217,7 @@ def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     counts = jax.ShapeDtypeStruct((*batch, *shape), np.float32)
     with _without_source_paths(), plain_operations():
         program = jax.export.export(jax.jit(predict), platforms=_PLATFORMS)(counts)
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as bundle:
-        for name, content in (
-            (runtimes.METADATA, json.dumps(metadata, indent=2).encode()),
-            (runtimes.EXPORTED, bytes(program.serialize())),
-        ):
-            # Without a date: a model always becomes the same file.
-            bundle.writestr(zipfile.ZipInfo(name), content)
-    return stream.getvalue()
+    return pack_stablehlo(metadata, bytes(program.serialize()))
 
 
 def compare_runtimes(
@@ -258,13 +251,15 @@ def compare_runtimes(
         path.write_bytes(content)
         for runtime in runtimes.RUNTIMES_FOR[runtimes.find_format(path)]:
             try:
-                found = runtimes.load_file(path, runtime).predict
+                model = runtimes.load_file(path, runtime, isolated=False)
             except runtimes.MissingPackageError:
                 continue
             differences[runtime] = float(
                 np.max(  # which, unlike max, keeps a NaN
                     [
-                        measure_difference(found(counts[rows]), take(expected, rows))
+                        measure_difference(
+                            model.predict(counts[rows]), take(expected, rows)
+                        )
                         for rows in (slice(None), slice(1, None))
                     ]
                 )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from spectjax.messages import UserError
 
-KIB, MIB = 1024, 1024 * 1024
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
 # Bytes of a file.
 DICOM_BYTES = 512 * MIB
@@ -18,6 +18,20 @@ PICTURE_BYTES = 64 * MIB
 LABELME_BYTES = 64 * MIB  # with the picture that wkentaro's LabelMe embeds
 BOXES_BYTES = 1 * MIB  # some five thousand boxes
 TABLE_BYTES = 64 * MIB  # some half a million rows
+WEIGHTS_BYTES = 4 * GIB  # eight times a VGG-16
+MODEL_BYTES = 2 * GIB - 1  # an exported model; Protocol Buffers, and so ONNX, end here
+
+# Of a file of weights: the list of an archive's entries, a safetensors header, each
+# some hundred bytes an array; a pickle, and what it makes one by one. A state dict of
+# a thousand arrays, with an optimizer's, takes a tenth.
+WEIGHTS_LIST_BYTES = 4 * MIB
+PICKLE_BYTES = 16 * MIB
+PICKLE_OBJECTS = 300_000
+
+# Of an exported model: what it tells about itself, and what it answers about an image
+# (a Mask R-CNN's hundred masks of 256x256 pixels are 7 MiB).
+METADATA_BYTES = 1 * MIB
+ANSWER_BYTES = 64 * MIB
 
 # Pixels of all frames of a whole-body file: 1024x256, two detectors, a few energy
 # windows are a tenth of it. A damaged header can claim terabytes.

@@ -186,7 +186,7 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
     """
     config = load_config(workdir / "config.json")
     task = create_task(config)
-    state = restore_state(config, workdir)
+    state, verified = _restore(config, workdir)
     variables = state.variables
     options = compiler_options()
 
@@ -210,6 +210,7 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
             "held_out_fold": None if LEAKING in config.data.name else config.data.fold,
             "step": int(state.step),
             "spectjax_version": spectjax.__version__,
+            "verified": verified,
         },
     )
 
@@ -223,13 +224,24 @@ def restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
     Raises:
         CheckpointError: if there is none or it cannot be read.
     """
+    return _restore(config, workdir)[0]
+
+
+def _restore(
+    config: ConfigDict, workdir: pathlib.Path
+) -> tuple[TrainState, bool | None]:
+    """Returns the state of `restore_state`, and whether a digest was compared.
+
+    None: there is nothing to compare, since the model has no parameters.
+    """
     shapes = describe_state(config)
     if not has_variables(shapes):
-        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), None
     with Checkpoints(workdir, read_only=True) as checkpoints:
         validated = config.data.validation_fold is not None
         step = checkpoints.best_step() if validated else None
-        return checkpoints.restore(shapes, step)[0]
+        state, progress = checkpoints.restore(shapes, step)
+    return state, progress.verified
 
 
 def describe_state(config: ConfigDict) -> TrainState:
