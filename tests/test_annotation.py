@@ -392,9 +392,10 @@ def test_find_annotations_leaves_out_an_image_that_a_reader_annotated_twice(tmp_
     write_xml(tmp_path / "a" / "P1_anterior.xml")
     write_json(tmp_path / "b" / "P1_anterior.json")
     write_json(tmp_path / "a" / "P2_anterior.json")
-    found, (error,) = find_annotations([tmp_path])
+    found, (error, *others) = find_annotations([tmp_path])
     assert list(found) == ["P2_anterior"]
     assert "P1_anterior.xml" in str(error) and "P1_anterior.json" in str(error)
+    assert {file.path.parent.name for file in others} == {"a", "b"}
 
 
 def test_find_annotations_names_a_file_that_is_missing_or_of_another_kind(tmp_path):
@@ -495,11 +496,10 @@ def test_agree_refuses_what_is_not_one_image_read_once_by_each(annotations):
 
 
 def test_crop_hotspots_moves_masks_and_drops_those_outside():
-    masks = np.stack(
-        [filled((0, 0, 2, 2)), filled((4, 3, 7, 5)), filled((6, 7, 12, 9))]
-    )
+    numbers = np.zeros(HW, np.int32)
+    numbers[:2, :2], numbers[4:7, 3:5], numbers[6:12, 7:9] = 1, 2, 3
     transform = CropTransform(box=(5, 2, 9, 8), frame_hw=HW, canvas_hw=(8, 8))
-    hotspots = crop_hotspots(Hotspots(masks, ("a", "b", "c")), transform)
+    hotspots = crop_hotspots(Hotspots(numbers, ("a", "b", "c")), transform)
     # The box's corner (5, 2) lands on (2, 1) of the canvas.
     expected = [filled((2, 2, 4, 4), hw=(8, 8)), filled((3, 6, 6, 7), hw=(8, 8))]
     np.testing.assert_array_equal(hotspots.masks, expected)
@@ -508,5 +508,5 @@ def test_crop_hotspots_moves_masks_and_drops_those_outside():
 
 def test_crop_hotspots_of_none_is_none():
     transform = CropTransform(box=(5, 2, 9, 8), frame_hw=HW, canvas_hw=(8, 8))
-    hotspots = crop_hotspots(Hotspots(np.zeros((0, *HW), bool), ()), transform)
+    hotspots = crop_hotspots(Hotspots(np.zeros(HW, np.int32), ()), transform)
     assert hotspots.masks.shape == (0, 8, 8)

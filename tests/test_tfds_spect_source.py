@@ -129,13 +129,6 @@ def test_outlines_of_other_words_count_through_words_csv(spoilt):
         assert one.diagnosis == other.diagnosis
 
 
-def test_number_masks_numbers_lesions_from_one():
-    masks = np.zeros((2, 2, 3), bool)
-    masks[0, 0, :2] = masks[1, 1, 2] = True
-    assert image.number_masks(masks).tolist() == [[1, 1, 0], [0, 0, 2]]
-    assert image.number_masks(masks[:0]).tolist() == [[0, 0, 0], [0, 0, 0]]
-
-
 def test_the_fingerprint_is_of_the_pseudonym_key(hospital, monkeypatch):
     before = source.fingerprint_folder(hospital)
     monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", "secret")

@@ -8,8 +8,9 @@ import numpy as np
 
 from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.diagnosis import clean_word
-from spectjax.imaging.labelme import Annotation, Region
+from spectjax.imaging.labelme import Annotation
 from spectjax.imaging.masks import encode_grey
+from spectjax.imaging.regions import Region
 
 
 class WrittenView(NamedTuple):
@@ -40,8 +41,9 @@ def encode_outlines(
         label = clean_word(region.label)
         if label not in words:
             raise RefusedError("a label is not among the words allowed by --word")
-        if region.mask is None or region.mask.any():
-            shapes.append({"label": label, **_encode_region(region)})
+        if not region.place(view.hw)[0].any():
+            raise RefusedError("an outline has no pixel, and would count as none drawn")
+        shapes.append({"label": label, **_encode_region(region)})
     document = {
         "version": "5.4.1",
         "flags": {"SYNTHETIC": True} if view.synthetic else {},
@@ -60,11 +62,12 @@ def _encode_region(region: Region) -> dict[str, Any]:
         points = np.asarray(region.polygon_xy).tolist()
         return {"points": points, "shape_type": "polygon", **rest}
     rows, columns = np.nonzero(region.mask)
+    top, left = region.corner_yx
     y0, y1 = int(rows.min()), int(rows.max())
     x0, x1 = int(columns.min()), int(columns.max())
     png = encode_grey(region.mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8) * 255)
     return {
-        "points": [[x0, y0], [x1, y1]],
+        "points": [[left + x0, top + y0], [left + x1, top + y1]],
         "shape_type": "mask",
         "mask": base64.b64encode(png).decode(),
         **rest,
