@@ -20,11 +20,11 @@ BOXES_BYTES = 1 * MIB  # some five thousand boxes
 TABLE_BYTES = 64 * MIB
 MASK_BYTES = 4 * MIB  # a PNG that an annotation names
 
-# Counts in a file that people write: rows of a table, values of a JSON document, tags
-# and attributes of an XML document.
+# Counts in a file that people write: rows of a table, values of a JSON document, tags,
+# attributes and references of an XML document.
 TABLE_ROWS = 200_000
-JSON_VALUES = 2_000_000
-XML_PARTS = 1_000_000
+JSON_VALUES = 1_000_000
+XML_PARTS = 300_000
 
 # Of one annotation: its outlines and the corners of all of them; the pixels of the
 # masks that it holds or names; and the pixels of the boxes around the outlines of all

@@ -410,6 +410,7 @@ def test_boxes_that_contradict_the_label_are_refused(folder, name, label, found)
     [
         ("normal", lambda m: m, "found outlined lesions"),
         ("metastasis", lambda m: m * 0, "found no outlined lesion"),
+        ("", lambda m: m * 0, "no label in the row"),
         ("metastasis", lambda m: m.T, "found 64x256"),
         ("metastasis", lambda m: 255 - m, "of it set"),
     ],

@@ -7,9 +7,8 @@ import functools
 import hashlib
 import os
 import pathlib
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +26,7 @@ from spectjax.imaging.diagnosis import translate_words
 from spectjax.imaging.dicom import find_bone_scans, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.image_names import Claim, drop_image_suffix, fold_name
+from spectjax.imaging.image_names import fold_name
 from spectjax.imaging.image_table import (
     ImageRow,
     ImageTableError,
@@ -52,6 +51,7 @@ from tfds_spect.example import (
     ThoraxExample,
 )
 from tfds_spect.image import UnusableImageError, make_example
+from tfds_spect.leftovers import list_astray, list_rest, list_row
 from tfds_spect.skips import Skip
 
 TABLE_NAMES = ("images.csv", "words.csv")
@@ -121,7 +121,7 @@ def read_source(
         found = ", ".join(_relative(folder, str(path)) for path in paths.get(name, ()))
         reason = f"annotated; expected one image, found {found or 'none'}"
         skips.append(Skip(name, reason))
-    astray = _list_astray(listing.annotations, unclear - set(paths))
+    astray = list_astray(listing.annotations, unclear - set(paths))
     doubted = find_doubted([*listing.unused, *astray], paths, outlined=outlined)
     skips = [skip for skip in skips if fold_name(skip.name) not in doubted]
     for name in sorted(doubted):
@@ -135,24 +135,6 @@ def read_source(
     return originals, [
         Skip(skip.name.removeprefix(top), skip.reason.replace(top, ""))
         for skip in skips
-    ]
-
-
-def _list_astray(
-    annotations: Mapping[str, Sequence[Annotation]], names: Iterable[str]
-) -> list[UnusedFile]:
-    """Returns annotations of these images, which are not there, as unused files.
-
-    A file called P1.json or p1_anterior.json may be a vote on P1_anterior.
-    """
-    return [
-        UnusedFile(
-            each.path,
-            AnnotationError(f"{each.path}: expected the name of an image, found none"),
-            (Claim(name, is_loose=True),),
-        )
-        for name in sorted(names)
-        for each in annotations[name]
     ]
 
 
@@ -189,7 +171,9 @@ def list_source(folder: pathlib.Path) -> Listing:
     names = {str(file.path) for file in unused}
     skips = [skip for skip in skips if skip.name not in names]
     skips += [Skip(str(file.path), file.reason) for file in unused]
-    unused += [_list_row(error) for error in row_errors]
+    tables = [folder / name for name in TABLE_NAMES]
+    skips += list_rest(folder, [*paths, *known, *tables], annotations)
+    unused += [list_row(error) for error in row_errors]
 
     by_stem: dict[str, dict[str, tuple[Annotation, ...]]] = defaultdict(dict)
     for name, of_image in annotations.items():
@@ -204,13 +188,6 @@ def list_source(folder: pathlib.Path) -> Listing:
         )
     ]
     return Listing(files, annotations, unused, skips)
-
-
-def _list_row(error: ImageTableError) -> UnusedFile:
-    """Returns a row that cannot be used as a file that may be about its images."""
-    parts = (re.split(r"[/\\]", cell)[-1] for cell in error.cells)
-    claims = (Claim(drop_image_suffix(part), is_loose=True) for part in parts if part)
-    return UnusedFile(error.path, error, tuple(claims))
 
 
 def _read_tables(

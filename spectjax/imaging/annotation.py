@@ -136,6 +136,8 @@ def _check_effort(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Non
         for region in annotation.regions:
             y0, x0, y1, x1 = region.bound(hw)
             filled += (y1 - y0) * (x1 - x0)
+            if region.polygon_xy is not None:  # a crossing costs as much as 4 pixels
+                filled += 4 * (y1 - y0) * len(region.polygon_xy)
         if filled > FILLED_PIXELS:
             raise AnnotationError(
                 f"{annotation.path}: expected outlines around at most {FILLED_PIXELS} "

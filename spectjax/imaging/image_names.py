@@ -15,7 +15,7 @@ from spectjax.imaging.scan import DICOM_SUFFIXES, PICTURE_SUFFIXES
 from spectjax.imaging.views import find_view
 
 IMAGE_SUFFIXES = (*PICTURE_SUFFIXES, ".bmp", ".tif", ".tiff", *DICOM_SUFFIXES)
-_LOOKED_AT = 4 * 1024 * 1024  # characters of a file, for the names in it
+_LOOKED_AT = 512 * 1024  # bytes at either end of a file, for the names in it
 _LONGEST_NAME = 255
 
 
@@ -50,9 +50,9 @@ def list_quoted_names(contents: bytes) -> Iterator[str]:
     These are names with the suffix of an image, and those that end with a view.
     """
     wide = contents[:2] in (b"\xff\xfe", b"\xfe\xff")
-    text = contents[: 4 * _LOOKED_AT].decode("utf-16" if wide else "utf-8", "replace")
-    if len(text) > _LOOKED_AT:  # the picture lies in the middle
-        text = text[: _LOOKED_AT // 2] + "\n" + text[-_LOOKED_AT // 2 :]
+    if len(contents) > 2 * _LOOKED_AT:  # the picture lies in the middle
+        contents = contents[:_LOOKED_AT] + contents[-_LOOKED_AT:]
+    text = contents.decode("utf-16" if wide else "utf-8", "replace")
     text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), text)
     for piece in re.finditer(r"[^\"'<>/\\\r\n,;=]+", text):
         name = piece[0].strip()

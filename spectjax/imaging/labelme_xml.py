@@ -50,9 +50,11 @@ def parse_xml(contents: bytes) -> ElementTree.Element:
     """
     if not contents.strip():
         raise UserError("expected XML, found an empty file")
-    count = contents.count(b"<") + contents.count(b"=")
+    count = sum(map(contents.count, (b"<", b"=", b"&")))
     if count > XML_PARTS:
-        raise UserError(f"expected at most {XML_PARTS} tags, found up to {count}")
+        raise UserError(
+            f"expected at most {XML_PARTS} tags and references, found up to {count}"
+        )
     try:
         parser = ElementTree.XMLParser(target=_SafeBuilder())
         return ElementTree.fromstring(contents, parser)

@@ -1,8 +1,11 @@
 """Text of files that people write: UTF-8, or the name of what it is instead."""
 
+import codecs
 import re
 
 from spectjax.messages import UserError
+
+_LOOKED_AT = 1024 * 1024  # bytes, to tell an encoding
 
 
 def decode_text(contents: bytes) -> str:
@@ -16,11 +19,14 @@ def decode_text(contents: bytes) -> str:
     if contents[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
     try:
-        return contents.decode(encoding)
+        text = contents.decode(encoding)
     except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
         raise UserError(
             f"expected text in UTF-8, found {name_encoding(contents)}; save it in UTF-8"
-        ) from None
+        )
+    return text
 
 
 def name_encoding(contents: bytes) -> str:
@@ -31,7 +37,8 @@ def name_encoding(contents: bytes) -> str:
     """
     if b"\0" in contents:
         return "binary data, or UTF-16 or UTF-32 without its mark"
-    runs = re.findall(rb"[\x80-\xff]+", contents[:1_000_000])
+    contents = contents[:_LOOKED_AT]
+    runs = re.findall(rb"[\x80-\xff]+", contents)
     pairs = sum(len(run) % 2 == 0 for run in runs)
     if 2 * pairs > len(runs) and _decodes(contents, "gb18030"):
         return "GBK (Chinese)"
@@ -44,7 +51,8 @@ def name_encoding(contents: bytes) -> str:
 
 def _decodes(contents: bytes, encoding: str) -> bool:
     try:
-        contents.decode(encoding)
+        # Of a character that the sample cuts in two, the rest may be missing.
+        codecs.getincrementaldecoder(encoding)().decode(contents)
     except UnicodeDecodeError:
         return False
     return True
