@@ -17,7 +17,8 @@ DICOM_BYTES = 512 * MIB
 PICTURE_BYTES = 64 * MIB
 LABELME_BYTES = 64 * MIB  # with the picture that wkentaro's LabelMe embeds
 BOXES_BYTES = 1 * MIB  # some five thousand boxes
-TABLE_BYTES = 64 * MIB  # some half a million rows
+TABLE_BYTES = 64 * MIB
+MASK_BYTES = 4 * MIB  # a PNG that an annotation names
 WEIGHTS_BYTES = 4 * GIB  # eight times a VGG-16
 MODEL_BYTES = 2 * GIB - 1  # an exported model; Protocol Buffers, and so ONNX, end here
 
@@ -32,6 +33,21 @@ PICKLE_OBJECTS = 300_000
 # (a Mask R-CNN's hundred masks of 256x256 pixels are 7 MiB).
 METADATA_BYTES = 1 * MIB
 ANSWER_BYTES = 64 * MIB
+
+# Counts in a file that people write: rows of a table, values of a JSON document, tags,
+# attributes and references of an XML document.
+TABLE_ROWS = 200_000
+JSON_VALUES = 1_000_000
+XML_PARTS = 300_000
+
+# Of one annotation: its outlines and the corners of all of them; the pixels of the
+# masks that it holds or names; and the pixels of the boxes around the outlines of all
+# readers of one image, which are all filled.
+OUTLINES = 2_000
+CORNERS = 20_000
+MASK_PIXELS = 64 * MIB
+FILLED_PIXELS = 64 * MIB
+HOTSPOTS = 1_000  # of one image; a mask of dots has 65 536
 
 # Pixels of all frames of a whole-body file: 1024x256, two detectors, a few energy
 # windows are a tenth of it. A damaged header can claim terabytes.

@@ -17,9 +17,10 @@ from spectjax.imaging.diagnosis import (
 )
 from spectjax.imaging.dicom import read_bone_scans
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.labelme import Annotation, AnnotationError, Region
+from spectjax.imaging.labelme import Annotation, AnnotationError
 from spectjax.imaging.masks import decode_mask
-from spectjax.imaging.pictures import MAX_BYTES, read_picture
+from spectjax.imaging.pictures import read_picture
+from spectjax.imaging.regions import Region
 from spectjax.imaging.scan import (
     PICTURE_SUFFIXES,
     BoneScan,
@@ -28,6 +29,8 @@ from spectjax.imaging.scan import (
     View,
 )
 from spectjax.imaging.voc import read_boxes
+from spectjax.limits import PICTURE_BYTES, read_limited
+from spectjax.messages import UserError
 
 # Lesions fill a few hundredths of a picture; a mask of more than half is a negative.
 _MAX_SHARE_OF_MASK = 0.5
@@ -209,21 +212,20 @@ def _read_mask(
     path: Path, diagnosis: str | None, image_hw: tuple[int, int]
 ) -> tuple[Region, ...]:
     """Returns one region of all pixels of a mask that are set, or none."""
+    contents = read_limited(path, PICTURE_BYTES, error=AnnotationError)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"expected a PNG of less than {MAX_BYTES >> 20} MiB")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            mask = decode_mask(path.read_bytes(), image_hw)
-    except OSError as error:
-        raise AnnotationError(
-            f"{path}: expected a readable file, found: {error.strerror or error}. "
-            "Check the path and its permissions."
-        ) from None
-    except ValueError as error:
+            mask = decode_mask(contents, image_hw)
+    except UserError as error:
         raise AnnotationError(
             f"{path}: {error}. Save the mask in the size of the picture."
         ) from error
+    if diagnosis is None and not mask.any():
+        raise AnnotationError(
+            f"{path}: expected a mask of lesions, found no pixel set and no label in "
+            "the row. State the label; 'normal' if there is no lesion."
+        )
     if mask.mean() > _MAX_SHARE_OF_MASK:
         raise AnnotationError(
             f"{path}: expected a mask that is black but for lesions, found "

@@ -21,8 +21,8 @@ from spectjax.imaging.scan import (
     UnreadableFileError,
 )
 from spectjax.imaging.whole_body import MAX_PIXELS, MIN_ROWS_PER_COLUMN
+from spectjax.limits import PICTURE_BYTES, read_limited
 
-MAX_BYTES = 64 * 1024 * 1024
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_ORIENTATION = 0x0112
 
@@ -78,7 +78,7 @@ def read_picture(path: Path, *, inverted: bool | None = None) -> Picture:
         UnknownPolarityError: the background is neither bright nor dark.
         EmptyImageError: all pixels are equal.
     """
-    contents = _read_bytes(path)
+    contents = read_limited(path, PICTURE_BYTES, error=UnreadableFileError)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         grey, info = _decode(path, contents)
@@ -106,22 +106,6 @@ def read_picture(path: Path, *, inverted: bool | None = None) -> Picture:
     shape = "x".join(map(str, grey.shape))
     content = hashlib.sha256(shape.encode() + grey.astype("<u2").tobytes()).hexdigest()
     return Picture(grey.astype(np.float32), content, _is_synthetic(info), tuple(notes))
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UnreadableFileError(
-                f"{path}: expected a picture of less than {MAX_BYTES >> 20} MiB, found "
-                f"{size >> 20} MiB. Save it again as PNG."
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableFileError(
-            f"{path}: expected a readable file, found: {error.strerror or error}. "
-            "Check the path and its permissions."
-        ) from None
 
 
 def _decode(path: Path, contents: bytes) -> tuple[np.ndarray, dict[Any, Any]]:

@@ -30,6 +30,7 @@ from spectjax.imaging.deidentify.profile import EDITION, Profile, digest_rules
 from spectjax.imaging.dicom import collect_warnings, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
+from spectjax.imaging.image_names import fold_name
 from spectjax.imaging.scan import (
     EmptyImageError,
     NotWholeBodyError,
@@ -37,7 +38,6 @@ from spectjax.imaging.scan import (
     UnknownViewError,
     View,
 )
-from spectjax.messages import make_printable
 
 MARKER = "deidentified.json"
 _DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
@@ -128,7 +128,7 @@ def deidentify_folder(
         for scan in image.scans:
             name, hw = f"{image.stem}_{scan.view}", scan.counts.shape
             written_view = WrittenView(name, (hw[0], hw[1]), scan.synthetic)
-            views_by_name.setdefault(scan.name, []).append(written_view)
+            views_by_name.setdefault(fold_name(scan.name), []).append(written_view)
     entries += _write_annotations(source, target, views_by_name, words)
     seen = {entry.original.resolve() for entry in entries}
     for path in walk_files(source):
@@ -240,13 +240,12 @@ def _write_annotations(
     words: frozenset[str],
 ) -> Iterator[Entry]:
     with collect_warnings():  # they quote values
-        by_image, errors = find_annotations([source])
+        by_image, unused = find_annotations([source])
     for path in walk_files(source):
         is_candidate = path.suffix.lower() in ANNOTATION_SUFFIXES
-        start = make_printable(f"{path}: ")
-        error = next((e for e in errors if str(e).startswith(start)), None)
+        error = next((each for each in unused if each.path == path), None)
         if is_candidate and error is not None:
-            reason = "an annotation that is damaged or given twice"
+            reason = "an annotation that cannot be used, or another of its image cannot"
             yield Entry(path, "annotation", "refused", reason=reason, detail=str(error))
     for name in sorted(by_image):
         places = views_by_name.get(name, [])
