@@ -20,11 +20,7 @@ from pydicom.multival import MultiValue
 from spectjax.imaging.dicom_file import looks_like_dicom, read_dicom
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.frames import choose_frames
-from spectjax.imaging.identity import (
-    compute_pseudonym,
-    identify_patient,
-    identify_study,
-)
+from spectjax.imaging.identity import compute_pseudonym, identify
 from spectjax.imaging.pixels import describe_compression, read_counts
 from spectjax.imaging.scan import (
     BoneScan,
@@ -210,15 +206,14 @@ def _read_scans(path: Path, dataset: Dataset, view: View | None) -> list[BoneSca
     frames, window_note = choose_frames(path, dataset)
     claims = decide_views(path, dataset, frames, view)
 
-    patient = identify_patient(dataset)
+    identity = identify(dataset)
     instance = str(dataset.get("SOPInstanceUID") or "")
-    if patient is None or not instance:
+    if identity is None or not instance:
         raise UnreadableFileError(
             f"{path}: expected a Patient ID and a SOP Instance UID, found "
             f"{'no Patient ID' if instance else 'no SOP Instance UID'}: the file "
             "cannot be told from others. Give it pseudonyms instead of nothing."
         )
-    patient_key, patient_evidence = patient
     spacing_mm, spacing_note = _read_spacing(path, dataset)
     notes = [window_note, spacing_note, describe_compression(dataset)]
     notes += describe_doubts(dataset)
@@ -234,12 +229,13 @@ def _read_scans(path: Path, dataset: Dataset, view: View | None) -> list[BoneSca
                 spacing_mm=spacing_mm,
                 path=path,
                 frame=frame,
-                patient_key=patient_key,
-                patient_evidence=patient_evidence,
+                patient_key=identity.patient,
+                patient_evidence=identity.evidence,
                 image_key=compute_pseudonym("image", instance, str(frame)),
                 synthetic=_is_synthetic(dataset),
                 notes=tuple(note for note in (*notes, count_note) if note),
-                study_key=identify_study(dataset),
+                study_key=identity.study,
+                identity=identity,
             )
         )
     return scans
