@@ -38,6 +38,7 @@ from absl import flags
 
 sys.path[:0] = [str(pathlib.Path(__file__).parents[i]) for i in (0, 1)]
 from spectjax.commands import define_path, refuse_arguments, run_command  # noqa: E402
+from spectjax.locks import hold  # noqa: E402
 from spectjax.messages import UserError  # noqa: E402
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def compare(
     for fold in folds:
         workdir = output_dir / f"fold{fold}"
         if not is_finished(workdir, settings):
-            run_fold(name, fold, settings, prepared.builder_dir, workdir)
+            with hold(workdir):
+                run_fold(name, fold, settings, prepared.builder_dir, workdir)
     found = [output_dir / f"fold{fold}" for fold in _FOLDS]
     peers = {p.name: read_peer(p) for p in found if (p / "eval/metrics.json").exists()}
     ours = {}

@@ -19,6 +19,7 @@ from absl import flags
 from spectjax.commands import define_path, read_paths, run_command
 from spectjax.imaging.dicom import read_bone_scans
 from spectjax.imaging.thorax import crop_thorax
+from spectjax.locks import hold
 from spectjax.messages import UserError
 
 _OUTPUT = define_path("output", "DICOM file to write.", required=True)
@@ -54,8 +55,8 @@ def main(arguments: list[str]) -> None:
     dataset.set_pixel_data(counts, "MONOCHROME2", bits_stored=16)  # and a new UID
     dataset.ImageComments = "SYNTHETIC hotspots in a real scan"
     output = cast(Path, _OUTPUT.value)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    dataset.save_as(output)
+    with hold(output.parent, name=f".{output.name}.lock"):
+        dataset.save_as(output)
 
 
 if __name__ == "__main__":

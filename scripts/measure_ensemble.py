@@ -19,6 +19,7 @@ from absl import flags, logging
 
 from spectjax.commands import define_path, define_paths, refuse_arguments, run_command
 from spectjax.files import write_json
+from spectjax.locks import hold
 from spectjax.messages import UserError
 
 if TYPE_CHECKING:  # TFDS takes seconds: not before --help
@@ -71,14 +72,22 @@ def main(argv: list[str]) -> None:
     refuse_arguments(argv)
     logging.set_verbosity(logging.WARNING)
     # Here, so that --help need not wait for jax.
-    from spectjax.ensembles import average_probs, find_model
-    from spectjax.metrics.intervals import bootstrap_patients
+    from spectjax.ensembles import find_model
 
     workdirs = _WORKDIR.value
     if len(workdirs) < 2:
         raise UserError("Expected --workdir twice or more, found it once.")
     find_model(workdirs=workdirs, file=None, runtime=None)  # do they agree?
     output_dir = cast(pathlib.Path, _OUTPUT_DIR.value)
+    with hold(output_dir):
+        compare(workdirs, output_dir)
+
+
+def compare(workdirs: Sequence[pathlib.Path], output_dir: pathlib.Path) -> None:
+    """Scores the runs, alone and averaged, and writes and prints the table."""
+    from spectjax.ensembles import average_probs, find_model
+    from spectjax.metrics.intervals import bootstrap_patients
+
     examples = simulate(output_dir)
 
     members: dict[str, list[Scored]] = {}

@@ -91,12 +91,13 @@ def score(
 ) -> dict[str, float]:
     """Trains unless that is done, and returns the scores of a split."""
     from spectjax.input_pipeline import load_examples
-    from spectjax.main import train_and_evaluate
+    from spectjax.main import hold_run, train_and_evaluate
     from spectjax.runs import restore_model
 
-    train_and_evaluate(
-        config, workdir, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
-    )
+    with hold_run(workdir):
+        train_and_evaluate(
+            config, workdir, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
+        )
     examples = load_examples(builder_dir, split)
     score_examples = score_labels if config.task == "classification" else score_masks
     scores = score_examples(config, restore_model(workdir), examples)

@@ -15,12 +15,14 @@ from spectjax.commands import (
     end_plainly,
 )
 from spectjax.files import WriteError
+from spectjax.locks import LOCK_NAME, hold
 from spectjax.messages import Stop, UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
 COMMAND = """
 import contextlib, os, sys
 from spectjax.commands import define_path, read_paths, refuse_arguments, run_command
+from spectjax.locks import LOCK_NAME, hold
 from spectjax.messages import UserError
 define_path("output_dir", "Where to.", required=True)
 
@@ -172,6 +174,30 @@ def test_a_tilde_in_a_flag_or_after_the_flags_is_the_home_folder(tmp_path):
     assert (tmp_path / "home" / "there").read_text() == "result"
 
 
+REFUSED = {
+    "spectjax.main": ["--config=configs/kmeans.py:smoke", "--workdir={folder}"],
+    "spectjax.predict": ["--output_dir={folder}", "--workdir=none", "none"],
+    "spectjax.imaging.phantom": ["--output_dir={folder}", "--patients=1"],
+}
+
+
+@pytest.mark.parametrize("module", REFUSED)
+def test_a_command_leaves_a_folder_alone_that_another_works_in(tmp_path, module):
+    folder = tmp_path / "folder"
+    with hold(folder):
+        done = subprocess.run(
+            [sys.executable, "-m", module]
+            + [word.format(folder=folder) for word in REFUSED[module]],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert [file.name for file in folder.iterdir()] == [LOCK_NAME]
+    assert (done.returncode, done.stdout) == (1, "")
+    who = f"error: {folder}: in use by process {os.getpid()} on "
+    assert done.stderr.startswith(who) and done.stderr.count("\n") == 1
+
+
 def find_commands():
     for folder in ("spectjax", "tfds_spect", "scripts"):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -189,6 +215,9 @@ def test_every_command_ends_the_same_way(path):
     shell = source[source.index('if __name__ == "__main__"') :]
     assert re.search(r"run_command\(|end_plainly\(", shell)
     assert "sys.exit(f" not in source and "sys.exit(str" not in source
+    # What writes a folder holds it; a table is printed, a benchmark appends to a file.
+    if re.search(r'define_path\(\s*"output(_dir)?"', source):
+        assert re.search(r"\bhold(_run)?\(", source)
     # Else `~` and addresses are taken for names.
     assert not re.search(
         r'DEFINE_\w+\(\s*"(workdir|output|output_dir|data_dir|manual_dir)"', source
