@@ -25,14 +25,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
 from spectjax.answers import take
+from spectjax.commands import define_path, define_paths, read_paths, run_command
 from spectjax.ensembles import find_model
 from spectjax.files import write_file, write_json
 from spectjax.imaging.dicom import BoneScan, ScanError, View, find_bone_scans
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import crop_thorax
+from spectjax.locks import hold
+from spectjax.messages import UserError
 from spectjax.prediction import SeenView, choose_describe
 from spectjax.prediction.names import name_outputs
 from spectjax.report import DISCLAIMER
@@ -42,24 +45,20 @@ SUMMARY = "summary.csv"
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Predicts what the flags and paths name."""
     flag_values = flags.FLAGS
     # Libraries log what they do, and tracebacks of what is one line of ours here.
     logging.set_verbosity(logging.FATAL)
-    try:
+    with hold(flag_values.output_dir):
         run(
-            [pathlib.Path(name) for name in argv[1:]],
-            workdirs=[pathlib.Path(name) for name in flag_values.workdir],
-            model=None
-            if flag_values.model is None
-            else pathlib.Path(flag_values.model),
+            read_paths(argv),
+            workdirs=flag_values.workdir,
+            model=flag_values.model,
             runtime=flag_values.runtime,
-            output_dir=pathlib.Path(flag_values.output_dir),
+            output_dir=flag_values.output_dir,
             view=flag_values.view,
             min_score=flag_values.min_score,
         )
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 def run(
@@ -84,22 +83,22 @@ def run(
         min_score: see `predict_scans`.
 
     Raises:
-        ValueError: if there is no trained model, nothing that runs it, no scan that
+        UserError: if there is no trained model, nothing that runs it, no scan that
             could be used, or a `min_score` that cannot be.
         WriteError: if a file cannot be written.
     """
     if min_score is not None and not 0 < min_score < 1:
-        raise ValueError(
+        raise UserError(
             f"--min_score={min_score:g}: expected a score above 0 and below 1."
         )
     load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
     if not paths:
-        raise ValueError("Expected DICOM files or folders after the flags, found none.")
+        raise UserError("Expected DICOM files or folders after the flags, found none.")
     scans, errors = find_bone_scans(paths, view=view)
     for error in errors:
         _report_skip(error)
     if not scans:
-        raise ValueError(f"No bone scan found, {len(errors)} files skipped.")
+        raise UserError(f"No bone scan found, {len(errors)} files skipped.")
 
     written, uncropped = predict_scans(
         scans, load_model(), output_dir=output_dir, min_score=min_score
@@ -107,7 +106,7 @@ def run(
     n_skipped = len(errors) + len(uncropped)
     summary = f"{written} views written to {output_dir}, {n_skipped} files skipped."
     if not written:
-        raise ValueError(summary)
+        raise UserError(summary)
     print(f"{summary}\n{DISCLAIMER}")
 
 
@@ -212,20 +211,19 @@ def _report_skip(error: ScanError) -> None:
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_multi_string(
+    define_paths(
         "workdir",
-        [],
         "Folder of the training run to take. Given more than once: the mean of what "
         "the runs say.",
     )
-    flags.DEFINE_string("model", None, "Exported model to take instead of a run.")
+    define_path("model", "Exported model to take instead of a run.")
     flags.DEFINE_enum(
         "runtime",
         None,
         RUNTIMES,
         "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
     )
-    flags.DEFINE_string("output_dir", None, "Folder to write to; made if missing.")
+    define_path("output_dir", "Folder to write to; made if missing.", required=True)
     flags.DEFINE_enum(
         "view",
         None,
@@ -239,9 +237,8 @@ def _define_flags() -> None:
         "What the score of an instance must exceed to be a hotspot, for Mask R-CNNs. "
         "Default: 0.5. A run's eval/table.md tells what others bring.",
     )
-    flags.mark_flags_as_required(["output_dir"])
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

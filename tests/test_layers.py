@@ -18,10 +18,12 @@ FLOORS = (
         "spectjax.files",
         "spectjax.interruption",
         "spectjax.limits",
+        "spectjax.paths",
         "spectjax.sandbox",
         "spectjax.startup",
         "spectjax.workers",
     },
+    {"spectjax.commands", "spectjax.locks"},
     {
         "spectjax.config",
         "spectjax.hotspots",
@@ -64,7 +66,11 @@ FLOORS = (
 )
 # What a room may import from outside, where that is limited.
 OUTSIDE = {
+    "spectjax.commands": {"absl"},
     "spectjax.config": {"ml_collections"},
+    "spectjax.locks": set(),
+    "spectjax.messages": set(),
+    "spectjax.paths": set(),
     "configs": {"ml_collections"},
     "spectjax.answers": {"numpy"},
     "spectjax.imaging": {

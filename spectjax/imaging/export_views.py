@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Folder for the pictures.", required=True
-)
+from spectjax.commands import define_path, read_paths, run_command
+from spectjax.locks import hold
+from spectjax.messages import UserError
+
+_OUTPUT_DIR = define_path("output_dir", "Folder for the pictures.", required=True)
 _VIEW = flags.DEFINE_enum(
     "view",
     None,
@@ -55,31 +57,29 @@ def main(arguments: list[str]) -> None:
     from spectjax.imaging.dicom import View, find_bone_scans
     from spectjax.imaging.masks import encode_grey
 
-    if not arguments[1:]:
-        sys.exit("Expected DICOM files or folders after the flags, found none.")
-    scans, errors = find_bone_scans(arguments[1:], view=cast(View | None, _VIEW.value))
-    output_dir = Path(_OUTPUT_DIR.value)
+    paths, output_dir = read_paths(arguments), cast(Path, _OUTPUT_DIR.value)
+    if not paths:
+        raise UserError("Expected DICOM files or folders after the flags, found none.")
+    scans, errors = find_bone_scans(paths, view=cast(View | None, _VIEW.value))
     taken: dict[str, Path] = {}
     for scan in scans:
         first = taken.setdefault(scan.name, scan.path)
         if first is not scan.path:
-            sys.exit(
+            raise UserError(
                 f"{scan.path}: expected files of different names, found {first} of the "
                 "same. Rename one: the name ties an annotation to its scan."
             )
-    try:
+    with hold(output_dir):
         for scan in scans:
             picture = render_view(scan.counts, _BLACK_PERCENTILE.value)
             write_file(output_dir / f"{scan.name}.png", encode_grey(picture))
-    except OSError as error:
-        sys.exit(str(error))
     for scan_error in errors:
         print(f"Skipped {scan_error}", file=sys.stderr)
     summary = f"{len(scans)} views written to {output_dir}, {len(errors)} skipped."
     if not scans:
-        sys.exit(summary)
+        raise UserError(summary)
     print(summary)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 
+from spectjax.messages import UserError
 from spectjax.prediction import (
     classification,
     instance_segmentation,
@@ -33,7 +34,7 @@ def choose_describe(task: str, min_score: float | None = None) -> Describe:
     if min_score is None:
         return _DESCRIBE[task]
     if task != "instance_segmentation":
-        raise ValueError(
+        raise UserError(
             f"--min_score={min_score:g}: expected a model that marks instances, a Mask "
             f"R-CNN, found one for {task}. Leave --min_score out."
         )

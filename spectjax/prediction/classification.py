@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spectjax.imaging.diagnosis import LABELS
+from spectjax.messages import UserError
 from spectjax.prediction.views import (
     Finding,
     ModelInfo,
@@ -74,12 +75,12 @@ def diagnose(probs: np.ndarray) -> Diagnosis:
         ValueError: if the shape is another one or a probability is not finite.
     """
     if probs.shape != (len(LABELS),):
-        raise ValueError(
+        raise UserError(
             f"Expected one probability for each of the classes {', '.join(LABELS)}, "
             f"the model gave an array of shape {probs.shape}."
         )
     if not np.isfinite(probs).all():
-        raise ValueError(
+        raise UserError(
             "The model gave probabilities that are not finite. Its parameters have "
             "probably diverged: train again with a smaller learning rate."
         )

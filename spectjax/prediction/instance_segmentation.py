@@ -12,6 +12,7 @@ import numpy as np
 from spectjax.hotspots import CLASS_NAMES, bound_mask
 from spectjax.imaging.thorax import ThoraxImage
 from spectjax.instances import Instances
+from spectjax.messages import UserError
 from spectjax.prediction.segmentation import (
     find_patient,
     locate,
@@ -88,14 +89,14 @@ def select_hotspots(
         ValueError: if the masks are of another size or a box or a score is not finite.
     """
     if instances.masks.shape[1:] != patient.shape:
-        raise ValueError(
+        raise UserError(
             f"Expected masks of {patient.shape} pixels, the model gave "
             f"{instances.masks.shape[1:]}."
         )
     chosen = instances.valid & ~(instances.scores <= min_score)  # a NaN is chosen
     found = Instances(*(np.asarray(each)[chosen] for each in instances))
     if not (np.isfinite(found.scores).all() and np.isfinite(found.boxes).all()):
-        raise ValueError(
+        raise UserError(
             "The model gave scores or boxes that are not finite. Its parameters have "
             "probably diverged: train again with a smaller learning rate."
         )

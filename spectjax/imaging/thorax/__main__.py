@@ -11,10 +11,14 @@ import sys
 from pathlib import Path
 from typing import cast
 
-from absl import app, flags
+from absl import flags
 
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Folder for the results; made if it is missing.", required=True
+from spectjax.commands import define_path, read_paths, run_command
+from spectjax.locks import hold
+from spectjax.messages import UserError
+
+_OUTPUT_DIR = define_path(
+    "output_dir", "Folder for the results; made if it is missing.", required=True
 )
 _VIEW = flags.DEFINE_enum(
     "view",
@@ -26,15 +30,25 @@ _VIEW = flags.DEFINE_enum(
 
 def main(arguments: list[str]) -> None:
     """Writes a box and a drawing for every view found in the paths."""
+    paths, output_dir = read_paths(arguments), cast(Path, _OUTPUT_DIR.value)
+    if not paths:
+        raise UserError("Expected DICOM files or folders after the flags, found none.")
+    with hold(output_dir):
+        crop_scans(paths, output_dir)
+
+
+def crop_scans(paths: list[Path], output_dir: Path) -> None:
+    """Writes the results of all scans below `paths`.
+
+    Raises:
+        UserError: if there is no scan that could be used.
+        WriteError: if a file cannot be written.
+    """
     from spectjax.files import write_json
     from spectjax.imaging.dicom import ScanError, View, find_bone_scans
     from spectjax.imaging.thorax.crop import crop_thorax
     from spectjax.imaging.thorax.evidence import save_evidence
 
-    paths = [Path(argument) for argument in arguments[1:]]
-    if not paths:
-        sys.exit("Expected DICOM files or folders after the flags, found none.")
-    output_dir = Path(_OUTPUT_DIR.value)
     scans, errors = find_bone_scans(paths, view=cast(View | None, _VIEW.value))
     written = 0
     for scan in scans:
@@ -44,8 +58,6 @@ def main(arguments: list[str]) -> None:
             write_json(output_dir / f"{scan.name}.json", thorax.to_json())
         except ScanError as error:
             errors.append(error)
-        except OSError as error:
-            sys.exit(str(error))
         else:
             written += 1
             doubts = "".join(f"  Flagged: {flag}." for flag in thorax.flags)
@@ -54,9 +66,9 @@ def main(arguments: list[str]) -> None:
         print(f"Skipped {skipped}", file=sys.stderr)
     summary = f"{written} views written to {output_dir}, {len(errors)} skipped."
     if not written:
-        sys.exit(summary)
+        raise UserError(summary)
     print(summary)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)
