@@ -23,7 +23,7 @@ from ml_collections import ConfigDict, config_flags
 from spectjax.config import (
     HOTSPOT_TASKS,
     ConfigError,
-    check_name,
+    check_config,
     describe_differences,
     load_config,
 )
@@ -31,10 +31,6 @@ from spectjax.config import (
 LEAK_WARNING = """\
   LEAKING: images of these patients were trained on as well, as in the papers.
   The scores say little about new patients; a data set of folds holds patients out."""
-# How the names of a task's data sets begin.
-DATA_SETS = dict.fromkeys(HOTSPOT_TASKS, "segmentation") | {
-    "classification": "classification"
-}
 _SHOWN_PIXELS = (
     "pixel",
     ("pooled", "per_image"),
@@ -70,6 +66,7 @@ def main(argv: list[str]) -> None:
     try:
         if argv[1:]:
             raise ConfigError(f"Unexpected argument {argv[1]!r}; see --help.")
+        check_config(values.config)
         # Here, so that --help need not wait for jax.
         from spectjax.parallel import is_first_process, start_processes
         from spectjax.startup import enable_compilation_cache
@@ -125,20 +122,17 @@ def train_and_evaluate(
         OSError: if a file cannot be written.
     """
     # Here, so that --help need not wait for jax and TFDS.
+    import jax
+
     from spectjax import input_pipeline
     from spectjax.feed import count_room
-    from spectjax.parallel import is_first_process, wait_for_all
+    from spectjax.parallel import check_batch_size, is_first_process, wait_for_all
     from spectjax.train import skip_training, train
     from tfds_spect.prepare import choose_config, prepare
 
     config = config.copy_and_resolve_references()
+    check_config(config)
     config.data.name = choose_config(config.data.name, manual_dir)
-    check_name("task", config.task, DATA_SETS)
-    if not config.data.name.startswith(DATA_SETS[config.task]):
-        raise ConfigError(
-            f"--config.data.name={config.data.name!r}: task {config.task} needs a data "
-            f"set of its own, one whose name begins with {DATA_SETS[config.task]}."
-        )
     check_workdir(config, workdir)
     metrics_path = workdir / "eval" / "metrics.json"
     wait_for_all("started")
@@ -147,6 +141,15 @@ def train_and_evaluate(
             print(f"{workdir}: this run is finished.", flush=True)
         return json.loads(metrics_path.read_text())
 
+    splits = input_pipeline.choose_splits(
+        config.data.name,
+        config.data.fold,
+        config.data.validation_fold,
+        copies=config.data.augmentation == "copies",
+    )
+    if config.num_epochs:
+        check_batch_size(config.data.batch_size, jax.device_count())
+        check_pretrained(config, workdir)
     if not is_first_process():
         wait_for_all("prepared")
     builder_dir = prepare(
@@ -155,13 +158,6 @@ def train_and_evaluate(
     if is_first_process():
         wait_for_all("prepared")
 
-    splits = input_pipeline.choose_splits(
-        config.data.name,
-        config.data.fold,
-        config.data.validation_fold,
-        copies=config.data.augmentation == "copies",
-    )
-    check_name("data.feed", config.data.feed, ROOM)
     room = ROOM[config.data.feed]
     if config.num_epochs:
         train(
@@ -203,6 +199,22 @@ def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
         raise ConfigError(
             f"{workdir} holds a run with another config: {'; '.join(differences)}. "
             "Choose another --workdir, or remove this one."
+        )
+
+
+def check_pretrained(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Checks that there are weights to begin with, unless a run has begun.
+
+    Raises:
+        ConfigError: if their file is not there.
+    """
+    path = config.pretrained
+    if path is None or (workdir / "checkpoints").is_dir():
+        return
+    if not pathlib.Path(path).is_file():
+        raise ConfigError(
+            f"--config.pretrained={path!r}: expected a file of weights, found none. "
+            "Check the path."
         )
 
 
@@ -301,8 +313,25 @@ def _shorten(error: Exception) -> str:
     )
 
 
+class _OrNone(flags.ArgumentParser):
+    """Parses None, and what another parser does; which keys may be None comes later."""
+
+    def __init__(self, parser: flags.ArgumentParser) -> None:
+        self._parser = parser
+        self.syntactic_help = parser.syntactic_help
+
+    def parse(self, argument: Any) -> Any:
+        return None if argument == "None" else self._parser.parse(argument)
+
+    def flag_type(self) -> str:
+        return self._parser.flag_type()
+
+
 def define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
+    # As --config.data.validation_fold=None.
+    for kind, parser in ((int, flags.IntegerParser()), (str, flags.ArgumentParser())):
+        config_flags.register_flag_parser_for_type(kind, _OrNone(parser))
     config_flags.DEFINE_config_file(
         "config",
         help_string="Config file, with an argument after a colon: FILE.py:quick.",
