@@ -41,10 +41,11 @@ def main(argv: list[str]) -> None:
         folds = parse_folds(values.folds)
         check_values(configs, folds)
         # Here, so that --help need not wait for jax.
-        from spectjax.startup import enable_compilation_cache
+        from spectjax.startup import start_jax
+
+        start_jax()
         from spectjax.train import Stopped
 
-        enable_compilation_cache()
         try:
             missing = cross_validate(
                 configs,

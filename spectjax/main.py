@@ -68,12 +68,14 @@ def main(argv: list[str]) -> None:
             raise ConfigError(f"Unexpected argument {argv[1]!r}; see --help.")
         check_config(values.config)
         # Here, so that --help need not wait for jax.
+        from spectjax.startup import find_devices, load_jax
+
+        load_jax()
         from spectjax.parallel import is_first_process, start_processes
-        from spectjax.startup import enable_compilation_cache
         from spectjax.train import Stopped
 
         start_processes(values.coordinator, values.num_processes, values.process_id)
-        enable_compilation_cache()
+        find_devices()
         try:
             metrics = train_and_evaluate(
                 values.config,
