@@ -27,7 +27,7 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 
 from spectjax.commands import define_path, run_command
-from spectjax.config import ConfigError, check_name, load_config
+from spectjax.config import ConfigError, check_config, load_config
 from spectjax.locks import hold
 from spectjax.main import STOPPED
 from spectjax.paths import read_path
@@ -42,10 +42,11 @@ def main(argv: list[str]) -> None:
     configs = load_configs(argv[1:], arg=values.arg)
     override(configs, values.set)
     folds = parse_folds(values.folds)
+    check_values(configs, folds)
     # Here, so that --help need not wait for jax.
-    from spectjax.startup import enable_compilation_cache
+    from spectjax.startup import start_jax
 
-    enable_compilation_cache()
+    start_jax()
     missing = cross_validate(
         configs,
         values.output_dir,
@@ -152,6 +153,19 @@ def describe_scores(model: Mapping[str, Any]) -> str:
     )
 
 
+def check_values(configs: dict[str, ConfigDict], folds: Sequence[int]) -> None:
+    """Checks the values of all configs, with each of the folds held out.
+
+    Raises:
+        ConfigError: naming all values of the first config that cannot be used.
+    """
+    for name, given in configs.items():
+        config = given.copy_and_resolve_references()
+        for fold in folds:
+            config.data.fold = fold
+            check_config(config, name)
+
+
 def check_configs(configs: dict[str, ConfigDict]) -> None:
     """Checks that all configs are of one table's tasks on one data set of folds.
 
@@ -165,7 +179,7 @@ def check_configs(configs: dict[str, ConfigDict]) -> None:
         raise ConfigError("Expected config files after the flags, found none.")
     first = next(iter(configs))
     for name, config in configs.items():
-        check_name("task", config.task, COMPARE)
+        check_config(config, name, together=False)
         if COMPARE[config.task] is not COMPARE[configs[first].task]:
             raise ConfigError(
                 f"{name}: expected the task {configs[first].task} as for {first}, "
@@ -251,8 +265,9 @@ def _find_section(config: ConfigDict, names: Sequence[str]) -> ConfigDict | None
 
 def _set_value(section: ConfigDict, name: str, text: str, given: str) -> None:
     """Sets a key to what `text` stands for: Python's literals, else words."""
+    is_text = isinstance(section[name], str) and text != "None"
     try:
-        value = text if isinstance(section[name], str) else ast.literal_eval(text)
+        value = text if is_text else ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text
     try:

@@ -172,9 +172,9 @@ def explain_held_out(
     # Here, since they load jax and TFDS: not before --help.
     from spectjax.explanation.subjects import find_rows, pick_examples, take_example
 
+    explainer = _load(workdir, category)
     examples = _load_held_out(workdir, data_dir, manual_dir)
     rows = find_rows(examples, example_ids)
-    explainer = _load(workdir, category)
     cut = examples.crop_centre(explainer.image_hw)
     odds, maps = explainer.explain(cut.images[..., 0])
     chosen = {examples.example_ids[row]: row for row in rows}
@@ -237,10 +237,11 @@ def score_maps(
 
 def _load(workdir: pathlib.Path, category: str) -> "Explainer":
     """Returns a run's explainer; loads jax, which takes seconds."""
-    from spectjax.explanation.explainer import load_explainer
-    from spectjax.startup import enable_compilation_cache
+    from spectjax.startup import start_jax
 
-    enable_compilation_cache()
+    start_jax()
+    from spectjax.explanation.explainer import load_explainer
+
     return load_explainer(workdir, category)
 
 

@@ -73,6 +73,9 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
     """
     file_format = runtimes.find_format(output)
     runtimes.check_run(workdir)
+    from spectjax.startup import start_jax  # here, since jax takes seconds to load
+
+    start_jax()
     if file_format == runtimes.ONNX:
         check_onnx(workdir, output)
         _import_jax2onnx()

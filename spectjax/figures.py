@@ -56,6 +56,9 @@ def draw_figures(
     """
     check_run(workdir)
     # Here, since they load jax and TFDS: not before --help.
+    from spectjax.startup import start_jax
+
+    start_jax()
     from tfds_spect.prepare import find_prepared
 
     name = load_config(workdir / "config.json").data.name
@@ -63,9 +66,7 @@ def draw_figures(
 
     from spectjax.evaluation.run_figures import draw_run
     from spectjax.report import DISCLAIMER
-    from spectjax.startup import enable_compilation_cache
 
-    enable_compilation_cache()
     print("K-means clusters the held-out images, K = 2 to 15 ...", flush=True)
     written = draw_run(workdir, builder_dir, output_dir)
     print(f"{output_dir}: {', '.join(written)}.\n{DISCLAIMER}")

@@ -113,14 +113,8 @@ def _check_shapes(logits: jax.Array, labels: jax.Array) -> None:
         )
 
 
+# That of instances has five parts, see `spectjax.detection_losses`.
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,
     "dice_cross_entropy": dice_cross_entropy,
-}
-# Those that fit what the models of each task say; that of instances has five parts,
-# see `spectjax.detection_losses`.
-LOSSES_OF = {
-    "classification": ("cross_entropy",),
-    "instance_segmentation": ("mask_rcnn",),
-    "segmentation": ("cross_entropy", "dice_cross_entropy"),
 }

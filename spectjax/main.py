@@ -27,7 +27,7 @@ from spectjax.commands import define_path, explain_flags, refuse_arguments, run_
 from spectjax.config import (
     HOTSPOT_TASKS,
     ConfigError,
-    check_name,
+    check_config,
     describe_differences,
     load_config,
 )
@@ -39,10 +39,6 @@ STOPPED = "Stopped. The same command goes on from the last checkpoint."
 LEAK_WARNING = """\
   LEAKING: images of these patients were trained on as well, as in the papers.
   The scores say little about new patients; a data set of folds holds patients out."""
-# How the names of a task's data sets begin.
-DATA_SETS = dict.fromkeys(HOTSPOT_TASKS, "segmentation") | {
-    "classification": "classification"
-}
 _SHOWN_PIXELS = (
     "pixel",
     ("pooled", "per_image"),
@@ -76,14 +72,17 @@ def main(argv: list[str]) -> None:
     config_path = config_flags.get_config_filename(values["config"])
     workdir = values.workdir or name_workdir(config_path)
     refuse_arguments(argv)
+    check_config(values.config)
     # Here, so that --help need not wait for jax.
+    from spectjax.startup import find_devices, load_jax
+
+    load_jax()
     from spectjax.parallel import is_first_process, start_processes
-    from spectjax.startup import enable_compilation_cache
 
     # Before the processes meet: whoever is refused leaves nobody waiting half-way.
     with hold_run(workdir, first=_is_first(values.process_id)):
         start_processes(values.coordinator, values.num_processes, values.process_id)
-        enable_compilation_cache()
+        find_devices()
         metrics = train_and_evaluate(
             values.config,
             workdir,
@@ -148,20 +147,17 @@ def train_and_evaluate(
         OSError: if a file cannot be written.
     """
     # Here, so that --help need not wait for jax and TFDS.
+    import jax
+
     from spectjax import input_pipeline
     from spectjax.feed import count_room
-    from spectjax.parallel import is_first_process, wait_for_all
+    from spectjax.parallel import check_batch_size, is_first_process, wait_for_all
     from spectjax.train import skip_training, train
     from tfds_spect.prepare import choose_config, prepare
 
     config = config.copy_and_resolve_references()
+    check_config(config)
     config.data.name = choose_config(config.data.name, manual_dir)
-    check_name("task", config.task, DATA_SETS)
-    if not config.data.name.startswith(DATA_SETS[config.task]):
-        raise ConfigError(
-            f"--config.data.name={config.data.name!r}: task {config.task} needs a data "
-            f"set of its own, one whose name begins with {DATA_SETS[config.task]}."
-        )
     check_workdir(config, workdir)
     metrics_path = workdir / "eval" / "metrics.json"
     wait_for_all("started")
@@ -170,6 +166,15 @@ def train_and_evaluate(
             print(f"{workdir}: this run is finished.", flush=True)
         return json.loads(metrics_path.read_text())
 
+    splits = input_pipeline.choose_splits(
+        config.data.name,
+        config.data.fold,
+        config.data.validation_fold,
+        copies=config.data.augmentation == "copies",
+    )
+    if config.num_epochs:
+        check_batch_size(config.data.batch_size, jax.device_count())
+        check_pretrained(config, workdir)
     if not is_first_process():
         wait_for_all("prepared")
     builder_dir = prepare(
@@ -178,13 +183,6 @@ def train_and_evaluate(
     if is_first_process():
         wait_for_all("prepared")
 
-    splits = input_pipeline.choose_splits(
-        config.data.name,
-        config.data.fold,
-        config.data.validation_fold,
-        copies=config.data.augmentation == "copies",
-    )
-    check_name("data.feed", config.data.feed, ROOM)
     room = ROOM[config.data.feed]
     if config.num_epochs:
         train(
@@ -226,6 +224,22 @@ def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
         raise ConfigError(
             f"{workdir} holds a run with another config: {'; '.join(differences)}. "
             "Choose another --workdir, or remove this one."
+        )
+
+
+def check_pretrained(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Checks that there are weights to begin with, unless a run has begun.
+
+    Raises:
+        ConfigError: if their file is not there.
+    """
+    path = config.pretrained
+    if path is None or (workdir / "checkpoints").is_dir():
+        return
+    if not pathlib.Path(path).is_file():
+        raise ConfigError(
+            f"--config.pretrained={path!r}: expected a file of weights, found none. "
+            "Check the path."
         )
 
 
@@ -337,8 +351,25 @@ def _expand_config(argv: list[str]) -> list[str]:
     return expanded
 
 
+class _OrNone(flags.ArgumentParser):
+    """Parses None, and what another parser does; which keys may be None comes later."""
+
+    def __init__(self, parser: flags.ArgumentParser) -> None:
+        self._parser = parser
+        self.syntactic_help = parser.syntactic_help
+
+    def parse(self, argument: Any) -> Any:
+        return None if argument == "None" else self._parser.parse(argument)
+
+    def flag_type(self) -> str:
+        return self._parser.flag_type()
+
+
 def define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
+    # As --config.data.validation_fold=None.
+    for kind, parser in ((int, flags.IntegerParser()), (str, flags.ArgumentParser())):
+        config_flags.register_flag_parser_for_type(kind, _OrNone(parser))
     config_flags.DEFINE_config_file(
         "config",
         help_string="Config file, with an argument after a colon: FILE.py:quick.",

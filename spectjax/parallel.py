@@ -239,7 +239,7 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
     """Checks that a batch splits evenly.
 
     Raises:
-        ValueError: if it does not.
+        UserError: if it does not.
     """
     if batch_size % num_devices:
         raise UserError(

@@ -165,13 +165,14 @@ def load_run(workdir: pathlib.Path) -> LoadedModel:
     """
     try:
         # Loads jax, which takes seconds: not before the command line is understood.
+        from spectjax.startup import start_jax
+
+        start_jax()
         import jax
 
         from spectjax.runs import restore_model
-        from spectjax.startup import enable_compilation_cache
     except ImportError as error:
         raise explain_missing("jax", error) from error
-    enable_compilation_cache()
     model = restore_model(workdir)
     info = model.info | {"trained_on_synthetic_data": is_trained_on_synthetic(workdir)}
     config = model.config.to_dict()

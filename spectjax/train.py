@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from spectjax.augment import augment
 from spectjax.bookkeeping import Bar, EpochSums, Recorder
 from spectjax.checkpoint import CheckpointError, Checkpoints, Progress
-from spectjax.config import ConfigError, check_name, save_config
+from spectjax.config import ConfigError, check_config, save_config
 from spectjax.feed import Feed, ResidentFeed, StreamedFeed
 from spectjax.input_pipeline import Examples, StoredExamples
 from spectjax.interruption import StopRequest
@@ -33,7 +33,6 @@ from spectjax.parallel import (
 )
 from spectjax.paths import read_path
 from spectjax.runs import (
-    check_augmentation,
     create_optimizer,
     create_task,
     describe_state,
@@ -99,6 +98,7 @@ def train(
         FloatingPointError: if the loss is not finite any more.
         Stopped: if a signal asked for it.
     """
+    check_config(config)
     batch_size, hw = config.data.batch_size, tuple(config.data.train_hw)
     steps_per_epoch = len(examples) // batch_size
     if not steps_per_epoch:
@@ -106,11 +106,9 @@ def train(
             f"{examples.name}: {len(examples)} training examples do not fill a batch; "
             f"lower --config.data.batch_size={batch_size}."
         )
-    check_name("parallel", config.parallel, LAYOUTS)
     layout = LAYOUTS[config.parallel]()
     check_batch_size(batch_size, layout.num_devices)
     cropped = examples.crop_centre(hw)
-    check_augmentation(config)
     # What lies outside of the crop may move into it.
     online = config.data.augmentation == "online"
     examples = examples if online else cropped

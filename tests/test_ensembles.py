@@ -41,7 +41,7 @@ def write_runs(tmp_path, *changes):
     for number, change in enumerate(changes):
         config = base_config()
         config.task = "classification"
-        config.model = ConfigDict({"name": "vgg", "num_classes": 2})
+        config.model = ConfigDict({"name": "specs_v7", "num_classes": 2})
         config.update_from_flattened_dict(change)
         folders.append(tmp_path / f"run{number}")
         save_config(config, folders[-1] / "config.json")

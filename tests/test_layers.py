@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # room; a name stands for the module or the package and all that is in it.
 FLOORS = (
     {"spectjax"},
-    {"spectjax.messages"},
+    {"spectjax.config_rules", "spectjax.messages"},
     {
         "spectjax.archives",
         "spectjax.files",
