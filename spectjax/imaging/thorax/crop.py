@@ -11,6 +11,7 @@ from spectjax.imaging.thorax.curve import Curve, count_rows
 from spectjax.imaging.thorax.doubts import find_doubts
 from spectjax.imaging.thorax.landmarks import Landmarks, Readings, find_landmarks
 from spectjax.imaging.thorax.transform import Box, CropTransform
+from spectjax.messages import make_printable
 
 CANVAS_HW = (256, 256)  # [P1] and [P2]
 
@@ -69,8 +70,9 @@ class ThoraxImage:
     def to_json(self) -> dict[str, Any]:
         """Returns what `python -m spectjax.imaging.thorax` writes for a view."""
         return {
-            "file": self.scan.path.name,
+            "file": make_printable(self.scan.path.name),
             "frame": self.scan.frame,
+            "image_key": self.scan.image_key,
             "view": self.scan.view,
             "view_evidence": self.scan.view_evidence,
             "spacing_mm": self.scan.spacing_mm,
@@ -82,6 +84,7 @@ class ThoraxImage:
             "landmarks": dataclasses.asdict(self.landmarks),
             "noise_threshold": self.evidence.body.noise_threshold,
             "flags": self.flags,
+            "warnings": self.scan.warnings,
         }
 
 
