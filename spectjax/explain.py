@@ -15,14 +15,16 @@ at least one image was explained, else 1. It is 3 if one was passed over for an 
 that nobody expected, a bug: OUT/problems.log then has what to report.
 """
 
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
+from spectjax.commands import define_path, read_paths, run_command
 from spectjax.config import ConfigError, load_config
 from spectjax.files import write_json
 from spectjax.imaging.dicom import View
@@ -30,7 +32,8 @@ from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import crop_thorax
-from spectjax.messages import make_printable
+from spectjax.locks import hold
+from spectjax.messages import UserError, make_printable
 from spectjax.report import DISCLAIMER
 
 if TYPE_CHECKING:  # what takes seconds to load: not before --help
@@ -40,19 +43,19 @@ if TYPE_CHECKING:  # what takes seconds to load: not before --help
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Explains what the flags and paths name."""
     values = flags.FLAGS
     # Libraries log what they do, and tracebacks of what is one line of ours here.
     logging.set_verbosity(logging.FATAL)
-    workdir, output_dir = pathlib.Path(values.workdir), pathlib.Path(values.output_dir)
+    workdir, output_dir = values.workdir, values.output_dir
     common = {"category": values.category, "check_sanity": values.check_sanity}
-    paths = [pathlib.Path(name) for name in argv[1:]]
-    try:
+    paths = read_paths(argv)
+    with hold(output_dir):
         check_classifier(workdir)
         if not (values.held_out or values.examples):
             explain_scans(paths, workdir, output_dir, view=values.view, **common)
         elif paths:
-            raise ValueError(
+            raise UserError(
                 f"Expected DICOM files or examples of the run's data set, found both: "
                 f"{paths[0]} and --held_out or --examples. Leave out one of them."
             )
@@ -66,8 +69,6 @@ def main(argv: list[str]) -> None:
                 manual_dir=values.manual_dir,
                 **common,
             )
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 def check_classifier(workdir: pathlib.Path) -> None:
@@ -110,7 +111,7 @@ def explain_scans(
         WriteError: if a file cannot be written.
     """
     if not paths:
-        raise ValueError(
+        raise UserError(
             "Expected DICOM files or folders after the flags, or --held_out for the "
             "run's own data; found none."
         )
@@ -145,8 +146,8 @@ def explain_held_out(
     *,
     example_ids: Sequence[str] = (),
     num_examples: int = 2,
-    data_dir: str | None = None,
-    manual_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    manual_dir: str | os.PathLike[str] | None = None,
     category: str = "metastasis",
     check_sanity: bool = False,
 ) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def explain_held_out(
         The content of `<output_dir>/metrics.json`.
 
     Raises:
-        ValueError: if there is no trained model, no such data set or no such example.
+        UserError: if there is no trained model, no such data set or no such example.
         WriteError: if a file cannot be written.
     """
     # Here, since they load jax and TFDS: not before --help.
@@ -245,7 +246,9 @@ def _load(workdir: pathlib.Path, category: str) -> "Explainer":
 
 
 def _load_held_out(
-    workdir: pathlib.Path, data_dir: str | None, manual_dir: str | None
+    workdir: pathlib.Path,
+    data_dir: str | os.PathLike[str] | None,
+    manual_dir: str | os.PathLike[str] | None,
 ) -> "Examples":
     """Returns the examples that a run holds out, with whole canvases."""
     from spectjax.input_pipeline import choose_splits, load_examples
@@ -318,8 +321,8 @@ def _check_sanity(
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string("workdir", None, "Folder of the training run to take.")
-    flags.DEFINE_string("output_dir", None, "Folder to write to; made if missing.")
+    define_path("workdir", "Folder of the training run to take.", required=True)
+    define_path("output_dir", "Folder to write to; made if missing.", required=True)
     flags.DEFINE_enum(
         "category",
         "metastasis",
@@ -345,9 +348,9 @@ def _define_flags() -> None:
         "How many right and wrong examples of each class, at most.",
         lower_bound=1,
     )
-    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
-    flags.DEFINE_string(
-        "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
+    define_path(
+        "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
     )
     flags.DEFINE_bool(
         "check_sanity",
@@ -355,9 +358,8 @@ def _define_flags() -> None:
         "Also draw the weights anew, layer by layer, and compare the maps; takes "
         "minutes for a large network without a GPU.",
     )
-    flags.mark_flags_as_required(["workdir", "output_dir"])
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

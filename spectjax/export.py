@@ -17,7 +17,6 @@ import io
 import json
 import logging
 import pathlib
-import sys
 import tempfile
 import warnings
 import zipfile
@@ -25,14 +24,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from absl import logging as absl_logging
 
 from spectjax import runtimes
 from spectjax.answers import Answer, measure_difference, take
+from spectjax.commands import define_path, refuse_arguments, run_command
 from spectjax.config import load_config
 from spectjax.files import write_file
 from spectjax.instances import Instances
+from spectjax.locks import hold
 from spectjax.messages import UserError
 from spectjax.provenance import CLASS_NAMES, describe, hash_parameters
 from spectjax.report import DISCLAIMER
@@ -53,17 +54,12 @@ class ExportError(UserError):
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Exports the run that the flags name."""
     absl_logging.set_verbosity(absl_logging.FATAL)
-    try:
-        if argv[1:]:
-            raise ExportError(f"Unexpected argument {argv[1]!r}; see --help.")
-        run(
-            pathlib.Path(flags.FLAGS.workdir),
-            pathlib.Path(flags.FLAGS.output),
-        )
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    refuse_arguments(argv)
+    output = flags.FLAGS.output
+    with hold(output.parent, name=f".{output.name}.lock"):
+        run(flags.FLAGS.workdir, output)
 
 
 def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
@@ -360,15 +356,14 @@ def _print_summary(
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string("workdir", None, "Folder of the training run to export.")
-    flags.DEFINE_string(
+    define_path("workdir", "Folder of the training run to export.", required=True)
+    define_path(
         "output",
-        None,
         f"File to write; its name ends in {runtimes.ONNX} or {runtimes.STABLEHLO}.",
+        required=True,
     )
-    flags.mark_flags_as_required(["workdir", "output"])
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

@@ -16,30 +16,31 @@ OUT (default: RUN/figures) receives, beside the figures' numbers in [P1]:
     precision_recall.png       of the boxes and masks of a Mask R-CNN
 """
 
+import os
 import pathlib
-import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
+from spectjax.commands import define_path, refuse_arguments, run_command
 from spectjax.config import HOTSPOT_TASKS, ConfigError, load_config
+from spectjax.locks import hold
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Draws the figures of the run that the flags name."""
     values = flags.FLAGS
     logging.set_verbosity(logging.FATAL)  # what libraries say of what they do
-    workdir = pathlib.Path(values.workdir)
-    output_dir = pathlib.Path(values.output_dir or workdir / "figures")
-    try:
-        if argv[1:]:
-            raise ConfigError(f"Unexpected argument {argv[1]!r}; see --help.")
-        draw_figures(workdir, output_dir, data_dir=values.data_dir)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    refuse_arguments(argv)
+    output_dir = values.output_dir or values.workdir / "figures"
+    with hold(output_dir):
+        draw_figures(values.workdir, output_dir, data_dir=values.data_dir)
 
 
 def draw_figures(
-    workdir: pathlib.Path, output_dir: pathlib.Path, *, data_dir: str | None = None
+    workdir: pathlib.Path,
+    output_dir: pathlib.Path,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
 ) -> None:
     """Writes the figures of a run, and prints where they are.
 
@@ -93,11 +94,11 @@ def check_run(workdir: pathlib.Path) -> None:
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
-    flags.DEFINE_string("output_dir", None, "Folder to write to. Default: RUN/figures.")
+    define_path("workdir", "Folder of the run.", required=True)
+    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
+    define_path("output_dir", "Folder to write to. Default: RUN/figures.")
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

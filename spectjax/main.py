@@ -10,16 +10,20 @@ machines, start the same command on each with --coordinator, --num_processes and
 --process_id, or all of them with srun.
 """
 
+import contextlib
 import json
 import math
+import os
 import pathlib
 import re
-import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from spectjax.commands import define_path, explain_flags, refuse_arguments, run_command
 from spectjax.config import (
     HOTSPOT_TASKS,
     ConfigError,
@@ -27,7 +31,11 @@ from spectjax.config import (
     describe_differences,
     load_config,
 )
+from spectjax.locks import hold
+from spectjax.messages import UserError
+from spectjax.paths import read_path
 
+STOPPED = "Stopped. The same command goes on from the last checkpoint."
 LEAK_WARNING = """\
   LEAKING: images of these patients were trained on as well, as in the papers.
   The scores say little about new patients; a data set of folds holds patients out."""
@@ -62,44 +70,59 @@ ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Trains and scores what the flags name."""
     logging.set_verbosity(logging.WARNING)  # orbax tells of every step it takes
     values = flags.FLAGS
     config_path = config_flags.get_config_filename(values["config"])
-    workdir = pathlib.Path(values.workdir or name_workdir(config_path))
-    try:
-        if argv[1:]:
-            raise ConfigError(f"Unexpected argument {argv[1]!r}; see --help.")
-        # Here, so that --help need not wait for jax.
-        from spectjax.parallel import is_first_process, start_processes
-        from spectjax.startup import enable_compilation_cache
-        from spectjax.train import Stopped
+    workdir = values.workdir or name_workdir(config_path)
+    refuse_arguments(argv)
+    # Here, so that --help need not wait for jax.
+    from spectjax.parallel import is_first_process, start_processes
+    from spectjax.startup import enable_compilation_cache
 
+    # Before the processes meet: whoever is refused leaves nobody waiting half-way.
+    with hold_run(workdir, first=_is_first(values.process_id)):
         start_processes(values.coordinator, values.num_processes, values.process_id)
         enable_compilation_cache()
-        try:
-            metrics = train_and_evaluate(
-                values.config,
-                workdir,
-                data_dir=values.data_dir,
-                manual_dir=values.manual_dir,
-            )
-        except Stopped as stopped:
-            print(stopped, file=sys.stderr)
-            sys.exit(128 + stopped.signal)  # as shells tell of a signal
-    except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on from the last checkpoint.")
+        metrics = train_and_evaluate(
+            values.config,
+            workdir,
+            data_dir=values.data_dir,
+            manual_dir=values.manual_dir,
+        )
     if is_first_process():
         print_results(metrics, workdir)
+
+
+@contextlib.contextmanager
+def hold_run(workdir: pathlib.Path, *, first: bool = True) -> Iterator[None]:
+    """Keeps other trainings out of `workdir` unless it is finished.
+
+    Args:
+        workdir: folder of the run.
+        first: whether this is the first process of the run, which alone holds it.
+
+    Raises:
+        LockedError: if another training runs there.
+        WriteError: if nothing can be written there.
+    """
+    finished = (workdir / "eval" / "metrics.json").exists()
+    with hold(workdir) if first and not finished else nullcontext():
+        yield
+
+
+def _is_first(process_id: int | None) -> bool:
+    """Returns whether this is the first process of a run, or the only one."""
+    if process_id is None and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return os.environ.get("SLURM_PROCID", "0") == "0"
+    return not process_id
 
 
 def train_and_evaluate(
     config: ConfigDict,
     workdir: pathlib.Path,
-    data_dir: str | None = None,
-    manual_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    manual_dir: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Prepares the data, trains on all folds but one, and scores that one.
 
@@ -279,26 +302,39 @@ def name_workdir(config_path: str) -> pathlib.Path:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; what is wrong with it becomes one line."""
+    """Parses the command line.
+
+    Raises:
+        UserError: if something is wrong with it.
+    """
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS(_expand_config(argv))
         flags.FLAGS.config.task  # noqa: B018 - a missing file shows at first use
     except (AttributeError, KeyError) as error:
         text = " ".join(str(error.args[0]).split()).strip('"')
-        sys.exit(f"error: --config has no key {text}")
+        raise UserError(f"--config has no key {text}") from None
     except (flags.Error, OSError) as error:
-        sys.exit(f"error: {_shorten(error)}")
+        raise explain_flags(error) from None
     return rest
 
 
-def _shorten(error: Exception) -> str:
-    """Returns an error's last line: absl puts a config's whole traceback before it."""
-    return (
-        str(error)
-        .strip()
-        .splitlines()[-1]
-        .removeprefix("spectjax.config.ConfigError: ")
-    )
+def _expand_config(argv: list[str]) -> list[str]:
+    """Returns the command line with the home folder for the `~` of `--config=~/FILE`.
+
+    Raises:
+        PathError: if the file can be none.
+    """
+    expanded = list(argv)
+    for place, argument in enumerate(argv):
+        flag, equals, file = argument.partition("=")
+        if argv[place - 1] in ("-config", "--config"):
+            flag, equals, file = "", "", argument
+        elif flag not in ("-config", "--config"):
+            continue
+        path = read_path(file, "--config")
+        if file.startswith("~"):
+            expanded[place] = f"{flag}{equals}{path}"
+    return expanded
 
 
 def define_flags() -> None:
@@ -307,14 +343,12 @@ def define_flags() -> None:
         "config",
         help_string="Config file, with an argument after a colon: FILE.py:quick.",
     )
-    flags.DEFINE_string(
-        "workdir",
-        None,
-        "Folder of the run. Default: runs/<config>, e.g. runs/unet_res.",
+    define_path(
+        "workdir", "Folder of the run. Default: runs/<config>, e.g. runs/unet_res."
     )
-    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
-    flags.DEFINE_string(
-        "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
+    define_path(
+        "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
     )
     flags.DEFINE_string(
         "coordinator",
@@ -328,4 +362,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=parse_flags)
+    run_command(main, parse=parse_flags, stopped=STOPPED)

@@ -21,14 +21,14 @@ of an earlier run is replaced, that of another view of the same name never.
 import csv
 import io
 import pathlib
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
 from spectjax.answers import take
+from spectjax.commands import define_path, define_paths, read_paths, run_command
 from spectjax.ensembles import find_model
 from spectjax.files import write_file, write_json
 from spectjax.hotspots import AnswerError
@@ -38,6 +38,7 @@ from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import crop_thorax
+from spectjax.locks import hold
 from spectjax.messages import UserError, make_printable
 from spectjax.prediction import Describe, Finding, ModelInfo, SeenView, choose_describe
 from spectjax.report import DISCLAIMER
@@ -48,24 +49,20 @@ MARK = "rule"  # no other command's JSON files have one
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Predicts what the flags and paths name."""
     flag_values = flags.FLAGS
     # Libraries log what they do, and tracebacks of what is one line of ours here.
     logging.set_verbosity(logging.FATAL)
-    try:
+    with hold(flag_values.output_dir):
         run(
-            [pathlib.Path(name) for name in argv[1:]],
-            workdirs=[pathlib.Path(name) for name in flag_values.workdir],
-            model=None
-            if flag_values.model is None
-            else pathlib.Path(flag_values.model),
+            read_paths(argv),
+            workdirs=flag_values.workdir,
+            model=flag_values.model,
             runtime=flag_values.runtime,
-            output_dir=pathlib.Path(flag_values.output_dir),
+            output_dir=flag_values.output_dir,
             view=flag_values.view,
             min_score=flag_values.min_score,
         )
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 def run(
@@ -233,20 +230,19 @@ def _format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_multi_string(
+    define_paths(
         "workdir",
-        [],
         "Folder of the training run to take. Given more than once: the mean of what "
         "the runs say.",
     )
-    flags.DEFINE_string("model", None, "Exported model to take instead of a run.")
+    define_path("model", "Exported model to take instead of a run.")
     flags.DEFINE_enum(
         "runtime",
         None,
         RUNTIMES,
         "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
     )
-    flags.DEFINE_string("output_dir", None, "Folder to write to; made if missing.")
+    define_path("output_dir", "Folder to write to; made if missing.", required=True)
     flags.DEFINE_enum(
         "view",
         None,
@@ -260,9 +256,8 @@ def _define_flags() -> None:
         "What the score of an instance must exceed to be a hotspot, for Mask R-CNNs. "
         "Default: 0.5. A run's eval/table.md tells what others bring.",
     )
-    flags.mark_flags_as_required(["output_dir"])
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

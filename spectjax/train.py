@@ -19,6 +19,7 @@ from spectjax.config import ConfigError, check_name, save_config
 from spectjax.feed import Feed, ResidentFeed, StreamedFeed
 from spectjax.input_pipeline import Examples, StoredExamples
 from spectjax.interruption import StopRequest
+from spectjax.messages import Stop
 from spectjax.ops.backend import describe_backend
 from spectjax.ops.convolution import compiler_options
 from spectjax.parallel import (
@@ -30,6 +31,7 @@ from spectjax.parallel import (
     check_same,
     is_first_process,
 )
+from spectjax.paths import read_path
 from spectjax.runs import (
     check_augmentation,
     create_optimizer,
@@ -51,7 +53,7 @@ from spectjax.weights.torchvision import load_pretrained
 SHORT_SECONDS = 0.5  # a dispatch that takes less may have more steps
 
 
-class Stopped(Exception):
+class Stopped(Stop):
     """Training was asked to stop, and has saved its state.
 
     Attributes:
@@ -62,7 +64,8 @@ class Stopped(Exception):
         """Says after which step."""
         super().__init__(
             f"Stopped by {signal.Signals(number).name} after step {step}. The same "
-            "command goes on from there."
+            "command goes on from there.",
+            128 + number,  # as shells tell of a signal
         )
         self.signal = number
 
@@ -247,7 +250,7 @@ def _take_weights(
         WeightsError: if the file cannot be read or does not fit the model.
     """
     variables, notes = load_pretrained(
-        config.pretrained,
+        read_path(config.pretrained, "--config.pretrained"),
         config.model.name,
         {"params": first.params, "batch_stats": first.batch_stats},
     )

@@ -17,9 +17,11 @@ FLOORS = (
         "spectjax.files",
         "spectjax.interruption",
         "spectjax.limits",
+        "spectjax.paths",
         "spectjax.startup",
         "spectjax.workers",
     },
+    {"spectjax.commands", "spectjax.locks"},
     {
         "spectjax.config",
         "spectjax.hotspots",
@@ -61,7 +63,11 @@ FLOORS = (
 )
 # What a room may import from outside, where that is limited.
 OUTSIDE = {
+    "spectjax.commands": {"absl"},
     "spectjax.config": {"ml_collections"},
+    "spectjax.locks": set(),
+    "spectjax.messages": set(),
+    "spectjax.paths": set(),
     "configs": {"ml_collections"},
     "spectjax.answers": {"numpy"},
     "spectjax.imaging": {

@@ -15,12 +15,13 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_metadata
 
 from spectjax.imaging.diagnosis import DIAGNOSES
+from spectjax.locks import LockedError, hold
 from tfds_spect import source, writers
 from tfds_spect import tfds_spect_dataset_builder as builder_module
 from tfds_spect.copies import draw_copies, move_example
 from tfds_spect.errors import PrepareError
 from tfds_spect.folds import deal_folds
-from tfds_spect.prepare import choose_config, hold_lock, prepare
+from tfds_spect.prepare import choose_config, prepare
 from tfds_spect.reading import TFRecordSource, open_split
 from tfds_spect.tfds_spect_dataset_builder import Builder
 
@@ -312,12 +313,19 @@ def test_a_folder_without_a_data_set_in_it_is_not_taken_for_one(hospital, tmp_pa
         prepare_in(tmp_path, hospital)
 
 
-def test_one_process_at_a_time_prepares(tmp_path):
-    fcntl = pytest.importorskip("fcntl")
-    with (tmp_path / ".tfds_spect.lock").open("w") as other:
-        with hold_lock(tmp_path), pytest.raises(BlockingIOError):
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def test_one_process_at_a_time_prepares(hospital, tmp_path, monkeypatch):
+    held = []
+
+    def build(builder, *_):
+        with pytest.raises(LockedError), hold(tmp_path / "data"):
+            pass
+        held.append(builder)
+        raise PrepareError("enough")
+
+    monkeypatch.setattr("tfds_spect.prepare.build", build)
+    with pytest.raises(PrepareError, match="enough"):
+        prepare_in(tmp_path, hospital)
+    assert len(held) == 1
 
 
 # Configs, metadata and the command.

@@ -10,7 +10,7 @@ from spectjax.explanation.pointing import Box
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.input_pipeline import Examples
-from spectjax.messages import make_printable
+from spectjax.messages import UserError, make_printable
 
 OUTCOMES = ("true_positive", "false_negative", "false_positive", "true_negative")
 
@@ -194,7 +194,7 @@ def find_rows(examples: Examples, names: Sequence[str]) -> list[int]:
     rows = {name: row for row, name in enumerate(examples.example_ids)}
     unknown = [name for name in names if name not in rows]
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"{examples.name}, {examples.split}: expected ids of its "
             f"{len(examples)} examples, as in the run's eval/cases.csv, found "
             f"{', '.join(unknown)}."

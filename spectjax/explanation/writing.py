@@ -14,6 +14,7 @@ from spectjax.explanation.pointing import box_cell, find_cells, find_peak
 from spectjax.explanation.sanity import SIMILAR
 from spectjax.explanation.subjects import Subject
 from spectjax.files import write_json
+from spectjax.messages import UserError
 from spectjax.report import DISCLAIMER
 from spectjax.report.explanations import Overlay, draw_explanation, draw_sanity
 from spectjax.report.figures import save_figure
@@ -202,7 +203,7 @@ def _check_free(path: pathlib.Path) -> None:
     except (ValueError, TypeError):
         ours = False
     if not ours:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected no file or an earlier explanation, found another "
             "result. Choose another --output_dir."
         )

@@ -8,9 +8,9 @@ prepared, which leaves the same rows out. Exits with 1 if a row cannot be used.
 
 import sys
 from collections import Counter
-from pathlib import Path
 
-from absl import app
+from spectjax.commands import read_paths, run_command
+from spectjax.messages import UserError
 
 
 def main(arguments: list[str]) -> None:
@@ -22,16 +22,15 @@ def main(arguments: list[str]) -> None:
     from spectjax.imaging.scan import ScanError
 
     if len(arguments) != 2:
-        sys.exit("Expected one folder that holds images.csv.")
-    folder = Path(arguments[1])
+        raise UserError("Expected one folder that holds images.csv.")
+    (folder,) = read_paths(arguments)
     table = image_table.find_image_table(folder)
     if table is None:
-        sys.exit(f"{folder}: expected a folder with images.csv in it, found none.")
-    try:
-        words = image_table.read_words(folder)
-        rows, errors = image_table.read_image_table(table, words)
-    except image_table.ImageTableError as error:
-        sys.exit(str(error))
+        raise UserError(
+            f"{folder}: expected a folder with images.csv in it, found none."
+        )
+    words = image_table.read_words(folder)
+    rows, errors = image_table.read_image_table(table, words)
 
     problems = list(map(str, errors))
     firsts: dict[str, image_table.ImageRow] = {}
@@ -72,4 +71,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

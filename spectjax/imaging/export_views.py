@@ -13,14 +13,15 @@ OUT/problems.log then has what to report.
 """
 
 import os
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from spectjax.commands import define_path, read_paths, run_command
+from spectjax.locks import hold
 from spectjax.messages import UserError, make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
@@ -28,9 +29,7 @@ if TYPE_CHECKING:  # takes a third of a second: not before --help
 
 _MOST_BYTES = 255  # of a name, on most disks
 
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Folder for the pictures.", required=True
-)
+_OUTPUT_DIR = define_path("output_dir", "Folder for the pictures.", required=True)
 _VIEW = flags.DEFINE_enum(
     "view",
     None,
@@ -63,13 +62,11 @@ def render_view(counts: np.ndarray, black_percentile: float) -> np.ndarray:
 
 def main(arguments: list[str]) -> None:
     """Writes a picture for every view found in the paths."""
-    paths = [Path(argument) for argument in arguments[1:]]
+    paths, output_dir = read_paths(arguments), cast(Path, _OUTPUT_DIR.value)
     if not paths:
-        sys.exit("Expected DICOM files or folders after the flags, found none.")
-    try:
-        export_scans(paths, Path(_OUTPUT_DIR.value))
-    except (OSError, UserError) as error:
-        sys.exit(str(error))
+        raise UserError("Expected DICOM files or folders after the flags, found none.")
+    with hold(output_dir):
+        export_scans(paths, output_dir)
 
 
 def export_scans(paths: list[Path], output_dir: Path) -> None:
@@ -135,4 +132,4 @@ def _export(scan: "BoneScan", output_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

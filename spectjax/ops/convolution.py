@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype, Initializer
 
+from spectjax.messages import UserError
 from spectjax.ops import onednn
 from spectjax.ops.backend import is_plain, uses_onednn
 
@@ -113,7 +114,7 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 def _check_even(x: jax.Array) -> None:
     if x.shape[1] % 2 or x.shape[2] % 2:
-        raise ValueError(f"Expected even height and width, got {x.shape[1:3]}.")
+        raise UserError(f"Expected even height and width, got {x.shape[1:3]}.")
 
 
 def _corners(x: jax.Array) -> tuple[jax.Array, ...]:

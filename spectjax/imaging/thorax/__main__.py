@@ -10,19 +10,20 @@ It is 3 if a view was passed over for an error that nobody expected, a bug:
 OUT/problems.log then has what to report.
 """
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from absl import app, flags
+from absl import flags
 
+from spectjax.commands import define_path, read_paths, run_command
+from spectjax.locks import hold
 from spectjax.messages import UserError, make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
     from spectjax.imaging.dicom import BoneScan
 
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Folder for the results; made if it is missing.", required=True
+_OUTPUT_DIR = define_path(
+    "output_dir", "Folder for the results; made if it is missing.", required=True
 )
 _VIEW = flags.DEFINE_enum(
     "view",
@@ -34,13 +35,11 @@ _VIEW = flags.DEFINE_enum(
 
 def main(arguments: list[str]) -> None:
     """Writes a box and a drawing for every view found in the paths."""
-    paths = [Path(argument) for argument in arguments[1:]]
+    paths, output_dir = read_paths(arguments), cast(Path, _OUTPUT_DIR.value)
     if not paths:
-        sys.exit("Expected DICOM files or folders after the flags, found none.")
-    try:
-        crop_scans(paths, Path(_OUTPUT_DIR.value))
-    except (OSError, UserError) as error:
-        sys.exit(str(error))
+        raise UserError("Expected DICOM files or folders after the flags, found none.")
+    with hold(output_dir):
+        crop_scans(paths, output_dir)
 
 
 def crop_scans(paths: list[Path], output_dir: Path) -> None:
@@ -83,4 +82,4 @@ def _crop(scan: "BoneScan", name: str, output_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)
