@@ -13,7 +13,7 @@ from spectjax.messages import UserError
 KIB, MIB = 1024, 1024 * 1024
 
 # Bytes of a file.
-DICOM_BYTES = 512 * MIB
+DICOM_BYTES = 128 * MIB  # twice the pixels below, of 32 bits
 PICTURE_BYTES = 64 * MIB
 LABELME_BYTES = 64 * MIB  # with the picture that wkentaro's LabelMe embeds
 BOXES_BYTES = 1 * MIB  # some five thousand boxes
@@ -22,6 +22,18 @@ TABLE_BYTES = 64 * MIB  # some half a million rows
 # Pixels of all frames of a whole-body file: 1024x256, two detectors, a few energy
 # windows are a tenth of it. A damaged header can claim terabytes.
 WHOLE_BODY_PIXELS = 4096 * 4096
+WHOLE_BODY_FRAMES = 256
+
+# Of a DICOM file: bytes of an element beside the pixels (a palette has 128 KiB), pieces
+# in which elements are read (whole-body files have a thousand), fragments of encoded
+# pixels (64 KiB each, where they are cut at all).
+DICOM_ELEMENT_BYTES = 512 * KIB
+DICOM_PIECES = 100_000
+DICOM_FRAGMENTS = 10_000
+
+# Distance of pixels in mm. Gamma cameras have 1 to 5; another number is of another
+# unit, or damage, and would be resampled to gigabytes.
+SPACING_MM = (0.5, 20.0)
 
 
 def read_limited(path: Path, most: int, *, error: type[UserError] = UserError) -> bytes:

@@ -186,7 +186,6 @@ def hospital(tmp_path_factory):
         (0x00181130, "LO"),  # Table Height is a number (DS)
     ):
         dataset.add(DataElement(tag, vr, canaries.value(vr)))
-    dataset.PixelData += canaries.text().encode() + b"."
     dataset.preamble = canaries.text().encode().ljust(128, b"\0")
     meta = dataset.file_meta
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID

@@ -48,6 +48,7 @@ from tfds_spect.example import (
     ThoraxExample,
 )
 from tfds_spect.image import UnusableImageError, make_example
+from tfds_spect.patients import unite_examples
 from tfds_spect.skips import Skip
 
 TABLE_NAMES = ("images.csv", "words.csv")
@@ -90,7 +91,8 @@ def read_source(
         The originals, sorted by example id, and what was left out.
 
     Raises:
-        PrepareError: if images.csv or words.csv cannot be read.
+        PrepareError: if images.csv or words.csv cannot be read, or files contradict
+            each other about a patient.
     """
     files, annotations, skips = list_source(folder)
     contents = (workers or Workers(1)).map(
@@ -113,7 +115,7 @@ def read_source(
         reason = f"annotated; expected one image, found {found or 'none'}"
         skips.append(Skip(name, reason))
     usable = [each for each in examples if _name(each) not in unclear]
-    originals = _drop_repeated(usable, skips)
+    originals = _drop_repeated(unite_examples(usable), skips)
     return originals, [replace(s, name=_relative(folder, s.name)) for s in skips]
 
 
@@ -218,9 +220,9 @@ def read_again(original: ThoraxExample) -> ThoraxExample:
     if place is None:
         raise ValueError(f"{original.example_id}: not read from a file.")
     for example in read_file(place.file).examples:
-        same_name = _name(example) == place.name
-        if same_name and example.example_id == original.example_id:
-            return example
+        if _name(example) == place.name and example.source == original.source:
+            # The patient was found by comparing all files.
+            return replace(example, patient=original.patient)
     raise PrepareError(
         f"{place.file.path}: expected image {original.example_id}, found another. The "
         "file changed while it was prepared, or SPECTJAX_PSEUDONYM_KEY is not the same "

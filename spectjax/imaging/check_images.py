@@ -19,6 +19,8 @@ def main(arguments: list[str]) -> None:
 
     from spectjax.imaging import image_table
     from spectjax.imaging.annotation import AnnotationError
+    from spectjax.imaging.identity import Identity
+    from spectjax.imaging.patients import IdentityError, unite_patients
     from spectjax.imaging.scan import ScanError
 
     if len(arguments) != 2:
@@ -34,7 +36,7 @@ def main(arguments: list[str]) -> None:
 
     problems = list(map(str, errors))
     firsts: dict[str, image_table.ImageRow] = {}
-    patients: set[str] = set()
+    identities: list[tuple[Identity, str]] = []
     counts: dict[str, Counter[str]] = {
         name: Counter() for name in ("Views", "Labels", "Outlines", "Notes")
     }
@@ -52,12 +54,18 @@ def main(arguments: list[str]) -> None:
                 f"{row.number})"
             )
             continue
-        patients.add(listed.scan.patient_key)
+        if listed.scan.identity:
+            identities.append((listed.scan.identity, str(row.file)))
         counts["Views"][listed.scan.view] += 1
         counts["Labels"][listed.diagnosis or "not stated"] += 1
         counts["Outlines"][listed.mask_evidence] += 1
         counts["Notes"].update(listed.scan.notes)
 
+    patients = {identity.patient for identity, _ in identities}
+    try:
+        patients = set(unite_patients(identities).values())
+    except IdentityError as error:
+        problems.append(str(error))
     for problem in problems:
         print(problem)
     used = sum(counts["Views"].values())

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from spectjax.imaging.identity import PatientEvidence
+from spectjax.imaging.identity import Identity, PatientEvidence
 from spectjax.messages import UserError
 
 View = Literal["anterior", "posterior"]
@@ -54,9 +54,10 @@ class BoneScan:
         spacing_mm: distance between rows and between columns; None if unknown.
         path: the file.
         frame: zero-based index in the file; 0 for a picture.
-        patient_key: 16 hexadecimal digits, the same for all files of a patient. Keyed
-            BLAKE2b of issuer and Patient ID, else of name and birth date, else of the
-            Study Instance UID. The key is the environment variable
+        patient_key: 16 hexadecimal digits, the same for all files that name a patient
+            alike. Keyed BLAKE2b of issuer and Patient ID, else of name and birth date,
+            else of the Study Instance UID, in the folded form of
+            `spectjax.imaging.identity`. The key is the environment variable
             SPECTJAX_PSEUDONYM_KEY; without one, whoever knows the Patient ID can
             compute the pseudonym too.
         patient_evidence: which of the three. By study, two studies of one patient look
@@ -67,6 +68,8 @@ class BoneScan:
         notes: other facts worth knowing, e.g. "3 negative values set to 0".
         study_key: 16 hexadecimal digits of the Study Instance UID, keyed alike: tells a
             patient's examinations apart. None if the file states none.
+        identity: what the file says of patient and study, to be compared with other
+            files by `spectjax.imaging.patients`; None if nobody asked the file.
     """
 
     counts: np.ndarray
@@ -81,6 +84,17 @@ class BoneScan:
     synthetic: bool
     notes: tuple[str, ...] = ()
     study_key: str | None = None
+    identity: Identity | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should look at: a doubtful view, then the notes."""
+        doubts = [f"view: {self.view_evidence}"] * self._is_view_doubtful
+        return (*doubts, *self.notes)
+
+    @property
+    def _is_view_doubtful(self) -> bool:
+        return "WARNING" in self.view_evidence or "; but " in self.view_evidence
 
     @property
     def name(self) -> str:
