@@ -11,7 +11,8 @@ receives `<name>.png` (counts with the map over them) and `<name>.json` (probabi
 map, place of its peak). --check_sanity writes `sanity.json` and `sanity.png`: what
 becomes of the maps when the network's weights are drawn anew, layer by layer.
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
-at least one image was explained.
+at least one image was explained, else 1. It is 3 if one was passed over for an error
+that nobody expected, a bug: OUT/problems.log then has what to report.
 """
 
 import os
@@ -26,11 +27,13 @@ from absl import flags, logging
 from spectjax.commands import define_path, read_paths, run_command
 from spectjax.config import ConfigError, load_config
 from spectjax.files import write_json
-from spectjax.imaging.dicom import ScanError, View, find_bone_scans
+from spectjax.imaging.dicom import View
+from spectjax.imaging.intake import Intake
+from spectjax.imaging.outputs import OutputNames
+from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.locks import hold
-from spectjax.messages import UserError
-from spectjax.prediction.names import name_outputs
+from spectjax.messages import UserError, make_printable
 from spectjax.report import DISCLAIMER
 
 if TYPE_CHECKING:  # what takes seconds to load: not before --help
@@ -104,6 +107,7 @@ def explain_scans(
 
     Raises:
         UserError: if there is no trained model or no scan that could be used.
+        SystemExit: see `Problems`, if a bug kept a view from being explained.
         WriteError: if a file cannot be written.
     """
     if not paths:
@@ -111,32 +115,29 @@ def explain_scans(
             "Expected DICOM files or folders after the flags, or --held_out for the "
             "run's own data; found none."
         )
-    scans, errors = find_bone_scans(paths, view=view)
-    if not scans:
-        for skipped in errors:
-            print(f"skipped: {skipped}", file=sys.stderr)
-        raise UserError(f"No bone scan found, {len(errors)} files skipped.")
-    # Here, since they load jax and what draws: not before there is something to do.
+    # Here, since they load what draws: not before --help.
     from spectjax.explanation.subjects import take_view
+    from spectjax.explanation.writing import SANITY_IMAGES, shows_evidence
 
-    explainer = _load(workdir, category)
-    subjects = []
-    for scan, name in zip(scans, name_outputs(scans, output_dir), strict=True):
-        try:
-            subjects.append(take_view(crop_thorax(scan), name, explainer.image_hw))
-        except ScanError as error:
-            errors.append(error)
-    for skipped in errors:
-        print(f"skipped: {skipped}", file=sys.stderr)
-    if not subjects:
-        raise UserError(f"No thorax found, {len(errors)} files skipped.")
-    _write(explainer, subjects, output_dir)
-    if check_sanity:
-        _check_sanity(explainer, subjects, output_dir)
-    print(
-        f"{len(subjects)} views written to {output_dir}, {len(errors)} files skipped.\n"
-        f"{DISCLAIMER}"
-    )
+    problems = Problems(output_dir)
+    intake = Intake(paths, problems, view=view)
+    names = OutputNames(intake.files, output_dir, mark="map")
+    explainer: Explainer | None = None
+    written = 0
+    fit: list[Subject] = []
+    for scans in intake.read_examinations():
+        explainer = explainer or _load(workdir, category)
+        for scan in scans:
+            with problems.passing_over(scan.path):
+                thorax, name = crop_thorax(scan), names.choose(scan)
+                subject = take_view(thorax, name, explainer.image_hw)
+                (evidence,) = _write(explainer, [subject], output_dir)
+                written += 1
+                if len(fit) < SANITY_IMAGES and shows_evidence(subject, evidence):
+                    fit.append(subject)
+    if check_sanity and explainer is not None and written:
+        _check_sanity(explainer, fit, output_dir)
+    problems.conclude(written, output_dir, DISCLAIMER)
 
 
 def explain_held_out(
@@ -267,8 +268,12 @@ def _load_held_out(
 
 def _write(
     explainer: "Explainer", subjects: Sequence["Subject"], output_dir: pathlib.Path
-) -> None:
-    """Writes the explanation of each subject, and a line about it."""
+) -> np.ndarray:
+    """Writes the explanation of each subject, and a line about it.
+
+    Returns:
+        The maps, float32, (N, h, w).
+    """
     from spectjax.explanation.writing import write_explanation
 
     odds, maps = explainer.explain(np.stack([subject.counts for subject in subjects]))
@@ -281,10 +286,14 @@ def _write(
         if peak is not None:
             y, x = peak["thorax"]["centre"]
             place = f"peak near row {y:.0f}, column {x:.0f} of the thorax"
+        doubts = "".join(f"  {warning}" for warning in subject.warnings)
         print(
-            f"{subject.name}: P({document['category']}) {document['probability']:.3f}, "
-            f"{place}"
+            make_printable(
+                f"{subject.name}: P({document['category']}) "
+                f"{document['probability']:.3f}, {place}{doubts}"
+            )
         )
+    return maps
 
 
 def _check_sanity(

@@ -35,7 +35,7 @@ def test_export_views_writes_each_view_unscaled_and_names_what_it_skips(tmp_path
 
     result = run(f"--output_dir={out}", tmp_path)
     assert result.returncode == 0
-    assert result.stderr.startswith(f"Skipped {tmp_path / 'bad.dcm'}: ")
+    assert result.stderr.startswith(f"skipped: {tmp_path / 'bad.dcm'}: ")
     names = ["P1_anterior.png", "P1_posterior.png"]
     assert sorted(path.name for path in out.iterdir()) == names
     picture = imread(out / "P1_posterior.png")

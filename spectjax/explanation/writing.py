@@ -148,12 +148,14 @@ def write_sanity(
     Raises:
         WriteError: if a file cannot be written.
     """
+    if not subjects:
+        return None
     images = np.stack([subject.counts for subject in subjects])
     _, maps = explainer.explain(images)
     fit = [
         row
-        for row, (image, evidence) in enumerate(zip(images, maps, strict=True))
-        if np.ptp(evidence[find_cells(image > 0, evidence.shape)])
+        for row, (subject, evidence) in enumerate(zip(subjects, maps, strict=True))
+        if shows_evidence(subject, evidence)
     ][:SANITY_IMAGES]
     if not fit:
         return None
@@ -180,6 +182,12 @@ def write_sanity(
     }
     write_json(output_dir / "sanity.json", document)
     return document
+
+
+def shows_evidence(subject: Subject, evidence: np.ndarray) -> bool:
+    """Whether a map, (h, w), differs between places on the patient: it could change."""
+    cells = evidence[find_cells(subject.counts > 0, evidence.shape)]
+    return bool(np.ptp(cells)) if cells.size else False
 
 
 def _check_free(path: pathlib.Path) -> None:

@@ -98,10 +98,32 @@ class BoneScan:
 
     @property
     def name(self) -> str:
-        """`<file stem>_<view>`: names outputs and matches annotations.
+        """`<file stem>_<view>`: names outputs and matches annotations."""
+        return f"{find_stem(self.path)}_{self.view}"
 
-        A stem loses a known suffix only: a file may be called after its UID, 1.2.840.
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons to doubt the view or the counts, and what is not known; a line each.
+
+        They belong wherever something is said of the scan.
         """
-        is_suffix = self.path.suffix.lower() in DICOM_SUFFIXES + PICTURE_SUFFIXES
-        stem = self.path.stem if is_suffix else self.path.name
-        return f"{stem}_{self.view}"
+        found = list(self.notes)
+        if self.has_weak_view:
+            evidence = self.view_evidence.removeprefix("WARNING: ")
+            found.insert(0, f"{self.view} by weak evidence: {evidence}")
+        if self.spacing_mm is None and not any("pacing" in note for note in found):
+            found.append("the size of a pixel is not known")
+        return tuple(found)
+
+    @property
+    def has_weak_view(self) -> bool:
+        """Whether the evidence for the view is weak, or some contradicts it."""
+        return (
+            self.view_evidence.startswith("WARNING") or "; but " in self.view_evidence
+        )
+
+
+def find_stem(path: Path) -> str:
+    """Returns a file's name without a known suffix: 1.2.840 may be a UID."""
+    is_suffix = path.suffix.lower() in DICOM_SUFFIXES + PICTURE_SUFFIXES
+    return path.stem if is_suffix else path.name

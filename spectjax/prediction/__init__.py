@@ -29,7 +29,7 @@ def choose_describe(task: str, min_score: float | None = None) -> Describe:
         min_score: which score hotspots must exceed; None: what the task does.
 
     Raises:
-        ValueError: if there is a `min_score`, but hotspots have no score to begin with.
+        UserError: if there is a `min_score`, but hotspots have no score to begin with.
     """
     if min_score is None:
         return _DESCRIBE[task]
