@@ -84,7 +84,8 @@ def read_limited(path: Path, most: int, *, error: type[UserError] = UserError) -
             if not stat.S_ISREG(found.st_mode):
                 raise error(f"{path}: expected a file, found a folder or a device.")
             size = found.st_size
-            contents = stream.read(most + 1) if size <= most else b""
+            # As many as there are: to ask for `most` would take its memory.
+            contents = stream.read(size + 1) if size <= most else b""
     except OSError as problem:
         raise error(
             f"{path}: expected a readable file, found: "
@@ -92,11 +93,13 @@ def read_limited(path: Path, most: int, *, error: type[UserError] = UserError) -
         ) from None
     except ValueError as problem:  # a NUL byte in the path
         raise error(f"{path}: expected a path, found: {problem}.") from None
-    if max(size, len(contents)) > most:
+    if size > most:
         raise error(
             f"{path}: expected a file of at most {_format_bytes(most)}, found "
-            f"{_format_bytes(max(size, len(contents)))}."
+            f"{_format_bytes(size)}."
         )
+    if len(contents) != size:
+        raise error(f"{path}: expected a file at rest, found one that is written.")
     return contents
 
 

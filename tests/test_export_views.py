@@ -53,9 +53,8 @@ def test_export_views_fails_in_one_line_when_nothing_is_left(tmp_path):
 def test_export_views_refuses_two_scans_of_one_name(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        write_nm(
-            tmp_path / folder / "IM1.dcm", COUNTS[None].astype(int), ge_labels="_E"
-        )
+        path = tmp_path / folder / "IM1.dcm"
+        write_nm(path, COUNTS[None].astype(np.uint16), ge_labels="_E")
     out = tmp_path / "out"
     result = run(f"--output_dir={out}", tmp_path / "a", tmp_path / "b")
     assert result.returncode == 1

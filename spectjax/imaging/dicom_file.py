@@ -64,6 +64,8 @@ def read_dicom(path: Path) -> Dataset:
             f"{path}: expected a DICOM file, found another format. Remove it, or "
             "export it again."
         ) from None
+    if stream.is_cut and "PixelData" not in dataset:
+        raise stream.make_error()
     dataset.buffer = None  # or the contents would stay in memory
     if not dataset.file_meta.get("TransferSyntaxUID"):
         implicit, little = dataset.original_encoding
@@ -113,6 +115,7 @@ class _BoundedStream(io.BytesIO):
         super().__init__(contents)
         self._path = path
         self._pieces = 0
+        self.is_cut = False  # or the end of a value was searched for
 
     def read(self, size: int | None = -1) -> bytes:
         """Returns the next piece.
@@ -133,13 +136,19 @@ class _BoundedStream(io.BytesIO):
                 "one can unpack to fill the memory. Export it uncompressed."
             )
         piece = super().read(size)
-        is_header = size <= _HEADER_BYTES
-        if (0 < len(piece) < size) if is_header else not piece:
-            raise UnreadableFileError(
-                f"{self._path}: expected whole elements, found the beginning of one at "
-                "the end. The file is cut off: export it again."
-            )
+        if len(piece) < size:
+            is_header = size <= _HEADER_BYTES
+            if bool(piece) == is_header:  # nothing before a header is the end
+                raise self.make_error()
+            self.is_cut |= not is_header
         return piece
+
+    def make_error(self) -> UnreadableFileError:
+        """Returns what to raise for a file that ends within an element."""
+        return UnreadableFileError(
+            f"{self._path}: expected whole elements, found the beginning of one at the "
+            "end. The file is cut off: export it again."
+        )
 
 
 def _bound_elements(path: Path, dataset: Dataset) -> None:

@@ -4,17 +4,17 @@ Files are sorted by their headers first, for views of one examination may lie an
 their pixels are read when their turn comes.
 """
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from spectjax.imaging.dicom import (
     collect_warnings,
     find_dicom_files,
-    parse_file,
     read_bone_scans,
 )
-from spectjax.imaging.identity import identify_patient, identify_study
+from spectjax.imaging.dicom_file import read_dicom
+from spectjax.imaging.identity import Identity, identify
+from spectjax.imaging.patients import IdentityError, unite_patients
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import (
     BoneScan,
@@ -24,24 +24,12 @@ from spectjax.imaging.scan import (
     View,
 )
 
+# A file and whose it is; None where its header cannot be read or does not tell.
+_Card = tuple[Path, Identity | None]
 
-class StudyOfTwoPatientsError(ScanError):
-    """One Study Instance UID under two patients: nobody knows whose view it is."""
 
-
-@dataclasses.dataclass(frozen=True)
-class _Card:
-    """Whose file it is, by its header.
-
-    Attributes:
-        path: the file.
-        patient: pseudonym; None if the header cannot be read or does not tell.
-        study: pseudonym, or None.
-    """
-
-    path: Path
-    patient: str | None
-    study: str | None
+class UnclearPatientError(ScanError):
+    """A file of a study whose files contradict each other about the patient."""
 
 
 class Intake:
@@ -64,81 +52,69 @@ class Intake:
         found, errors = find_dicom_files(paths)
         for error in errors:
             problems.refuse(error)
-        cards = [_read_card(path) for path in found]
-        strangers = _find_contradictions(cards)
-        for path, other in strangers.items():
-            problems.refuse(
-                StudyOfTwoPatientsError(
-                    f"{path}: expected one patient in a study, found its Study "
-                    f"Instance UID under another patient in {other}. Correct Patient "
-                    "ID or name in one of the files, or leave one out."
-                )
-            )
-        self.files = [card.path for card in cards if card.path not in strangers]
+        groups: dict[str, list[_Card]] = {}
+        for path in found:
+            identity = _read_identity(path)
+            key = f"{path}\0"
+            if identity is not None:
+                key = identity.study or identity.patient
+            groups.setdefault(key, []).append((path, identity))
+        self._groups = [
+            cards for cards in groups.values() if _is_one_patient(cards, problems)
+        ]
+        used = {path for cards in self._groups for path, _ in cards}
+        self.files = [path for path in found if path in used]
         self._problems, self._view = problems, view
-        self._groups: dict[tuple[str, ...], list[_Card]] = {}
-        for card in cards:
-            if card.path in strangers:
-                continue
-            key: tuple[str, ...] = (str(card.path),)
-            if card.patient is not None:
-                key = (card.patient, card.study or "")
-            self._groups.setdefault(key, []).append(card)
 
     def read_examinations(self) -> Iterator[list[BoneScan]]:
         """Yields the views of each patient's examinations, in the order of files.
 
-        Two files belong together if they name the same patient and the same study:
-        views of a follow-up are not mixed with those of the first examination. What
-        cannot be read is reported and passed over, and so is a frame with the same SOP
-        Instance UID as in an earlier file.
+        Two files belong together if they name the same study: views of a follow-up are
+        not mixed with those of the first examination. Those that name none belong
+        together if they name the same patient. What cannot be read is reported and
+        passed over, and so is a frame with the same SOP Instance UID as in an earlier
+        file.
         """
         first_files: dict[str, Path] = {}
-        for cards in self._groups.values():
+        for cards in self._groups:
             scans: list[BoneScan] = []
-            for card in cards:
-                with self._problems.passing_over(card.path):
-                    for scan in read_bone_scans(card.path, view=self._view):
-                        with self._problems.passing_over(card.path):
-                            _check_identity(scan, card)
+            for path, identity in cards:
+                with self._problems.passing_over(path):
+                    for scan in read_bone_scans(path, view=self._view):
+                        with self._problems.passing_over(path):
+                            _check_identity(scan, identity)
                             _check_first(scan, first_files)
                             scans.append(scan)
             if scans:
                 yield scans
 
 
-def _read_card(path: Path) -> _Card:
+def _read_identity(path: Path) -> Identity | None:
     """Returns whose file it is; what is wrong with it, reading it will tell."""
     try:
         with collect_warnings():
-            dataset = parse_file(path, with_pixels=False)
-            patient = identify_patient(dataset)
-            study = identify_study(dataset)
+            return identify(read_dicom(path))
     except MemoryError:
         raise
     except Exception:
-        return _Card(path, None, None)
-    return _Card(path, patient[0] if patient else None, study)
+        return None
 
 
-def _find_contradictions(cards: Sequence[_Card]) -> dict[Path, Path]:
-    """Returns each file whose study is another patient's too, and a file of that."""
-    patients: dict[str, dict[str, Path]] = {}
-    known = [card for card in cards if card.patient and card.study]
-    for card in known:
-        patients.setdefault(card.study or "", {}).setdefault(
-            card.patient or "", card.path
-        )
-    return {
-        card.path: next(path for key, path in of_study.items() if key != card.patient)
-        for card in known
-        if len(of_study := patients[card.study or ""]) > 1
-    }
+def _is_one_patient(cards: Sequence[_Card], problems: Problems) -> bool:
+    """Tells whether files of one study are of one patient; if not, none is used."""
+    known = [(identity, str(path)) for path, identity in cards if identity]
+    try:
+        unite_patients(known)
+    except IdentityError as error:
+        for path, _ in cards:
+            problems.refuse(UnclearPatientError(f"{path}: not used. {error}"))
+        return False
+    return True
 
 
-def _check_identity(scan: BoneScan, card: _Card) -> None:
+def _check_identity(scan: BoneScan, identity: Identity | None) -> None:
     """Checks that a file was not replaced since its header was read."""
-    if (scan.patient_key, scan.study_key) != (card.patient, card.study):
+    if scan.identity != identity:
         raise UnreadableFileError(
             f"{scan.path}: expected one file, found another patient or study in it "
             "than a moment ago. Wait until it is copied, then run the command again."

@@ -87,16 +87,6 @@ class BoneScan:
     identity: Identity | None = dataclasses.field(default=None, repr=False)
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a person should look at: a doubtful view, then the notes."""
-        doubts = [f"view: {self.view_evidence}"] * self._is_view_doubtful
-        return (*doubts, *self.notes)
-
-    @property
-    def _is_view_doubtful(self) -> bool:
-        return "WARNING" in self.view_evidence or "; but " in self.view_evidence
-
-    @property
     def name(self) -> str:
         """`<file stem>_<view>`: names outputs and matches annotations."""
         return f"{find_stem(self.path)}_{self.view}"
@@ -118,9 +108,7 @@ class BoneScan:
     @property
     def has_weak_view(self) -> bool:
         """Whether the evidence for the view is weak, or some contradicts it."""
-        return (
-            self.view_evidence.startswith("WARNING") or "; but " in self.view_evidence
-        )
+        return "WARNING" in self.view_evidence or "; but " in self.view_evidence
 
 
 def find_stem(path: Path) -> str:
