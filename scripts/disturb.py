@@ -31,6 +31,12 @@ import time
 from collections.abc import Callable, Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from spectjax.commands import end_plainly  # noqa: E402
+from spectjax.messages import UserError  # noqa: E402
+from spectjax.paths import read_path  # noqa: E402
+
 ENVIRONMENT = {
     **os.environ,
     "JAX_PLATFORMS": "cpu",
@@ -90,14 +96,15 @@ class HarmError(AssertionError):
 def main() -> None:
     """Runs the command; its exit status is 0 if nothing came to harm."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output_dir", type=pathlib.Path, required=True)
+    parser.add_argument("--output_dir", required=True)
     parser.add_argument("--command", choices=COMMANDS, action="append")
     parser.add_argument("--disturbance", choices=DISTURBANCES, action="append")
     parser.add_argument("--times", type=int, default=5, help="of each for each command")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    folder = args.output_dir.absolute()
-    shutil.rmtree(folder, ignore_errors=True)
+    folder = read_path(args.output_dir, "--output_dir").absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder}: expected an empty folder, found files in it.")
     inputs = write_inputs(folder / "inputs", args.command or list(COMMANDS))
     draw = random.Random(args.seed)
     harms = 0
@@ -334,5 +341,5 @@ DISTURBANCES: dict[str, Callable[[Case, random.Random], None]] = {
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
-    main()
+    with end_plainly():
+        main()

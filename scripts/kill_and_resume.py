@@ -45,8 +45,9 @@ def main() -> None:
     parser.add_argument("--output_dir", required=True)
     args = parser.parse_args()
     args.output_dir = read_path(args.output_dir, "--output_dir")
-    shutil.rmtree(args.output_dir, ignore_errors=True)
-    args.output_dir.mkdir(parents=True)
+    if args.output_dir.exists() and any(args.output_dir.iterdir()):
+        raise UserError(f"{args.output_dir}: expected an empty folder, found files.")
+    args.output_dir.mkdir(parents=True, exist_ok=True)
     draw = random.Random(args.seed)
 
     whole, killed = args.output_dir / "whole", args.output_dir / "killed"
