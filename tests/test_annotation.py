@@ -279,6 +279,9 @@ BAD_SHAPES = {
     "rectangle of three": (shape(kind="rectangle"), "two different"),
     "empty circle": (shape([[2, 2], [2, 2]], kind="circle"), "two different"),
     "mask of text": (shape([[1, 1], [2, 2]], kind="mask", mask="!"), "base64"),
+    "two in four": (shape([[1, 1], [7, 1], [6, 7], [1, 7]], kind="rectangle"), "four"),
+    "turned triangle": (shape(kind="rotation"), "of four corners"),
+    "no corner": (shape([], kind="mask"), r"points \(x, y\)"),
     "mask of null": (shape([[1, 1], [2, 2]], kind="mask"), "PNG of 2x2"),
 }
 
@@ -297,6 +300,21 @@ BAD_XML = {
     "outside": (xml_object([[1, 1], [8, 2], [3, 14]]), "inside the frame"),
     "nan": (xml_object([[1, 1], ["nan", 2], [3, 4]]), "finite"),
     "words": (xml_object([[1, 1], ["x", 2], [3, 4]]), "number, found 'x'"),
+    "two readers": (
+        xml_object().replace("anna", "bob"),
+        "one reader, found 2, by <username>",
+    ),
+    "attribute": (
+        xml_object(segment="<attributes>benign</attributes>"),
+        "the attributes 'benign'",
+    ),
+    "deleted by word": (xml_object(deleted="yes"), "0 or 1 in <deleted>, found 'yes'"),
+    "two polygons": (
+        xml_object(segment="<polygon><pt><x>1</x><y>1</y></pt></polygon>"),
+        "found 2 and 0",
+    ),
+    "in a list": (f"<objects>{xml_object()}</objects>", "in another place"),
+    "capitals": ("<Object><name>a</name></Object>", "in another place"),
     "nothing drawn": (xml_object(()), "polygon or a segmentation mask"),
     "no file": (
         xml_object((), segment="<segm><mask>no.png</mask></segm>"),
@@ -325,6 +343,44 @@ def test_read_annotation_refuses_impossible_objects(tmp_path, case):
     with pytest.raises(AnnotationError, match=message) as caught:
         read_annotation(path)
     assert str(caught.value).startswith(f"{path}: expected")
+
+
+def test_read_annotation_reads_the_rectangles_of_x_anylabeling(tmp_path):
+    corners = [[2, 4], [5, 4], [5, 6], [2, 6]]
+    turned = [[1, 3], [3, 1], [5, 3], [3, 5]]
+    path = write_json(
+        tmp_path / "P1_anterior.json",
+        shape(corners, kind="rectangle", difficult=False, attributes={}),
+        shape(corners[::-1], kind="rectangle"),
+        shape(turned, kind="rotation", direction=0.78),
+    )
+    first, second, third = read_annotation(path).regions
+    np.testing.assert_array_equal(first.fill(HW), filled((4, 2, 6, 5)))
+    np.testing.assert_array_equal(second.fill(HW), filled((4, 2, 6, 5)))
+    assert third.fill(HW).sum() == 8  # |x - 3| + |y - 3| < 2, by hand
+
+
+def embed(hw):
+    return base64.b64encode(encode_grey(np.zeros(hw, np.uint8))).decode()
+
+
+def test_read_annotation_takes_the_size_of_the_embedded_picture(tmp_path):
+    path = tmp_path / "P1_anterior.json"
+    unstated = (None, None)
+    write_json(path, shape(), hw=unstated, imageData=embed(HW))
+    assert read_annotation(path).image_hw == HW
+    write_json(path, shape(), imageData=embed(HW))
+    assert read_annotation(path).image_hw == HW
+    for more, found in (
+        ({"hw": unstated, "imageData": embed((6, 4))}, "inside the frame of 6x4"),
+        ({"imageData": embed((24, 18))}, "24x18, found 12x9"),
+        ({"imageData": "AAAA"}, "none that opens"),
+        ({"hw": (12, None)}, "one without"),
+        ({"hw": (65535, 65535)}, "found 65535 x 65535"),
+    ):
+        write_json(path, shape(), **more)
+        with pytest.raises(AnnotationError, match=found):
+            read_annotation(path)
 
 
 def test_read_annotation_expands_no_entity(tmp_path):
@@ -392,9 +448,10 @@ def test_find_annotations_leaves_out_an_image_that_a_reader_annotated_twice(tmp_
     write_xml(tmp_path / "a" / "P1_anterior.xml")
     write_json(tmp_path / "b" / "P1_anterior.json")
     write_json(tmp_path / "a" / "P2_anterior.json")
-    found, (error,) = find_annotations([tmp_path])
+    found, (error, *others) = find_annotations([tmp_path])
     assert list(found) == ["P2_anterior"]
     assert "P1_anterior.xml" in str(error) and "P1_anterior.json" in str(error)
+    assert {file.path.parent.name for file in others} == {"a", "b"}
 
 
 def test_find_annotations_names_a_file_that_is_missing_or_of_another_kind(tmp_path):
@@ -469,6 +526,43 @@ def test_agree_fills_polygons():
     np.testing.assert_array_equal(hotspots.masks, [filled((1, 2, 3, 5))])
 
 
+def outline(*points):
+    return Region("metastasis", np.array(points, np.float64), None)
+
+
+EMPTY = {
+    "collapsed": outline((2, 2), (2, 2), (2, 2)),
+    "collinear": outline((1, 1.5), (4, 1.5), (7, 1.5)),
+    "thin": outline((1, 1.6), (8, 1.6), (8, 1.9), (1, 1.9)),
+    "tiny": outline((1.1, 1.1), (1.4, 1.1), (1.4, 1.4)),
+    "at the edge": outline((-1, 1), (0, 1), (0, 8), (-1, 8)),
+    "no pixel": Region("metastasis", None, filled()),
+    "no size": Region("metastasis", None, np.zeros((0, 0), bool)),
+}
+
+
+@pytest.mark.parametrize("case", EMPTY)
+def test_agree_takes_no_outline_without_a_pixel_for_none_drawn(case):
+    """Neither alone nor beside one that is large enough."""
+    large = outline((1, 1), (7, 1), (7, 7), (1, 7))
+    for regions in ((EMPTY[case],), (large, EMPTY[case])):
+        with pytest.raises(AnnotationError, match="'metastasis' without any"):
+            agree([annotation(*regions)], HW)
+
+
+def test_agree_refuses_more_than_readers_draw_before_it_asks_for_memory():
+    """One mask for each dot of the first would take 16 GiB."""
+    dots = np.zeros((1024, 256), bool)
+    dots[::2, ::2] = True
+    large = outline((0, 0), (256, 0), (256, 1024), (0, 1024))
+    for regions, found in (
+        ([("metastasis", dots)], "at most 1000 separate hotspots, found 65536"),
+        ([large] * 300, "300 outlines around more"),
+    ):
+        with pytest.raises(AnnotationError, match=found):
+            agree([annotation(*regions, hw=(1024, 256))], (1024, 256))
+
+
 @pytest.mark.parametrize("hw", [(24, 18), (9, 12)])
 def test_agree_refuses_annotations_of_another_size(hw):
     with pytest.raises(AnnotationError, match="12x9 .*found 24x18|9x12"):
@@ -495,11 +589,10 @@ def test_agree_refuses_what_is_not_one_image_read_once_by_each(annotations):
 
 
 def test_crop_hotspots_moves_masks_and_drops_those_outside():
-    masks = np.stack(
-        [filled((0, 0, 2, 2)), filled((4, 3, 7, 5)), filled((6, 7, 12, 9))]
-    )
+    numbers = np.zeros(HW, np.int32)
+    numbers[:2, :2], numbers[4:7, 3:5], numbers[6:12, 7:9] = 1, 2, 3
     transform = CropTransform(box=(5, 2, 9, 8), frame_hw=HW, canvas_hw=(8, 8))
-    hotspots = crop_hotspots(Hotspots(masks, ("a", "b", "c")), transform)
+    hotspots = crop_hotspots(Hotspots(numbers, ("a", "b", "c")), transform)
     # The box's corner (5, 2) lands on (2, 1) of the canvas.
     expected = [filled((2, 2, 4, 4), hw=(8, 8)), filled((3, 6, 6, 7), hw=(8, 8))]
     np.testing.assert_array_equal(hotspots.masks, expected)
@@ -508,5 +601,5 @@ def test_crop_hotspots_moves_masks_and_drops_those_outside():
 
 def test_crop_hotspots_of_none_is_none():
     transform = CropTransform(box=(5, 2, 9, 8), frame_hw=HW, canvas_hw=(8, 8))
-    hotspots = crop_hotspots(Hotspots(np.zeros((0, *HW), bool), ()), transform)
+    hotspots = crop_hotspots(Hotspots(np.zeros(HW, np.int32), ()), transform)
     assert hotspots.masks.shape == (0, 8, 8)

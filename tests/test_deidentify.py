@@ -163,18 +163,18 @@ def ward(tmp_path_factory):
 
     labelme = {
         "version": canaries.text(),
-        "flags": {canaries.text(): True},
+        "flags": {canaries.text(): False},
         "shapes": [
             {
                 "label": " Metastasis",
                 "points": [[2, 2], [9.5, 2], [9.5, 8]],
                 "shape_type": "polygon",
                 "description": canaries.text(),
-                "flags": {canaries.text(): True},
+                "flags": {canaries.text(): False},
             }
         ],
         "imagePath": f"C:\\{canaries.text()}\\{stem}_anterior.png",
-        "imageData": canaries.text(),
+        "imageData": None,
         "imageHeight": 40,
         "imageWidth": 20,
         canaries.text(): canaries.text(),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ import pydicom
 import pytest
 
 from tfds_spect import image, source
+from tfds_spect.errors import PrepareError
 
 
 def dicom_file(folder, number=0):
@@ -44,6 +46,117 @@ def test_what_is_left_out_is_listed_with_its_reason(spoilt, tmp_path):
     assert reasons(skips, "P9999") == ["annotated; expected one image, found none"]
     assert "'benign'" in reasons(skips, f"{third.stem}_{view}")[0]
     assert originals
+
+
+@pytest.fixture(scope="module")
+def voted(hospital, tmp_path_factory):
+    """One image, for which two of three readers outlined a metastasis."""
+    folder = tmp_path_factory.mktemp("voted")
+    with_lesion = next(e for e in source.read_source(hospital)[0] if e.labels)
+    name, dicom = with_lesion.place.name, with_lesion.place.file.path
+    shutil.copy(dicom, folder / dicom.name)
+    document = json.loads((hospital / f"annotations/reader1/{name}.json").read_text())
+    for reader, example in (("r1", None), ("r2", with_lesion), ("r3", with_lesion)):
+        y0, x0, y1, x1 = with_lesion.crop_box
+        middle = [(x0 + x1) / 2, (y0 + y1) / 2]
+        shape = {"label": "metastasis", "shape_type": "circle"}
+        shape["points"] = [middle, [middle[0] + 9, middle[1]]]
+        document["shapes"] = [shape] if example else []
+        (folder / reader).mkdir()
+        (folder / reader / f"{name}.json").write_text(json.dumps(document))
+    return folder, name
+
+
+def read_votes(voted, tmp_path, change):
+    """Diagnosis and skips of the image after a change of the second reader's file."""
+    folder, name = voted
+    copy = pathlib.Path(shutil.copytree(folder, tmp_path / "copy"))
+    change(copy / "r2" / f"{name}.json")
+    originals, skips = source.read_source(copy)
+    found = {e.place.name: e.diagnosis for e in originals}
+    return found.get(name), {skip.name: skip.reason for skip in skips}
+
+
+def change_shape(**changes):
+    def change(path):
+        document = json.loads(path.read_text())
+        document["shapes"][0].update(changes)
+        path.write_text(json.dumps(document))
+
+    return change
+
+
+THIN = [[100.1, 300.1], [140, 300.1], [140, 300.3]]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), "an empty file"),
+        (lambda path: path.rename(path.with_suffix(".xml")), "cannot be read"),
+        (lambda path: path.rename(path.with_suffix(".txt")), "a .txt file of that"),
+        (change_shape(shape_type="point"), "no area"),
+        (change_shape(shape_type="polygon", points=THIN), "without any"),
+        (change_shape(flags={"benign": True}), "'benign'"),
+    ],
+)
+def test_a_lost_vote_never_makes_an_image_normal(voted, tmp_path, change, reason):
+    assert read_votes(voted, tmp_path / "fine", lambda path: None)[0] == "metastasis"
+    diagnosis, skips = read_votes(voted, tmp_path, change)
+    name = voted[1]
+    assert diagnosis is None and reason in skips[name] and f"r2/{name}" in skips[name]
+    assert any(path.startswith(f"r2/{name}.") for path in skips)
+
+
+def test_a_vote_of_another_spelling_of_the_name_is_not_lost(voted, tmp_path):
+    def rename(path):
+        document = json.loads(path.read_text())
+        stem = path.stem.lower()
+        document["imagePath"] = f"{stem}.png"
+        path.with_name(f"{stem}.json").write_text(json.dumps(document))
+        path.unlink()
+
+    diagnosis, skips = read_votes(voted, tmp_path, rename)
+    assert diagnosis is None and "may lack a vote" in skips[voted[1]]
+
+
+def test_names_in_both_forms_of_unicode_are_one(voted, tmp_path):
+    folder, name = voted
+    copy = pathlib.Path(shutil.copytree(folder, tmp_path / "copy"))
+    stem, _, view = name.rpartition("_")
+    (copy / f"{stem}.dcm").rename(copy / "Mu\u0308ller.dcm")
+    for path in copy.glob("r*/*.json"):
+        path.with_name(f"M\u00fcller_{view}.json").write_text(
+            path.read_text().replace(stem, "M\u00fcller")
+        )
+        path.unlink()
+    originals, _ = source.read_source(copy)
+    assert [e.diagnosis for e in originals] == ["metastasis"]
+
+
+def test_a_row_that_cannot_be_used_takes_its_dicom_file_out(voted, tmp_path):
+    """Its label is lost, and the outlines may say something else."""
+    folder, name = voted
+    copy = pathlib.Path(shutil.copytree(folder, tmp_path / "copy"))
+    row = f"{name.rpartition('_')[0]}.dcm,,,hot spot"
+    (copy / "images.csv").write_text(f"file,patient,view,label\n{row}\n")
+    originals, skips = source.read_source(copy)
+    assert originals == [] and "images.csv" in {skip.name for skip in skips}
+    assert any("'hot spot'" in skip.reason for skip in skips if skip.name == name)
+
+
+def test_every_file_that_nothing_reads_is_listed_and_kinds_are_told_in_one_line(
+    voted, tmp_path
+):
+    copy = pathlib.Path(shutil.copytree(voted[0], tmp_path / "copy"))
+    for path in ("a.pdf", "b/c.PDF", "settings.json", "r1/P\x1b.txt"):
+        (copy / path).parent.mkdir(exist_ok=True)
+        (copy / path).write_text('{"a": 1}')
+    originals, skips = source.read_source(copy)
+    assert len(originals) == 1
+    assert [skip.name for skip in skips] == ["settings.json", "*.pdf", "*.txt"]
+    assert skips[1].reason.startswith("2 files") and "a.pdf" in skips[1].reason
+    assert skips[2].reason.endswith(r"r1/P\x1b.txt")
 
 
 def test_an_uncertain_crop_is_left_out_with_its_reason(hospital, monkeypatch):
@@ -129,13 +242,6 @@ def test_outlines_of_other_words_count_through_words_csv(spoilt):
         assert one.diagnosis == other.diagnosis
 
 
-def test_number_masks_numbers_lesions_from_one():
-    masks = np.zeros((2, 2, 3), bool)
-    masks[0, 0, :2] = masks[1, 1, 2] = True
-    assert image.number_masks(masks).tolist() == [[1, 1, 0], [0, 0, 2]]
-    assert image.number_masks(masks[:0]).tolist() == [[0, 0, 0], [0, 0, 0]]
-
-
 def test_the_fingerprint_is_of_the_pseudonym_key(hospital, monkeypatch):
     before = source.fingerprint_folder(hospital)
     monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", "secret")
@@ -149,3 +255,28 @@ def test_the_fingerprint_is_of_names_and_contents_that_count(spoilt):
     file = dicom_file(spoilt, -1)
     file.rename(file.with_name("Z.dcm"))  # last as before, only the name differs
     assert source.fingerprint_folder(spoilt) != before
+
+
+def test_a_patient_is_one_in_all_files_and_is_read_again_as_such(spoilt):
+    for stem in ("P0004_P", "P0006_P"):
+        file = spoilt / "dicom" / f"{stem}.dcm"
+        dataset = pydicom.dcmread(file)
+        dataset.IssuerOfPatientID = "HOSPITAL"
+        dataset.save_as(file)
+    originals, _ = source.read_source(spoilt)
+    of_file = {original.place.file.path.stem: original for original in originals}
+    for stem in ("P0004", "P0006"):
+        anterior, posterior = of_file[f"{stem}_A"], of_file[f"{stem}_P"]
+        assert anterior.patient == posterior.patient
+        assert source.read_again(posterior).example_id == posterior.example_id
+    assert of_file["P0004_A"].patient != of_file["P0006_A"].patient
+
+
+def test_files_that_contradict_each_other_about_a_patient_are_named(spoilt):
+    file = spoilt / "dicom" / "P0004_P.dcm"
+    dataset = pydicom.dcmread(file)
+    dataset.PatientID = "P0006"
+    dataset.save_as(file)
+    with pytest.raises(PrepareError, match="P0004_A.dcm and .*P0004_P.dcm") as error:
+        source.read_source(spoilt)
+    assert "one patient for one Study Instance UID" in str(error.value)

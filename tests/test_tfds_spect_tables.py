@@ -85,6 +85,8 @@ def edit_row(folder, name, **cells):
         if row["file"] == f"{name}.png":
             row.update(cells)
     write_table(folder, rows)
+    if cells.get("mask") == "":
+        (folder / f"{name}_mask.png").unlink()
 
 
 def row_of(folder, name):
@@ -226,7 +228,9 @@ def test_a_row_without_its_file_is_left_out_with_the_reason(pictures, originals)
     (pictures / f"{name}.png").unlink()
     examples, skips = read_by_name(pictures)
     assert set(examples) == set(originals) - {name}
-    assert len(skips) == 1 and "no such file" in skips[0].reason
+    row, mask = skips
+    assert "no such file" in row.reason
+    assert mask.name == "*.png" and mask.reason.endswith(f"{name}_mask.png")
 
 
 def test_a_dicom_file_that_is_listed_is_read_through_its_row(hospital, tmp_path):

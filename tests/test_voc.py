@@ -114,8 +114,16 @@ def test_read_boxes_refuses_a_folder_and_nothing(tmp_path):
             read_boxes(path, HW)
 
 
-def test_boxes_in_a_folder_are_not_taken_for_labelme(tmp_path):
+def test_boxes_in_a_folder_are_not_taken_for_labelme_and_are_listed(tmp_path):
     # Both formats are XML called <annotation>, with <filename> and <object>.
     write(tmp_path / "1.xml", box(1, 3, 3, 4), size="")
     write(tmp_path / "2.xml")
-    assert find_annotations([tmp_path]) == ({}, [])
+    by_image, unused = find_annotations([tmp_path])
+    assert by_image == {} and all("images.csv" in str(file) for file in unused)
+    assert [file.path.name for file in unused] == ["1.xml", "2.xml"]
+
+
+def test_read_boxes_refuses_an_object_where_nobody_looks(tmp_path):
+    path = write(tmp_path / "1.xml", f"<objects>{box(1, 3, 3, 4)}</objects>")
+    with pytest.raises(AnnotationError, match="found a <object> in another place"):
+        read_boxes(path, HW)

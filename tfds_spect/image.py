@@ -64,7 +64,7 @@ def make_example(
     thorax = crop_thorax(scan)
     if thorax.flags:
         raise UnusableImageError(f"uncertain crop: {', '.join(thorax.flags)}")
-    hotspots, diagnosis = Hotspots(np.zeros((0, *CANVAS_HW), bool), ()), stated
+    hotspots, diagnosis = Hotspots(np.zeros(CANVAS_HW, np.int32), ()), stated
     if annotations:
         everywhere = agree(annotations, thorax.transform.frame_hw)
         hotspots = crop_hotspots(everywhere, thorax.transform)
@@ -72,7 +72,7 @@ def make_example(
         diagnosis = reconcile(outlined, stated, elsewhere=bool(everywhere.labels))
     return ThoraxExample(
         counts=store_counts(thorax.counts),
-        lesions=number_masks(hotspots.masks),
+        lesions=hotspots.numbers.astype(np.uint16),
         labels=LESION_CLASSES * len(hotspots.labels),
         diagnosis=diagnosis or METASTASIS,
         mask_evidence=evidence if annotations else NO_EVIDENCE,
@@ -83,6 +83,7 @@ def make_example(
         frame_hw=thorax.transform.frame_hw,
         source=scan.image_key,
         synthetic=scan.synthetic,
+        identity=scan.identity,
     )
 
 
@@ -141,9 +142,3 @@ def store_counts(counts: np.ndarray) -> np.ndarray:
             f"from 0 to {_MAX_COUNT}"
         )
     return counts.astype(np.uint16)
-
-
-def number_masks(masks: np.ndarray) -> np.ndarray:
-    """Returns one image (H, W), uint16, with k + 1 where mask k of (T, H, W) is set."""
-    numbers = np.arange(1, len(masks) + 1, dtype=np.uint16)
-    return (masks * numbers[:, None, None]).max(axis=0, initial=0)

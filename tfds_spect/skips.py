@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spectjax.files import write_file
+from spectjax.messages import make_printable
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Skip:
 
     name: str
     reason: str
+
+    def __post_init__(self) -> None:
+        """Makes both printable: they quote what others named and wrote."""
+        object.__setattr__(self, "name", make_printable(self.name))
+        object.__setattr__(self, "reason", make_printable(self.reason))
 
 
 def write_skips(path: pathlib.Path, skips: Sequence[Skip]) -> None:

@@ -18,12 +18,15 @@ from spectjax.imaging.annotation import (
     ANNOTATION_SUFFIXES,
     Annotation,
     AnnotationError,
+    UnusedFile,
     find_annotations,
+    find_doubted,
 )
 from spectjax.imaging.diagnosis import translate_words
 from spectjax.imaging.dicom import find_bone_scans, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
+from spectjax.imaging.image_names import fold_name
 from spectjax.imaging.image_table import (
     ImageRow,
     ImageTableError,
@@ -48,6 +51,8 @@ from tfds_spect.example import (
     ThoraxExample,
 )
 from tfds_spect.image import UnusableImageError, make_example
+from tfds_spect.leftovers import list_astray, list_rest, list_row
+from tfds_spect.patients import unite_examples
 from tfds_spect.skips import Skip
 
 TABLE_NAMES = ("images.csv", "words.csv")
@@ -60,12 +65,14 @@ class FileContent:
     """What came of one file.
 
     Attributes:
-        names: of all its images, `<DICOM stem>_<view>`.
+        names: of all its images, `<DICOM stem>_<view>`, as `fold_name` gives them.
+        outlined: those of them that readers' files decide.
         examples: those that can be used.
         skips: what cannot, and why.
     """
 
     names: tuple[str, ...]
+    outlined: tuple[str, ...]
     examples: tuple[ThoraxExample, ...]
     skips: tuple[Skip, ...]
 
@@ -90,9 +97,11 @@ def read_source(
         The originals, sorted by example id, and what was left out.
 
     Raises:
-        PrepareError: if images.csv or words.csv cannot be read.
+        PrepareError: if images.csv or words.csv cannot be read, or files contradict
+            each other about a patient.
     """
-    files, annotations, skips = list_source(folder)
+    listing = list_source(folder)
+    files, skips = listing.files, [*listing.skips]
     contents = (workers or Workers(1)).map(
         functools.partial(read_file, keep_pixels=keep_pixels),
         files,
@@ -100,42 +109,73 @@ def read_source(
     )
     examples: list[ThoraxExample] = []
     paths: dict[str, list[pathlib.Path]] = defaultdict(list)
+    outlined: list[str] = []
     bar = tqdm(contents, "Reading", len(files), unit=" files", disable=None)
     for file, content in zip(files, bar, strict=True):
         examples += content.examples
         skips += content.skips
+        outlined += content.outlined
         for name in content.names:
             paths[name].append(file.path)
 
-    unclear = {name for name in annotations if len(paths[name]) != 1}
+    unclear = {name for name in listing.annotations if len(paths.get(name, ())) != 1}
     for name in sorted(unclear):
-        found = ", ".join(_relative(folder, str(path)) for path in paths[name])
+        found = ", ".join(_relative(folder, str(path)) for path in paths.get(name, ()))
         reason = f"annotated; expected one image, found {found or 'none'}"
         skips.append(Skip(name, reason))
-    usable = [each for each in examples if _name(each) not in unclear]
-    originals = _drop_repeated(usable, skips)
-    return originals, [replace(s, name=_relative(folder, s.name)) for s in skips]
+    astray = list_astray(listing.annotations, unclear - set(paths))
+    doubted = find_doubted([*listing.unused, *astray], paths, outlined=outlined)
+    skips = [skip for skip in skips if fold_name(skip.name) not in doubted]
+    for name in sorted(doubted):
+        unused = doubted[name]
+        reason = f"it may lack a vote: {unused.path} is not used ({unused.reason})"
+        skips.append(Skip(name, reason))
+    left_out = unclear | set(doubted)
+    usable = [each for each in examples if fold_name(_name(each)) not in left_out]
+    originals = _drop_repeated(unite_examples(usable), skips)
+    top = f"{folder}{os.sep}"
+    return originals, [
+        Skip(skip.name.removeprefix(top), skip.reason.replace(top, ""))
+        for skip in skips
+    ]
 
 
-def list_source(
-    folder: pathlib.Path,
-) -> tuple[list[SourceFile], dict[str, tuple[Annotation, ...]], list[Skip]]:
-    """Lists what is to be read, without reading images.
+@dataclass(frozen=True)
+class Listing:
+    """What is to be read.
 
-    Returns:
-        The files; the readers' annotations in our words, by image; and what was left
-        out.
+    Attributes:
+        files: those with images, and what is known of them.
+        annotations: of the readers, in our words, by image.
+        unused: files that may hold votes and cannot be used.
+        skips: what was left out, `unused` among it.
     """
+
+    files: list[SourceFile]
+    annotations: dict[str, tuple[Annotation, ...]]
+    unused: list[UnusedFile]
+    skips: list[Skip]
+
+
+def list_source(folder: pathlib.Path) -> Listing:
+    """Lists what is to be read, without reading images."""
     words, rows, row_errors = _read_tables(folder)
     paths, file_errors = find_dicom_files([folder])
-    found, annotation_errors = find_annotations([folder])
+    known = [file for row in rows for file in row.files]
+    found, unused = find_annotations([folder], known=known)
     annotations = {
         name: tuple(translate_words(each, words) for each in of_image)
         for name, of_image in found.items()
     }
-    skips = [_skip(error) for error in (*row_errors, *file_errors, *annotation_errors)]
+    skips = [_skip(error) for error in (*row_errors, *file_errors)]
     if rows:  # then a folder without DICOM files is no mistake
         skips = [skip for skip in skips if skip.name != str(folder)]
+    names = {str(file.path) for file in unused}
+    skips = [skip for skip in skips if skip.name not in names]
+    skips += [Skip(str(file.path), file.reason) for file in unused]
+    tables = [folder / name for name in TABLE_NAMES]
+    skips += list_rest(folder, [*paths, *known, *tables], annotations)
+    unused += [list_row(error) for error in row_errors]
 
     by_stem: dict[str, dict[str, tuple[Annotation, ...]]] = defaultdict(dict)
     for name, of_image in annotations.items():
@@ -149,7 +189,7 @@ def list_source(
             *((row.file, row) for row in rows),
         )
     ]
-    return files, annotations, skips
+    return Listing(files, annotations, unused, skips)
 
 
 def _read_tables(
@@ -169,19 +209,27 @@ def read_file(file: SourceFile, *, keep_pixels: bool = True) -> FileContent:
     try:
         images, errors = _read_images(file)
     except (ScanError, AnnotationError) as error:
-        return FileContent((), (), (_skip(error),))
-    names, examples, skips = [], [], [_skip(error) for error in errors]
+        return FileContent((), (), (), (_skip(error),))
+    names, outlined, examples = [], [], []
+    skips = [_skip(error) for error in errors]
     for scan, annotations, evidence, stated in images:
-        names.append(scan.name)
+        names.append(fold_name(scan.name))
+        if evidence == OUTLINES and (annotations or stated is None):
+            outlined.append(names[-1])
         try:
             example = make_example(scan, annotations, evidence=evidence, stated=stated)
             example = replace(example, place=Place(file, scan.name))
             examples.append(example if keep_pixels else _drop_pixels(example))
         except UnusableImageError as error:
             skips.append(Skip(scan.name, str(error)))
-        except (ScanError, AnnotationError) as error:
+        except ScanError as error:
             skips.append(_skip(error))
-    return FileContent(tuple(names), tuple(examples), tuple(skips))
+        except AnnotationError as error:
+            skips += [
+                _skip(error),
+                Skip(scan.name, f"a file of it is not used: {error}"),
+            ]
+    return FileContent(tuple(names), tuple(outlined), tuple(examples), tuple(skips))
 
 
 _Image = tuple[BoneScan, Sequence[Annotation], str, str | None]
@@ -192,11 +240,12 @@ def _read_images(file: SourceFile) -> tuple[list[_Image], list[ScanError]]:
     if file.row is None:
         scans, errors = find_bone_scans([file.path])
         return [
-            (scan, file.annotations.get(scan.name, ()), OUTLINES, None)
+            (scan, file.annotations.get(fold_name(scan.name), ()), OUTLINES, None)
             for scan in scans
         ], errors
     listed = read_listed_image(file.row, file.words)
-    scan, outlines = listed.scan, file.annotations.get(listed.scan.name, ())
+    scan = listed.scan
+    outlines = file.annotations.get(fold_name(scan.name), ())
     if outlines and listed.mask_evidence != NO_EVIDENCE:
         raise AnnotationError(
             f"{file.path}: expected outlines or a mask or boxes, found LabelMe files "
@@ -218,9 +267,9 @@ def read_again(original: ThoraxExample) -> ThoraxExample:
     if place is None:
         raise ValueError(f"{original.example_id}: not read from a file.")
     for example in read_file(place.file).examples:
-        same_name = _name(example) == place.name
-        if same_name and example.example_id == original.example_id:
-            return example
+        if _name(example) == place.name and example.source == original.source:
+            # The patient was found by comparing all files.
+            return replace(example, patient=original.patient)
     raise PrepareError(
         f"{place.file.path}: expected image {original.example_id}, found another. The "
         "file changed while it was prepared, or SPECTJAX_PSEUDONYM_KEY is not the same "
@@ -272,9 +321,9 @@ def _name(example: ThoraxExample) -> str:
 
 
 def _stem(path: pathlib.Path) -> str:
-    """Returns a file's name as `BoneScan.name` begins with it."""
+    """Returns a file's folded name as `BoneScan.name` begins with it."""
     is_suffix = path.suffix.lower() in DICOM_SUFFIXES + PICTURE_SUFFIXES
-    return path.stem if is_suffix else path.name
+    return fold_name(path.stem if is_suffix else path.name)
 
 
 def _relative(folder: pathlib.Path, name: str) -> str:

@@ -6,36 +6,44 @@ H and W are rows and columns, T is the number of hotspots.
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 
-from spectjax.imaging.folders import walk_files
+from spectjax.imaging.annotation_files import (
+    ANNOTATION_SUFFIXES,
+    FoundAnnotations,
+    UnusedFile,
+    find_annotations,
+    find_doubted,
+)
 from spectjax.imaging.labelme import (
     Annotation,
     AnnotationError,
     NotAnnotationError,
-    Region,
-    lies_inside,
     read_annotation,
 )
+from spectjax.imaging.labelme_xml import list_mask_files
+from spectjax.imaging.regions import Region, lies_inside
 from spectjax.imaging.thorax.transform import CropTransform
+from spectjax.limits import FILLED_PIXELS, HOTSPOTS
 
 __all__ = [
     "ANNOTATION_SUFFIXES",
     "Annotation",
     "AnnotationError",
+    "FoundAnnotations",
     "Hotspots",
     "NotAnnotationError",
     "Region",
+    "UnusedFile",
     "agree",
     "crop_hotspots",
     "find_annotations",
+    "find_doubted",
+    "list_mask_files",
     "read_annotation",
 ]
-
-ANNOTATION_SUFFIXES = (".json", ".xml")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,59 +51,17 @@ class Hotspots:
     """Hotspots of one view, in frame or in thorax pixels.
 
     Attributes:
-        masks: bool, (T, H, W); no two of them share a pixel.
+        numbers: 0 where there is none, k + 1 on the pixels of hotspot k, int32, (H, W).
         labels: T words of the readers, e.g. "metastasis".
     """
 
-    masks: np.ndarray
+    numbers: np.ndarray
     labels: tuple[str, ...]
 
-
-def find_annotations(
-    paths: Sequence[str | Path],
-) -> tuple[dict[str, list[Annotation]], list[AnnotationError]]:
-    """Reads the annotations of files and folders, by the name of their image.
-
-    Folders are searched to their depth for `ANNOTATION_SUFFIXES`; in them, files
-    of another kind are passed over.
-
-    Args:
-        paths: files or folders.
-
-    Returns:
-        For each image name the annotations, by reader; and one error for each file that
-        cannot be used. An image that one reader annotated twice is left out, with an
-        error, since nobody can tell which file holds.
-    """
-    folders = [Path(path) for path in paths if Path(path).is_dir()]
-    named = [Path(path) for path in paths if not Path(path).is_dir()]
-    found = [file for folder in folders for file in walk_files(folder)]
-    found = [file for file in found if file.suffix.lower() in ANNOTATION_SUFFIXES]
-
-    errors: list[AnnotationError] = []
-    by_image: dict[str, list[Annotation]] = {}
-    for file in {file.resolve(): file for file in (*found, *named)}.values():
-        try:
-            annotation = read_annotation(file)
-        except AnnotationError as error:
-            if file in named or not isinstance(error, NotAnnotationError):
-                errors.append(error)
-        else:
-            by_image.setdefault(annotation.image_name, []).append(annotation)
-
-    for image_name, annotations in list(by_image.items()):
-        annotations.sort(key=lambda annotation: annotation.reader)
-        for one, other in zip(annotations, annotations[1:], strict=False):
-            if one.reader == other.reader:
-                errors.append(
-                    AnnotationError(
-                        f"{other.path}: expected one annotation of {image_name!r} by "
-                        f"{one.reader!r}, found another in {one.path}. The image is "
-                        "left out; keep one file."
-                    )
-                )
-                by_image.pop(image_name, None)
-    return by_image, errors
+    @property
+    def masks(self) -> np.ndarray:
+        """One mask for each hotspot, bool, (T, H, W); no two share a pixel."""
+        return self.numbers == np.arange(1, len(self.labels) + 1)[:, None, None]
 
 
 def agree(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Hotspots:
@@ -118,8 +84,9 @@ def agree(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Hotspots:
         Hotspots in frame pixels, in the order of their first rows.
 
     Raises:
-        AnnotationError: an annotation states another image size, or lies outside of the
-            frame.
+        AnnotationError: an annotation states another image size, lies outside of the
+            frame, or has an outline without a pixel, which would count as none drawn;
+            or there is more of them than readers draw.
         ValueError: no annotation, annotations of several images, or a reader twice.
     """
     readers = [annotation.reader for annotation in annotations]
@@ -129,15 +96,19 @@ def agree(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Hotspots:
             "Expected annotations of one image by different readers, got images "
             f"{sorted(names)} and readers {readers}."
         )
-    marked = [_marks_by_label(annotation, hw) for annotation in annotations]
-    votes = sum(
-        (np.any(list(marks.values()), axis=0).astype(int) for marks in marked if marks),
-        start=np.zeros(hw, int),
-    )
+    _check_effort(annotations, hw)
+    placed = [_place_regions(annotation, hw) for annotation in annotations]
+    votes = np.zeros(hw, np.int32)
+    for regions in placed:
+        votes += _unite(regions, hw)
     eight_neighbours = np.ones((3, 3))
-    components, count = ndimage.label(2 * votes > len(marked), eight_neighbours)
-    masks = np.equal(components, np.arange(1, count + 1)[:, None, None])
-    return Hotspots(masks, tuple(_majority_label(marked, mask) for mask in masks))
+    numbers, count = ndimage.label(2 * votes > len(placed), eight_neighbours)
+    if count > HOTSPOTS:
+        raise AnnotationError(
+            f"{annotations[0].path}: expected at most {HOTSPOTS} separate hotspots, "
+            f"found {count}, as in a mask of dots or of noise. Draw it again."
+        )
+    return Hotspots(numbers, _majority_labels(placed, numbers, count))
 
 
 def crop_hotspots(hotspots: Hotspots, transform: CropTransform) -> Hotspots:
@@ -146,39 +117,90 @@ def crop_hotspots(hotspots: Hotspots, transform: CropTransform) -> Hotspots:
     A hotspot without a pixel in the crop is dropped. One that the crop's edge cuts in
     two stays one hotspot.
     """
-    masks = transform.apply(hotspots.masks)
-    kept = np.flatnonzero(masks.any(axis=(1, 2)))
-    return Hotspots(masks[kept], tuple(hotspots.labels[i] for i in kept))
+    inside = transform.apply(hotspots.numbers)
+    kept = np.unique(inside[inside > 0])
+    new = np.zeros(len(hotspots.labels) + 1, hotspots.numbers.dtype)
+    new[kept] = np.arange(1, len(kept) + 1)
+    return Hotspots(new[inside], tuple(hotspots.labels[k - 1] for k in kept))
 
 
-def _marks_by_label(
-    annotation: Annotation, hw: tuple[int, int]
-) -> dict[str, np.ndarray]:
-    """Returns a mask, bool, (H, W), for each label that one reader used."""
+# Word, pixels of a box, and where in the frame the first of them lies.
+_Placed = tuple[str, np.ndarray, tuple[int, int]]
+
+
+def _check_effort(annotations: Sequence[Annotation], hw: tuple[int, int]) -> None:
+    """Refuses outlines that would take long to fill, before any is filled."""
+    filled = 0
+    for annotation in annotations:
+        _check_frame(annotation, hw)
+        for region in annotation.regions:
+            y0, x0, y1, x1 = region.bound(hw)
+            filled += (y1 - y0) * (x1 - x0)
+            if region.polygon_xy is not None:  # a crossing costs as much as 4 pixels
+                filled += 4 * (y1 - y0) * len(region.polygon_xy)
+        if filled > FILLED_PIXELS:
+            raise AnnotationError(
+                f"{annotation.path}: expected outlines around at most {FILLED_PIXELS} "
+                f"pixels in all, found {len(annotation.regions)} outlines around more. "
+                "Draw around lesions."
+            )
+
+
+def _check_frame(annotation: Annotation, hw: tuple[int, int]) -> None:
+    """Refuses an annotation that was drawn on an image of another size."""
     if annotation.image_hw is not None and annotation.image_hw != tuple(hw):
         raise AnnotationError(
             f"{annotation.path}: expected an image of {hw[0]}x{hw[1]} pixels (rows x "
             f"columns), found {annotation.image_hw[0]}x{annotation.image_hw[1]}. "
             "Annotate the unscaled image."
         )
-    marks: dict[str, np.ndarray] = {}
+    if annotation.image_hw is not None:
+        return  # its points were checked when the file was read
     for region in annotation.regions:
         points = region.polygon_xy
-        is_checked = annotation.image_hw is not None  # when the file was read
-        if not (is_checked or points is None or lies_inside(points, hw)):
+        if points is not None and not lies_inside(points, hw):
             raise AnnotationError(
                 f"{annotation.path}: expected {region.label!r} inside the frame of "
                 f"{hw[0]}x{hw[1]} pixels (rows x columns), found it outside. Annotate "
                 "the unscaled image."
             )
-        mask = region.fill(hw)
-        marks[region.label] = marks.get(region.label, False) | mask
-    return marks
 
 
-def _majority_label(marked: Sequence[dict[str, np.ndarray]], mask: np.ndarray) -> str:
-    pixels: Counter[str] = Counter()
-    for marks in marked:
-        for label, marks_of_label in marks.items():
-            pixels[label] += int(marks_of_label[mask].sum())
-    return min(pixels, key=lambda label: (-pixels[label], label))
+def _place_regions(annotation: Annotation, hw: tuple[int, int]) -> list[_Placed]:
+    """Returns the pixels of each region, none of which is without a pixel."""
+    placed = []
+    for region in annotation.regions:
+        mask, corner = region.place(hw)
+        if not mask.any():
+            raise AnnotationError(
+                f"{annotation.path}: expected outlines around pixels, found an outline "
+                f"{region.label!r} without any: too thin, too small or empty. Draw it "
+                "larger, or delete it."
+            )
+        placed.append((region.label, mask, corner))
+    return placed
+
+
+def _unite(placed: Sequence[_Placed], hw: tuple[int, int]) -> np.ndarray:
+    """Returns the pixels that any of these regions has, bool, (H, W)."""
+    united = np.zeros(hw, bool)
+    for _, mask, (y0, x0) in placed:
+        united[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]] |= mask
+    return united
+
+
+def _majority_labels(
+    placed: Sequence[Sequence[_Placed]], numbers: np.ndarray, count: int
+) -> tuple[str, ...]:
+    """Returns for each hotspot the word that readers gave to most of its pixels."""
+    pixels: list[Counter[str]] = [Counter() for _ in range(count)]
+    for regions in placed:
+        by_label: dict[str, list[_Placed]] = {}
+        for region in regions:
+            by_label.setdefault(region[0], []).append(region)
+        for label, alike in by_label.items():
+            marks = _unite(alike, (numbers.shape[0], numbers.shape[1]))
+            found = np.bincount(numbers[marks], minlength=count + 1)
+            for k in np.flatnonzero(found[1:]):
+                pixels[k][label] += int(found[1 + k])
+    return tuple(min(each, key=lambda label: (-each[label], label)) for each in pixels)

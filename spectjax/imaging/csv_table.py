@@ -2,17 +2,31 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from spectjax.imaging.text_encoding import name_encoding
+from spectjax.limits import TABLE_BYTES, TABLE_ROWS, read_limited
 from spectjax.messages import UserError
 
-MAX_BYTES = 64 * 1024 * 1024  # some half a million rows
 _SEPARATORS = (",", ";", "\t")
 
 
 class ImageTableError(UserError):
-    """A table, or a row of one, that cannot be used; the text starts with a path."""
+    """A table, or a row of one, that cannot be used; the text starts with a path.
+
+    Attributes:
+        path: the table.
+        cells: the row's.
+    """
+
+    def __init__(
+        self, text: str, path: Path = Path(), cells: Iterable[str] = ()
+    ) -> None:
+        """Takes the text for the user, and what it is about."""
+        super().__init__(text)
+        self.path = path
+        self.cells = tuple(cells)
 
 
 def read_table(
@@ -55,7 +69,9 @@ def read_table(
                 ImageTableError(
                     f"{path}: row {number}: expected a cell for each of the "
                     f"{len(columns)} columns, found {found}. Add what is missing, or "
-                    "quote a cell that holds a separator."
+                    "quote a cell that holds a separator.",
+                    path,
+                    cells,
                 )
             )
         elif broken:
@@ -64,7 +80,9 @@ def read_table(
                 ImageTableError(
                     f"{path}: row {number}: expected printable characters, found a "
                     f"line break or an invisible one in cell {broken[0] + 1}. Type the "
-                    "cell again."
+                    "cell again.",
+                    path,
+                    cells,
                 )
             )
         else:
@@ -74,23 +92,13 @@ def read_table(
 
 
 def _read_text(path: Path) -> str:
+    contents = read_limited(path, TABLE_BYTES, error=ImageTableError)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ImageTableError(
-                f"{path}: expected a table of less than {MAX_BYTES >> 20} MiB, found "
-                f"{size >> 20} MiB. Split the folder."
-            )
-        return path.read_bytes().decode("utf-8-sig")
+        return contents.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ImageTableError(
-            f"{path}: expected text in UTF-8, found another encoding. Save it as 'CSV "
-            "UTF-8'."
-        ) from None
-    except OSError as error:
-        raise ImageTableError(
-            f"{path}: expected a readable file, found: {error.strerror}. Check the "
-            "path and its permissions."
+            f"{path}: expected text in UTF-8, found {name_encoding(contents)}. Save it "
+            "as 'CSV UTF-8'."
         ) from None
 
 
@@ -120,6 +128,11 @@ def _split(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[st
                 f"{path}: row {number}: expected CSV, found a row that cannot be split "
                 f"({error}). Look for a quote that is not closed."
             ) from None
+        if number > TABLE_ROWS:
+            raise ImageTableError(
+                f"{path}: expected at most {TABLE_ROWS} rows, found more. Split the "
+                "folder."
+            )
         if any(cells):
             yield number, cells
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from spectjax.imaging.annotation import Annotation, Hotspots
 from spectjax.imaging.thorax.transform import CropTransform
+from spectjax.imaging.words import NORMAL, clean_word
 
-NORMAL = "normal"
 MULTIPLE = "multiple bone metastasis"
 SPINAL = "spinal metastasis"
 OUTSIDE_SPINE = "metastasis outside spine"
@@ -33,11 +33,6 @@ def label_diagnosis(diagnosis: str) -> str:
             f"Expected a diagnosis, one of {', '.join(DIAGNOSES)}, got {diagnosis!r}."
         )
     return NORMAL if diagnosis == NORMAL else METASTASIS
-
-
-def clean_word(word: str) -> str:
-    """Returns a word without capitals, and with single blanks inside only."""
-    return " ".join(word.lower().split())
 
 
 def translate_words(annotation: Annotation, words: Mapping[str, str]) -> Annotation:

@@ -14,6 +14,8 @@ from spectjax.imaging.diagnosis import DIAGNOSES, clean_word
 from spectjax.imaging.listed_image import ImageRow, ListedImage, read_listed_image
 from spectjax.imaging.scan import PICTURE_SUFFIXES, View
 from spectjax.imaging.views import find_view
+from spectjax.limits import SPACING_MM
+from spectjax.messages import UserError
 
 __all__ = [
     "ImageRow",
@@ -30,8 +32,6 @@ _REQUIRED = ("file", "patient", "view", "label")
 _OPTIONAL = ("mask", "boxes", "spacing_mm", "inverted")
 _OTHER_PICTURES = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2")
 _ANSWERS = {"": None, "yes": True, "true": True, "no": False, "false": False}
-# Gamma cameras have 1 to 5 mm; a number outside of this is in another unit.
-_SPACING_MM = (0.5, 10.0)
 
 
 def find_image_table(folder: Path) -> Path | None:
@@ -102,9 +102,9 @@ def read_image_table(
         try:
             row = _read_row(path, number, cells, words)
             _check_repeated(row, first_rows)
-        except ValueError as error:
+        except UserError as error:
             text = f"{path}: row {number}: {error}"
-            errors.append(ImageTableError(text))
+            errors.append(ImageTableError(text, path, cells.values()))
         else:
             rows.append(row)
     return rows, errors
@@ -113,25 +113,25 @@ def read_image_table(
 def _read_row(
     table: Path, number: int, cells: Mapping[str, str], words: Mapping[str, str]
 ) -> ImageRow:
-    """Returns a row; raises ValueError with the reason why it cannot be used."""
+    """Returns a row; raises UserError with the reason why it cannot be used."""
     folder = table.parent
     file = _find_file(folder, "file", cells["file"])
     if file is None:
-        raise ValueError("expected a file, found an empty cell. Name one.")
+        raise UserError("expected a file, found an empty cell. Name one.")
     suffix = file.suffix.lower()
     if suffix in _OTHER_PICTURES:
-        raise ValueError(
+        raise UserError(
             f"expected PNG, JPEG or DICOM, found a {suffix} file. Save it as PNG."
         )
     is_picture = suffix in PICTURE_SUFFIXES
     if is_picture and not cells["patient"]:
-        raise ValueError(
+        raise UserError(
             "expected a patient for a picture, found an empty cell. Give each patient "
             "a pseudonym of their own: it keeps them on one side of a split."
         )
     view = _read_view(cells["view"])
     if is_picture and view is None:
-        raise ValueError(
+        raise UserError(
             "expected anterior or posterior as view of a picture, found an empty cell. "
             "State it."
         )
@@ -139,10 +139,10 @@ def _read_row(
     mask = _find_file(folder, "mask", cells["mask"])
     boxes = _find_file(folder, "boxes", cells["boxes"])
     if mask and boxes:
-        raise ValueError("expected a mask or boxes, found both. Leave one empty.")
+        raise UserError("expected a mask or boxes, found both. Leave one empty.")
     inverted = _read_answer(cells["inverted"])
     if inverted and not is_picture:
-        raise ValueError(
+        raise UserError(
             "expected counts of a DICOM file as they are, found 'inverted' set. Leave "
             "it empty."
         )
@@ -167,7 +167,7 @@ def _find_file(folder: Path, column: str, text: str) -> Path | None:
     name = text.replace("\\", "/")  # as Windows writes it
     parts = PurePosixPath(name).parts
     if name.startswith("/") or PureWindowsPath(name).drive or ".." in parts:
-        raise ValueError(
+        raise UserError(
             f"expected as {column} a path within the table's folder, found {text!r}. "
             "Put the file there and name it from there, without '..'."
         )
@@ -175,16 +175,17 @@ def _find_file(folder: Path, column: str, text: str) -> Path | None:
     try:
         is_inside = path.resolve(strict=True).is_relative_to(folder.resolve())
         is_file = path.is_file()
-    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+    # RuntimeError: links in a circle; ValueError: a NUL byte.
+    except (OSError, RuntimeError, ValueError):
         is_inside = is_file = False
     else:
         if not is_inside:
-            raise ValueError(
+            raise UserError(
                 f"expected as {column} a file within the table's folder, found "
                 f"{text!r}, a link that leads out of it. Copy the file."
             )
     if not is_file:
-        raise ValueError(
+        raise UserError(
             f"expected the {column} {text!r} in the table's folder, found no such "
             "file. Correct the name; capitals count."
         )
@@ -194,7 +195,7 @@ def _find_file(folder: Path, column: str, text: str) -> Path | None:
 def _read_view(text: str) -> View | None:
     view = find_view(text) if text else None
     if text and view is None:
-        raise ValueError(
+        raise UserError(
             "expected anterior or posterior (or ANT, POST) as view, found "
             f"{text[:80]!r}. Correct it."
         )
@@ -209,7 +210,7 @@ def _check_view(name: PurePosixPath, view: View | None) -> None:
         if named is None:
             continue
         if view not in (None, named):
-            raise ValueError(
+            raise UserError(
                 f"expected a {named} view, as {part!r} in its path says, found {view} "
                 "as view. Correct the row, or rename the file or folder."
             )
@@ -222,7 +223,7 @@ def _read_diagnosis(text: str, words: Mapping[str, str]) -> str | None:
     # outlines of that name are ignored.
     diagnosis = words.get(label) or label
     if diagnosis and diagnosis not in DIAGNOSES:
-        raise ValueError(
+        raise UserError(
             f"expected as label one of {', '.join(DIAGNOSES)}, found {text[:80]!r}. "
             f"Correct it, or say in {_WORDS_NAME} (columns word,label) what it means."
         )
@@ -232,13 +233,13 @@ def _read_diagnosis(text: str, words: Mapping[str, str]) -> str | None:
 def _read_spacing(text: str) -> tuple[float, float] | None:
     if not text:
         return None
-    low, high = _SPACING_MM
+    low, high = SPACING_MM
     try:
         spacing = float(text.replace(",", "."))
     except ValueError:
         spacing = 0.0
     if not low <= spacing <= high:
-        raise ValueError(
+        raise UserError(
             f"expected as spacing_mm the size of a pixel from {low:g} to {high:g} mm, "
             f"found {text[:80]!r}. Correct it, or leave it empty."
         )
@@ -248,7 +249,7 @@ def _read_spacing(text: str) -> tuple[float, float] | None:
 def _read_answer(text: str) -> bool | None:
     answer = text.lower()
     if answer not in _ANSWERS:
-        raise ValueError(
+        raise UserError(
             f"expected yes or no as inverted, or nothing, found {text[:80]!r}. Correct "
             "it."
         )
@@ -264,7 +265,7 @@ def _check_repeated(
     for view in ("anterior", "posterior", None):
         first = first_rows.get((file, view))
         if first and (is_picture or row.view is None or view in (row.view, None)):
-            raise ValueError(
+            raise UserError(
                 f"expected each image once, found the one of row {first} again. Delete "
                 "a row, or state the view of a DICOM file in each."
             )

@@ -16,10 +16,11 @@ from spectjax.imaging.diagnosis import (
     translate_words,
 )
 from spectjax.imaging.dicom import read_bone_scans
-from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.labelme import Annotation, AnnotationError, Region
+from spectjax.imaging.identity import compute_pseudonym, identify_by_id
+from spectjax.imaging.labelme import Annotation, AnnotationError
 from spectjax.imaging.masks import decode_mask
-from spectjax.imaging.pictures import MAX_BYTES, read_picture
+from spectjax.imaging.pictures import read_picture
+from spectjax.imaging.regions import Region
 from spectjax.imaging.scan import (
     PICTURE_SUFFIXES,
     BoneScan,
@@ -28,6 +29,8 @@ from spectjax.imaging.scan import (
     View,
 )
 from spectjax.imaging.voc import read_boxes
+from spectjax.limits import PICTURE_BYTES, read_limited
+from spectjax.messages import UserError
 
 # Lesions fill a few hundredths of a picture; a mask of more than half is a negative.
 _MAX_SHARE_OF_MASK = 0.5
@@ -113,6 +116,7 @@ def _read_scan(row: ImageRow) -> BoneScan:
     if row.view is None:
         raise ValueError(f"{row.file}: expected a row with a view, got None.")
     picture = read_picture(row.file, inverted=row.inverted)
+    identity = identify_by_id(row.patient)
     return BoneScan(
         counts=picture.counts,
         view=row.view,
@@ -120,11 +124,12 @@ def _read_scan(row: ImageRow) -> BoneScan:
         spacing_mm=row.spacing_mm,
         path=row.file,
         frame=0,
-        patient_key=compute_pseudonym("id", "", row.patient),
+        patient_key=identity.patient,
         patient_evidence="Patient ID",
         image_key=compute_pseudonym("image", "picture", picture.content),
         synthetic=picture.synthetic,
         notes=picture.notes,
+        identity=identity,
     )
 
 
@@ -161,16 +166,24 @@ def _read_dicom(row: ImageRow) -> BoneScan:
 
 def _name_patient(row: ImageRow, scan: BoneScan) -> BoneScan:
     """Returns a scan with the row's patient where the file has no Patient ID."""
-    patient_key = compute_pseudonym("id", "", row.patient)
-    if scan.patient_evidence != "Patient ID":
-        return dataclasses.replace(
-            scan, patient_key=patient_key, patient_evidence="Patient ID"
+    named, stored = identify_by_id(row.patient), scan.identity
+    if stored is None or stored.patient_id is None:
+        identity = dataclasses.replace(
+            stored or named,
+            patient=named.patient,
+            evidence="Patient ID",
+            patient_id=named.patient_id,
         )
-    if scan.patient_key != patient_key:
+        return dataclasses.replace(
+            scan,
+            patient_key=identity.patient,
+            patient_evidence=identity.evidence,
+            identity=identity,
+        )
+    if stored.patient_id != named.patient_id:
         raise ScanError(
             f"{row.file}: expected the patient of the row, found another Patient ID in "
-            "the file, or one with an issuer. Leave the row's patient empty: the file "
-            "knows better."
+            "the file. Leave the row's patient empty: the file knows better."
         )
     return scan
 
@@ -209,21 +222,20 @@ def _read_mask(
     path: Path, diagnosis: str | None, image_hw: tuple[int, int]
 ) -> tuple[Region, ...]:
     """Returns one region of all pixels of a mask that are set, or none."""
+    contents = read_limited(path, PICTURE_BYTES, error=AnnotationError)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"expected a PNG of less than {MAX_BYTES >> 20} MiB")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            mask = decode_mask(path.read_bytes(), image_hw)
-    except OSError as error:
-        raise AnnotationError(
-            f"{path}: expected a readable file, found: {error.strerror or error}. "
-            "Check the path and its permissions."
-        ) from None
-    except ValueError as error:
+            mask = decode_mask(contents, image_hw)
+    except UserError as error:
         raise AnnotationError(
             f"{path}: {error}. Save the mask in the size of the picture."
         ) from error
+    if diagnosis is None and not mask.any():
+        raise AnnotationError(
+            f"{path}: expected a mask of lesions, found no pixel set and no label in "
+            "the row. State the label; 'normal' if there is no lesion."
+        )
     if mask.mean() > _MAX_SHARE_OF_MASK:
         raise AnnotationError(
             f"{path}: expected a mask that is black but for lesions, found "

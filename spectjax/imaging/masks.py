@@ -10,6 +10,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from spectjax.messages import UserError
+
 
 def fill_polygon(polygon_xy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
     """Returns the pixels whose centres lie in a closed polygon.
@@ -25,25 +27,81 @@ def fill_polygon(polygon_xy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarra
     Returns:
         Mask, bool, (H, W).
     """
-    height, width = image_hw
-    corners = np.asarray(polygon_xy, np.float64)
-    # For each corner the first row whose centre does not lie above it.
-    first_rows = np.clip(np.ceil(corners[:, 1] - 0.5), 0, height).astype(int)
-    top, bottom = first_rows.min(), first_rows.max()
-    # Along a row, each crossing of an edge switches between outside and inside.
-    crossings = np.zeros((bottom - top, width + 1), np.int64)
-    for i in range(len(corners)):
-        # Always downwards: a shared edge crosses at the same x in both its polygons.
-        upper, lower = sorted((i - 1, i), key=lambda k: corners[k, 1])
-        (x0, y0), (x1, y1) = corners[upper], corners[lower]
-        rows = np.arange(first_rows[upper], first_rows[lower])
-        if len(rows):
-            x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
-            columns = np.clip(np.ceil(x - 0.5), 0, width).astype(int)
-            crossings[rows - top, columns] += 1
     mask = np.zeros(image_hw, bool)
-    mask[top:bottom] = np.cumsum(crossings, axis=1)[:, :width] % 2 == 1
+    part, (y0, x0) = fill_box(polygon_xy, image_hw)
+    mask[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
     return mask
+
+
+def fill_box(
+    polygon_xy: np.ndarray, image_hw: tuple[int, int]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Fills a polygon as `fill_polygon` does, within the box around it.
+
+    Returns:
+        Mask of the box, bool, (h, w); and row and column of its first pixel.
+    """
+    corners = np.asarray(polygon_xy, np.float64)
+    y0, x0, y1, x1 = bound_polygon(corners, image_hw)
+    crossings = np.zeros((y1 - y0, x1 - x0 + 1), np.uint8)
+    # Always downwards: a shared edge crosses at the same x in both its polygons.
+    before = np.roll(corners, 1, axis=0)
+    is_down = (before[:, 1] <= corners[:, 1])[:, None]
+    upper, lower = (
+        np.where(is_down, before, corners),
+        np.where(is_down, corners, before),
+    )
+    # Along a row, each crossing of an edge switches between outside and inside. Edges
+    # are taken some at a time: all their crossings may be more than memory holds.
+    step = max(1, _CROSSINGS_AT_ONCE // max(1, y1 - y0))
+    for i in range(0, len(corners), step):
+        _cross(crossings, (y0, x0), upper[i : i + step], lower[i : i + step])
+    inside = np.bitwise_xor.accumulate(crossings[:, :-1] & 1, axis=1)
+    return inside.astype(bool), (y0, x0)
+
+
+_CROSSINGS_AT_ONCE = 2**20
+
+
+def bound_polygon(
+    polygon_xy: np.ndarray, image_hw: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Returns a box (y0, x0, y1, x1), half-open, with all pixels of a polygon in it.
+
+    It has a column to spare on either side, since crossings are rounded.
+    """
+    corners = np.asarray(polygon_xy, np.float64)
+    height, width = image_hw
+    y0, y1 = _first_rows(corners[[corners[:, 1].argmin(), corners[:, 1].argmax()], 1])
+    x0, x1 = np.ceil([corners[:, 0].min() - 1.5, corners[:, 0].max() + 0.5])
+    y0, y1 = (int(v) for v in np.clip((y0, y1), 0, height))
+    x0, x1 = (int(v) for v in np.clip((x0, x1), 0, width))
+    return y0, x0, y1, x1
+
+
+def _first_rows(y: np.ndarray) -> np.ndarray:
+    """Returns for each height the first row whose centre does not lie above it."""
+    return np.ceil(y - 0.5)
+
+
+def _cross(
+    crossings: np.ndarray, corner: tuple[int, int], upper: np.ndarray, lower: np.ndarray
+) -> None:
+    """Counts where edges from `upper` to `lower`, (N, 2), cut a row; modulo 256."""
+    (height, width), (top, left) = crossings.shape, corner
+    first, last = (
+        np.clip(_first_rows(ends[:, 1]), top, top + height).astype(int)
+        for ends in (upper, lower)
+    )
+    edge = np.repeat(np.arange(len(first)), last - first)
+    number = np.arange(len(edge)) - np.repeat(
+        np.cumsum(last - first) - (last - first), last - first
+    )
+    rows = first[edge] + number
+    (x0, y0), (x1, y1) = upper[edge].T, lower[edge].T
+    x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+    columns = np.clip(np.ceil(x - 0.5) - left, 0, width - 1).astype(int)
+    np.add.at(crossings.reshape(-1), (rows - top) * width + columns, np.uint8(1))
 
 
 def trace_circle(
@@ -70,20 +128,22 @@ def decode_mask(png: bytes, image_hw: tuple[int, int]) -> np.ndarray:
         Mask, bool, (H, W).
 
     Raises:
-        ValueError: no PNG, a damaged one, or one of another size.
+        UserError: no PNG, a damaged one, or one of another size.
     """
     expected = f"expected a PNG of {image_hw[0]}x{image_hw[1]} pixels, found"
     try:
         # Reads the header alone, so the size is compared before anything is unpacked.
         picture = Image.open(io.BytesIO(png), formats=["PNG"])
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{expected} none that opens ({error})") from error
+    except Exception as error:  # a damaged header raises errors of many kinds
+        raise UserError(f"{expected} none that opens ({error})") from error
     if picture.size != (image_hw[1], image_hw[0]):
-        raise ValueError(f"{expected} {picture.height}x{picture.width}")
+        raise UserError(f"{expected} {picture.height}x{picture.width}")
     try:
+        if picture.mode in ("1", "L") and "transparency" not in picture.info:
+            return np.asarray(picture) > 0
         pixels = np.asarray(picture.convert("RGBA"))
     except Exception as error:  # the decoder raises errors of many kinds
-        raise ValueError(f"{expected} a damaged one") from error
+        raise UserError(f"{expected} a damaged one") from error
     return np.any(pixels[..., :3] > 0, axis=2) & (pixels[..., 3] > 0)
 
 

@@ -20,9 +20,9 @@ from spectjax.imaging.scan import (
     ScanError,
     UnreadableFileError,
 )
-from spectjax.imaging.whole_body import MAX_PIXELS, MIN_ROWS_PER_COLUMN
+from spectjax.imaging.whole_body import MIN_ROWS_PER_COLUMN
+from spectjax.limits import PICTURE_BYTES, WHOLE_BODY_PIXELS, read_limited
 
-MAX_BYTES = 64 * 1024 * 1024
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_ORIENTATION = 0x0112
 
@@ -78,7 +78,7 @@ def read_picture(path: Path, *, inverted: bool | None = None) -> Picture:
         UnknownPolarityError: the background is neither bright nor dark.
         EmptyImageError: all pixels are equal.
     """
-    contents = _read_bytes(path)
+    contents = read_limited(path, PICTURE_BYTES, error=UnreadableFileError)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         grey, info = _decode(path, contents)
@@ -108,22 +108,6 @@ def read_picture(path: Path, *, inverted: bool | None = None) -> Picture:
     return Picture(grey.astype(np.float32), content, _is_synthetic(info), tuple(notes))
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UnreadableFileError(
-                f"{path}: expected a picture of less than {MAX_BYTES >> 20} MiB, found "
-                f"{size >> 20} MiB. Save it again as PNG."
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableFileError(
-            f"{path}: expected a readable file, found: {error.strerror or error}. "
-            "Check the path and its permissions."
-        ) from None
-
-
 def _decode(path: Path, contents: bytes) -> tuple[np.ndarray, dict[Any, Any]]:
     """Returns grey values, uint8 or uint16, (H, W), and what else the file says."""
     try:
@@ -132,7 +116,7 @@ def _decode(path: Path, contents: bytes) -> tuple[np.ndarray, dict[Any, Any]]:
     except Image.DecompressionBombError:
         raise UnreadableFileError(
             f"{path}: expected about 1024x256 pixels, found more than "
-            f"{MAX_PIXELS >> 20} million. Save it again in the size of the scan."
+            f"{WHOLE_BODY_PIXELS >> 20} million. Save it again in the size of the scan."
         ) from None
     except Exception as error:  # a damaged header raises errors of many kinds
         raise UnreadableFileError(
@@ -167,7 +151,7 @@ def _open(contents: bytes) -> Image.Image:
 
 def _check_size(path: Path, picture: Image.Image) -> None:
     rows, columns = picture.height, picture.width
-    if rows * columns > MAX_PIXELS or columns < _MIN_COLUMNS:
+    if rows * columns > WHOLE_BODY_PIXELS or columns < _MIN_COLUMNS:
         raise UnreadableFileError(
             f"{path}: expected about 1024x256 pixels, found {rows}x{columns} (rows x "
             "columns). Save it again in the size of the scan."

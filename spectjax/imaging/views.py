@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from spectjax.imaging.frames import read_vector
+from spectjax.imaging.frames import names_no_detector, read_vector
 from spectjax.imaging.scan import UnknownViewError, View
 
 # DICOM PS3.16, context group 26. SRT, SNM3 and 99SDM are older designators of SNOMED.
@@ -62,6 +62,7 @@ _WORDS_AFTER_POST = {"view", "image", "wb", "whole", "wholebody", "body", "bone"
 _GE_WORDS: dict[str, View] = _WORDS | {"pos": "posterior"}
 _GE_SUFFIXES: dict[str, View] = {"_e": "anterior", "_f": "posterior"}
 
+_MOST_CHARACTERS = 1024
 _ANGLE_TOLERANCE = 5.0  # degrees
 
 
@@ -90,10 +91,16 @@ def decide_views(
             file; a second frame is then the opposite view.
 
     Raises:
-        UnknownViewError: no evidence for a frame, evidence of one kind that contradicts
-            itself, a View Code of another projection, or twice the same view.
+        UnknownViewError: no evidence for a frame, or for which detector made it;
+            evidence of one kind that contradicts itself, a View Code of another
+            projection, or twice the same view.
     """
     remedy = "State the view of the first frame (--view)."
+    if stated is None and names_no_detector(dataset):
+        raise UnknownViewError(
+            f"{path}: expected a Detector Vector to tell which of several detectors "
+            f"made the frame, found none: its view would be a guess. {remedy}"
+        )
     decided: list[Claim] = []
     for frame, detector in frames:
         kinds = _collect_claims(dataset, frame=frame, detector=detector)
@@ -261,13 +268,14 @@ def _start_angle_claims(dataset: Dataset, detector: int) -> Iterator[Claim]:
 
 def _detector_item(dataset: Dataset, detector: int) -> Dataset | None:
     items = dataset.get("DetectorInformationSequence") or ()
-    if 1 <= detector <= len(items):
+    if 1 <= detector <= len(items) and not names_no_detector(dataset):
         return items[detector - 1]
     return None
 
 
 def _one_detector(dataset: Dataset) -> bool:
-    return len(set(read_vector(dataset, "DetectorVector"))) <= 1
+    detectors = set(read_vector(dataset, "DetectorVector"))
+    return len(detectors) <= 1 and not names_no_detector(dataset)
 
 
 def _text_of_frame(value: object, dataset: Dataset, frame: int) -> str:
@@ -286,6 +294,9 @@ def _text_of_frame(value: object, dataset: Dataset, frame: int) -> str:
 
 def _find_view_word(text: str, names: dict[str, View]) -> str | None:
     """Returns a word of `text` that names a view, if they name exactly one."""
+    # The longest description has 64 characters, and a search below takes their square.
+    if len(text) > _MOST_CHARACTERS:
+        return None
     # Without accents. Chinese has no blanks between words, and 前后位 is neither 前位
     # nor 后位: the signs of place before 位 count together.
     letters = unicodedata.normalize("NFKD", text.lower())

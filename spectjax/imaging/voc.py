@@ -9,9 +9,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from spectjax.imaging.labelme import AnnotationError, Region, parse_xml
-
-MAX_BYTES = 1024 * 1024  # some five thousand boxes
+from spectjax.imaging.labelme import AnnotationError
+from spectjax.imaging.labelme_xml import check_drawn, parse_xml
+from spectjax.imaging.regions import Region
+from spectjax.limits import BOXES_BYTES, read_limited
+from spectjax.messages import UserError
 
 
 def read_boxes(path: Path, image_hw: tuple[int, int]) -> tuple[Region, ...]:
@@ -35,33 +37,22 @@ def read_boxes(path: Path, image_hw: tuple[int, int]) -> tuple[Region, ...]:
         AnnotationError: no Pascal VOC, damaged, of an image of another size, or with a
             box that is missing, empty or outside of the frame.
     """
+    contents = read_limited(path, BOXES_BYTES, error=AnnotationError)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise AnnotationError(
-                f"{path}: expected less than {MAX_BYTES >> 20} MiB of boxes, found "
-                f"{size >> 20} MiB. Remove what is not a box."
-            )
-        root = parse_xml(path.read_bytes())
+        root = parse_xml(contents)
         if root.tag != "annotation":
-            raise ValueError(f"expected <annotation> of Pascal VOC, found <{root.tag}>")
+            raise UserError(f"expected <annotation> of Pascal VOC, found <{root.tag}>")
+        check_drawn(root)
         _check_size(root, image_hw)
         return tuple(_read_box(thing, image_hw) for thing in root.findall("object"))
-    except OSError as error:
-        raise AnnotationError(
-            f"{path}: expected a readable file, found: {error.strerror}. Check the "
-            "path and its permissions."
-        ) from None
-    except AnnotationError:
-        raise
-    except (ValueError, RecursionError) as error:
+    except UserError as error:
         raise AnnotationError(f"{path}: {error}. Correct the boxes.") from error
 
 
 def _check_size(root: ElementTree.Element, image_hw: tuple[int, int]) -> None:
     stated = [(root.findtext(f"size/{side}") or "").strip() for side in _SIDES]
     if any(stated) and stated != [str(length) for length in image_hw]:
-        raise ValueError(
+        raise UserError(
             f"expected boxes of an image of {image_hw[0]}x{image_hw[1]} pixels (rows x "
             f"columns), found {stated[0][:9] or '?'}x{stated[1][:9] or '?'} in <size>"
         )
@@ -73,21 +64,19 @@ _SIDES = ("height", "width")
 def _read_box(thing: ElementTree.Element, image_hw: tuple[int, int]) -> Region:
     label = (thing.findtext("name") or "").strip()
     if not label:
-        raise ValueError("expected a <name> for every object, found one without")
+        raise UserError("expected a <name> for every object, found one without")
     x0, y0, x1, y1 = (
         _read_index(thing, side, label) for side in ("xmin", "ymin", "xmax", "ymax")
     )
     height, width = image_hw
     if not (0 <= x0 <= x1 <= width and 0 <= y0 <= y1 <= height):
-        raise ValueError(
+        raise UserError(
             f"expected a box {label!r} within {height}x{width} pixels (rows x columns) "
             f"with its least corner first, found x from {x0} to {x1} and y from {y0} "
             f"to {y1}"
         )
     if x0 == width or y0 == height:
-        raise ValueError(
-            f"expected a box {label!r} with pixels, found none at {x0, y0}"
-        )
+        raise UserError(f"expected a box {label!r} with pixels, found none at {x0, y0}")
     right, below = min(x1 + 1, width), min(y1 + 1, height)
     corners = [[x0, y0], [right, y0], [right, below], [x0, below]]
     return Region(label, np.array(corners, np.float64), None)
@@ -100,7 +89,7 @@ def _read_index(thing: ElementTree.Element, side: str, label: str) -> int:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(
+        raise UserError(
             f"expected a number as <{side}> of {label!r}, found {text[:40]!r}"
         )
     return math.floor(value)

@@ -30,6 +30,7 @@ from spectjax.imaging.deidentify.profile import EDITION, Profile, digest_rules
 from spectjax.imaging.dicom import collect_warnings, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
+from spectjax.imaging.image_names import fold_name
 from spectjax.imaging.scan import (
     EmptyImageError,
     NotWholeBodyError,
@@ -123,7 +124,7 @@ def deidentify_folder(
         for scan in image.scans:
             name, hw = f"{image.stem}_{scan.view}", scan.counts.shape
             place = WrittenView(name, (hw[0], hw[1]), scan.synthetic)
-            places = views_by_name.setdefault(scan.name, [])
+            places = views_by_name.setdefault(fold_name(scan.name), [])
             if place not in places:
                 places.append(place)
         if image.stem in written:
@@ -246,12 +247,12 @@ def _write_annotations(
 ) -> Iterator[Entry]:
     written: set[str] = set()
     with collect_warnings():  # they quote values
-        by_image, errors = find_annotations([source])
+        by_image, unused = find_annotations([source])
     for path in walk_files(source):
         is_candidate = path.suffix.lower() in ANNOTATION_SUFFIXES
-        error = next((e for e in errors if str(e).startswith(f"{path}: ")), None)
+        error = next((each for each in unused if each.path == path), None)
         if is_candidate and error is not None:
-            reason = "an annotation that is damaged or given twice"
+            reason = "an annotation that cannot be used, or another of its image cannot"
             yield Entry(path, "annotation", "refused", reason=reason, detail=str(error))
     for name in sorted(by_image, key=lambda name: _shuffle(Path(name), Path())):
         places = views_by_name.get(name, [])

@@ -24,7 +24,7 @@ from spectjax.imaging.deidentify.attributes import (
     collect_identity,
 )
 from spectjax.imaging.deidentify.profile import EDITION, Profile
-from spectjax.imaging.dicom import parse_file, read_bone_scans
+from spectjax.imaging.dicom import read_bone_scans, read_with_scans
 from spectjax.imaging.frames import choose_frames, read_vector
 from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.pixels import decode_frame
@@ -69,7 +69,7 @@ def clean_image(
 
     The view is decided first and written as View Code Sequence, since what else tells
     it is removed. Pixels are written uncompressed: the comments that compressed frames
-    may hold, bits above Bits Stored and bytes after the last frame stay behind.
+    may hold and bits above Bits Stored stay behind.
 
     Args:
         path: a DICOM file.
@@ -82,8 +82,7 @@ def clean_image(
         RefusedError: text may be burned in, or the result is not the same image.
         WriteError: if the system's folder for temporary files is full.
     """
-    scans = read_bone_scans(path, view=view)
-    dataset = parse_file(path, with_pixels=True)
+    dataset, scans = read_with_scans(path, view=view)
     warnings = _check_burned_in(dataset, allow_burned_in)
     if any(scan.view_evidence.startswith("WARNING") for scan in scans):
         warnings.append("the view rests on weak evidence: compare with the picture")

@@ -9,8 +9,9 @@ import numpy as np
 
 from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.diagnosis import clean_word
-from spectjax.imaging.labelme import Annotation, Region, lies_inside
+from spectjax.imaging.labelme import Annotation
 from spectjax.imaging.masks import encode_grey
+from spectjax.imaging.regions import Region, lies_inside
 
 
 class WrittenView(NamedTuple):
@@ -42,8 +43,8 @@ def encode_outlines(
         label = clean_word(region.label)
         if label not in words:
             raise RefusedError("a label is not among the words allowed by --word")
-        if not region.fill(view.hw).any():
-            raise RefusedError("an outline leaves no pixel")
+        if not region.place(view.hw)[0].any():
+            raise RefusedError("an outline has no pixel, and would count as none drawn")
         shapes.append({"label": label, **_encode_region(region, view.hw)})
     document = {
         "version": "5.4.1",
@@ -63,11 +64,12 @@ def _encode_region(region: Region, hw: tuple[int, int]) -> dict[str, Any]:
         points = _round_points(region, hw).tolist()
         return {"points": points, "shape_type": "polygon", **rest}
     rows, columns = np.nonzero(region.mask)
+    top, left = region.corner_yx
     y0, y1 = int(rows.min()), int(rows.max())
     x0, x1 = int(columns.min()), int(columns.max())
     png = encode_grey(region.mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8) * 255)
     return {
-        "points": [[x0, y0], [x1, y1]],
+        "points": [[left + x0, top + y0], [left + x1, top + y1]],
         "shape_type": "mask",
         "mask": base64.b64encode(png).decode(),
         **rest,
