@@ -33,7 +33,6 @@ _CHILD_ENVIRONMENT = os.environ | {
 # to the children.
 os.environ["JAX_PLATFORMS"] = "cpu"
 sys.path.insert(0, str(_ROOT))
-
 from benchmarking import workloads  # noqa: E402
 from benchmarking.flops import UncountableError  # noqa: E402
 from benchmarking.machine import JAX, RUNTIME, TORCH, Machine  # noqa: E402
@@ -45,6 +44,9 @@ from benchmarking.processes import (  # noqa: E402
     median_ratio,
 )
 from benchmarking.table import Row, describe_run, write_section  # noqa: E402
+
+from spectjax.commands import end_plainly  # noqa: E402
+from spectjax.paths import read_path  # noqa: E402
 
 _MODES = ("train", "inference")
 _COMPILE_MODES = {"eager": None, "compile": "default", "graphs": "reduce-overhead"}
@@ -280,8 +282,10 @@ def _parse_arguments() -> argparse.Namespace:
         help="what else runs the exported model, float32 on a CPU: onnxruntime, "
         "openvino; by default those installed",
     )
-    add("--output", type=pathlib.Path, help="Markdown file to add the table to")
+    add("--output", help="Markdown file to add the table to")
     arguments = parser.parse_args()
+    if arguments.output:
+        arguments.output = read_path(arguments.output, "--output")
     known = workloads.names()
     if arguments.models is None:
         arguments.models = [n for n in known if n not in workloads.STAGES]
@@ -323,4 +327,5 @@ def _override(text: str) -> tuple[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    with end_plainly():
+        main()

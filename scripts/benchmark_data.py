@@ -19,15 +19,16 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-
+from spectjax.commands import run_command
 from spectjax.imaging.phantom import cases, count_patients, draw_slots, subject
 from spectjax.imaging.phantom.cases import Case, find_case
 from spectjax.imaging.phantom.slots import seed_patient
 from spectjax.imaging.scan import BoneScan, View
 from spectjax.imaging.thorax import CropError, crop_thorax
+from spectjax.messages import UserError
 
 _WHAT = flags.DEFINE_list("what", ["phantom", "crop"], "Any of: phantom, crop.")
 _PATIENTS = flags.DEFINE_integer("patients", 30, "Number of patients.", lower_bound=1)
@@ -143,11 +144,11 @@ def main(argv: list[str]) -> None:
     """Runs what is asked for."""
     unknown = set(_WHAT.value) - {"phantom", "crop"}
     if len(argv) > 1 or unknown:
-        raise app.UsageError(f"Expected --what=phantom,crop, got {_WHAT.value}.")
+        raise UserError(f"Expected --what=phantom,crop, got {_WHAT.value}.")
     found = time_phantom(_PATIENTS.value, _SEED.value)
     if "crop" in _WHAT.value:
         time_crop(found)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

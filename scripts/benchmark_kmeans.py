@@ -20,13 +20,13 @@ from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import jax
 import numpy as np
 import sklearn
-from absl import app, flags
+from absl import flags
 from sklearn.cluster import KMeans
 
+from spectjax.commands import refuse_arguments, run_command
 from spectjax.ops.kmeans import choose_centroids, find_clusters, refine_clusters
 
 _CLUSTERS = flags.DEFINE_integer("clusters", 9, "K.", lower_bound=2)
@@ -133,8 +133,7 @@ def report(title: str, seconds: dict[str, list[float]]) -> None:
 
 def main(argv: list[str]) -> None:
     """Measures and prints."""
-    if argv[1:]:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}.")
+    refuse_arguments(argv)
     images, key = make_images(_IMAGES.value), jax.random.key(0)
     clusters = _CLUSTERS.value
     print(
@@ -161,4 +160,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

@@ -32,7 +32,6 @@ _CHILD_ENVIRONMENT = os.environ | {
     "JAX_ENABLE_COMPILATION_CACHE": "false",
 }
 sys.path.insert(0, str(_ROOT))
-
 from benchmarking.detection import MODES, SETTINGS  # noqa: E402
 from benchmarking.machine import JAX  # noqa: E402
 from benchmarking.processes import (  # noqa: E402
@@ -43,6 +42,10 @@ from benchmarking.processes import (  # noqa: E402
     median_ratio,
 )
 from benchmarking.table import describe_run, lay_out  # noqa: E402
+
+from spectjax.commands import end_plainly  # noqa: E402
+from spectjax.messages import UserError  # noqa: E402
+from spectjax.paths import read_path  # noqa: E402
 
 _OURS = "benchmarking.detection_worker"
 _PEER = "benchmarking.torchvision_worker"
@@ -118,7 +121,7 @@ def main() -> None:
     try:
         machine = describer.ask(mode="describe", threads=arguments.threads)
     except WorkerError as error:
-        sys.exit(f"JAX does not run: {error}.")
+        raise UserError(f"JAX does not run: {error}.") from error
     finally:
         describer.close()
     rows: list[Row] = []
@@ -244,8 +247,10 @@ def _parse_arguments() -> argparse.Namespace:
         default=installed,
         help="run torchvision too; by default where it is installed",
     )
-    add("--output", type=pathlib.Path, help="Markdown file to add the table to")
+    add("--output", help="Markdown file to add the table to")
     arguments = parser.parse_args()
+    if arguments.output:
+        arguments.output = read_path(arguments.output, "--output")
     for flag, values, allowed in (
         ("--settings", arguments.settings, SETTINGS),
         ("--mode", arguments.mode, MODES),
@@ -261,4 +266,5 @@ def _words(text: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    with end_plainly():
+        main()

@@ -21,8 +21,9 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
+from spectjax.commands import run_command
 from spectjax.imaging.dicom import BoneScan
 from spectjax.imaging.phantom import SimulatedView, simulate_patient
 from spectjax.imaging.thorax import CropError, crop, crop_thorax, landmarks
@@ -174,4 +175,4 @@ def main(_: list[str]) -> None:
 if __name__ == "__main__":
     # A crop runs on one core: several processes share the work.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    app.run(main)
+    run_command(main)

@@ -11,11 +11,13 @@ take a CPU days; width and depth, on which it depends, are the config's.
 import dataclasses
 import statistics
 
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from spectjax.commands import define_path, refuse_arguments, run_command
+
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/specs_v16.py:d3")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets.")
+_DATA_DIR = define_path("data_dir", "Folder of data sets.")
 _STEPS = flags.DEFINE_integer("steps", 40, "Steps of training.", lower_bound=10)
 _SIZE = flags.DEFINE_integer("size", 64, "Height and width of the part, pixels.")
 LAST = 10  # steps over which the last loss is averaged
@@ -23,8 +25,7 @@ LAST = 10  # steps over which the last loss is averaged
 
 def main(argv: list[str]) -> None:
     """Prints a table of two rows."""
-    if argv[1:]:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}.")
+    refuse_arguments(argv)
     # Here, so that --help need not wait for jax.
     from spectjax.input_pipeline import choose_splits, load_examples
     from tfds_spect.prepare import choose_config, prepare
@@ -88,4 +89,4 @@ def train(config: ConfigDict, examples) -> tuple[float, float, float, float]:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

@@ -32,27 +32,30 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from absl import app, flags
+from absl import flags
 
 sys.path[:0] = [str(pathlib.Path(__file__).parents[i]) for i in (0, 1)]
+from spectjax.commands import define_path, refuse_arguments, run_command  # noqa: E402
+from spectjax.locks import hold  # noqa: E402
+from spectjax.messages import UserError  # noqa: E402
 
 if TYPE_CHECKING:
     from peers.monai_unet import Settings
 
 _PACKAGES = ("torch", "monai")
 _FOLDS = range(5)
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder.", required=True)
+_OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
 _SECONDS = flags.DEFINE_float(
     "seconds", None, "Processor time to train for, each fold.", required=True
 )
 _FOLD = flags.DEFINE_list("fold", [str(k) for k in _FOLDS], "Folds to hold out.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of PyTorch.", lower_bound=1)
 _DATA = flags.DEFINE_string("data", "segmentation_mixed", "Data set.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets.")
-_MANUAL_DIR = flags.DEFINE_string(
-    "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+_DATA_DIR = define_path("data_dir", "Folder of data sets.")
+_MANUAL_DIR = define_path(
+    "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
 )
 _TRAIN_HW = flags.DEFINE_list(
     "train_hw", ["160", "160"], "Central part to train on, pixels; multiples of 16."
@@ -69,29 +72,25 @@ _NORMALISATION = flags.DEFINE_enum(
     "How counts become inputs: MONAI's ScaleIntensity, or our square root.",
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and moves.", lower_bound=0)
-_OURS = flags.DEFINE_string(
-    "ours", None, "Our runs, without the number of the fold: RUNS/unet_res_fold."
+_OURS = define_path(
+    "ours", "Our runs, without the number of the fold: RUNS/unet_res_fold."
 )
 
 
 def main(argv: list[str]) -> None:
     """Trains what is not trained yet, writes the table and prints it."""
-    if argv[1:]:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}.")
+    refuse_arguments(argv)
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        sys.exit(
-            f"error: {' and '.join(missing)}: not found; the peer needs them: "
+        raise UserError(
+            f"{' and '.join(missing)}: not found; the peer needs them: "
             "pip install torch monai."
         )
-    try:
-        folds = parse_numbers(_FOLD, _FOLDS)
-        train_hw = parse_numbers(_TRAIN_HW, range(16, 4096, 16))
-        if len(train_hw) != 2:
-            raise ValueError(f"--train_hw: expected two numbers, got {len(train_hw)}.")
-        compare(folds, (train_hw[0], train_hw[1]), pathlib.Path(_OUTPUT_DIR.value))
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    folds = parse_numbers(_FOLD, _FOLDS)
+    train_hw = parse_numbers(_TRAIN_HW, range(16, 4096, 16))
+    if len(train_hw) != 2:
+        raise UserError(f"--train_hw: expected two numbers, got {len(train_hw)}.")
+    compare(folds, (train_hw[0], train_hw[1]), cast(pathlib.Path, _OUTPUT_DIR.value))
 
 
 def parse_numbers(flag: flags.FlagHolder[list[str]], allowed: range) -> list[int]:
@@ -102,7 +101,7 @@ def parse_numbers(flag: flags.FlagHolder[list[str]], allowed: range) -> list[int
     """
     for text in flag.value:
         if not text.isdecimal() or int(text) not in allowed:
-            raise ValueError(
+            raise UserError(
                 f"--{flag.name}={','.join(flag.value)}: expected numbers like "
                 f"{allowed[0]}, {allowed[1]}, ..., {allowed[-1]}."
             )
@@ -140,7 +139,8 @@ def compare(
     for fold in folds:
         workdir = output_dir / f"fold{fold}"
         if not is_finished(workdir, settings):
-            run_fold(name, fold, settings, prepared.builder_dir, workdir)
+            with hold(workdir):
+                run_fold(name, fold, settings, prepared.builder_dir, workdir)
     found = [output_dir / f"fold{fold}" for fold in _FOLDS]
     peers = {p.name: read_peer(p) for p in found if (p / "eval/metrics.json").exists()}
     ours = {}
@@ -164,7 +164,7 @@ def is_finished(workdir: pathlib.Path, settings: "Settings") -> bool:
     wanted = json.loads(json.dumps(dataclasses.asdict(settings)))
     different = [f"{k}: {found[k]}" for k in wanted if found[k] != wanted[k]]
     if different:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected what the command line says, found "
             f"{', '.join(different)}. Choose another --output_dir."
         )
@@ -211,4 +211,4 @@ def run_fold(
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

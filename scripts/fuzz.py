@@ -28,6 +28,9 @@ from typing import Any
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from spectjax.commands import end_plainly  # noqa: E402
+from spectjax.paths import read_path  # noqa: E402
+
 COUNTS = {"dicom": 100_000}  # of inputs where --count does not say; others:
 COUNT = 10_000
 MAX_SECONDS, MAX_MIB = 2.0, 512
@@ -36,28 +39,29 @@ START_SECONDS = 600.0  # for the sound files that the others are made of
 BLOCK = 20_000  # inputs of one process
 
 
-def main() -> None:
-    """Runs the command."""
+def main() -> bool:
+    """Runs the command; returns whether there was a fault."""
     from scripts.fuzzing.kinds import KINDS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output_dir", type=pathlib.Path, required=True)
+    parser.add_argument("--output_dir", required=True)
     parser.add_argument("--kind", choices=KINDS, action="append")
     parser.add_argument("--count", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, help="number of an input")
     args = parser.parse_args()
+    output_dir = read_path(args.output_dir, "--output_dir")
     kinds = args.kind or list(KINDS)
     if args.show is not None:
-        show(kinds[0], args.seed, args.show, args.output_dir)
-        return
+        show(kinds[0], args.seed, args.show, output_dir)
+        return False
     faults = 0
     for kind in kinds:
         count = args.count or COUNTS.get(kind, COUNT)
-        results = fuzz(kind, args.output_dir, count=count, seed=args.seed)
+        results = fuzz(kind, output_dir, count=count, seed=args.seed)
         print(summarise(kind, results), flush=True)
         faults += sum(is_fault(result) for result in results)
-    sys.exit(faults > 0)
+    return faults > 0
 
 
 def show(kind: str, seed: int, index: int, folder: pathlib.Path) -> None:
@@ -131,7 +135,7 @@ def run_worker(kind: str, seed: int, first: int, last: int) -> Iterator[dict[str
                 return
             process.kill()
             if index is None:
-                sys.exit(f"No {kind}: {said.read_text(errors='replace')[-2000:]}")
+                raise RuntimeError(said.read_text(errors="replace")[-2000:])
             why = "hangs" if status is None else f"process ended with {status}"
             yield {"index": index, "outcome": "fault", "error": why}
         finally:
@@ -190,4 +194,5 @@ def summarise(kind: str, results: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with end_plainly():
+        sys.exit(main())

@@ -9,17 +9,20 @@ median on top of what was measured. The places are printed in whole-body pixels,
 new file says SYNTHETIC.
 """
 
-import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pydicom
-from absl import app, flags
+from absl import flags
 
-from spectjax.imaging.dicom import ScanError, read_bone_scans
+from spectjax.commands import define_path, read_paths, run_command
+from spectjax.imaging.dicom import read_bone_scans
 from spectjax.imaging.thorax import crop_thorax
+from spectjax.locks import hold
+from spectjax.messages import UserError
 
-_OUTPUT = flags.DEFINE_string("output", None, "DICOM file to write.", required=True)
+_OUTPUT = define_path("output", "DICOM file to write.", required=True)
 _CONTRAST = flags.DEFINE_float("contrast", 2.0, "Peak, in medians of the thorax.")
 
 # Row and column in the crop's box, as shares of its height and width.
@@ -30,12 +33,10 @@ _FWHM_MM = 19.0
 def main(arguments: list[str]) -> None:
     """Writes the scan with its hotspots and prints where they are."""
     if len(arguments) != 2:
-        sys.exit("Expected one DICOM file after the flags.")
-    try:
-        scan = read_bone_scans(arguments[1])[0]
-        thorax = crop_thorax(scan)
-    except ScanError as error:
-        sys.exit(str(error))
+        raise UserError("Expected one DICOM file after the flags.")
+    (path,) = read_paths(arguments)
+    scan = read_bone_scans(path)[0]
+    thorax = crop_thorax(scan)
     y0, x0, y1, x1 = thorax.transform.box
     rows, columns = np.indices(scan.counts.shape)
     sigma_px = _FWHM_MM / 2.355 / (scan.spacing_mm[0] if scan.spacing_mm else 2.3)
@@ -49,14 +50,14 @@ def main(arguments: list[str]) -> None:
         print(f"hotspot at row {row}, column {column}")
     inserted = np.random.default_rng(0).poisson(_CONTRAST.value * median * expected)
 
-    dataset = pydicom.dcmread(arguments[1])
+    dataset = pydicom.dcmread(path)
     counts = np.minimum(np.rint(scan.counts) + inserted, 65535).astype(np.uint16)
     dataset.set_pixel_data(counts, "MONOCHROME2", bits_stored=16)  # and a new UID
     dataset.ImageComments = "SYNTHETIC hotspots in a real scan"
-    output = Path(_OUTPUT.value)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    dataset.save_as(output)
+    output = cast(Path, _OUTPUT.value)
+    with hold(output.parent, name=f".{output.name}.lock"):
+        dataset.save_as(output)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

@@ -19,6 +19,10 @@ import subprocess
 import sys
 import time
 
+from spectjax.commands import end_plainly
+from spectjax.messages import UserError
+from spectjax.paths import read_path
+
 CHANGES = (
     "--config.num_epochs=40",
     "--config.checkpoint_every_minutes=0",
@@ -38,10 +42,12 @@ def main() -> None:
     parser.add_argument("--config", default="configs/unet_res.py:smoke")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output_dir", type=pathlib.Path, required=True)
+    parser.add_argument("--output_dir", required=True)
     args = parser.parse_args()
-    shutil.rmtree(args.output_dir, ignore_errors=True)
-    args.output_dir.mkdir(parents=True)
+    args.output_dir = read_path(args.output_dir, "--output_dir")
+    if args.output_dir.exists() and any(args.output_dir.iterdir()):
+        raise UserError(f"{args.output_dir}: expected an empty folder, found files.")
+    args.output_dir.mkdir(parents=True, exist_ok=True)
     draw = random.Random(args.seed)
 
     whole, killed = args.output_dir / "whole", args.output_dir / "killed"
@@ -62,10 +68,10 @@ def main() -> None:
             print(f"kill {kills}: checkpoints {list_checkpoints(killed)}", flush=True)
             continue
         if status:
-            sys.exit(f"FAILED: see {args.output_dir / 'log.txt'}")
+            raise UserError(f"FAILED: see {args.output_dir / 'log.txt'}")
         differences = compare(whole, killed)
         if differences:
-            sys.exit("DIFFERENT: " + "; ".join(differences))
+            raise UserError("DIFFERENT: " + "; ".join(differences))
         runs += 1
         print("done, and the same to the last bit", flush=True)
         shutil.rmtree(killed)
@@ -121,4 +127,5 @@ def read_scores(path: pathlib.Path) -> list[tuple[str, ...]]:
 
 
 if __name__ == "__main__":
-    main()
+    with end_plainly():
+        main()

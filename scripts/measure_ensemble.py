@@ -10,24 +10,24 @@ patients. Runs that mirror by themselves gain nothing in the mirrored rows.
 """
 
 import pathlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
+from spectjax.commands import define_path, define_paths, refuse_arguments, run_command
 from spectjax.files import write_json
+from spectjax.locks import hold
+from spectjax.messages import UserError
 
 if TYPE_CHECKING:  # TFDS takes seconds: not before --help
     from spectjax.input_pipeline import Examples
     from spectjax.metrics.pixel import PixelCounts
 
-_WORKDIR = flags.DEFINE_multi_string(
-    "workdir", None, "Folder of a training run; given twice or more.", required=True
-)
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder.", required=True)
+_WORKDIR = define_paths("workdir", "Folder of a training run; given twice or more.")
+_OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
 _PATIENTS = flags.DEFINE_integer("patients", 60, "Simulated patients.", lower_bound=5)
 _SEED = flags.DEFINE_integer(
     "seed", 101, "Of the simulated patients; those of data sets have 2.", lower_bound=3
@@ -69,18 +69,25 @@ class Scored:
 
 def main(argv: list[str]) -> None:
     """Simulates, scores and prints the table."""
-    if argv[1:]:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}.")
+    refuse_arguments(argv)
     logging.set_verbosity(logging.WARNING)
     # Here, so that --help need not wait for jax.
+    from spectjax.ensembles import find_model
+
+    workdirs = _WORKDIR.value
+    if len(workdirs) < 2:
+        raise UserError("Expected --workdir twice or more, found it once.")
+    find_model(workdirs=workdirs, file=None, runtime=None)  # do they agree?
+    output_dir = cast(pathlib.Path, _OUTPUT_DIR.value)
+    with hold(output_dir):
+        compare(workdirs, output_dir)
+
+
+def compare(workdirs: Sequence[pathlib.Path], output_dir: pathlib.Path) -> None:
+    """Scores the runs, alone and averaged, and writes and prints the table."""
     from spectjax.ensembles import average_probs, find_model
     from spectjax.metrics.intervals import bootstrap_patients
 
-    workdirs = [pathlib.Path(name) for name in _WORKDIR.value]
-    if len(workdirs) < 2:
-        raise ValueError("Expected --workdir twice or more, found it once.")
-    find_model(workdirs=workdirs, file=None, runtime=None)  # do they agree?
-    output_dir = pathlib.Path(_OUTPUT_DIR.value)
     examples = simulate(output_dir)
 
     members: dict[str, list[Scored]] = {}
@@ -262,7 +269,4 @@ def describe(document: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        app.run(main)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

@@ -14,19 +14,20 @@ begin with another seed, each.
 
 import pathlib
 import statistics
-import sys
+from typing import cast
 
-from absl import app, flags
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from spectjax.commands import define_path, refuse_arguments, run_command
 from spectjax.config import HOTSPOT_TASKS
 from spectjax.files import write_json
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/unet_res.py:quick")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder.", required=True)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of data sets.")
-_MANUAL_DIR = flags.DEFINE_string(
-    "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+_OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
+_DATA_DIR = define_path("data_dir", "Folder of data sets.")
+_MANUAL_DIR = define_path(
+    "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
 )
 _REPEATS = flags.DEFINE_integer(
     "repeats", 5, "Trainings under each protocol.", lower_bound=1, upper_bound=5
@@ -42,15 +43,14 @@ SCORES = {
 
 def main(argv: list[str]) -> None:
     """Trains, scores and prints the table."""
-    if argv[1:]:
-        raise app.UsageError(f"Unexpected argument {argv[1]!r}.")
+    refuse_arguments(argv)
     # Here, so that --help need not wait for jax.
     from spectjax.input_pipeline import LEAKING
     from spectjax.startup import enable_compilation_cache
     from tfds_spect.prepare import prepare
 
     enable_compilation_cache()
-    folder = pathlib.Path(_OUTPUT_DIR.value)
+    folder = cast(pathlib.Path, _OUTPUT_DIR.value)
     name = COPIED.get(_CONFIG.value.data.name, _CONFIG.value.data.name)
     folds, leaking = (
         prepare(each, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value)
@@ -91,12 +91,13 @@ def score(
 ) -> dict[str, float]:
     """Trains unless that is done, and returns the scores of a split."""
     from spectjax.input_pipeline import load_examples
-    from spectjax.main import train_and_evaluate
+    from spectjax.main import hold_run, train_and_evaluate
     from spectjax.runs import restore_model
 
-    train_and_evaluate(
-        config, workdir, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
-    )
+    with hold_run(workdir):
+        train_and_evaluate(
+            config, workdir, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
+        )
     examples = load_examples(builder_dir, split)
     score_examples = score_labels if config.task == "classification" else score_masks
     scores = score_examples(config, restore_model(workdir), examples)
@@ -154,7 +155,4 @@ def describe(results: dict[str, list[dict[str, float]]], *, synthetic: bool) -> 
 
 
 if __name__ == "__main__":
-    try:
-        app.run(main)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    run_command(main)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from spectjax.imaging.geometry import list_moves
+from spectjax.messages import UserError
 from spectjax.ops.affine import encode_maps, warp
 
 
@@ -132,12 +133,12 @@ def thin_counts(
         ValueError: if the dtype is not an integer, or a number is out of range.
     """
     if not jnp.issubdtype(counts.dtype, jnp.integer):
-        raise ValueError(
+        raise UserError(
             f"Expected counts to thin, got {counts.dtype}: scaled images have no "
             "Poisson noise. Set count_level to 1 and contrast to 0."
         )
     if not 0 < count_level <= 1 or contrast < 0:
-        raise ValueError(
+        raise UserError(
             "Expected a count_level in (0, 1] and a contrast of at least 0, got "
             f"{count_level} and {contrast}."
         )

@@ -4,14 +4,18 @@ import contextlib
 import dataclasses
 import errno
 import gc
+import hashlib
+import json
 import os
 import pathlib
+import re
 import shutil
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -22,6 +26,8 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from spectjax.messages import UserError
 
 _METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
+# What orbax takes in a path for a pattern, an escape or the end of a scheme's name.
+_PATTERN = re.compile(r"[\[\]*?\\:]")
 
 
 class CheckpointError(UserError):
@@ -40,18 +46,22 @@ class Progress:
         sums: sums over the steps done of an epoch that is not complete; empty at its
             end.
         seconds: time spent on them.
+        verified: whether what was read is what was saved, by its digest; False where
+            an older version saved, which wrote none.
     """
 
     data: str
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+    verified: bool = True
 
 
 class Checkpoints:
     """The last two checkpoints of a run and the best, `<workdir>/checkpoints/<step>`.
 
     A checkpoint takes its name only when it is complete, and an old one goes only when
-    a newer one is complete. One process writes; others may read.
+    a newer one is complete. One process writes; others may read. What is read is held
+    against the digest that was written with it.
     """
 
     def __init__(self, workdir: pathlib.Path, *, read_only: bool = False) -> None:
@@ -75,19 +85,43 @@ class Checkpoints:
                     f"{self._directory}: cannot be made ({error.strerror}). Choose "
                     "another --workdir."
                 ) from error
-        with _silent_orbax():
-            self._manager = ocp.CheckpointManager(
-                self._directory, options=_choose_options(read_only)
-            )
+        self._exits = contextlib.ExitStack()
+        self._alias = self._exits.enter_context(_without_patterns(self._directory))
+        try:
+            with _silent_orbax():
+                self._manager = ocp.CheckpointManager(
+                    self._alias, options=_choose_options(read_only)
+                )
+        except Exception as error:  # orbax raises many types
+            self._exits.close()
+            raise CheckpointError(
+                f"{self._directory}: expected checkpoints, found something else or "
+                f"damage ({self._summarise(error)}). Move what is damaged elsewhere, "
+                "or choose another --workdir."
+            ) from error
+        self._exits.callback(self._close_manager)
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, None if there is none."""
         return self._manager.latest_step()
 
     def best_step(self) -> int | None:
-        """Returns the step of the one with the lowest loss, None if none has one."""
-        with _silent_orbax():
-            return self._manager.best_step()
+        """Returns the step of the one with the lowest loss, None if none has one.
+
+        Raises:
+            CheckpointError: if the losses are not those that were saved.
+        """
+        losses = {}
+        for step in self._manager.all_steps():
+            document = self._read_progress(step)
+            loss = self._read_loss(step)
+            # A checkpoint of an older version says it only once.
+            if document.get("loss", loss) != loss:
+                self._refuse(step, "its loss is not the one that was saved")
+            if loss is not None:
+                losses[step] = loss
+        # Of equal ones the newest, as orbax keeps it.
+        return min(losses, key=lambda step: (losses[step], -step), default=None)
 
     def save(
         self, step: int, state: Any, progress: Progress, loss: float | None = None
@@ -106,9 +140,12 @@ class Checkpoints:
         """
         if step == self.latest_step():
             return
+        document = dataclasses.asdict(progress) | {"loss": loss}
+        del document["verified"]
+        digest = _digest(state, document)
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
-            progress=ocp.args.JsonSave(dataclasses.asdict(progress)),
+            progress=ocp.args.JsonSave(document | {"sha256": digest}),
         )
         metrics = None if loss is None else {"loss": loss}
         self.wait()
@@ -139,8 +176,8 @@ class Checkpoints:
         except Exception as error:  # orbax and tensorstore raise many types
             raise CheckpointError(
                 f"{self._directory / str(step)}: cannot be written "
-                f"({_summarise(error)}). Make room, then run the same command again: "
-                "it goes on from the checkpoint before."
+                f"({self._summarise(error)}). Make room, then run the same command "
+                "again: it goes on from the checkpoint before."
             ) from error
 
     def restore(
@@ -166,19 +203,67 @@ class Checkpoints:
         wanted = jax.tree.map(
             lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), abstract_state
         )
-        arguments = ocp.args.Composite(
-            state=ocp.args.StandardRestore(wanted), progress=ocp.args.JsonRestore()
-        )
+        document = self._read_progress(step)
+        arguments = ocp.args.Composite(state=ocp.args.StandardRestore(wanted))
         try:
             with _silent_orbax():
-                restored = self._manager.restore(step, args=arguments)
-            return restored.state, Progress(**restored.progress)
+                state = self._manager.restore(step, args=arguments).state
         except Exception as error:  # orbax and tensorstore raise many types
-            raise CheckpointError(
-                f"{self._directory / str(step)}: damaged, or of another model "
-                f"({_summarise(error)}). Remove this folder to go on from the "
-                "checkpoint before, if there is one."
-            ) from error
+            self._refuse(step, self._summarise(error), error)
+        digest = document.pop("sha256", None)
+        if digest is not None and digest != _digest(state, document):
+            self._refuse(step, "its numbers are not those that were saved")
+        if digest is None:
+            print(
+                f"note: {self._directory / str(step)}: an older version saved it "
+                "without a digest, so it could not be checked for damage.",
+                file=sys.stderr,
+            )
+        document.pop("loss", None)
+        return state, Progress(**document, verified=digest is not None)
+
+    def _read_progress(self, step: int) -> dict[str, Any]:
+        """Returns what was saved beside a state: `Progress`, its loss, the digest."""
+        arguments = ocp.args.Composite(progress=ocp.args.JsonRestore())
+        try:
+            with _silent_orbax():
+                document = self._manager.restore(step, args=arguments).progress
+            return _check_progress(document)
+        except Exception as error:  # orbax raises many types
+            self._refuse(step, self._summarise(error), error)
+
+    def _read_loss(self, step: int) -> float | None:
+        """Returns the loss by which orbax keeps a checkpoint, None if it has none."""
+        try:
+            with _silent_orbax():
+                metrics = self._manager.metrics(step)
+            return None if not metrics else float(metrics["loss"])
+        except Exception as error:  # orbax raises many types
+            self._refuse(step, self._summarise(error), error)
+
+    def _refuse(
+        self, step: int, found: str, cause: Exception | None = None
+    ) -> NoReturn:
+        """Raises the error that says how to go on without a checkpoint."""
+        before = [other for other in self._manager.all_steps() if other < step]
+        cure = (
+            f"Move this folder out of {self._directory} to go on from the checkpoint "
+            f"of step {max(before)}"
+            if before
+            else "There is none before it: choose another --workdir to begin anew"
+        )
+        raise CheckpointError(
+            f"{self._directory / str(step)}: damaged, or of another model ({found}). "
+            f"{cure}; or copy the folder again from where it is whole."
+        ) from cause
+
+    def _summarise(self, error: Exception) -> str:
+        """Returns the error's first line, or the system's words for a full disk."""
+        if "No space left on device" in str(error):
+            return "No space left on device"
+        text = str(error).replace(str(self._alias), str(self._directory)).strip()
+        lines = text.splitlines() or [type(error).__name__]
+        return lines[0].rstrip(".:")[:200]
 
     def _explain_absence(self) -> str:
         return (
@@ -188,6 +273,9 @@ class Checkpoints:
 
     def close(self) -> None:
         """Ends orbax's threads; what was saved is complete, or has been reported."""
+        self._exits.close()
+
+    def _close_manager(self) -> None:
         with _silent_orbax():
             self._manager.close()
 
@@ -264,9 +352,85 @@ def _silent_orbax() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
-def _summarise(error: Exception) -> str:
-    """Returns the error's first line, or the system's words for a full disk."""
-    if "No space left on device" in str(error):
-        return "No space left on device"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".:")[:200]
+@contextlib.contextmanager
+def _without_patterns(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives a path to a folder that means the same as a pattern.
+
+    Orbax finds the parts of a checkpoint by a pattern that begins with the folder's
+    path, and brackets in it are part of that pattern: then it finds none. Such a folder
+    gets a second name, a link in the system's folder for temporary files.
+
+    Raises:
+        CheckpointError: if there can be no link.
+    """
+    if _is_plain(directory):
+        yield directory
+        return
+    with contextlib.ExitStack() as exits:
+        try:
+            place = tempfile.TemporaryDirectory(prefix="spectjax-")
+            link = pathlib.Path(exits.enter_context(place), directory.name)
+            if not _is_plain(link):
+                raise OSError(f"pattern characters in {link} as well")
+            link.symlink_to(directory, target_is_directory=True)
+            exits.callback(link.unlink, missing_ok=True)  # never what it leads to
+        except (OSError, NotImplementedError) as error:
+            raise CheckpointError(
+                f"{directory}: expected a path without any of []*?\\: and in UTF-8, or "
+                f"a folder for temporary files to link it from; found neither ({error})"
+                ". Choose another --workdir."
+            ) from error
+        yield link
+
+
+def _is_plain(path: pathlib.Path) -> bool:
+    try:
+        return not _PATTERN.search(str(path)) and bool(str(path).encode())
+    except UnicodeEncodeError:  # bytes that are not UTF-8
+        return False
+
+
+def _digest(state: Any, document: dict[str, Any]) -> str:
+    """Returns the SHA-256 of all arrays of a state and of what is saved beside it.
+
+    Of each array, in the order of their paths: path, dtype, shape, then its bytes in
+    little-endian order, last axis fastest.
+    """
+    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    named = {"/".join(_name_key(key) for key in path): x for path, x in leaves}
+    for name, leaf in sorted(named.items()):
+        array = np.ascontiguousarray(leaf)
+        if sys.byteorder == "big":
+            array = array.byteswap()
+        digest.update(f"{name} {array.dtype.name} {np.shape(leaf)}\n".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _name_key(key: Any) -> str:
+    """Returns a key of a tree's path, the same for a dict's and an attribute's."""
+    for kind in ("key", "name", "idx"):
+        if hasattr(key, kind):
+            return str(getattr(key, kind))
+    return str(key)
+
+
+def _check_progress(document: Any) -> dict[str, Any]:
+    """Returns what is saved beside a state if it has the right types.
+
+    Raises:
+        ValueError: if it has not; a few words.
+    """
+    kinds: dict[str, Any] = {"data": str, "sums": dict, "seconds": (int, float)}
+    optional = {"loss": (int, float, type(None)), "sha256": str}
+    if not isinstance(document, dict) or not (
+        kinds.keys() <= document.keys() <= kinds.keys() | optional.keys()
+    ):
+        raise ValueError("its progress has other entries than those that are saved")
+    for name, value in document.items():
+        if not isinstance(value, (kinds | optional)[name]):
+            raise ValueError(f"{name} of its progress is a {type(value).__name__}")
+    if not all(isinstance(x, int | float) for x in document["sums"].values()):
+        raise ValueError("a sum of its progress is no number")
+    return document

@@ -5,12 +5,12 @@ Imports nothing heavier than `ml_collections`: a config file loads in millisecon
 
 import json
 import pathlib
-from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from spectjax.config_rules import find_faults, flatten
 from spectjax.files import write_json
 from spectjax.messages import UserError
 
@@ -116,14 +116,22 @@ def parse_arg(arg: str | None, **defaults: bool | int | float | str) -> SimpleNa
     return SimpleNamespace(**values)
 
 
-def check_name(key: str, name: str, known: Iterable[str]) -> None:
-    """Checks that the value of a key is one of those that are known.
+def check_config(
+    config: ConfigDict, source: str = "", *, together: bool = True
+) -> None:
+    """Checks every value of a config by `spectjax.config_rules`, before it is used.
+
+    Args:
+        config: the config.
+        source: which one it is, where there are several: a name or a file.
+        together: whether to check that values fit each other.
 
     Raises:
-        ConfigError: if it is not.
+        ConfigError: naming all values that cannot be used.
     """
-    if name not in known:
-        raise ConfigError(f"--config.{key}={name!r}: known are {', '.join(known)}.")
+    faults = find_faults(config.to_dict(), together=together)
+    if faults:
+        raise ConfigError(f"{source}{': ' if source else ''}{'; '.join(faults)}.")
 
 
 def save_config(config: ConfigDict, path: pathlib.Path) -> None:
@@ -135,7 +143,8 @@ def load_config(path: pathlib.Path) -> ConfigDict:
     """Reads what `save_config` wrote.
 
     Raises:
-        ConfigError: if `path` is missing or not such a file.
+        ConfigError: if `path` is missing or not such a file, or a value of it cannot be
+            used.
     """
     try:
         document = json.loads(path.read_text())
@@ -146,14 +155,17 @@ def load_config(path: pathlib.Path) -> ConfigDict:
         ) from error
     except ValueError as error:
         raise ConfigError(f"{path}: expected a run's config: {error}.") from error
-    found = _flatten(document) if isinstance(document, dict) else {}
-    missing = _flatten(base_config().to_dict()).keys() - found.keys()
+    found = flatten(document) if isinstance(document, dict) else {}
+    missing = flatten(base_config().to_dict()).keys() - found.keys()
     if missing:
         raise ConfigError(
             f"{path}: expected a run's config, found one without "
             f"{', '.join(sorted(missing))}. Choose another folder."
         )
-    return ConfigDict(_with_tuples(document)).lock()
+    config = ConfigDict(_with_tuples(document)).lock()
+    # Whether its values fit each other shows where its model is built.
+    check_config(config, str(path), together=False)
+    return config
 
 
 def describe_differences(wanted: ConfigDict, found: ConfigDict) -> list[str]:
@@ -161,7 +173,7 @@ def describe_differences(wanted: ConfigDict, found: ConfigDict) -> list[str]:
 
     Those of `RESUMABLE` may.
     """
-    new, old = _flatten(wanted.to_dict()), _flatten(found.to_dict())
+    new, old = flatten(wanted.to_dict()), flatten(found.to_dict())
     return [
         f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
         for key in sorted(new.keys() | old.keys())
@@ -174,13 +186,3 @@ def _with_tuples(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _with_tuples(item) for key, item in value.items()}
     return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

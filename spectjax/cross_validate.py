@@ -18,47 +18,42 @@ device.
 
 import ast
 import importlib.util
+import os
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import ConfigDict
 
-from spectjax.config import ConfigError, check_name, load_config
+from spectjax.commands import define_path, run_command
+from spectjax.config import ConfigError, check_config, load_config
+from spectjax.locks import hold
+from spectjax.main import STOPPED
+from spectjax.paths import read_path
 
 FOLDS = range(5)
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Trains what is not trained yet and, when all is, writes the table."""
     logging.set_verbosity(logging.WARNING)  # orbax tells of every step it takes
     values = flags.FLAGS
-    try:
-        configs = load_configs(argv[1:], arg=values.arg)
-        override(configs, values.set)
-        folds = parse_folds(values.folds)
-        # Here, so that --help need not wait for jax.
-        from spectjax.startup import enable_compilation_cache
-        from spectjax.train import Stopped
+    configs = load_configs(argv[1:], arg=values.arg)
+    override(configs, values.set)
+    folds = parse_folds(values.folds)
+    check_values(configs, folds)
+    # Here, so that --help need not wait for jax.
+    from spectjax.startup import start_jax
 
-        enable_compilation_cache()
-        try:
-            missing = cross_validate(
-                configs,
-                pathlib.Path(values.output_dir),
-                folds=folds,
-                data_dir=values.data_dir,
-                manual_dir=values.manual_dir,
-            )
-        except Stopped as stopped:
-            print(stopped, file=sys.stderr)
-            sys.exit(128 + stopped.signal)  # as shells tell of a signal
-    except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on from the last checkpoint.")
+    start_jax()
+    missing = cross_validate(
+        configs,
+        values.output_dir,
+        folds=folds,
+        data_dir=values.data_dir,
+        manual_dir=values.manual_dir,
+    )
     if missing:
         print(f"No table yet. Not finished: {', '.join(missing)}.")
 
@@ -68,8 +63,8 @@ def cross_validate(
     output_dir: pathlib.Path,
     *,
     folds: Sequence[int] = FOLDS,
-    data_dir: str | None = None,
-    manual_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    manual_dir: str | os.PathLike[str] | None = None,
 ) -> list[str]:
     """Trains what is not trained yet and, when all is, writes the table.
 
@@ -89,11 +84,12 @@ def cross_validate(
         ConfigError: if a config is not of a data set of folds, if the configs name
             tasks of several tables or several data sets, or if a folder holds another
             run.
-        ValueError, OSError, FloatingPointError, Stopped: as `train_and_evaluate`.
+        LockedError: if another process trains in one of the folders.
+        UserError, OSError, FloatingPointError, Stopped: as `train_and_evaluate`.
     """
     # Here, so that --help need not wait for jax.
     from spectjax.evaluation.cross_validation import COMPARE
-    from spectjax.main import check_workdir, train_and_evaluate
+    from spectjax.main import check_workdir, hold_run, train_and_evaluate
     from tfds_spect.prepare import choose_config
 
     check_configs(configs)
@@ -111,24 +107,26 @@ def cross_validate(
                 missing.append(workdir.name)
                 continue
             print(f"{workdir}: fold {fold} is held out.", flush=True)
-            train_and_evaluate(
-                config, workdir, data_dir=data_dir, manual_dir=manual_dir
-            )
+            with hold_run(workdir):
+                train_and_evaluate(
+                    config, workdir, data_dir=data_dir, manual_dir=manual_dir
+                )
     if missing:
         return missing
-    metrics = COMPARE[next(iter(configs.values())).task](
-        {
-            name: [output_dir / f"{name}_fold{fold}" for fold in FOLDS]
-            for name in configs
-        },
-        {
-            name: describe_network(
-                load_config(output_dir / f"{name}_fold0/config.json")
-            )
-            for name in configs
-        },
-        output_dir,
-    )
+    with hold(output_dir):
+        metrics = COMPARE[next(iter(configs.values())).task](
+            {
+                name: [output_dir / f"{name}_fold{fold}" for fold in FOLDS]
+                for name in configs
+            },
+            {
+                name: describe_network(
+                    load_config(output_dir / f"{name}_fold0/config.json")
+                )
+                for name in configs
+            },
+            output_dir,
+        )
     for name, model in metrics["models"].items():
         print(f"{name:12} {describe_scores(model)}")
     kind = "SYNTHETIC patients" if metrics["data"]["synthetic"] else "Patients"
@@ -155,6 +153,19 @@ def describe_scores(model: Mapping[str, Any]) -> str:
     )
 
 
+def check_values(configs: dict[str, ConfigDict], folds: Sequence[int]) -> None:
+    """Checks the values of all configs, with each of the folds held out.
+
+    Raises:
+        ConfigError: naming all values of the first config that cannot be used.
+    """
+    for name, given in configs.items():
+        config = given.copy_and_resolve_references()
+        for fold in folds:
+            config.data.fold = fold
+            check_config(config, name)
+
+
 def check_configs(configs: dict[str, ConfigDict]) -> None:
     """Checks that all configs are of one table's tasks on one data set of folds.
 
@@ -168,7 +179,7 @@ def check_configs(configs: dict[str, ConfigDict]) -> None:
         raise ConfigError("Expected config files after the flags, found none.")
     first = next(iter(configs))
     for name, config in configs.items():
-        check_name("task", config.task, COMPARE)
+        check_config(config, name, together=False)
         if COMPARE[config.task] is not COMPARE[configs[first].task]:
             raise ConfigError(
                 f"{name}: expected the task {configs[first].task} as for {first}, "
@@ -199,12 +210,13 @@ def load_configs(names: Sequence[str], *, arg: str | None) -> dict[str, ConfigDi
     """
     configs: dict[str, ConfigDict] = {}
     for name in names:
-        path, colon, own = name.partition(":")
-        stem = pathlib.Path(path).stem
+        typed, colon, own = name.partition(":")
+        path = read_path(typed, "CONFIG")
+        stem = path.stem
         if stem in configs:
             raise ConfigError(f"{name}: {stem} is named twice; its runs would collide.")
         spec = importlib.util.spec_from_file_location(stem, path)
-        if not pathlib.Path(path).is_file() or spec is None or spec.loader is None:
+        if not path.is_file() or spec is None or spec.loader is None:
             raise ConfigError(f"{path}: not found; expected a config file.")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -253,8 +265,9 @@ def _find_section(config: ConfigDict, names: Sequence[str]) -> ConfigDict | None
 
 def _set_value(section: ConfigDict, name: str, text: str, given: str) -> None:
     """Sets a key to what `text` stands for: Python's literals, else words."""
+    is_text = isinstance(section[name], str) and text != "None"
     try:
-        value = text if isinstance(section[name], str) else ast.literal_eval(text)
+        value = text if is_text else ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text
     try:
@@ -302,7 +315,7 @@ def describe_network(config: ConfigDict) -> dict[str, Any]:
 
 def define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string("output_dir", None, "Folder of runs and table.", required=True)
+    define_path("output_dir", "Folder of runs and table.", required=True)
     flags.DEFINE_string(
         "arg", None, "Argument of the config files that have none after a colon."
     )
@@ -312,20 +325,12 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "folds", [str(fold) for fold in FOLDS], "Folds to hold out in this call."
     )
-    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
-    flags.DEFINE_string(
-        "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
+    define_path(
+        "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
     )
-
-
-def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; what is wrong with it becomes one line."""
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        sys.exit(f"error: {str(error).strip().splitlines()[-1]}")
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=parse_flags)
+    run_command(main, stopped=STOPPED)

@@ -11,22 +11,29 @@ receives `<name>.png` (counts with the map over them) and `<name>.json` (probabi
 map, place of its peak). --check_sanity writes `sanity.json` and `sanity.png`: what
 becomes of the maps when the network's weights are drawn anew, layer by layer.
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
-at least one image was explained.
+at least one image was explained, else 1. It is 3 if one was passed over for an error
+that nobody expected, a bug: OUT/problems.log then has what to report.
 """
 
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
+from spectjax.commands import define_path, read_paths, run_command
 from spectjax.config import ConfigError, load_config
 from spectjax.files import write_json
-from spectjax.imaging.dicom import ScanError, View, find_bone_scans
+from spectjax.imaging.dicom import View
+from spectjax.imaging.intake import Intake
+from spectjax.imaging.outputs import OutputNames
+from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import crop_thorax
-from spectjax.prediction.names import name_outputs
+from spectjax.locks import hold
+from spectjax.messages import UserError, make_printable
 from spectjax.report import DISCLAIMER
 
 if TYPE_CHECKING:  # what takes seconds to load: not before --help
@@ -36,19 +43,19 @@ if TYPE_CHECKING:  # what takes seconds to load: not before --help
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Explains what the flags and paths name."""
     values = flags.FLAGS
     # Libraries log what they do, and tracebacks of what is one line of ours here.
     logging.set_verbosity(logging.FATAL)
-    workdir, output_dir = pathlib.Path(values.workdir), pathlib.Path(values.output_dir)
+    workdir, output_dir = values.workdir, values.output_dir
     common = {"category": values.category, "check_sanity": values.check_sanity}
-    paths = [pathlib.Path(name) for name in argv[1:]]
-    try:
+    paths = read_paths(argv)
+    with hold(output_dir):
         check_classifier(workdir)
         if not (values.held_out or values.examples):
             explain_scans(paths, workdir, output_dir, view=values.view, **common)
         elif paths:
-            raise ValueError(
+            raise UserError(
                 f"Expected DICOM files or examples of the run's data set, found both: "
                 f"{paths[0]} and --held_out or --examples. Leave out one of them."
             )
@@ -62,8 +69,6 @@ def main(argv: list[str]) -> None:
                 manual_dir=values.manual_dir,
                 **common,
             )
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 def check_classifier(workdir: pathlib.Path) -> None:
@@ -101,40 +106,38 @@ def explain_scans(
         check_sanity: whether to see what random weights make of the maps.
 
     Raises:
-        ValueError: if there is no trained model or no scan that could be used.
+        UserError: if there is no trained model or no scan that could be used.
+        SystemExit: see `Problems`, if a bug kept a view from being explained.
         WriteError: if a file cannot be written.
     """
     if not paths:
-        raise ValueError(
+        raise UserError(
             "Expected DICOM files or folders after the flags, or --held_out for the "
             "run's own data; found none."
         )
-    scans, errors = find_bone_scans(paths, view=view)
-    if not scans:
-        for skipped in errors:
-            print(f"skipped: {skipped}", file=sys.stderr)
-        raise ValueError(f"No bone scan found, {len(errors)} files skipped.")
-    # Here, since they load jax and what draws: not before there is something to do.
+    # Here, since they load what draws: not before --help.
     from spectjax.explanation.subjects import take_view
+    from spectjax.explanation.writing import SANITY_IMAGES, shows_evidence
 
-    explainer = _load(workdir, category)
-    subjects = []
-    for scan, name in zip(scans, name_outputs(scans, output_dir), strict=True):
-        try:
-            subjects.append(take_view(crop_thorax(scan), name, explainer.image_hw))
-        except ScanError as error:
-            errors.append(error)
-    for skipped in errors:
-        print(f"skipped: {skipped}", file=sys.stderr)
-    if not subjects:
-        raise ValueError(f"No thorax found, {len(errors)} files skipped.")
-    _write(explainer, subjects, output_dir)
-    if check_sanity:
-        _check_sanity(explainer, subjects, output_dir)
-    print(
-        f"{len(subjects)} views written to {output_dir}, {len(errors)} files skipped.\n"
-        f"{DISCLAIMER}"
-    )
+    problems = Problems(output_dir)
+    intake = Intake(paths, problems, view=view)
+    names = OutputNames(intake.files, output_dir, mark="map")
+    explainer: Explainer | None = None
+    written = 0
+    fit: list[Subject] = []
+    for scans in intake.read_examinations():
+        explainer = explainer or _load(workdir, category)
+        for scan in scans:
+            with problems.passing_over(scan.path):
+                thorax, name = crop_thorax(scan), names.choose(scan)
+                subject = take_view(thorax, name, explainer.image_hw)
+                (evidence,) = _write(explainer, [subject], output_dir)
+                written += 1
+                if len(fit) < SANITY_IMAGES and shows_evidence(subject, evidence):
+                    fit.append(subject)
+    if check_sanity and explainer is not None and written:
+        _check_sanity(explainer, fit, output_dir)
+    problems.conclude(written, output_dir, DISCLAIMER)
 
 
 def explain_held_out(
@@ -143,8 +146,8 @@ def explain_held_out(
     *,
     example_ids: Sequence[str] = (),
     num_examples: int = 2,
-    data_dir: str | None = None,
-    manual_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    manual_dir: str | os.PathLike[str] | None = None,
     category: str = "metastasis",
     check_sanity: bool = False,
 ) -> dict[str, Any]:
@@ -164,15 +167,15 @@ def explain_held_out(
         The content of `<output_dir>/metrics.json`.
 
     Raises:
-        ValueError: if there is no trained model, no such data set or no such example.
+        UserError: if there is no trained model, no such data set or no such example.
         WriteError: if a file cannot be written.
     """
     # Here, since they load jax and TFDS: not before --help.
     from spectjax.explanation.subjects import find_rows, pick_examples, take_example
 
+    explainer = _load(workdir, category)
     examples = _load_held_out(workdir, data_dir, manual_dir)
     rows = find_rows(examples, example_ids)
-    explainer = _load(workdir, category)
     cut = examples.crop_centre(explainer.image_hw)
     odds, maps = explainer.explain(cut.images[..., 0])
     chosen = {examples.example_ids[row]: row for row in rows}
@@ -235,15 +238,18 @@ def score_maps(
 
 def _load(workdir: pathlib.Path, category: str) -> "Explainer":
     """Returns a run's explainer; loads jax, which takes seconds."""
-    from spectjax.explanation.explainer import load_explainer
-    from spectjax.startup import enable_compilation_cache
+    from spectjax.startup import start_jax
 
-    enable_compilation_cache()
+    start_jax()
+    from spectjax.explanation.explainer import load_explainer
+
     return load_explainer(workdir, category)
 
 
 def _load_held_out(
-    workdir: pathlib.Path, data_dir: str | None, manual_dir: str | None
+    workdir: pathlib.Path,
+    data_dir: str | os.PathLike[str] | None,
+    manual_dir: str | os.PathLike[str] | None,
 ) -> "Examples":
     """Returns the examples that a run holds out, with whole canvases."""
     from spectjax.input_pipeline import choose_splits, load_examples
@@ -262,8 +268,12 @@ def _load_held_out(
 
 def _write(
     explainer: "Explainer", subjects: Sequence["Subject"], output_dir: pathlib.Path
-) -> None:
-    """Writes the explanation of each subject, and a line about it."""
+) -> np.ndarray:
+    """Writes the explanation of each subject, and a line about it.
+
+    Returns:
+        The maps, float32, (N, h, w).
+    """
     from spectjax.explanation.writing import write_explanation
 
     odds, maps = explainer.explain(np.stack([subject.counts for subject in subjects]))
@@ -276,10 +286,14 @@ def _write(
         if peak is not None:
             y, x = peak["thorax"]["centre"]
             place = f"peak near row {y:.0f}, column {x:.0f} of the thorax"
+        doubts = "".join(f"  {warning}" for warning in subject.warnings)
         print(
-            f"{subject.name}: P({document['category']}) {document['probability']:.3f}, "
-            f"{place}"
+            make_printable(
+                f"{subject.name}: P({document['category']}) "
+                f"{document['probability']:.3f}, {place}{doubts}"
+            )
         )
+    return maps
 
 
 def _check_sanity(
@@ -308,8 +322,8 @@ def _check_sanity(
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string("workdir", None, "Folder of the training run to take.")
-    flags.DEFINE_string("output_dir", None, "Folder to write to; made if missing.")
+    define_path("workdir", "Folder of the training run to take.", required=True)
+    define_path("output_dir", "Folder to write to; made if missing.", required=True)
     flags.DEFINE_enum(
         "category",
         "metastasis",
@@ -335,9 +349,9 @@ def _define_flags() -> None:
         "How many right and wrong examples of each class, at most.",
         lower_bound=1,
     )
-    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
-    flags.DEFINE_string(
-        "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
+    define_path(
+        "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
     )
     flags.DEFINE_bool(
         "check_sanity",
@@ -345,9 +359,8 @@ def _define_flags() -> None:
         "Also draw the weights anew, layer by layer, and compare the maps; takes "
         "minutes for a large network without a GPU.",
     )
-    flags.mark_flags_as_required(["workdir", "output_dir"])
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

@@ -13,27 +13,27 @@ Batch, height, width and class axes are B, H, W and K.
 """
 
 import contextlib
-import io
 import json
 import logging
 import pathlib
-import sys
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from absl import logging as absl_logging
 
 from spectjax import runtimes
 from spectjax.answers import Answer, measure_difference, take
+from spectjax.commands import define_path, refuse_arguments, run_command
 from spectjax.config import load_config
 from spectjax.files import write_file
 from spectjax.instances import Instances
+from spectjax.locks import hold
 from spectjax.messages import UserError
+from spectjax.model_files import pack_onnx, pack_stablehlo
 from spectjax.provenance import CLASS_NAMES, describe, hash_parameters
 from spectjax.report import DISCLAIMER
 
@@ -53,17 +53,12 @@ class ExportError(UserError):
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Exports the run that the flags name."""
     absl_logging.set_verbosity(absl_logging.FATAL)
-    try:
-        if argv[1:]:
-            raise ExportError(f"Unexpected argument {argv[1]!r}; see --help.")
-        run(
-            pathlib.Path(flags.FLAGS.workdir),
-            pathlib.Path(flags.FLAGS.output),
-        )
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    refuse_arguments(argv)
+    output = flags.FLAGS.output
+    with hold(output.parent, name=f".{output.name}.lock"):
+        run(flags.FLAGS.workdir, output)
 
 
 def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
@@ -78,6 +73,9 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
     """
     file_format = runtimes.find_format(output)
     runtimes.check_run(workdir)
+    from spectjax.startup import start_jax  # here, since jax takes seconds to load
+
+    start_jax()
     if file_format == runtimes.ONNX:
         check_onnx(workdir, output)
         _import_jax2onnx()
@@ -188,11 +186,13 @@ def write_onnx(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     model.producer_version = metadata["model"]["spectjax_version"]
     model.doc_string = f"Counts to probabilities. {DISCLAIMER}"
     model.metadata_props.add(key=runtimes.METADATA_KEY, value=json.dumps(metadata))
-    return model.SerializeToString()
+    return pack_onnx(model.SerializeToString())
 
 
 def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     """Returns a zip file of a program for `jax.export.deserialize` and its metadata.
+
+    Their digest is part of it.
 
     The program's `mlir_module()` is StableHLO.
 
@@ -216,15 +216,7 @@ def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     counts = jax.ShapeDtypeStruct((*batch, *shape), np.float32)
     with _without_source_paths(), plain_operations():
         program = jax.export.export(jax.jit(predict), platforms=_PLATFORMS)(counts)
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as bundle:
-        for name, content in (
-            (runtimes.METADATA, json.dumps(metadata, indent=2).encode()),
-            (runtimes.EXPORTED, bytes(program.serialize())),
-        ):
-            # Without a date: a model always becomes the same file.
-            bundle.writestr(zipfile.ZipInfo(name), content)
-    return stream.getvalue()
+    return pack_stablehlo(metadata, bytes(program.serialize()))
 
 
 def compare_runtimes(
@@ -258,13 +250,15 @@ def compare_runtimes(
         path.write_bytes(content)
         for runtime in runtimes.RUNTIMES_FOR[runtimes.find_format(path)]:
             try:
-                found = runtimes.load_file(path, runtime).predict
+                model = runtimes.load_file(path, runtime, isolated=False)
             except runtimes.MissingPackageError:
                 continue
             differences[runtime] = float(
                 np.max(  # which, unlike max, keeps a NaN
                     [
-                        measure_difference(found(counts[rows]), take(expected, rows))
+                        measure_difference(
+                            model.predict(counts[rows]), take(expected, rows)
+                        )
                         for rows in (slice(None), slice(1, None))
                     ]
                 )
@@ -360,15 +354,14 @@ def _print_summary(
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string("workdir", None, "Folder of the training run to export.")
-    flags.DEFINE_string(
+    define_path("workdir", "Folder of the training run to export.", required=True)
+    define_path(
         "output",
-        None,
         f"File to write; its name ends in {runtimes.ONNX} or {runtimes.STABLEHLO}.",
+        required=True,
     )
-    flags.mark_flags_as_required(["workdir", "output"])
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

@@ -16,30 +16,31 @@ OUT (default: RUN/figures) receives, beside the figures' numbers in [P1]:
     precision_recall.png       of the boxes and masks of a Mask R-CNN
 """
 
+import os
 import pathlib
-import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
+from spectjax.commands import define_path, refuse_arguments, run_command
 from spectjax.config import HOTSPOT_TASKS, ConfigError, load_config
+from spectjax.locks import hold
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Draws the figures of the run that the flags name."""
     values = flags.FLAGS
     logging.set_verbosity(logging.FATAL)  # what libraries say of what they do
-    workdir = pathlib.Path(values.workdir)
-    output_dir = pathlib.Path(values.output_dir or workdir / "figures")
-    try:
-        if argv[1:]:
-            raise ConfigError(f"Unexpected argument {argv[1]!r}; see --help.")
-        draw_figures(workdir, output_dir, data_dir=values.data_dir)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    refuse_arguments(argv)
+    output_dir = values.output_dir or values.workdir / "figures"
+    with hold(output_dir):
+        draw_figures(values.workdir, output_dir, data_dir=values.data_dir)
 
 
 def draw_figures(
-    workdir: pathlib.Path, output_dir: pathlib.Path, *, data_dir: str | None = None
+    workdir: pathlib.Path,
+    output_dir: pathlib.Path,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
 ) -> None:
     """Writes the figures of a run, and prints where they are.
 
@@ -55,6 +56,9 @@ def draw_figures(
     """
     check_run(workdir)
     # Here, since they load jax and TFDS: not before --help.
+    from spectjax.startup import start_jax
+
+    start_jax()
     from tfds_spect.prepare import find_prepared
 
     name = load_config(workdir / "config.json").data.name
@@ -62,9 +66,7 @@ def draw_figures(
 
     from spectjax.evaluation.run_figures import draw_run
     from spectjax.report import DISCLAIMER
-    from spectjax.startup import enable_compilation_cache
 
-    enable_compilation_cache()
     print("K-means clusters the held-out images, K = 2 to 15 ...", flush=True)
     written = draw_run(workdir, builder_dir, output_dir)
     print(f"{output_dir}: {', '.join(written)}.\n{DISCLAIMER}")
@@ -93,11 +95,11 @@ def check_run(workdir: pathlib.Path) -> None:
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
-    flags.DEFINE_string("output_dir", None, "Folder to write to. Default: RUN/figures.")
+    define_path("workdir", "Folder of the run.", required=True)
+    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
+    define_path("output_dir", "Folder to write to. Default: RUN/figures.")
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

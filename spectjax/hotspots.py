@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from spectjax.messages import UserError
+
 CLASS_NAMES = ("background", "metastasis")
 
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+
+
+class AnswerError(UserError):
+    """What a model gave is no answer: of a wrong shape, or not finite."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +53,10 @@ def classify_pixels(probs: np.ndarray) -> np.ndarray:
         probs: class probabilities, float, (..., K).
 
     Raises:
-        ValueError: if a probability is not finite (argmax would pick that class).
+        AnswerError: if a probability is not finite (argmax would pick that class).
     """
     if not np.isfinite(probs).all():
-        raise ValueError(
+        raise AnswerError(
             "The model gave probabilities that are not finite. Its parameters have "
             "probably diverged: train again with a smaller learning rate."
         )
@@ -76,10 +82,10 @@ def find_hotspots(
         Hotspots by falling score; equals by falling area, then by position.
 
     Raises:
-        ValueError: if the shapes do not match or a probability is not finite.
+        AnswerError: if the shapes do not match or a probability is not finite.
     """
     if probs.shape[:2] != valid.shape or probs.shape[2:] != (len(class_names),):
-        raise ValueError(
+        raise AnswerError(
             f"Expected probs {(*valid.shape, len(class_names))} for valid pixels "
             f"{valid.shape} and classes {', '.join(class_names)}, got {probs.shape}."
         )

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from spectjax.config import ConfigError
 from spectjax.imaging.geometry import cut_centre
+from spectjax.messages import UserError
 
 if TYPE_CHECKING:
     from tfds_spect.reading import DataSource
@@ -165,7 +166,7 @@ def number_lesions(masks: np.ndarray) -> np.ndarray:
         for label in np.unique(mask[mask > 0]):
             components, count = ndimage.label(mask == label, np.ones((3, 3)))
             if total + count > MAX_LESIONS:
-                raise ValueError(
+                raise UserError(
                     f"Expected at most {MAX_LESIONS} lesions in an image, found "
                     f"{total + count}. Look for specks in its mask."
                 )
@@ -350,13 +351,13 @@ def _open(
                 " It was prepared without copies: move its originals instead, with "
                 "--config.data.augmentation=online."
             )
-        raise ValueError(
+        raise UserError(
             f"{builder_dir}: no split {', '.join(sorted(missing))}; it has "
             f"{', '.join(sorted(splits))}.{remedy}"
         )
     source = open_split(str(builder_dir), split, features)
     if not len(source):
-        raise ValueError(
+        raise UserError(
             f"{builder_dir}: split {split} has no example; prepare more patients or "
             "hold out another fold with --config.data.fold."
         )

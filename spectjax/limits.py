@@ -10,15 +10,29 @@ from pathlib import Path
 
 from spectjax.messages import UserError
 
-KIB, MIB = 1024, 1024 * 1024
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
 # Bytes of a file.
-DICOM_BYTES = 512 * MIB
+DICOM_BYTES = 128 * MIB  # twice the pixels below, of 32 bits
 PICTURE_BYTES = 64 * MIB
 LABELME_BYTES = 64 * MIB  # with the picture that wkentaro's LabelMe embeds
 BOXES_BYTES = 1 * MIB  # some five thousand boxes
 TABLE_BYTES = 64 * MIB
 MASK_BYTES = 4 * MIB  # a PNG that an annotation names
+WEIGHTS_BYTES = 4 * GIB  # eight times a VGG-16
+MODEL_BYTES = 2 * GIB - 1  # an exported model; Protocol Buffers, and so ONNX, end here
+
+# Of a file of weights: the list of an archive's entries, a safetensors header, each
+# some hundred bytes an array; a pickle, and what it makes one by one. A state dict of
+# a thousand arrays, with an optimizer's, takes a tenth.
+WEIGHTS_LIST_BYTES = 4 * MIB
+PICKLE_BYTES = 16 * MIB
+PICKLE_OBJECTS = 300_000
+
+# Of an exported model: what it tells about itself, and what it answers about an image
+# (a Mask R-CNN's hundred masks of 256x256 pixels are 7 MiB).
+METADATA_BYTES = 1 * MIB
+ANSWER_BYTES = 64 * MIB
 
 # Counts in a file that people write: rows of a table, values of a JSON document, tags,
 # attributes and references of an XML document.
@@ -38,6 +52,18 @@ HOTSPOTS = 1_000  # of one image; a mask of dots has 65 536
 # Pixels of all frames of a whole-body file: 1024x256, two detectors, a few energy
 # windows are a tenth of it. A damaged header can claim terabytes.
 WHOLE_BODY_PIXELS = 4096 * 4096
+WHOLE_BODY_FRAMES = 256
+
+# Of a DICOM file: bytes of an element beside the pixels (a palette has 128 KiB), pieces
+# in which elements are read (whole-body files have a thousand), fragments of encoded
+# pixels (64 KiB each, where they are cut at all).
+DICOM_ELEMENT_BYTES = 512 * KIB
+DICOM_PIECES = 100_000
+DICOM_FRAGMENTS = 10_000
+
+# Distance of pixels in mm. Gamma cameras have 1 to 5; another number is of another
+# unit, or damage, and would be resampled to gigabytes.
+SPACING_MM = (0.5, 20.0)
 
 
 def read_limited(path: Path, most: int, *, error: type[UserError] = UserError) -> bytes:
@@ -58,7 +84,8 @@ def read_limited(path: Path, most: int, *, error: type[UserError] = UserError) -
             if not stat.S_ISREG(found.st_mode):
                 raise error(f"{path}: expected a file, found a folder or a device.")
             size = found.st_size
-            contents = stream.read(most + 1) if size <= most else b""
+            # As many as there are: to ask for `most` would take its memory.
+            contents = stream.read(size + 1) if size <= most else b""
     except OSError as problem:
         raise error(
             f"{path}: expected a readable file, found: "
@@ -68,11 +95,13 @@ def read_limited(path: Path, most: int, *, error: type[UserError] = UserError) -
         raise
     except ValueError as problem:  # a NUL byte in the path
         raise error(f"{path}: expected a path, found: {problem}.") from None
-    if max(size, len(contents)) > most:
+    if size > most:
         raise error(
             f"{path}: expected a file of at most {_format_bytes(most)}, found "
-            f"{_format_bytes(max(size, len(contents)))}."
+            f"{_format_bytes(size)}."
         )
+    if len(contents) != size:
+        raise error(f"{path}: expected a file at rest, found one that is written.")
     return contents
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from spectjax.messages import UserError
+
 
 def cross_entropy(
     logits: jax.Array,
@@ -44,7 +46,7 @@ def cross_entropy(
     if class_weights is None:
         return jnp.mean(losses.reshape(losses.shape[0], -1), axis=1)
     if len(class_weights) != logits.shape[-1] or min(class_weights) <= 0:
-        raise ValueError(
+        raise UserError(
             f"Expected {logits.shape[-1]} class weights above 0, got {class_weights}."
         )
     weights = targets @ jnp.array(class_weights, jnp.float32)
@@ -111,14 +113,8 @@ def _check_shapes(logits: jax.Array, labels: jax.Array) -> None:
         )
 
 
+# That of instances has five parts, see `spectjax.detection_losses`.
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,
     "dice_cross_entropy": dice_cross_entropy,
-}
-# Those that fit what the models of each task say; that of instances has five parts,
-# see `spectjax.detection_losses`.
-LOSSES_OF = {
-    "classification": ("cross_entropy",),
-    "instance_segmentation": ("mask_rcnn",),
-    "segmentation": ("cross_entropy", "dice_cross_entropy"),
 }

@@ -10,31 +10,35 @@ machines, start the same command on each with --coordinator, --num_processes and
 --process_id, or all of them with srun.
 """
 
+import contextlib
 import json
 import math
+import os
 import pathlib
 import re
-import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from spectjax.commands import define_path, explain_flags, refuse_arguments, run_command
 from spectjax.config import (
     HOTSPOT_TASKS,
     ConfigError,
-    check_name,
+    check_config,
     describe_differences,
     load_config,
 )
+from spectjax.locks import hold
+from spectjax.messages import UserError
+from spectjax.paths import read_path
 
+STOPPED = "Stopped. The same command goes on from the last checkpoint."
 LEAK_WARNING = """\
   LEAKING: images of these patients were trained on as well, as in the papers.
   The scores say little about new patients; a data set of folds holds patients out."""
-# How the names of a task's data sets begin.
-DATA_SETS = dict.fromkeys(HOTSPOT_TASKS, "segmentation") | {
-    "classification": "classification"
-}
 _SHOWN_PIXELS = (
     "pixel",
     ("pooled", "per_image"),
@@ -62,44 +66,62 @@ ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Trains and scores what the flags name."""
     logging.set_verbosity(logging.WARNING)  # orbax tells of every step it takes
     values = flags.FLAGS
     config_path = config_flags.get_config_filename(values["config"])
-    workdir = pathlib.Path(values.workdir or name_workdir(config_path))
-    try:
-        if argv[1:]:
-            raise ConfigError(f"Unexpected argument {argv[1]!r}; see --help.")
-        # Here, so that --help need not wait for jax.
-        from spectjax.parallel import is_first_process, start_processes
-        from spectjax.startup import enable_compilation_cache
-        from spectjax.train import Stopped
+    workdir = values.workdir or name_workdir(config_path)
+    refuse_arguments(argv)
+    check_config(values.config)
+    # Here, so that --help need not wait for jax.
+    from spectjax.startup import find_devices, load_jax
 
+    load_jax()
+    from spectjax.parallel import is_first_process, start_processes
+
+    # Before the processes meet: whoever is refused leaves nobody waiting half-way.
+    with hold_run(workdir, first=_is_first(values.process_id)):
         start_processes(values.coordinator, values.num_processes, values.process_id)
-        enable_compilation_cache()
-        try:
-            metrics = train_and_evaluate(
-                values.config,
-                workdir,
-                data_dir=values.data_dir,
-                manual_dir=values.manual_dir,
-            )
-        except Stopped as stopped:
-            print(stopped, file=sys.stderr)
-            sys.exit(128 + stopped.signal)  # as shells tell of a signal
-    except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on from the last checkpoint.")
+        find_devices()
+        metrics = train_and_evaluate(
+            values.config,
+            workdir,
+            data_dir=values.data_dir,
+            manual_dir=values.manual_dir,
+        )
     if is_first_process():
         print_results(metrics, workdir)
+
+
+@contextlib.contextmanager
+def hold_run(workdir: pathlib.Path, *, first: bool = True) -> Iterator[None]:
+    """Keeps other trainings out of `workdir` unless it is finished.
+
+    Args:
+        workdir: folder of the run.
+        first: whether this is the first process of the run, which alone holds it.
+
+    Raises:
+        LockedError: if another training runs there.
+        WriteError: if nothing can be written there.
+    """
+    finished = (workdir / "eval" / "metrics.json").exists()
+    with hold(workdir) if first and not finished else nullcontext():
+        yield
+
+
+def _is_first(process_id: int | None) -> bool:
+    """Returns whether this is the first process of a run, or the only one."""
+    if process_id is None and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        return os.environ.get("SLURM_PROCID", "0") == "0"
+    return not process_id
 
 
 def train_and_evaluate(
     config: ConfigDict,
     workdir: pathlib.Path,
-    data_dir: str | None = None,
-    manual_dir: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    manual_dir: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Prepares the data, trains on all folds but one, and scores that one.
 
@@ -125,20 +147,17 @@ def train_and_evaluate(
         OSError: if a file cannot be written.
     """
     # Here, so that --help need not wait for jax and TFDS.
+    import jax
+
     from spectjax import input_pipeline
     from spectjax.feed import count_room
-    from spectjax.parallel import is_first_process, wait_for_all
+    from spectjax.parallel import check_batch_size, is_first_process, wait_for_all
     from spectjax.train import skip_training, train
     from tfds_spect.prepare import choose_config, prepare
 
     config = config.copy_and_resolve_references()
+    check_config(config)
     config.data.name = choose_config(config.data.name, manual_dir)
-    check_name("task", config.task, DATA_SETS)
-    if not config.data.name.startswith(DATA_SETS[config.task]):
-        raise ConfigError(
-            f"--config.data.name={config.data.name!r}: task {config.task} needs a data "
-            f"set of its own, one whose name begins with {DATA_SETS[config.task]}."
-        )
     check_workdir(config, workdir)
     metrics_path = workdir / "eval" / "metrics.json"
     wait_for_all("started")
@@ -147,6 +166,15 @@ def train_and_evaluate(
             print(f"{workdir}: this run is finished.", flush=True)
         return json.loads(metrics_path.read_text())
 
+    splits = input_pipeline.choose_splits(
+        config.data.name,
+        config.data.fold,
+        config.data.validation_fold,
+        copies=config.data.augmentation == "copies",
+    )
+    if config.num_epochs:
+        check_batch_size(config.data.batch_size, jax.device_count())
+        check_pretrained(config, workdir)
     if not is_first_process():
         wait_for_all("prepared")
     builder_dir = prepare(
@@ -155,13 +183,6 @@ def train_and_evaluate(
     if is_first_process():
         wait_for_all("prepared")
 
-    splits = input_pipeline.choose_splits(
-        config.data.name,
-        config.data.fold,
-        config.data.validation_fold,
-        copies=config.data.augmentation == "copies",
-    )
-    check_name("data.feed", config.data.feed, ROOM)
     room = ROOM[config.data.feed]
     if config.num_epochs:
         train(
@@ -203,6 +224,22 @@ def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
         raise ConfigError(
             f"{workdir} holds a run with another config: {'; '.join(differences)}. "
             "Choose another --workdir, or remove this one."
+        )
+
+
+def check_pretrained(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Checks that there are weights to begin with, unless a run has begun.
+
+    Raises:
+        ConfigError: if their file is not there.
+    """
+    path = config.pretrained
+    if path is None or (workdir / "checkpoints").is_dir():
+        return
+    if not pathlib.Path(path).is_file():
+        raise ConfigError(
+            f"--config.pretrained={path!r}: expected a file of weights, found none. "
+            "Check the path."
         )
 
 
@@ -279,42 +316,70 @@ def name_workdir(config_path: str) -> pathlib.Path:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; what is wrong with it becomes one line."""
+    """Parses the command line.
+
+    Raises:
+        UserError: if something is wrong with it.
+    """
     try:
-        rest = flags.FLAGS(argv)
+        rest = flags.FLAGS(_expand_config(argv))
         flags.FLAGS.config.task  # noqa: B018 - a missing file shows at first use
     except (AttributeError, KeyError) as error:
         text = " ".join(str(error.args[0]).split()).strip('"')
-        sys.exit(f"error: --config has no key {text}")
+        raise UserError(f"--config has no key {text}") from None
     except (flags.Error, OSError) as error:
-        sys.exit(f"error: {_shorten(error)}")
+        raise explain_flags(error) from None
     return rest
 
 
-def _shorten(error: Exception) -> str:
-    """Returns an error's last line: absl puts a config's whole traceback before it."""
-    return (
-        str(error)
-        .strip()
-        .splitlines()[-1]
-        .removeprefix("spectjax.config.ConfigError: ")
-    )
+def _expand_config(argv: list[str]) -> list[str]:
+    """Returns the command line with the home folder for the `~` of `--config=~/FILE`.
+
+    Raises:
+        PathError: if the file can be none.
+    """
+    expanded = list(argv)
+    for place, argument in enumerate(argv):
+        flag, equals, file = argument.partition("=")
+        if argv[place - 1] in ("-config", "--config"):
+            flag, equals, file = "", "", argument
+        elif flag not in ("-config", "--config"):
+            continue
+        path = read_path(file, "--config")
+        if file.startswith("~"):
+            expanded[place] = f"{flag}{equals}{path}"
+    return expanded
+
+
+class _OrNone(flags.ArgumentParser):
+    """Parses None, and what another parser does; which keys may be None comes later."""
+
+    def __init__(self, parser: flags.ArgumentParser) -> None:
+        self._parser = parser
+        self.syntactic_help = parser.syntactic_help
+
+    def parse(self, argument: Any) -> Any:
+        return None if argument == "None" else self._parser.parse(argument)
+
+    def flag_type(self) -> str:
+        return self._parser.flag_type()
 
 
 def define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
+    # As --config.data.validation_fold=None.
+    for kind, parser in ((int, flags.IntegerParser()), (str, flags.ArgumentParser())):
+        config_flags.register_flag_parser_for_type(kind, _OrNone(parser))
     config_flags.DEFINE_config_file(
         "config",
         help_string="Config file, with an argument after a colon: FILE.py:quick.",
     )
-    flags.DEFINE_string(
-        "workdir",
-        None,
-        "Folder of the run. Default: runs/<config>, e.g. runs/unet_res.",
+    define_path(
+        "workdir", "Folder of the run. Default: runs/<config>, e.g. runs/unet_res."
     )
-    flags.DEFINE_string("data_dir", None, "Folder of data sets. Default: TFDS's own.")
-    flags.DEFINE_string(
-        "manual_dir", None, "Folder with DICOM and LabelMe files. Default: simulated."
+    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
+    define_path(
+        "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
     )
     flags.DEFINE_string(
         "coordinator",
@@ -328,4 +393,4 @@ def define_flags() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main, flags_parser=parse_flags)
+    run_command(main, parse=parse_flags, stopped=STOPPED)

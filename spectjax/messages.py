@@ -18,6 +18,19 @@ class UserError(ValueError):
         super().__init__(make_printable(text))
 
 
+class Stop(Exception):
+    """The end of a command that was asked to stop: its text is one line.
+
+    Attributes:
+        status: exit status.
+    """
+
+    def __init__(self, text: str, status: int) -> None:
+        """Takes the text for the user and the exit status."""
+        super().__init__(make_printable(text))
+        self.status = status
+
+
 def make_printable(text: str) -> str:
     r"""Returns one line of at most `MAX_CHARACTERS` characters, all printable.
 

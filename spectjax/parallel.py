@@ -239,10 +239,10 @@ def check_batch_size(batch_size: int, num_devices: int) -> None:
     """Checks that a batch splits evenly.
 
     Raises:
-        ValueError: if it does not.
+        UserError: if it does not.
     """
     if batch_size % num_devices:
-        raise ValueError(
+        raise UserError(
             f"--config.data.batch_size={batch_size} does not split evenly over "
             f"{num_devices} devices; choose a multiple of {num_devices}."
         )

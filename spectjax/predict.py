@@ -13,53 +13,56 @@ area, counts; those of a Mask R-CNN may overlap, and `--min_score` says how sure
 to be of each. A classifier gives the label, normal or metastasis, and its probability,
 of the view and of all views of the patient's examination; `summary.csv` lists them.
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
-at least one view was written.
+at least one view was written, else 1. It is 3 if a view was passed over for an error
+that nobody expected, a bug: OUT/problems.log then has what to report. A view's result
+of an earlier run is replaced, that of another view of the same name never.
 """
 
 import csv
 import io
 import pathlib
-import sys
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
 from spectjax.answers import take
+from spectjax.commands import define_path, define_paths, read_paths, run_command
 from spectjax.ensembles import find_model
 from spectjax.files import write_file, write_json
-from spectjax.imaging.dicom import BoneScan, ScanError, View, find_bone_scans
+from spectjax.hotspots import AnswerError
+from spectjax.imaging.dicom import BoneScan, ScanError, View
 from spectjax.imaging.geometry import cut_centre
+from spectjax.imaging.intake import Intake
+from spectjax.imaging.outputs import OutputNames
+from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import crop_thorax
-from spectjax.prediction import SeenView, choose_describe
-from spectjax.prediction.names import name_outputs
+from spectjax.locks import hold
+from spectjax.messages import UserError, make_printable
+from spectjax.prediction import Describe, Finding, ModelInfo, SeenView, choose_describe
 from spectjax.report import DISCLAIMER
 from spectjax.runtimes import RUNTIMES, LoadedModel
 
 SUMMARY = "summary.csv"
+MARK = "rule"  # no other command's JSON files have one
 
 
 def main(argv: list[str]) -> None:
-    """Runs the command; errors become one line and exit status 1."""
+    """Predicts what the flags and paths name."""
     flag_values = flags.FLAGS
     # Libraries log what they do, and tracebacks of what is one line of ours here.
     logging.set_verbosity(logging.FATAL)
-    try:
+    with hold(flag_values.output_dir):
         run(
-            [pathlib.Path(name) for name in argv[1:]],
-            workdirs=[pathlib.Path(name) for name in flag_values.workdir],
-            model=None
-            if flag_values.model is None
-            else pathlib.Path(flag_values.model),
+            read_paths(argv),
+            workdirs=flag_values.workdir,
+            model=flag_values.model,
             runtime=flag_values.runtime,
-            output_dir=pathlib.Path(flag_values.output_dir),
+            output_dir=flag_values.output_dir,
             view=flag_values.view,
             min_score=flag_values.min_score,
         )
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
 
 
 def run(
@@ -81,106 +84,84 @@ def run(
         model: exported model to use instead, or None.
         runtime: what runs the model; None: what `find_model` chooses.
         view: view of every image, whatever its file says.
-        min_score: see `predict_scans`.
+        min_score: see `predict_examinations`.
 
     Raises:
-        ValueError: if there is no trained model, nothing that runs it, no scan that
+        UserError: if there is no trained model, nothing that runs it, no scan that
             could be used, or a `min_score` that cannot be.
+        SystemExit: see `Problems`, if a bug kept a view from being written.
         WriteError: if a file cannot be written.
     """
     if min_score is not None and not 0 < min_score < 1:
-        raise ValueError(
+        raise UserError(
             f"--min_score={min_score:g}: expected a score above 0 and below 1."
         )
     load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
     if not paths:
-        raise ValueError("Expected DICOM files or folders after the flags, found none.")
-    scans, errors = find_bone_scans(paths, view=view)
-    for error in errors:
-        _report_skip(error)
-    if not scans:
-        raise ValueError(f"No bone scan found, {len(errors)} files skipped.")
-
-    written, uncropped = predict_scans(
-        scans, load_model(), output_dir=output_dir, min_score=min_score
+        raise UserError("Expected DICOM files or folders after the flags, found none.")
+    problems = Problems(output_dir)
+    intake = Intake(paths, problems, view=view)
+    written = predict_examinations(
+        intake.read_examinations(),
+        load_model,
+        names=OutputNames(intake.files, output_dir, mark=MARK),
+        output_dir=output_dir,
+        problems=problems,
+        min_score=min_score,
     )
-    n_skipped = len(errors) + len(uncropped)
-    summary = f"{written} views written to {output_dir}, {n_skipped} files skipped."
-    if not written:
-        raise ValueError(summary)
-    print(f"{summary}\n{DISCLAIMER}")
+    problems.conclude(written, output_dir, DISCLAIMER)
 
 
-def predict_scans(
-    scans: Sequence[BoneScan],
-    model: LoadedModel,
+def predict_examinations(
+    examinations: Iterable[Sequence[BoneScan]],
+    load_model: Callable[[], LoadedModel],
     *,
+    names: OutputNames,
     output_dir: pathlib.Path,
+    problems: Problems,
     min_score: float | None = None,
-) -> tuple[int, list[ScanError]]:
+) -> int:
     """Writes what a model says of every view, as JSON and as a picture.
 
-    The JSON file is written last: where it is, the picture is too. A classifier's table
-    of all these views, `summary.csv`, follows at the end.
+    Examinations are taken one by one, and nothing of one is kept but its lines of the
+    table. The JSON file is written last: where it is, the picture is too. A
+    classifier's table of all these views, `summary.csv`, follows at the end.
 
     Args:
-        scans: whole-body views.
-        model: what is asked.
+        examinations: whole-body views, each time those of one examination.
+        load_model: loads what is asked; called when there is something to ask.
+        names: gives each view a name.
         output_dir: folder to write to.
+        problems: receives the views that had to be passed over.
         min_score: what the score of an instance must exceed to be a hotspot, in (0, 1);
             None: 0.5. Models of other tasks refuse it.
 
     Returns:
-        Number of views written, and the errors of the views without a thorax, which
-        have been reported and passed over.
+        Number of views written.
 
     Raises:
-        ValueError: if the model's output has the wrong shape or is not finite, or if
-            the model has no use for `min_score`.
+        UserError: if the model takes other images, or has no use for `min_score`.
         WriteError: if a file cannot be written.
     """
-    from spectjax.report.figures import save_figure
-
-    describe = choose_describe(model.task, min_score)
-    errors: list[ScanError] = []
-    rows: list[dict[str, Any]] = []
-    names = name_outputs(scans, output_dir)
-    for number, views in enumerate(group_examinations(scans, names), start=1):
+    model: LoadedModel | None = None
+    written, rows = 0, []
+    for number, scans in enumerate(examinations, start=1):
+        if model is None:
+            model = load_model()
+            describe = choose_describe(model.task, min_score)
         seen = []
-        for scan, name in views:
-            try:
-                seen.append(show_to(model, scan, name))
-            except ScanError as error:
-                _report_skip(error)
-                errors.append(error)
-        findings = describe(seen, model.info)
-        for view, finding in zip(seen, findings, strict=True):
-            save_figure(finding.draw(), output_dir / f"{view.name}.png")
-            write_json(output_dir / f"{view.name}.json", finding.document)
-            flagged = "; ".join(view.thorax.flags)
-            doubts = f", CROP FLAGGED: {flagged}" if flagged else ""
-            print(
-                f"{view.name}: {view.thorax.scan.view} view, {finding.summary}{doubts}"
-            )
-            if finding.row:
-                rows.append({"examination": number} | finding.row)
+        for scan in scans:
+            with problems.passing_over(scan.path):
+                seen.append(show_to(model, scan, names.choose(scan)))
+        for view, finding in _describe(describe, seen, model.info, problems):
+            with problems.passing_over(view.thorax.scan.path):
+                _write(view, finding, output_dir)
+                written += 1
+                if finding.row:
+                    rows.append({"examination": number} | finding.row)
     if rows:
         write_file(output_dir / SUMMARY, _format_rows(rows))
-    return len(scans) - len(errors), errors
-
-
-def group_examinations(
-    scans: Sequence[BoneScan], names: Sequence[str]
-) -> Iterable[list[tuple[BoneScan, str]]]:
-    """Returns the views of each patient's examinations, each with its name.
-
-    Two files belong together if they name the same patient and the same study: views of
-    a follow-up are not mixed with those of the first examination.
-    """
-    groups: dict[tuple[str, str | None], list[tuple[BoneScan, str]]] = defaultdict(list)
-    for scan, name in zip(scans, names, strict=True):
-        groups[scan.patient_key, scan.study_key].append((scan, name))
-    return groups.values()
+    return written
 
 
 def show_to(model: LoadedModel, scan: BoneScan, name: str) -> SeenView:
@@ -196,6 +177,48 @@ def show_to(model: LoadedModel, scan: BoneScan, name: str) -> SeenView:
     return SeenView(name, thorax, model.input_hw, take(answer, 0))
 
 
+def _describe(
+    describe: Describe,
+    views: Sequence[SeenView],
+    model_info: ModelInfo,
+    problems: Problems,
+) -> list[tuple[SeenView, Finding]]:
+    """Returns what is said of each view; one whose answer is none is passed over.
+
+    It does not count in what is said of the examination either.
+    """
+    try:
+        return list(zip(views, describe(views, model_info), strict=True))
+    except Exception:
+        usable = []
+        for view in views:
+            path = view.thorax.scan.path
+            with problems.passing_over(path):
+                try:
+                    describe([view], model_info)
+                except AnswerError as error:
+                    raise ScanError(f"{path}: {error}") from error
+                usable.append(view)
+        return list(zip(usable, describe(usable, model_info), strict=True))
+
+
+def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
+    """Writes picture and document of one view, and prints a line about it."""
+    from spectjax.report.figures import save_figure
+
+    save_figure(finding.draw(), output_dir / f"{view.name}.png")
+    write_json(output_dir / f"{view.name}.json", finding.document)
+    flagged = "; ".join(view.thorax.flags)
+    doubts = f", CROP FLAGGED: {flagged}" if flagged else ""
+    warnings = "; ".join(view.thorax.scan.warnings)
+    doubts += f", WARNING: {warnings}" if warnings else ""
+    print(
+        make_printable(
+            f"{view.name}: {view.thorax.scan.view} view, {finding.summary}{doubts}"
+        )
+    )
+
+
 def _format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     """Returns the text of a CSV file; all rows have the columns of the first."""
     stream = io.StringIO()
@@ -205,27 +228,21 @@ def _format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def _report_skip(error: ScanError) -> None:
-    """Prints one line about a file or view that is passed over."""
-    print(f"skipped: {error}", file=sys.stderr)
-
-
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_multi_string(
+    define_paths(
         "workdir",
-        [],
         "Folder of the training run to take. Given more than once: the mean of what "
         "the runs say.",
     )
-    flags.DEFINE_string("model", None, "Exported model to take instead of a run.")
+    define_path("model", "Exported model to take instead of a run.")
     flags.DEFINE_enum(
         "runtime",
         None,
         RUNTIMES,
         "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
     )
-    flags.DEFINE_string("output_dir", None, "Folder to write to; made if missing.")
+    define_path("output_dir", "Folder to write to; made if missing.", required=True)
     flags.DEFINE_enum(
         "view",
         None,
@@ -239,9 +256,8 @@ def _define_flags() -> None:
         "What the score of an instance must exceed to be a hotspot, for Mask R-CNNs. "
         "Default: 0.5. A run's eval/table.md tells what others bring.",
     )
-    flags.mark_flags_as_required(["output_dir"])
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

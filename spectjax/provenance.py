@@ -17,7 +17,9 @@ from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.messages import UserError
 from spectjax.report import DISCLAIMER
 
+DIGEST = "sha256"  # by this name the metadata tell that the file has one
 METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
+_MOST_PIXELS = 4096  # along a side of the image that a model takes
 # By task, in the order of the classes.
 CLASS_NAMES = {
     "segmentation": hotspots.CLASS_NAMES,
@@ -55,6 +57,7 @@ def describe(
         "disclaimer": DISCLAIMER,
         "model": dict(info),
         "parameters_sha256": parameters_sha256,
+        DIGEST: "in this file, of all its other bytes",
         "task": config["task"],
         "class_names": list(names),
         "input": {
@@ -167,23 +170,71 @@ def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
     try:
         metadata = json.loads(text)
         found = metadata["format"]
-        task, names = metadata["task"], tuple(metadata["class_names"])
-    except (ValueError, KeyError, TypeError) as error:
+        task, names = metadata["task"], metadata["class_names"]
+        if found == METADATA_FORMAT:
+            _check_types(metadata)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(
-            f"{path}: expected spectjax's metadata, found {text[:40]!r}. {again}"
+            f"{path}: expected spectjax's metadata, found {text[:40]!r} "
+            f"({summarise_fault(error)}). {again}"
         ) from error
     if found != METADATA_FORMAT:
         raise ModelFileError(
-            f"{path}: expected metadata of format {METADATA_FORMAT}, found {found}: "
-            f"another version of spectjax wrote it. {again}"
+            f"{path}: expected metadata of format {METADATA_FORMAT}, found "
+            f"{found!r:.40}: another version of spectjax wrote it. {again}"
         )
-    if names != CLASS_NAMES.get(task):
+    if tuple(names) != CLASS_NAMES.get(task):
         expected, given = f"a model for {', '.join(CLASS_NAMES)}", f"one for {task}"
         if task in CLASS_NAMES:
             expected = f"the classes {', '.join(CLASS_NAMES[task])}"
             given = ", ".join(names)
         raise ModelFileError(
             f"{path}: expected {expected}, found {given}. Use the version of spectjax "
-            f"that wrote it, {metadata['model']['spectjax_version']}."
+            f"that wrote it, {metadata['model'].get('spectjax_version', 'unknown')}."
         )
     return metadata
+
+
+def summarise_fault(error: Exception) -> str:
+    """Returns what is wrong with a JSON document, in a few words."""
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]!r}"
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return str(error)[:100]
+
+
+def _check_types(metadata: Mapping[str, Any]) -> None:
+    """Checks what is read of the metadata, before anything relies on it.
+
+    Raises:
+        KeyError: if an entry is missing.
+        TypeError: if one is of another type or size; a few words.
+    """
+    shape = metadata["input"]["shape"]
+    scalars = (str, int, float, bool, type(None))
+    for right, what in (
+        (isinstance(metadata["task"], str), "task: no text"),
+        (_are(metadata["class_names"], (str,)), "class_names: no list of texts"),
+        (isinstance(metadata["parameters_sha256"], str), "parameters_sha256: no text"),
+        (isinstance(metadata["model"], dict), "model: no object"),
+        (
+            isinstance(metadata["model"], dict)
+            and _are(list(metadata["model"].values()), scalars),
+            "model: more than texts and numbers",
+        ),
+        (
+            isinstance(shape, list)
+            and len(shape) == 4
+            and _are(shape[1:], (int,))
+            and all(0 < size <= _MOST_PIXELS for size in shape[1:3])
+            and shape[3] == 1,
+            "input: no shape (B, height, width, 1)",
+        ),
+    ):
+        if not right:
+            raise TypeError(what)
+
+
+def _are(values: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(values, list) and all(type(value) in kinds for value in values)

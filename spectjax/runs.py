@@ -16,12 +16,11 @@ from ml_collections import ConfigDict
 
 import spectjax
 from spectjax.checkpoint import Checkpoints
-from spectjax.config import ConfigError, check_name, load_config
+from spectjax.config import ConfigError, check_config, load_config
 from spectjax.input_pipeline import LEAKING
 from spectjax.instances import Instances
-from spectjax.losses import LOSSES, LOSSES_OF
+from spectjax.losses import LOSSES
 from spectjax.models import create_model
-from spectjax.models.mask_rcnn import MaskRCNN
 from spectjax.normalisation import NORMALISATIONS
 from spectjax.ops.convolution import compiler_options
 from spectjax.parallel import AXIS
@@ -35,12 +34,9 @@ def create_task(config: ConfigDict) -> Task:
     """Builds the task that `config` describes, with its model and loss.
 
     Raises:
-        ConfigError: if a name in `config` is not known or a model field is not.
+        ConfigError: if a value of `config` cannot be used.
     """
-    check_name("task", config.task, TASKS)
-    check_name("loss", config.loss, LOSSES_OF[config.task])
-    check_name("data.normalisation", config.data.normalisation, NORMALISATIONS)
-    check_name("dtype", config.dtype, ("float32", "bfloat16"))
+    check_config(config)
     fields = config.model.to_dict()
     try:
         model = create_model(
@@ -49,65 +45,14 @@ def create_task(config: ConfigDict) -> Task:
     except ValueError as error:
         raise ConfigError(f"--config.model: {error}") from error
     kind, normalise = TASKS[config.task], NORMALISATIONS[config.data.normalisation]
-    if isinstance(model, MaskRCNN) != (kind is InstanceSegmentation):
-        raise ConfigError(
-            f"--config.model.name={config.model.name!r}: not a model for "
-            f"--config.task={config.task!r}."
-        )
     if not issubclass(kind, LabelTask):
-        _check_instances(config)
         return kind(model=model, normalise=normalise, mirrored=config.test_mirroring)
     loss = LOSSES[config.loss]
     if config.class_weights:
-        _check_class_weights(config)
         loss = partial(loss, class_weights=tuple(config.class_weights))
     return kind(
         model=model, normalise=normalise, loss=loss, mirrored=config.test_mirroring
     )
-
-
-def _check_instances(config: ConfigDict) -> None:
-    """Raises ConfigError for keys that instance segmentation cannot follow."""
-    if config.class_weights:
-        raise ConfigError(
-            f"--config.class_weights={tuple(config.class_weights)}: leave it out for "
-            f"--config.task={config.task!r}, which has no such weights."
-        )
-    if config.test_mirroring and config.model.to_dict().get("torchvision"):
-        raise ConfigError(
-            "--config.test_mirroring=True: torchvision's anchors are not symmetric; "
-            "leave it out, or take --config.model.torchvision=False."
-        )
-
-
-def _check_class_weights(config: ConfigDict) -> None:
-    weights, classes = config.class_weights, config.model.num_classes
-    if len(weights) != classes or min(weights) <= 0:
-        raise ConfigError(
-            f"--config.class_weights={tuple(weights)}: expected {classes} numbers "
-            "above 0, one for each class."
-        )
-
-
-def check_augmentation(config: ConfigDict) -> None:
-    """Checks the keys that say how training images are changed.
-
-    Raises:
-        ConfigError: if one cannot be used, or not with the others.
-    """
-    data = config.data
-    check_name("data.augmentation", data.augmentation, ("copies", "online"))
-    if not 0 < data.count_level <= 1 or data.contrast < 0:
-        raise ConfigError(
-            "Expected --config.data.count_level in (0, 1] and --config.data.contrast "
-            f"of at least 0, found {data.count_level} and {data.contrast}."
-        )
-    thinned = data.count_level < 1 or data.contrast > 0
-    if thinned and data.augmentation != "online":
-        raise ConfigError(
-            "--config.data.count_level and --config.data.contrast change images on the "
-            "device: they need --config.data.augmentation=online."
-        )
 
 
 def create_optimizer(
@@ -118,16 +63,8 @@ def create_optimizer(
     The schedule "cosine" rises linearly over the first 5 % of `num_steps` and falls to
     zero along half a cosine.
 
-    Raises:
-        ConfigError: if its name or its schedule is not known, or a number is out of
-            range.
+    Its values are good ones, see `spectjax.config.check_config`.
     """
-    check_name("optimizer.name", config.name, ("sgd", "adamw"))
-    check_name("optimizer.schedule", config.schedule, ("constant", "cosine"))
-    if not 0 <= config.average < 1:
-        raise ConfigError(
-            f"Expected --config.optimizer.average in [0, 1), found {config.average}."
-        )
     learning_rate: float | optax.Schedule = config.learning_rate
     if config.schedule == "cosine":
         learning_rate = optax.warmup_cosine_decay_schedule(
@@ -184,9 +121,11 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
         ConfigError: if `workdir` does not hold a run.
         CheckpointError: if it holds no checkpoint or one that cannot be read.
     """
-    config = load_config(workdir / "config.json")
+    path = workdir / "config.json"
+    config = load_config(path)
+    check_config(config, str(path))
     task = create_task(config)
-    state = restore_state(config, workdir)
+    state, verified = _restore(config, workdir)
     variables = state.variables
     options = compiler_options()
 
@@ -210,6 +149,7 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
             "held_out_fold": None if LEAKING in config.data.name else config.data.fold,
             "step": int(state.step),
             "spectjax_version": spectjax.__version__,
+            "verified": verified,
         },
     )
 
@@ -223,13 +163,24 @@ def restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
     Raises:
         CheckpointError: if there is none or it cannot be read.
     """
+    return _restore(config, workdir)[0]
+
+
+def _restore(
+    config: ConfigDict, workdir: pathlib.Path
+) -> tuple[TrainState, bool | None]:
+    """Returns the state of `restore_state`, and whether a digest was compared.
+
+    None: there is nothing to compare, since the model has no parameters.
+    """
     shapes = describe_state(config)
     if not has_variables(shapes):
-        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), None
     with Checkpoints(workdir, read_only=True) as checkpoints:
         validated = config.data.validation_fold is not None
         step = checkpoints.best_step() if validated else None
-        return checkpoints.restore(shapes, step)[0]
+        state, progress = checkpoints.restore(shapes, step)
+    return state, progress.verified
 
 
 def describe_state(config: ConfigDict) -> TrainState:

@@ -1,39 +1,74 @@
 """Trained models, run by JAX, ONNX Runtime or OpenVINO; the last two without JAX.
 
 A model comes from the folder of a training run or from a file that `spectjax.export`
-wrote. Batch, height, width and class axes are B, H, W and K.
+wrote. A file is a program, and others may have written it: it runs in a process of its
+own, limited in time and memory. Batch, height, width and class axes are B, H, W and K.
 """
 
 import functools
 import json
-import os
 import pathlib
 import sys
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from spectjax.answers import Answer, Predict
+from spectjax.engines import (
+    EngineError,
+    MissingPackageError,
+    Run,
+    explain_missing,
+    forbid_telemetry,
+    open_model,
+    summarise,
+)
 from spectjax.instances import Instances
-from spectjax.messages import UserError
-from spectjax.provenance import ModelFileError, find_input_hw, parse_metadata
+from spectjax.limits import ANSWER_BYTES, GIB
+from spectjax.model_files import (
+    EXPORTED,
+    METADATA,
+    METADATA_KEY,
+    ONNX,
+    STABLEHLO,
+    ModelFile,
+    explain_damage,
+    find_format,
+    read_model_file,
+)
+from spectjax.provenance import CLASS_NAMES, ModelFileError, find_input_hw
+from spectjax.sandbox import Child, ChildError
 
-ONNX = ".onnx"
-STABLEHLO = ".stablehlo.zip"
+__all__ = [
+    "EXPORTED",
+    "METADATA",
+    "METADATA_KEY",
+    "ONNX",
+    "STABLEHLO",
+    "LoadedModel",
+    "MissingPackageError",
+    "ModelFileError",
+    "explain_missing",
+    "find_format",
+    "forbid_telemetry",
+    "summarise",
+]
+
 RUNTIMES = ("jax", "onnxruntime", "openvino")
-METADATA_KEY = "spectjax"  # of the ONNX model's metadata, whose value is JSON
-EXPORTED = "model.jax_export"  # in the zip file, beside METADATA
-METADATA = "metadata.json"
 
 # By format; the first is the default.
 RUNTIMES_FOR = {ONNX: ("onnxruntime", "openvino"), STABLEHLO: ("jax",)}
 
-
-class MissingPackageError(UserError):
-    """An optional package that is not installed; one line with the cure."""
+# Time for opening a model and for its first answer about a batch of a size, for which
+# JAX compiles; and for any other. A Mask R-CNN compiles for two minutes on two cores
+# and answers in some seconds.
+OPEN_SECONDS = 600.0
+ANSWER_SECONDS = 120.0
+# Memory for a model: so much, and so many times the size of its file.
+MEMORY_BYTES = 8 * GIB
+MEMORY_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -53,21 +88,6 @@ class LoadedModel:
     info: dict[str, Any]
     task: str
     input_hw: tuple[int, int]
-
-
-def find_format(path: pathlib.Path) -> str:
-    """Returns the format that a file's name tells, `ONNX` or `STABLEHLO`.
-
-    Raises:
-        ModelFileError: if the name ends in neither.
-    """
-    for suffix in RUNTIMES_FOR:
-        if path.name.endswith(suffix):
-            return suffix
-    raise ModelFileError(
-        f"{path}: expected a name that ends in {ONNX} or {STABLEHLO}, found "
-        f"{path.name!r}. Choose the format by the name."
-    )
 
 
 def find_model(
@@ -145,13 +165,14 @@ def load_run(workdir: pathlib.Path) -> LoadedModel:
     """
     try:
         # Loads jax, which takes seconds: not before the command line is understood.
+        from spectjax.startup import start_jax
+
+        start_jax()
         import jax
 
         from spectjax.runs import restore_model
-        from spectjax.startup import enable_compilation_cache
     except ImportError as error:
         raise explain_missing("jax", error) from error
-    enable_compilation_cache()
     model = restore_model(workdir)
     info = model.info | {"trained_on_synthetic_data": is_trained_on_synthetic(workdir)}
     config = model.config.to_dict()
@@ -174,19 +195,30 @@ def is_trained_on_synthetic(workdir: pathlib.Path) -> bool | None:
     return bool(json.loads(metrics.read_text())["data"]["synthetic"])
 
 
-def load_file(path: pathlib.Path, runtime: str) -> LoadedModel:
+def load_file(
+    path: pathlib.Path, runtime: str, *, isolated: bool = True
+) -> LoadedModel:
     """Returns an exported model.
 
     Args:
         path: file that `spectjax.export` wrote.
         runtime: what runs it, as `choose_runtime` returns it.
+        isolated: run it in a process of its own; False for what this very process has
+            written.
 
     Raises:
         ModelFileError: if the file is damaged, not ours, or of another format version.
         MissingPackageError: if the runtime is not installed.
     """
-    run, text, version = _OPENERS[runtime](path)
-    metadata = parse_metadata(path, text)
+    file = read_model_file(path)
+    if not file.verified:
+        print(
+            f"note: {path}: an older version of spectjax wrote it without a digest, so "
+            "it could not be checked for damage. Export it again.",
+            file=sys.stderr,
+        )
+    run, version = (_open_apart if isolated else _open_here)(path, runtime, file)
+    metadata = file.metadata
     expected = tuple(metadata["input"]["shape"][1:])
 
     def predict(counts: np.ndarray) -> Answer:
@@ -195,14 +227,15 @@ def load_file(path: pathlib.Path, runtime: str) -> LoadedModel:
                 f"{path}: expected counts of shape (B, {', '.join(map(str, expected))})"
                 f", found {counts.shape}. Crop each image as crop_thorax does."
             )
-        answer = run(np.ascontiguousarray(counts, dtype=np.float32))
-        return Instances(**answer) if isinstance(answer, dict) else answer
+        arrays = run(np.ascontiguousarray(counts, dtype=np.float32))
+        return _take_answer(path, metadata["task"], counts.shape, arrays)
 
     return LoadedModel(
         predict,
         metadata["model"]
         | {
             "parameters_sha256": metadata["parameters_sha256"],
+            "verified": file.verified,
             "runtime": f"{runtime} {version}",
         },
         task=metadata["task"],
@@ -210,141 +243,104 @@ def load_file(path: pathlib.Path, runtime: str) -> LoadedModel:
     )
 
 
-def forbid_telemetry() -> None:
-    """Keeps ONNX Runtime and OpenVINO from reporting their use over the internet.
-
-    Both do so as soon as they are imported, without asking: to be called before that.
-    """
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # OpenVINO does without this package where it is absent.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-
-
-# What a runtime makes of a file: a function from float32 counts to probabilities or to
-# the arrays of `Instances` by their names, the metadata if there is any, and the
-# runtime's own version.
-_Opened = tuple[Callable[[np.ndarray], Any], str | None, str]
-
-
-def _open_onnxruntime(path: pathlib.Path) -> _Opened:
-    forbid_telemetry()
+def _open_here(path: pathlib.Path, runtime: str, file: ModelFile) -> tuple[Run, str]:
+    """Opens a model in this process."""
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise explain_missing("onnxruntime", error) from error
-    onnxruntime.disable_telemetry_events()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    # By default it counts the machine's cores, not those that this process may use.
-    cores = _count_usable_cores()
-    if cores < (os.cpu_count() or 1):
-        options.intra_op_num_threads = cores
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
+        run, version = open_model(runtime, file.program)
+    except EngineError as error:
+        raise explain_damage(path, str(error)) from error
+
+    def run_here(counts: np.ndarray) -> dict[str, np.ndarray]:
+        try:
+            return run(counts)
+        except EngineError as error:
+            raise explain_damage(path, str(error)) from error
+
+    return run_here, version
+
+
+def _open_apart(path: pathlib.Path, runtime: str, file: ModelFile) -> tuple[Run, str]:
+    """Opens a model in a process of its own."""
+    memory = MEMORY_BYTES + MEMORY_FACTOR * len(file.program)
+    child = Child("spectjax.engines", memory=memory)
+
+    def ask(
+        header: dict[str, Any], part: bytes | memoryview, seconds: float, most: int
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        try:
+            return child.ask(header, [part], seconds=seconds, most=most)
+        except ChildError as error:
+            raise explain_damage(path, str(error)) from error
+
+    opened, _ = ask({"runtime": runtime}, file.program, OPEN_SECONDS, 0)
+    if "missing" in opened:
+        raise MissingPackageError(opened["missing"])
+    shapes_seen = set()
+
+    def run(counts: np.ndarray) -> dict[str, np.ndarray]:
+        known = counts.shape in shapes_seen or runtime != "jax"
+        shapes_seen.add(counts.shape)
+        header, parts = ask(
+            {"shape": list(counts.shape)},
+            counts.reshape(-1).view(np.uint8).data,
+            ANSWER_SECONDS if known else OPEN_SECONDS,
+            ANSWER_BYTES * len(counts),
         )
-    except Exception as error:  # its types have no base of their own
-        raise _explain_damage(path, error) from error
-    metadata: Mapping[str, str] = session.get_modelmeta().custom_metadata_map
-    name = session.get_inputs()[0].name
+        try:
+            return _make_arrays(header["arrays"], parts)
+        except (KeyError, TypeError, ValueError) as error:
+            raise explain_damage(path, "gave what is no answer") from error
 
-    def run(counts: np.ndarray) -> np.ndarray:
-        return session.run(None, {name: counts})[0]
-
-    return run, metadata.get(METADATA_KEY), onnxruntime.__version__
+    return run, str(opened.get("version"))
 
 
-def _open_openvino(path: pathlib.Path) -> _Opened:
-    forbid_telemetry()
-    try:
-        import openvino
-    except ImportError as error:
-        raise explain_missing("openvino", error) from error
-    core = openvino.Core()
-    try:
-        model = core.read_model(str(path))
-    except RuntimeError as error:
-        raise _explain_damage(path, error) from error
-    place = ["framework", METADATA_KEY]
-    text = model.get_rt_info(place).astype(str) if model.has_rt_info(place) else None
-    settings = {
-        # Else it computes in bfloat16 where the processor can: no 1e-4 then.
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
+def _make_arrays(described: Any, parts: list[bytes]) -> dict[str, np.ndarray]:
+    """Returns the arrays that another process describes.
 
-    @functools.lru_cache(maxsize=2)  # a full batch and the last one
-    def compile_for(shape: tuple[int, ...]) -> Any:
-        # Faster by a quarter than one program for every batch size.
-        fixed = model.clone()
-        fixed.reshape(list(shape))
-        return core.compile_model(fixed, "CPU", settings)
-
-    def run(counts: np.ndarray) -> np.ndarray:
-        return compile_for(counts.shape)(counts)[0]
-
-    return run, text, openvino.__version__.partition("-")[0]
+    Raises:
+        TypeError, ValueError: if the bytes are no such arrays.
+    """
+    arrays = {}
+    for (name, dtype, shape), part in zip(described, parts, strict=True):
+        if dtype not in ("float32", "int32", "bool"):
+            raise ValueError(f"numbers of {dtype}")
+        arrays[str(name)] = np.frombuffer(bytearray(part), dtype).reshape(shape)
+    return arrays
 
 
-def _open_stablehlo(path: pathlib.Path) -> _Opened:
-    try:
-        import flatbuffers  # noqa: F401 - jax.export reads with it, and jax lacks it
-        import jax
-        import jax.export
+def _take_answer(
+    path: pathlib.Path,
+    task: str,
+    shape: tuple[int, ...],
+    arrays: dict[str, np.ndarray],
+) -> Answer:
+    """Returns what a model answers about counts of a shape.
 
-        from spectjax.ops.convolution import compiler_options
-    except ImportError as error:
-        raise explain_missing("jax", error) from error
-    try:
-        with zipfile.ZipFile(path) as bundle:
-            names = bundle.namelist()
-            text = bundle.read(METADATA).decode() if METADATA in names else None
-            exported = jax.export.deserialize(bytearray(bundle.read(EXPORTED)))
-    except Exception as error:  # zipfile, zlib and flatbuffers raise many types
-        raise _explain_damage(path, error) from error
-    call = jax.jit(exported.call, compiler_options=compiler_options())
-    return (
-        lambda counts: jax.tree.map(np.asarray, call(counts)),
-        text,
-        jax.__version__,
-    )
-
-
-_OPENERS: dict[str, Callable[[pathlib.Path], _Opened]] = {
-    "jax": _open_stablehlo,
-    "onnxruntime": _open_onnxruntime,
-    "openvino": _open_openvino,
-}
-
-
-def _count_usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    Raises:
+        ModelFileError: if its arrays are others than those of its task.
+    """
+    batch, height, width, _ = shape
+    classes = len(CLASS_NAMES[task])
+    found = {name: (x.dtype.name, x.shape) for name, x in arrays.items()}
+    if task != "instance_segmentation":
+        pixels = (height, width) if task == "segmentation" else ()
+        expected = {"": ("float32", (batch, *pixels, classes))}
+        if found == expected:
+            return arrays[""]
+    else:
+        rows = (batch, *arrays["scores"].shape[1:2]) if "scores" in arrays else (batch,)
+        expected = {
+            "boxes": ("float32", (*rows, 4)),
+            "scores": ("float32", rows),
+            "labels": ("int32", rows),
+            "valid": ("bool", rows),
+            "masks": ("bool", (*rows, height, width)),
+        }
+        if found == expected and len(rows) == 2:
+            return Instances(**arrays)
+    raise explain_damage(path, f"answers {_list(found)}, not {_list(expected)}")
 
 
-def explain_missing(runtime: str, error: ImportError) -> MissingPackageError:
-    """Returns the error that says what to install for a runtime."""
-    cure = f"pip install {runtime}"
-    if runtime == "jax":
-        cure = "pip install . in the clone, or give an ONNX file as --model"
-    return MissingPackageError(
-        f"--runtime={runtime} needs packages that cannot be imported here ({error}). "
-        f"Install them: {cure}"
-    )
-
-
-def _explain_damage(path: pathlib.Path, error: Exception) -> ModelFileError:
-    return ModelFileError(
-        f"{path}: expected a model that spectjax exported, found a file that cannot be "
-        f"read ({summarise(error)}). Copy it again, or write it again: "
-        f"python -m spectjax.export --workdir=RUN --output={path}"
-    )
-
-
-def summarise(error: Exception) -> str:
-    """Returns what a library says of its error, in a few words of one line."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    # OpenVINO first names the lines of its source.
-    said = [line for line in lines if line and not line.startswith("Exception from")]
-    return (said or [type(error).__name__])[0].rstrip(".:")[:200]
+def _list(arrays: dict[str, tuple[str, tuple[int, ...]]]) -> str:
+    found = [f"{name[:20]} {kind} {shape}" for name, (kind, shape) in arrays.items()]
+    return ", ".join(found[:5]).strip()

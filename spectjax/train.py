@@ -15,10 +15,11 @@ from ml_collections import ConfigDict
 from spectjax.augment import augment
 from spectjax.bookkeeping import Bar, EpochSums, Recorder
 from spectjax.checkpoint import CheckpointError, Checkpoints, Progress
-from spectjax.config import ConfigError, check_name, save_config
+from spectjax.config import ConfigError, check_config, save_config
 from spectjax.feed import Feed, ResidentFeed, StreamedFeed
 from spectjax.input_pipeline import Examples, StoredExamples
 from spectjax.interruption import StopRequest
+from spectjax.messages import Stop
 from spectjax.ops.backend import describe_backend
 from spectjax.ops.convolution import compiler_options
 from spectjax.parallel import (
@@ -30,8 +31,8 @@ from spectjax.parallel import (
     check_same,
     is_first_process,
 )
+from spectjax.paths import read_path
 from spectjax.runs import (
-    check_augmentation,
     create_optimizer,
     create_task,
     describe_state,
@@ -51,7 +52,7 @@ from spectjax.weights.torchvision import load_pretrained
 SHORT_SECONDS = 0.5  # a dispatch that takes less may have more steps
 
 
-class Stopped(Exception):
+class Stopped(Stop):
     """Training was asked to stop, and has saved its state.
 
     Attributes:
@@ -62,7 +63,8 @@ class Stopped(Exception):
         """Says after which step."""
         super().__init__(
             f"Stopped by {signal.Signals(number).name} after step {step}. The same "
-            "command goes on from there."
+            "command goes on from there.",
+            128 + number,  # as shells tell of a signal
         )
         self.signal = number
 
@@ -96,6 +98,7 @@ def train(
         FloatingPointError: if the loss is not finite any more.
         Stopped: if a signal asked for it.
     """
+    check_config(config)
     batch_size, hw = config.data.batch_size, tuple(config.data.train_hw)
     steps_per_epoch = len(examples) // batch_size
     if not steps_per_epoch:
@@ -103,11 +106,9 @@ def train(
             f"{examples.name}: {len(examples)} training examples do not fill a batch; "
             f"lower --config.data.batch_size={batch_size}."
         )
-    check_name("parallel", config.parallel, LAYOUTS)
     layout = LAYOUTS[config.parallel]()
     check_batch_size(batch_size, layout.num_devices)
     cropped = examples.crop_centre(hw)
-    check_augmentation(config)
     # What lies outside of the crop may move into it.
     online = config.data.augmentation == "online"
     examples = examples if online else cropped
@@ -247,7 +248,7 @@ def _take_weights(
         WeightsError: if the file cannot be read or does not fit the model.
     """
     variables, notes = load_pretrained(
-        config.pretrained,
+        read_path(config.pretrained, "--config.pretrained"),
         config.model.name,
         {"params": first.params, "batch_stats": first.batch_stats},
     )

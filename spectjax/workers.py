@@ -12,6 +12,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from spectjax.messages import UserError
+
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 # A process takes some 2 s to start, for what it imports: less work than this is done
@@ -19,7 +21,7 @@ _Result = TypeVar("_Result")
 _WORTHWHILE_SECONDS = 8.0
 
 
-class WorkerError(RuntimeError):
+class WorkerError(UserError):
     """A process that was lost; the message is one line for the user."""
 
 

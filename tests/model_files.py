@@ -91,6 +91,60 @@ def write_onnx(path, metadata, hw=(4, 6), *, whole=False):
     path.write_bytes(model.SerializeToString())
 
 
+def write_endless_onnx(path, metadata, hw=(4, 6)):
+    """Writes a model whose loop ends when its counts are negative."""
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Add", ["x", "one"], ["y"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", kinds.INT64, []),
+            helper.make_tensor_value_info("go", kinds.BOOL, []),
+            helper.make_tensor_value_info("x", kinds.FLOAT, ["B", *hw, 1]),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", kinds.BOOL, []),
+            helper.make_tensor_value_info("y", kinds.FLOAT, ["B", *hw, 1]),
+        ],
+        [helper.make_tensor("one", kinds.FLOAT, [], [1.0])],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Loop", ["", "true", "counts"], ["m"], body=body),
+            helper.make_node("Concat", ["m", "m"], ["p"], axis=-1),
+        ],
+        "endless",
+        [helper.make_tensor_value_info("counts", kinds.FLOAT, ["B", *hw, 1])],
+        [helper.make_tensor_value_info("p", kinds.FLOAT, ["B", *hw, 2])],
+        [helper.make_tensor("true", kinds.BOOL, [], [True])],
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    helper.set_model_props(model, {"spectjax": json.dumps(metadata)})
+    path.write_bytes(model.SerializeToString())
+
+
+def write_calling_stablehlo(path, metadata, target, hw=(4, 6)):
+    """Writes a model that calls `target`, which is compiled elsewhere."""
+    pytest.importorskip("flatbuffers")
+
+    def predict(counts):
+        shape = jax.ShapeDtypeStruct((*counts.shape[:-1], 2), jnp.float32)
+        return jax.ffi.ffi_call(target, shape)(counts)
+
+    program = jax.export.export(
+        jax.jit(predict),
+        disabled_checks=[jax.export.DisabledSafetyCheck.custom_call(target)],
+    )(jax.ShapeDtypeStruct((1, *hw, 1), jnp.float32))
+    with zipfile.ZipFile(path, "w") as bundle:
+        bundle.writestr("metadata.json", json.dumps(metadata))
+        bundle.writestr("model.jax_export", bytes(program.serialize()))
+
+
 def write_instances(path, hw):
     """Writes a model that sees two instances, of which it is sure of one, anywhere."""
     pytest.importorskip("flatbuffers")

@@ -114,7 +114,10 @@ def test_the_torchvision_setting_stands_alone(path):
     [
         ({"class_weights": (1.0, 2.0)}, "class_weights=.*leave it out"),
         ({"loss": "cross_entropy"}, "loss='cross_entropy': known are mask_rcnn"),
-        ({"task": "segmentation", "loss": "cross_entropy"}, "not a model for"),
+        (
+            {"task": "segmentation", "loss": "cross_entropy"},
+            "model.name='mask_rcnn': expected a model for --config.task=segmentation",
+        ),
         ({"test_mirroring": True}, "torchvision's anchors are not symmetric"),
     ],
 )

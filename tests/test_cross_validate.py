@@ -12,6 +12,7 @@ import pytest
 from spectjax import main
 from spectjax.config import ConfigError, base_config, save_config
 from spectjax.cross_validate import (
+    check_values,
     cross_validate,
     describe_network,
     load_configs,
@@ -297,6 +298,26 @@ def test_override_changes_every_config_that_has_the_key():
 def test_override_names_what_is_wrong(text, message):
     with pytest.raises(ConfigError, match=message):
         override({"a": make_config()}, [text])
+
+
+def test_override_takes_none_where_there_may_be_none():
+    config = make_config()
+    config.data.validation_fold, config.pretrained = 3, "w.pt"
+    override({"a": config}, ["data.validation_fold=None", "pretrained=None"])
+    assert config.data.validation_fold is None and config.pretrained is None
+
+
+def test_values_are_judged_for_every_fold_that_is_held_out():
+    config = make_config(num_epochs=3)
+    config.data.validation_fold, config.data.batch_size = 2, 0
+    message = "a: --config.data.batch_size=0: expected a whole number from 1"
+    with pytest.raises(ConfigError, match=message):
+        check_values({"a": config}, [0, 1])
+    config.data.batch_size = 4
+    check_values({"a": config}, [0, 1])
+    with pytest.raises(ConfigError, match=r"validation_fold=2: expected another fold"):
+        check_values({"a": config}, [0, 1, 2])
+    assert config.data.fold == 0
 
 
 def test_parse_folds_takes_numbers_of_folds_only():

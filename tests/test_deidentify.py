@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import struct
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -15,28 +16,30 @@ from nm_files import detectors, item, write_nm
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from spectjax.files import WriteError
-from spectjax.imaging.annotation import agree, find_annotations
-from spectjax.imaging.deidentify import profile as profile_module
-from spectjax.imaging.deidentify.attributes import (
-    pseudonymise_uid,
-)
+from spectjax.imaging.annotation import agree, find_annotations, read_annotation
+from spectjax.imaging.deidentify import folder as folder_module
+from spectjax.imaging.deidentify.attributes import NOT_LISTED, pseudonymise_uid
 from spectjax.imaging.deidentify.folder import (
     deidentify_folder,
     open_target,
     write_report,
 )
 from spectjax.imaging.deidentify.image import RefusedError
+from spectjax.imaging.deidentify.kept_values import read_table
 from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
 from spectjax.imaging.diagnosis import SITE_WORDS
 from spectjax.imaging.dicom import find_bone_scans, read_bone_scans
+from spectjax.imaging.masks import fill_polygon
 
 KEY = "a key for tests, of enough characters"
 FRAMES = np.zeros((2, 40, 20), np.uint16)
 FRAMES[0, 3, 5], FRAMES[0, 30, 12], FRAMES[1, 7, 2], FRAMES[1, 38, 19] = 9, 300, 41, 7
+SECRET = b"Quastenflosser^Olga1"
 OPPOSITE = detectors("anterior", "posterior")
 
 
@@ -150,7 +153,7 @@ class Canaries:
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory):
+def ward(tmp_path_factory):
     """A folder of a hospital with a canary in every place: folder and canaries."""
     canaries = Canaries()
     root = tmp_path_factory.mktemp("hospital")
@@ -170,7 +173,7 @@ def hospital(tmp_path_factory):
         Manufacturer=f"maker of {name.lower()}",
     )
     dataset = pydicom.dcmread(path)
-    rows = profile_module._read_table("basic_profile.csv")
+    rows = read_table("basic_profile.csv")
     canaries.fill(dataset, rows)
     canaries.fill(dataset.DetectorInformationSequence[0], rows)
     canaries.fill(dataset.EnergyWindowInformationSequence[0], rows[::9])
@@ -186,7 +189,6 @@ def hospital(tmp_path_factory):
         (0x00181130, "LO"),  # Table Height is a number (DS)
     ):
         dataset.add(DataElement(tag, vr, canaries.value(vr)))
-    dataset.PixelData += canaries.text().encode() + b"."
     dataset.preamble = canaries.text().encode().ljust(128, b"\0")
     meta = dataset.file_meta
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
@@ -231,8 +233,8 @@ def hospital(tmp_path_factory):
     return root, canaries
 
 
-def test_no_original_string_is_in_any_output_name_report_or_message(hospital, tmp_path):
-    folder, canaries = hospital
+def test_no_original_string_is_in_any_output_name_report_or_message(ward, tmp_path):
+    folder, canaries = ward
     inside = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     inside += " ".join(map(str, folder.rglob("*"))).encode()
     assert len(canaries.made) > 1000
@@ -248,10 +250,8 @@ def test_no_original_string_is_in_any_output_name_report_or_message(hospital, tm
         assert canaries.found_in(name) == [] == canaries.found_in(content)
 
 
-def test_counts_views_spacing_and_outlines_are_those_of_the_original(
-    hospital, tmp_path
-):
-    folder, _ = hospital
+def test_counts_views_spacing_and_outlines_are_those_of_the_original(ward, tmp_path):
+    folder, _ = ward
     deidentify(folder, tmp_path / "out")
     scans, errors = find_bone_scans([tmp_path / "out"])
     assert errors == []
@@ -428,6 +428,125 @@ def test_compressed_pixels_are_the_same_and_their_comments_gone(tmp_path, syntax
     assert dataset.PixelData == frames.astype("<u2").tobytes()
 
 
+def test_comments_in_compressed_frames_and_bytes_behind_the_pixels_stay_behind(
+    tmp_path,
+):
+    (tmp_path / "in").mkdir()
+    frames = np.pad(FRAMES, ((0, 0), (0, 60), (0, 30)))
+    options = {"DetectorInformationSequence": OPPOSITE}
+    compressed = tmp_path / "in" / "a.dcm"
+    write_nm(compressed, frames, compress=JPEG2000Lossless, **options)
+    dataset = pydicom.dcmread(compressed)
+    encoded = []
+    for stream in generate_frames(dataset.PixelData, number_of_frames=2):
+        header = stream.index(b"\xff\x52")  # a comment goes before the coding style
+        comment = b"\xff\x64" + struct.pack(">HH", 4 + len(SECRET), 1) + SECRET
+        encoded.append(stream[:header] + comment + stream[header:])
+    dataset.PixelData = encapsulate(encoded)
+    dataset.save_as(compressed)
+    padded = tmp_path / "in" / "b.dcm"
+    write_nm(padded, frames, **options)
+    dataset = pydicom.dcmread(padded)
+    dataset.PixelData += SECRET
+    dataset.save_as(padded)
+    trailing = tmp_path / "in" / "c.dcm"
+    write_nm(trailing, frames, **options)
+    with trailing.open("ab") as stream:
+        stream.write(SECRET)
+    assert all(SECRET in path.read_bytes() for path in (compressed, padded, trailing))
+    entries = deidentify(tmp_path / "in", tmp_path / "out")
+    assert entries[0].action == "written"
+    outputs = files_in(tmp_path)
+    assert not any(SECRET in outputs[n] for n in outputs if not n.startswith("in/"))
+    dataset = pydicom.dcmread(tmp_path / "out" / entries[0].file)
+    assert dataset.PixelData == frames.astype("<u2").tobytes()
+
+
+def test_what_the_header_says_of_frames_is_written_from_the_frames(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_nm(
+        tmp_path / "in" / "a.dcm",
+        FRAMES,
+        EnergyWindowVector=[4711, 4711],
+        NumberOfEnergyWindows=4711,
+        NumberOfDetectors=4711,
+        DetectorVector=[4711, 1941],
+        CountsAccumulated=7654321,
+        SmallestImagePixelValue=1941,
+        LargestImagePixelValue=4711,
+        PhotometricInterpretation="PALETTE COLOR",
+        ge_labels=["WB_E", "WB_F"],
+    )
+    deidentify(tmp_path / "in", tmp_path / "out")
+    path, dataset = only_output(tmp_path / "out")
+    assert dataset.DetectorVector == [2, 1] and dataset.NumberOfDetectors == 2
+    assert dataset.EnergyWindowVector == [1, 1] and dataset.NumberOfEnergyWindows == 1
+    assert dataset.CountsAccumulated == FRAMES.sum() == 357
+    assert dataset.PhotometricInterpretation == "MONOCHROME2"
+    assert "4711" not in str(dataset) and "1941" not in str(dataset)
+    assert [s.view for s in read_bone_scans(path)] == ["anterior", "posterior"]
+
+
+def test_text_under_a_type_for_numbers_does_not_stay(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    keywords = "SeriesNumber ActualFrameDuration ScanLength TableHeight WindowCenter"
+    write_nm(
+        path,
+        FRAMES,
+        DetectorInformationSequence=OPPOSITE,
+        **dict.fromkeys(keywords.split(), "1112223334"),
+    )
+    content = path.read_bytes()
+    assert content.count(b"1112223334") == 5
+    path.write_bytes(content.replace(b"1112223334", b"QUASTENFLO"))
+    (entry,) = deidentify(tmp_path / "in", tmp_path / "out")
+    assert entry.action == "written"
+    for output in files_in(tmp_path / "out").values():
+        assert b"QUASTENFLO" not in output
+
+
+@pytest.mark.parametrize(
+    "character_set", ["ISO_IR 100", "GB18030", ["", "ISO 2022 IR 87"]]
+)
+def test_text_of_any_character_set_does_not_stay(tmp_path, character_set):
+    (tmp_path / "in").mkdir()
+    name = "M\u00fcller" if character_set == "ISO_IR 100" else "\u5c71\u7530"
+    write_nm(
+        tmp_path / "in" / "a.dcm",
+        FRAMES,
+        SpecificCharacterSet=character_set,
+        PatientName=name,
+        Manufacturer=f"GE {name}",
+        DetectorInformationSequence=OPPOSITE,
+    )
+    (entry,) = deidentify(tmp_path / "in", tmp_path / "out")
+    path, dataset = only_output(tmp_path / "out")
+    assert entry.tally["Manufacturer", NOT_LISTED] == 1 and not dataset.Manufacturer
+    assert dataset.SpecificCharacterSet == "ISO_IR 192"
+    for encoding in ("utf-8", "latin-1", "gb18030", "iso2022_jp"):
+        spelt = name.encode(encoding, "replace")
+        assert spelt not in path.read_bytes()
+
+
+def test_a_phantom_keeps_its_physics(hospital, tmp_path):
+    deidentify(hospital / "dicom", tmp_path / "out")
+    originals = [pydicom.dcmread(p) for p in (hospital / "dicom").glob("*")]
+    results = [pydicom.dcmread(p) for p in (tmp_path / "out" / "dicom").iterdir()]
+    for dataset in results:
+        (tracer,) = dataset.RadiopharmaceuticalInformationSequence
+        assert tracer.Radiopharmaceutical == "Tc-99m MDP"
+        assert tracer.RadionuclideCodeSequence[0].CodeMeaning == "99mTechnetium"
+        assert (dataset.Manufacturer, dataset.WholeBodyTechnique) == (
+            "SYNTHETIC",
+            "1PS",
+        )
+    for keyword in ("CountsAccumulated", "ScanLength", "PixelSpacing", "Rows"):
+        assert sorted(str(d[keyword].value) for d in originals) == sorted(
+            str(d[keyword].value) for d in results
+        )
+
+
 @pytest.mark.parametrize(
     "elements",
     [
@@ -492,6 +611,123 @@ def test_what_is_no_whole_body_image_stays_behind(tmp_path):
     assert deidentify(folder, tmp_path / "out", words=words)[4].action == "written"
 
 
+def outline(**changes):
+    """An outline of the image in.dcm, anterior, that may go out."""
+    shape = {"label": "metastasis", "points": [[2, 2], [9, 2], [9, 8]]} | changes
+    size = {"imageHeight": 40, "imageWidth": 20}
+    return {"imagePath": "a_anterior.png", "shapes": [shape], **size}
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (outline(label="\u043cetastasis"), "--word"),  # a Cyrillic letter
+        (outline(label="meta\u200bstasis"), "--word"),
+        (outline(label="metastasis Smith"), "--word"),
+        (
+            outline(points=[[2, 2], [17031941, 2], [9, 8]])
+            | {"imageHeight": None, "imageWidth": None},
+            "outside",
+        ),
+        (outline() | {"imageHeight": 41}, "another size"),
+    ],
+)
+def test_an_outline_that_says_more_than_a_place_stays_behind(
+    tmp_path, document, reason
+):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
+    path.with_name("a_anterior.json").write_text(json.dumps(document))
+    _, entry = deidentify(tmp_path / "in", tmp_path / "out")
+    assert entry.action == "refused" and reason in entry.reason
+    assert not (tmp_path / "out" / "annotations").exists()
+
+
+def test_an_outline_that_leaves_no_pixel_stays_behind_and_is_listed(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
+    thin = outline(points=[[2, 2], [9, 2], [9, 2.1]])
+    path.with_name("a_anterior.json").write_text(json.dumps(thin))
+    _, entry = deidentify(tmp_path / "in", tmp_path / "out")
+    assert (entry.kind, entry.action) == ("annotation", "refused") and entry.reason
+
+
+def test_the_corners_of_an_outline_have_no_digits_to_spare(tmp_path):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
+    points = [[2.19410317, 2], [9.7654321, 2.5499999], [9.5544332, 8]]
+    document = outline(points=points)
+    path.with_name("a_anterior.json").write_text(json.dumps(document))
+    _, entry = deidentify(tmp_path / "in", tmp_path / "out")
+    (shape,) = json.loads((tmp_path / "out" / entry.file).read_text())["shapes"]
+    assert shape["points"] == [[2.19, 2.0], [9.77, 2.55], [9.55, 8.0]]
+    (region,) = read_annotation(tmp_path / "out" / entry.file).regions
+    expected = fill_polygon(np.array(points), (40, 20))
+    assert np.array_equal(region.fill((40, 20)), expected)
+
+
+def test_whatever_one_outline_raises_the_others_go_out(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    path = tmp_path / "in" / "a.dcm"
+    write_nm(path, FRAMES, DetectorInformationSequence=OPPOSITE)
+    document = outline()
+    for view in ("anterior", "posterior"):
+        document["imagePath"] = f"a_{view}.png"
+        path.with_name(f"a_{view}.json").write_text(json.dumps(document))
+    encode = folder_module.encode_outlines
+
+    def fail_once(annotation, *rest):
+        if annotation.path.stem == "a_anterior":
+            raise MemoryError("of Quastenflosser")
+        return encode(annotation, *rest)
+
+    monkeypatch.setattr(folder_module, "encode_outlines", fail_once)
+    entries = deidentify(tmp_path / "in", tmp_path / "out")
+    assert [entry.action for entry in entries] == ["written", "refused", "written"]
+    assert "Quastenflosser" not in (tmp_path / "out-report/report.csv").read_text()
+    assert "Quastenflosser" in entries[1].detail
+
+
+def test_the_report_tells_how_much_was_emptied(tmp_path):
+    (tmp_path / "in").mkdir()
+    write_nm(
+        tmp_path / "in" / "a.dcm",
+        FRAMES,
+        DetectorInformationSequence=OPPOSITE,
+        Manufacturer="Quastenflosser & Sons",
+        ManufacturerModelName="Symbia Intevo",
+        BodyPartExamined="ELSEWHERE",
+        SeriesNumber=12345,
+    )
+    deidentify(tmp_path / "in", tmp_path / "out")
+    with (tmp_path / "out-report" / "attributes.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["action"] == NOT_LISTED]
+    assert [(row["attribute"], row["count"]) for row in rows] == [
+        ("BodyPartExamined", "1"),
+        ("Manufacturer", "1"),
+        ("SeriesNumber", "1"),
+    ]
+    _, dataset = only_output(tmp_path / "out")
+    assert dataset.ManufacturerModelName == "SYMBIA INTEVO"
+
+
+def test_odd_file_names_and_links_are_read_and_nowhere_told(tmp_path, capfd):
+    (tmp_path / "in").mkdir()
+    good = {"DetectorInformationSequence": OPPOSITE}
+    write_nm(tmp_path / "in" / "a.dcm", FRAMES, **good)
+    write_nm(tmp_path / "in" / "Quasten\x1b[8m\n.dcm", FRAMES, **good)
+    (tmp_path / "in" / "Quasten.dcm").symlink_to(tmp_path / "in" / "Quasten.dcm")
+    (tmp_path / "in" / "Quasten").symlink_to(tmp_path / "in")
+    deidentify(tmp_path / "in", tmp_path / "out")
+    assert "uasten" not in "".join(capfd.readouterr())
+    outputs = {k: v for k, v in files_in(tmp_path).items() if not k.startswith("in/")}
+    assert sum(name.endswith(".dcm") for name in outputs) == 2
+    assert not any(b"uasten" in name.encode() + outputs[name] for name in outputs)
+
+
 def test_a_full_disk_leaves_whole_files_that_the_next_run_completes(
     tmp_path, monkeypatch
 ):
@@ -516,8 +752,8 @@ def test_a_full_disk_leaves_whole_files_that_the_next_run_completes(
     assert files_in(tmp_path / "out") == whole
 
 
-def test_damaged_files_are_refused_and_nothing_of_them_gets_through(hospital, tmp_path):
-    folder, canaries = hospital
+def test_damaged_files_are_refused_and_nothing_of_them_gets_through(ward, tmp_path):
+    folder, canaries = ward
     (good,) = folder.rglob("*.dcm")
     content = good.read_bytes()
     rng = np.random.default_rng(0)
@@ -575,6 +811,17 @@ def test_the_command_writes_the_mapping_where_it_is_told_to(tmp_path):
     (row,) = csv.DictReader(text.splitlines())
     assert row["original"] == str(source / "Mayer.dcm")
     assert (out / row["file"]).is_file()
+
+
+def test_results_of_older_rules_are_not_mixed_with_new_ones(tmp_path):
+    open_target(tmp_path)
+    open_target(tmp_path)
+    marker = tmp_path / "deidentified.json"
+    mark = json.loads(marker.read_text())
+    for change in ({"rules": "0123456789abcdef"}, {"rules": None}, {"profile": "2019"}):
+        marker.write_text(json.dumps(mark | change))
+        with pytest.raises(RefusedError, match="same key and rules"):
+            open_target(tmp_path)
 
 
 def test_a_folder_of_other_files_is_not_taken_over(tmp_path):

@@ -13,7 +13,6 @@ from pydicom.encaps import (
     encapsulate,
     encapsulate_extended,
     generate_frames,
-    get_frame,
 )
 from pydicom.pixels import get_decoder
 
@@ -23,7 +22,6 @@ from spectjax.imaging.dicom import (
     find_bone_scans,
     read_bone_scans,
 )
-from spectjax.imaging.pixels import _encoded_size
 
 VIEWS = ["anterior", "posterior"]
 SYNTAXES = {
@@ -315,7 +313,7 @@ def test_lossy_copies_of_a_real_scan_are_close(name):
     if name == "JPGExtended.dcm":
         pytest.importorskip("libjpeg", reason="pylibjpeg-libjpeg reads JPEG extended")
     (scan,) = read_bone_scans(get_testdata_file(name))
-    assert scan.view_evidence == "GEMS_GENIE_1 Dataset Name 'WHOLE BODY_E'"
+    assert scan.view_evidence == "GEMS_GENIE_1 Dataset Name says anterior (_E)"
     assert scan.counts.shape == (1024, 256)
     assert scan.spacing_mm == (2.26, 2.26)
     assert not scan.synthetic
@@ -326,13 +324,15 @@ def test_lossy_copies_of_a_real_scan_are_close(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["JPEG-lossy.dcm", "JPEG2000-embedded-sequence-delimiter.dcm"]
+    ("name", "text"),
+    [
+        ("JPEG-lossy.dcm", r"JPEG .*spectjax\[codecs\]"),
+        ("JPEG2000-embedded-sequence-delimiter.dcm", r"JPEG .*export it again"),
+    ],
 )
-def test_damaged_copies_of_a_real_scan_are_refused_in_one_line(name, caplog):
+def test_damaged_copies_of_a_real_scan_are_refused_in_one_line(name, text, caplog):
     path = get_testdata_file(name)
-    with pytest.raises(
-        UnreadableFileError, match=r"JPEG .*spectjax\[codecs\]"
-    ) as caught:
+    with pytest.raises(UnreadableFileError, match=text) as caught:
         read_bone_scans(path)
     assert str(caught.value).startswith(path) and str(caught.value).isprintable()
     assert caplog.text == ""  # decoders log tracebacks
@@ -347,11 +347,5 @@ def test_sizes_are_compared_before_anything_is_decoded(tmp_path):
     assert contents[size : size + 8] == struct.pack(">2I", 33, 64)
     contents[size : size + 8] = struct.pack(">2I", 3000, 3000)
     path.write_bytes(contents)
-    with pytest.raises(UnreadableFileError, match="64x33 .*found 3000x3000 of 1"):
+    with pytest.raises(UnreadableFileError, match="64x33 .*found 3000x3000 pixels"):
         read_bone_scans(path)
-
-
-def test_the_size_is_read_from_a_jpeg():
-    contents = pydicom.dcmread(get_testdata_file("JPEG-lossy.dcm")).PixelData
-    frame = get_frame(contents, 0, number_of_frames=1)
-    assert _encoded_size(frame) == (1024, 256, 1)

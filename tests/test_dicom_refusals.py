@@ -85,6 +85,20 @@ REFUSALS = {
         frames=FRAMES,
         DetectorInformationSequence=detectors(A),
     ),
+    "one frame under the header of two": no_view(
+        "found none: its view would be a guess",
+        expected="a Detector Vector to tell which of several detectors",
+        DetectorVector=None,
+        **BOTH,
+    ),
+    "one frame under a number of two": no_view(
+        "found none: its view would be a guess",
+        expected="a Detector Vector to tell which of several detectors",
+        DetectorVector=None,
+        NumberOfDetectors=2,
+        ge_labels="WB_E",
+        SeriesDescription="ANT",
+    ),
     "the same view twice": no_view(
         f"found anterior twice: frame 1 by {SCT_A}, frame 2 by {SCT_A}",
         expected="opposite views",
@@ -92,7 +106,7 @@ REFUSALS = {
         DetectorInformationSequence=detectors(A, A),
     ),
     "a label that contradicts itself": no_view(
-        "posterior by GEMS_GENIE_1 Dataset Name 'POS_E' and anterior by",
+        "posterior by GEMS_GENIE_1 Dataset Name says posterior (POS) and anterior by",
         expected="one view for frame 1",
         ge_labels="POS_E",
     ),
@@ -109,6 +123,20 @@ REFUSALS = {
         "found 0 values",
         "one file for each view",
         FRAMES,
+    ),
+    "one frame of two energy windows": Refusal(
+        {"ge_labels": "_E", "EnergyWindowVector": None, "NumberOfEnergyWindows": 2},
+        UnreadableFileError,
+        "EnergyWindowVector to name all 1 frames",
+        "found 0 values",
+        "one file for each view",
+    ),
+    "more frames than anybody makes": Refusal(
+        BOTH | {"NumberOfFrames": 257},
+        UnreadableFileError,
+        "frames of about 1024x256 pixels",
+        "found 257 of 64x33",
+        "export it again",
     ),
     "a detector that made two frames": Refusal(
         BOTH | {"DetectorVector": [1, 1]},
@@ -200,3 +228,56 @@ def test_the_users_word_reads_a_file_that_tells_no_view(tmp_path, name):
 def test_other_objects_are_refused_by_name(name, found):
     with pytest.raises(NotWholeBodyError, match=f"WHOLE BODY, found {found}. Choose"):
         read_bone_scans(get_testdata_file(name))
+
+
+def test_the_users_word_is_not_doubted_by_a_detector_that_may_be_another(tmp_path):
+    path = write_nm(tmp_path / "a.dcm", ONE, DetectorVector=None, **BOTH)
+    (scan,) = read_bone_scans(path, view=P)
+    assert scan.view_evidence == "the user's word"
+
+
+@pytest.mark.parametrize("detector", [1, 2])
+def test_a_detector_vector_tells_whose_frame_it_is(tmp_path, detector):
+    elements = BOTH | {"DetectorVector": detector, "NumberOfDetectors": 2}
+    (scan,) = read_bone_scans(write_nm(tmp_path / "a.dcm", ONE, **elements))
+    assert scan.view == (A, P)[detector - 1]
+
+
+@pytest.mark.parametrize(
+    "spacing",
+    [
+        ["0.0001", "0.0001"],
+        ["5e-324", "5e-324"],
+        ["0.49", "2.4"],
+        ["2.4", "20.1"],
+        ["1e300", "1e300"],
+        ["-2.4", "-2.4"],
+        ["nan", "nan"],
+        ["inf", "inf"],
+        ["0", "2.4"],
+        ["1.0", "4.1"],
+        ["2.4"],
+        ["2.4", "2.4", "2.4"],
+        ["two", "four"],
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_spacing_that_no_camera_has_is_refused(tmp_path, spacing):
+    path = write_nm(tmp_path / "a.dcm", ONE, ge_labels="_E", PixelSpacing=[7.5, 7.25])
+    placeholder, stored = b"7.5\\7.25", "\\".join(spacing).encode()
+    stored += b" " * (len(stored) % 2)
+    contents = path.read_bytes()
+    assert placeholder in contents
+    old = b"DS" + len(placeholder).to_bytes(2, "little") + placeholder
+    new = b"DS" + len(stored).to_bytes(2, "little") + stored
+    path.write_bytes(contents.replace(old, new))
+    with pytest.raises(UnreadableFileError, match="no camera has such pixels") as error:
+        read_bone_scans(path)
+    text = str(error.value)
+    assert text.startswith(f"{path}: expected as Pixel Spacing two numbers from 0.5 to")
+
+
+@pytest.mark.parametrize("spacing", [(0.5, 0.5), (20, 20), (2.26, 1.13), (1, 4)])
+def test_spacing_that_a_camera_may_have_is_read(tmp_path, spacing):
+    path = write_nm(tmp_path / "a.dcm", ONE, ge_labels="_E", PixelSpacing=[*spacing])
+    assert read_bone_scans(path)[0].spacing_mm == spacing

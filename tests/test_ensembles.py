@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from model_files import MODEL_INFO
-from test_predict import SMALL_CROP, make_scan, read_json, small_crop  # noqa: F401
+from test_predict import (  # noqa: F401
+    SMALL_CROP,
+    make_scan,
+    read_json,
+    small_crop,
+)
+from test_predict import ask as ask_for_views
 
-from spectjax import predict, runtimes
+from spectjax import runtimes
 from spectjax.config import base_config, save_config
 from spectjax.ensembles import average_log_odds, combine, find_model
 from spectjax.prediction.classification import average, diagnose
@@ -41,7 +47,7 @@ def write_runs(tmp_path, *changes):
     for number, change in enumerate(changes):
         config = base_config()
         config.task = "classification"
-        config.model = ConfigDict({"name": "vgg", "num_classes": 2})
+        config.model = ConfigDict({"name": "specs_v7", "num_classes": 2})
         config.update_from_flattened_dict(change)
         folders.append(tmp_path / f"run{number}")
         save_config(config, folders[-1] / "config.json")
@@ -123,7 +129,9 @@ def test_a_member_that_learnt_from_simulated_patients_is_told(
     members = [always(0.5, 0.5, trained_on_synthetic_data=each) for each in simulated]
     model = combine(members, ["a", "b"])
     assert model.info["trained_on_synthetic_data"] is known
-    view = SimpleNamespace(thorax=SimpleNamespace(flags=()), input_notes=())
+    view = SimpleNamespace(
+        thorax=SimpleNamespace(flags=(), scan=make_scan()), input_notes=()
+    )
     assert list_warnings(view, model.info) == ([sentence] if sentence else [])
 
 
@@ -134,7 +142,7 @@ def test_predictions_of_several_runs_are_of_all_of_them(tmp_path, monkeypatch):
     answers = {"run0": always(0.25, 0.75), "run1": always(0.625, 0.375)}
     monkeypatch.setattr(runtimes, "load_run", lambda workdir: answers[workdir.name])
     model = find(runs)()
-    predict.predict_scans([make_scan()], model, output_dir=tmp_path)
+    ask_for_views(model, [[make_scan()]], tmp_path)
     document = read_json(tmp_path / "IM1_anterior.json")
     (hotspot,) = document["hotspots"]
     assert (hotspot["score"], hotspot["area_px"]) == (0.5625, 6 * 4)

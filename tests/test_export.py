@@ -120,7 +120,7 @@ def read_metadata(path):
 def test_stablehlo_gives_the_probabilities_of_the_run(workdir, stablehlo):
     counts = export.make_test_images((256, 256))
     expected = restore_model(workdir).predict_probs(counts)
-    predict_probs = runtimes.load_file(stablehlo, "jax").predict
+    predict_probs = runtimes.load_file(stablehlo, "jax", isolated=False).predict
     np.testing.assert_allclose(predict_probs(counts), expected, atol=1e-5)
     np.testing.assert_allclose(
         predict_probs(counts[1:].astype(np.uint16)), expected[1:], atol=1e-5
@@ -147,7 +147,7 @@ def test_metadata_tells_where_the_model_comes_from(workdir, stablehlo):
     assert metadata["model"]["step"] == 9
     assert metadata["model"]["model"] == "unet_res"
     assert metadata["model"]["trained_on_synthetic_data"] is True
-    info = runtimes.load_file(stablehlo, "jax").info
+    info = runtimes.load_file(stablehlo, "jax", isolated=False).info
     assert info["parameters_sha256"] == metadata["parameters_sha256"]
     assert metadata["model"].items() <= info.items()
 
@@ -173,7 +173,8 @@ def test_a_bfloat16_run_is_exported_in_float32(workdir, stablehlo, tmp_path, cap
     assert (metadata["dtype"], metadata["config"]["dtype"]) == ("float32", "bfloat16")
     counts = export.make_test_images((256, 256))[:1]
     half, single = (
-        runtimes.load_file(file, "jax").predict(counts) for file in (path, stablehlo)
+        runtimes.load_file(file, "jax", isolated=False).predict(counts)
+        for file in (path, stablehlo)
     )
     np.testing.assert_array_equal(half, single)  # their parameters are the same
 
@@ -239,8 +240,8 @@ def test_a_file_that_computes_something_else_is_not_written(
 ):
     right = runtimes.load_file
 
-    def load_wrong(path, runtime):
-        predict_probs = right(path, runtime).predict
+    def load_wrong(path, runtime, isolated):
+        predict_probs = right(path, runtime, isolated=isolated).predict
 
         def predict_wrong(counts):
             probs = predict_probs(counts).copy()
@@ -258,8 +259,10 @@ def test_a_file_that_computes_something_else_is_not_written(
 
 
 def test_a_file_that_nothing_can_check_is_refused(monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    monkeypatch.setitem(sys.modules, "openvino", None)
+    def load_nothing(path, runtime, isolated):
+        raise MissingPackageError(f"no {runtime}")
+
+    monkeypatch.setattr(runtimes, "load_file", load_nothing)
     with pytest.raises(ExportError, match="found none. Install one: pip install onnx"):
         export.compare_runtimes(b"", "model.onnx", lambda x: x, np.zeros((2, 4, 4, 1)))
 
@@ -296,7 +299,7 @@ def test_onnx_gives_the_probabilities_of_jax(
     counts = np.random.default_rng(0).poisson(9, (3, 16, 24, 1)).astype(np.float32)
     expected = np.asarray(jax.jit(task.predict)(variables, counts))
     for runtime in filter(runtime_is_installed, ("onnxruntime", "openvino")):
-        predict_probs = runtimes.load_file(path, runtime).predict
+        predict_probs = runtimes.load_file(path, runtime, isolated=False).predict
         for batch in (3, 1):
             np.testing.assert_allclose(
                 predict_probs(counts[:batch]), expected[:batch], atol=2e-6
@@ -319,7 +322,9 @@ def classifier(tmp_path_factory):
 def test_an_exported_classifier_gives_the_probabilities_of_the_run(classifier):
     counts = np.random.default_rng(0).poisson(9, (3, *SMALL_HW, 1)).astype(np.float32)
     expected = restore_model(classifier).predict_probs(counts)
-    model = runtimes.load_file(classifier / "model.stablehlo.zip", "jax")
+    model = runtimes.load_file(
+        classifier / "model.stablehlo.zip", "jax", isolated=False
+    )
     assert (model.task, model.input_hw) == ("classification", SMALL_HW)
     for batch in (3, 1):
         found = model.predict(counts[:batch])
@@ -368,7 +373,7 @@ def test_onnx_gives_the_probabilities_of_a_classifier(tmp_path, name):
     assert expected.shape == (3, 2)
     assert np.ptp(expected[:, 1]) > 1e-3
     for runtime in filter(runtime_is_installed, ("onnxruntime", "openvino")):
-        predict_probs = runtimes.load_file(path, runtime).predict
+        predict_probs = runtimes.load_file(path, runtime, isolated=False).predict
         for batch in (3, 1):
             np.testing.assert_allclose(
                 predict_probs(counts[:batch]), expected[:batch], atol=1e-5
@@ -385,7 +390,8 @@ def test_an_onnx_file_is_valid_and_names_its_parts(onnx_file, stablehlo):
     assert [value.name for value in model.graph.output] == ["probs"]
     assert model.producer_name == "spectjax"
     assert model.opset_import[0].version == 18
-    (entry,) = model.metadata_props
+    entry, digest = model.metadata_props
+    assert (digest.key, len(digest.value)) == ("spectjax_sha256", 64)
     assert entry.key == "spectjax"
     assert json.loads(entry.value) == read_metadata(stablehlo)
 

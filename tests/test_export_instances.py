@@ -31,7 +31,7 @@ def test_compare_runtimes_compares_instances(tmp_path):
     path = tmp_path / "model.stablehlo.zip"
     write_instances(path, (120, 110))
     counts = np.zeros((2, 120, 110, 1), np.float32)
-    held = runtimes.load_file(path, "jax").predict(counts)
+    held = runtimes.load_file(path, "jax", isolated=False).predict(counts)
 
     def predict(counts, score):
         # What the file holds, but for the score of the first instance.
@@ -79,6 +79,6 @@ def test_an_exported_mask_rcnn_gives_the_instances_of_the_run(tmp_path, capsys):
     assert "Hotspots in new scans" in capsys.readouterr().out
     counts = export.make_test_images((256, 256))
     expected = restore_model(tmp_path).predict_instances(counts)
-    found = runtimes.load_file(path, "jax").predict(counts)
+    found = runtimes.load_file(path, "jax", isolated=False).predict(counts)
     assert expected.valid.any()
     assert measure_difference(found, expected) < 1e-4

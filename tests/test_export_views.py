@@ -35,7 +35,7 @@ def test_export_views_writes_each_view_unscaled_and_names_what_it_skips(tmp_path
 
     result = run(f"--output_dir={out}", tmp_path)
     assert result.returncode == 0
-    assert result.stderr.startswith(f"Skipped {tmp_path / 'bad.dcm'}: ")
+    assert result.stderr.startswith(f"skipped: {tmp_path / 'bad.dcm'}: ")
     names = ["P1_anterior.png", "P1_posterior.png"]
     assert sorted(path.name for path in out.iterdir()) == names
     picture = imread(out / "P1_posterior.png")
@@ -53,9 +53,8 @@ def test_export_views_fails_in_one_line_when_nothing_is_left(tmp_path):
 def test_export_views_refuses_two_scans_of_one_name(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        write_nm(
-            tmp_path / folder / "IM1.dcm", COUNTS[None].astype(int), ge_labels="_E"
-        )
+        path = tmp_path / folder / "IM1.dcm"
+        write_nm(path, COUNTS[None].astype(np.uint16), ge_labels="_E")
     out = tmp_path / "out"
     result = run(f"--output_dir={out}", tmp_path / "a", tmp_path / "b")
     assert result.returncode == 1

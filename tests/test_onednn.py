@@ -1,5 +1,7 @@
 """Tests of `spectjax.ops.onednn` and of the choice between it and XLA."""
 
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -178,6 +180,38 @@ def test_a_compiler_that_fails_leaves_no_file_behind(choice, tmp_path):
     choice.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert f"{compiler} does not compile it: broken" in describe_backend()
     assert list((tmp_path / "spectjax").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-3]),
+        lambda path: path.write_bytes(b"\x7fELF of another library"),
+        lambda path: path.unlink(),
+    ],
+)
+def test_a_compiled_library_that_is_damaged_or_foreign_is_compiled_anew(
+    spoil, choice, tmp_path
+):
+    compiled = []
+
+    def run(command):
+        if "-o" not in command:
+            return "a compiler"
+        compiled.append(command)
+        pathlib.Path(command[-1]).write_bytes(b"library")
+        return ""
+
+    choice.setattr(onednn, "_run", run)
+    choice.setattr(onednn.shutil, "which", lambda name: name)
+    choice.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = onednn._compile(tmp_path / "libdnnl.so.3", tmp_path)
+    assert onednn._compile(tmp_path / "libdnnl.so.3", tmp_path) == first
+    assert len(compiled) == 1
+    spoil(first)
+    again = onednn._compile(tmp_path / "libdnnl.so.3", tmp_path)
+    assert len(compiled) == 2
+    assert again.read_bytes() == b"library"
 
 
 def test_without_the_packages_xla_convolves_and_says_why(choice):

@@ -20,8 +20,9 @@ from spectjax import predict, runtimes
 from spectjax.files import WriteError
 from spectjax.hotspots import decode_rle
 from spectjax.imaging.dicom import BoneScan, find_bone_scans
+from spectjax.imaging.outputs import OutputNames
+from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
-from spectjax.prediction.names import name_outputs
 
 SMALL_CROP = pytest.mark.usefixtures("small_crop")
 MODEL_INFO = {"model": "unet_res", "step": 7}
@@ -67,9 +68,30 @@ def predict_probs(counts):
     return np.stack([1 - metastasis, metastasis], axis=-1)
 
 
+def name_views(scans, output_dir):
+    files = [scan.path for scan in scans]
+    names = OutputNames(files, output_dir, mark=predict.MARK)
+    return [names.choose(scan) for scan in scans]
+
+
+def ask(model, examinations, output_dir, **options):
+    """How many views were written, and what was passed over."""
+    files = [scan.path for scans in examinations for scan in scans]
+    problems = Problems(output_dir)
+    written = predict.predict_examinations(
+        examinations,
+        lambda: model,
+        names=OutputNames(files, output_dir, mark=predict.MARK),
+        output_dir=output_dir,
+        problems=problems,
+        **options,
+    )
+    return written, problems.refused, problems.unexpected
+
+
 def predict_views(scans, output_dir):
     model = runtimes.LoadedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
-    return predict.predict_scans(scans, model, output_dir=output_dir)
+    return ask(model, [scans], output_dir)
 
 
 def make_run(tmp_path, monkeypatch, model):
@@ -104,8 +126,8 @@ def workdir(tmp_path, monkeypatch):
 
 
 @SMALL_CROP
-def test_predict_scans_writes_what_was_found(tmp_path):
-    assert predict_views([make_scan()], tmp_path) == (1, [])
+def test_predict_writes_what_was_found(tmp_path):
+    assert predict_views([make_scan()], tmp_path) == (1, 0, 0)
     document = read_json(tmp_path / "IM1_anterior.json")
     # Rows 1 and 5 of the crop are canvas rows 2 and 6 and frame rows 4 and 8.
     pair, single = document["hotspots"]
@@ -120,7 +142,7 @@ def test_predict_scans_writes_what_was_found(tmp_path):
 
 
 @SMALL_CROP
-def test_predict_scans_writes_masks_of_thorax_and_whole_body(tmp_path):
+def test_predict_writes_masks_of_thorax_and_whole_body(tmp_path):
     predict_views([make_scan()], tmp_path)
     pair = read_json(tmp_path / "IM1_anterior.json")["hotspots"][0]
     thorax = decode_rle(pair["thorax"]["mask"])
@@ -131,7 +153,7 @@ def test_predict_scans_writes_masks_of_thorax_and_whole_body(tmp_path):
 
 
 @SMALL_CROP
-def test_predict_scans_tells_where_everything_comes_from(tmp_path):
+def test_predict_tells_where_everything_comes_from(tmp_path):
     predict_views([make_scan("secret/IM1.dcm")], tmp_path)
     text = (tmp_path / "IM1_anterior.json").read_text()
     document = json.loads(text)
@@ -144,14 +166,14 @@ def test_predict_scans_tells_where_everything_comes_from(tmp_path):
 
 
 @SMALL_CROP
-def test_predict_scans_leaves_the_area_open_without_a_spacing(tmp_path):
+def test_predict_leaves_the_area_open_without_a_spacing(tmp_path):
     predict_views([make_scan(spacing_mm=None)], tmp_path)
     pair = read_json(tmp_path / "IM1_anterior.json")["hotspots"][0]
     assert (pair["area_px"], pair["area_mm2"]) == (2, None)
 
 
 @SMALL_CROP
-def test_predict_scans_uses_a_doubted_crop_and_says_so(tmp_path, monkeypatch, capsys):
+def test_predict_uses_a_doubted_crop_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(predict, "crop_thorax", crop_stub(("no neck",)))
     predict_views([make_scan()], tmp_path)
     assert read_json(tmp_path / "IM1_anterior.json")["crop"]["flags"] == ["no neck"]
@@ -159,7 +181,7 @@ def test_predict_scans_uses_a_doubted_crop_and_says_so(tmp_path, monkeypatch, ca
 
 
 @SMALL_CROP
-def test_predict_scans_passes_over_a_scan_without_thorax(tmp_path, monkeypatch, capsys):
+def test_predict_passes_over_a_scan_without_thorax(tmp_path, monkeypatch, capsys):
     def refuse(scan):
         if scan.view == "posterior":
             raise CropError(f"{scan.path}: no body")
@@ -167,16 +189,13 @@ def test_predict_scans_passes_over_a_scan_without_thorax(tmp_path, monkeypatch, 
 
     monkeypatch.setattr(predict, "crop_thorax", refuse)
     scans = [make_scan(view="posterior"), make_scan(image_key="cd" * 8)]
-    written, (error,) = predict_views(scans, tmp_path)
-    assert written == 1
+    assert predict_views(scans, tmp_path) == (1, 1, 0)
     assert sorted(os.listdir(tmp_path)) == ["IM1_anterior.json", "IM1_anterior.png"]
-    assert capsys.readouterr().err == f"skipped: {error}\n"
+    assert capsys.readouterr().err == "skipped: a/IM1.dcm: no body\n"
 
 
 @SMALL_CROP
-def test_predict_scans_on_a_full_disk_leaves_nothing_half_written(
-    tmp_path, monkeypatch
-):
+def test_predict_on_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     def refuse(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -187,32 +206,32 @@ def test_predict_scans_on_a_full_disk_leaves_nothing_half_written(
 
 
 @SMALL_CROP
-def test_name_outputs_tells_apart_what_folders_call_alike(tmp_path):
+def test_a_name_tells_apart_what_folders_call_alike(tmp_path):
     scans = [
         make_scan("a/IM1.dcm", image_key="1" * 16),
         make_scan("b/im1.dcm", image_key="2" * 16),
         make_scan("b/IM2.dcm", image_key="3" * 16),
     ]
-    names = name_outputs(scans, tmp_path)
+    names = name_views(scans, tmp_path)
     assert names == [f"IM1_anterior_{'1' * 16}", f"im1_anterior_{'2' * 16}"] + [
         "IM2_anterior"
     ]
-    assert name_outputs(scans[::-1], tmp_path) == names[::-1]
+    assert name_views(scans[::-1], tmp_path) == names[::-1]
 
 
 @SMALL_CROP
-def test_name_outputs_keeps_another_scans_result(tmp_path):
+def test_a_name_keeps_another_scans_result(tmp_path):
     predict_views([make_scan(image_key="1" * 16)], tmp_path)
     same, other = make_scan(image_key="1" * 16), make_scan(image_key="2" * 16)
-    assert name_outputs([same], tmp_path) == ["IM1_anterior"]
-    assert name_outputs([other], tmp_path) == [f"IM1_anterior_{'2' * 16}"]
+    assert name_views([same], tmp_path) == ["IM1_anterior"]
+    assert name_views([other], tmp_path) == [f"IM1_anterior_{'2' * 16}"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"source": 3}'])
 @SMALL_CROP
-def test_name_outputs_keeps_a_file_that_is_not_ours(tmp_path, text):
+def test_a_name_keeps_a_file_that_is_not_ours(tmp_path, text):
     (tmp_path / "IM1_anterior.json").write_text(text)
-    assert name_outputs([make_scan()], tmp_path) == ["IM1_anterior_" + "ab" * 8]
+    assert name_views([make_scan()], tmp_path) == ["IM1_anterior_" + "ab" * 8]
 
 
 def test_run_finds_hotspots_in_a_real_scan(workdir, tmp_path, capsys):
@@ -268,7 +287,7 @@ def test_run_takes_the_users_word_for_the_view(workdir, tmp_path):
 def test_run_without_a_usable_scan_is_an_error(workdir, tmp_path, capsys):
     path = tmp_path / "broken.dcm"
     path.write_bytes(b"no DICOM file")
-    with pytest.raises(ValueError, match="No bone scan found, 1 files skipped"):
+    with pytest.raises(ValueError, match="0 views written to .*, 1 files skipped"):
         predict.run([path], workdirs=[workdir], output_dir=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert "broken.dcm" in capsys.readouterr().err

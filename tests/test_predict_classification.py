@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from model_files import CLASSIFIER, MODEL_INFO, SCALE, make_metadata, write_stablehlo
 from nm_files import BOTH, detectors, write_nm
 from pydicom.data import get_testdata_file
-from test_predict import crop_stub, make_run, make_scan, read_json
+from test_predict import ask, crop_stub, make_run, make_scan, read_json
 
 from spectjax import predict, runtimes
 from spectjax.imaging.dicom import find_bone_scans
@@ -47,9 +47,9 @@ def predict_views(monkeypatch, tmp_path):
     """
     monkeypatch.setattr(figures, "save_figure", lambda figure, path: None)
 
-    def run(scans, *, flags=(), **kind):
+    def run(*examinations, flags=(), **kind):
         monkeypatch.setattr(predict, "crop_thorax", crop_stub(flags))
-        predict.predict_scans(scans, make_model(**kind), output_dir=tmp_path)
+        ask(make_model(**kind), examinations, tmp_path)
         return read_rows(tmp_path)
 
     return run
@@ -130,15 +130,14 @@ def test_two_views_count_by_their_odds(predict_views, tmp_path):
 
 
 def test_patients_with_files_of_one_name_stay_apart(predict_views, tmp_path):
-    scans = [
-        make_view(90, key="1", path="a/IM1.dcm", patient_key="a" * 16),
-        make_view(20, key="2", path="b/IM1.dcm", patient_key="b" * 16),
-        make_view(90, "posterior", "3", path="a/IM1.dcm", patient_key="a" * 16),
+    first = [
+        make_view(90, key="1", path="a/IM1.dcm"),
+        make_view(90, "posterior", "3", path="a/IM1.dcm"),
     ]
-    rows = predict_views(scans)
+    rows = predict_views(first, [make_view(20, key="2", path="b/IM1.dcm")])
     assert [row["name"] for row in rows] == [
         f"IM1_anterior_{'1' * 16}",
-        "IM1_posterior",
+        f"IM1_posterior_{'3' * 16}",
         f"IM1_anterior_{'2' * 16}",
     ]
     assert [row["examination"] for row in rows] == ["1", "1", "2"]
@@ -150,7 +149,7 @@ def test_patients_with_files_of_one_name_stay_apart(predict_views, tmp_path):
 
 
 def test_a_follow_up_is_an_examination_of_its_own(predict_views):
-    rows = predict_views([make_view(90), make_view(10, key="2", study_key="6" * 16)])
+    rows = predict_views([make_view(90)], [make_view(10, key="2")])
     assert [row["examination"] for row in rows] == ["1", "2"]
     found = [float(row["examination_probability"]) for row in rows]
     assert found == pytest.approx([0.9, 0.1])
@@ -175,8 +174,7 @@ def test_a_view_without_thorax_does_not_count(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(figures, "save_figure", lambda figure, path: None)
     scans = [make_view(80), make_view(10, "posterior", "2", patient_key="c" * 16)]
     scans += [make_view(10, "posterior", "3")]
-    written, errors = predict.predict_scans(scans, make_model(), output_dir=tmp_path)
-    assert (written, len(errors)) == (1, 2)
+    assert ask(make_model(), [scans], tmp_path) == (1, 2, 0)
     (row,) = read_rows(tmp_path)
     assert (row["examination_views"], row["name"]) == ("1", "IM1_anterior")
     assert capsys.readouterr().err == "skipped: b.dcm: no body\n" * 2
@@ -293,7 +291,9 @@ def test_run_groups_the_files_of_a_patient(tmp_path, monkeypatch):
     back = {"DetectorInformationSequence": detectors("posterior")}
     write_nm(scans / "1.dcm", bright, **front)
     write_nm(scans / "2.dcm", dark, **back)
-    write_nm(scans / "3.dcm", both, **BOTH, PatientID="ID-4712")
+    write_nm(
+        scans / "3.dcm", both, **BOTH, PatientID="ID-4712", StudyInstanceUID="1.2.4"
+    )
     write_nm(scans / "4.dcm", bright, **back, StudyInstanceUID="1.2.3")
     predict.run([scans], workdirs=[workdir], output_dir=tmp_path / "out")
     rows = read_rows(tmp_path / "out")

@@ -8,6 +8,7 @@ from pydicom.data import get_testdata_file
 from test_predict import (  # noqa: F401
     MODEL_INFO,
     SMALL_CROP,
+    ask,
     make_scan,
     read_json,
     small_crop,
@@ -53,12 +54,12 @@ def predict_views(scans, output_dir, answer=None, **options):
     model = runtimes.LoadedModel(
         predict_instances, MODEL_INFO, "instance_segmentation", HW
     )
-    return predict.predict_scans(scans, model, output_dir=output_dir, **options)
+    return ask(model, [scans], output_dir, **options)
 
 
 @SMALL_CROP
-def test_predict_scans_writes_the_instances(tmp_path, capsys):
-    assert predict_views([make_scan()], tmp_path) == (1, [])
+def test_predict_writes_the_instances(tmp_path, capsys):
+    assert predict_views([make_scan()], tmp_path) == (1, 0, 0)
     document = read_json(tmp_path / "IM1_anterior.json")
     first, second = document["hotspots"]
     assert (first["category"], first["score"]) == ("metastasis", 0.75)
@@ -108,7 +109,7 @@ def test_predict_scans_asks_for_the_score_that_the_user_wants(tmp_path):
 def test_predict_scans_refuses_a_score_where_there_are_no_instances(tmp_path):
     model = runtimes.LoadedModel(None, MODEL_INFO, "segmentation", HW)
     with pytest.raises(ValueError, match=r"--min_score=0.3: expected .* segmentation"):
-        predict.predict_scans([make_scan()], model, output_dir=tmp_path, min_score=0.3)
+        ask(model, [[make_scan()]], tmp_path, min_score=0.3)
     assert not list(tmp_path.iterdir())
 
 

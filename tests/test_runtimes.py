@@ -17,6 +17,8 @@ from model_files import (
     MODEL_INFO,
     expected_probs,
     make_metadata,
+    write_calling_stablehlo,
+    write_endless_onnx,
     write_instances,
     write_onnx,
     write_stablehlo,
@@ -24,6 +26,7 @@ from model_files import (
 from pydicom.data import get_testdata_file
 
 from spectjax import runs, runtimes
+from spectjax.engines import open_model
 from spectjax.files import write_json
 from spectjax.instances import Instances
 from spectjax.runtimes import MissingPackageError, ModelFileError
@@ -122,25 +125,29 @@ def test_choose_runtime_says_what_would_do(tmp_path, name, runtime, message):
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_a_runtime_that_is_not_installed_tells_how_to_get_it(
-    tmp_path, monkeypatch, name
-):
+def test_a_runtime_that_is_not_installed_tells_how_to_get_it(monkeypatch, name):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingPackageError, match=f"pip install {name}$") as caught:
-        runtimes.load_file(tmp_path / "a.onnx", name)
+        open_model(name, b"")
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("load", [runtimes.load_run, runtimes._open_stablehlo])
-def test_without_jax_the_error_points_to_onnx(tmp_path, monkeypatch, load):
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda: runtimes.load_run(pathlib.Path("none")),
+        lambda: open_model("jax", b""),
+    ],
+)
+def test_without_jax_the_error_points_to_onnx(monkeypatch, load):
     monkeypatch.setitem(sys.modules, "jax", None)
     with pytest.raises(MissingPackageError, match="pip install .* or give an ONNX"):
-        load(tmp_path)
+        load()
 
 
 def test_load_file_gives_the_probabilities_worked_out_by_hand(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    predict_probs = runtimes.load_file(path, runtime).predict
+    predict_probs = runtimes.load_file(path, runtime, isolated=False).predict
     for batch in (1, 3, 2):
         counts = make_counts(batch)
         probs = predict_probs(counts)
@@ -150,7 +157,7 @@ def test_load_file_gives_the_probabilities_worked_out_by_hand(tmp_path, runtime)
 
 def test_load_file_gives_a_classifiers_probabilities(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata(**CLASSIFIER), whole=True)
-    model = runtimes.load_file(path, runtime)
+    model = runtimes.load_file(path, runtime, isolated=False)
     assert (model.task, model.input_hw) == ("classification", (4, 6))
     for batch in (1, 3):
         counts = make_counts(batch)
@@ -161,7 +168,7 @@ def test_load_file_gives_a_classifiers_probabilities(tmp_path, runtime):
 
 def test_load_file_takes_integers_and_strided_arrays(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    predict_probs = runtimes.load_file(path, runtime).predict
+    predict_probs = runtimes.load_file(path, runtime, isolated=False).predict
     counts = make_counts(2)
     for same in (counts.astype(np.uint16), np.asfortranarray(counts)):
         np.testing.assert_allclose(
@@ -171,7 +178,7 @@ def test_load_file_takes_integers_and_strided_arrays(tmp_path, runtime):
 
 def test_load_file_keeps_earlier_results(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    predict_probs = runtimes.load_file(path, runtime).predict
+    predict_probs = runtimes.load_file(path, runtime, isolated=False).predict
     first = predict_probs(make_counts(1))
     predict_probs(np.zeros((1, 4, 6, 1), np.float32))
     np.testing.assert_allclose(first, expected_probs(make_counts(1)), atol=1e-6)
@@ -179,9 +186,9 @@ def test_load_file_keeps_earlier_results(tmp_path, runtime):
 
 def test_load_file_tells_where_the_model_comes_from(tmp_path, runtime):
     path = write_model(tmp_path, runtime, make_metadata())
-    info = runtimes.load_file(path, runtime).info
+    info = runtimes.load_file(path, runtime, isolated=False).info
     assert info.pop("runtime").startswith(f"{runtime} ")
-    assert info == MODEL_INFO | {"parameters_sha256": "ab" * 32}
+    assert info == MODEL_INFO | {"parameters_sha256": "ab" * 32, "verified": False}
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 4, 1), (4, 6, 1), (1, 4, 6, 3), (1, 8, 8, 1)])
@@ -190,13 +197,15 @@ def test_load_file_refuses_images_of_another_shape(tmp_path, runtime, shape):
     with pytest.raises(
         ModelFileError, match=r"model\..*expected counts of shape \(B, 4, 6, 1\), found"
     ):
-        runtimes.load_file(path, runtime).predict(np.zeros(shape, np.float32))
+        runtimes.load_file(path, runtime, isolated=False).predict(
+            np.zeros(shape, np.float32)
+        )
 
 
 def test_a_model_from_elsewhere_is_refused(tmp_path, runtime):
     path = write_model(tmp_path, runtime, None)
     with pytest.raises(ModelFileError, match="found one without its metadata"):
-        runtimes.load_file(path, runtime)
+        runtimes.load_file(path, runtime, isolated=False)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +232,7 @@ def test_a_model_from_elsewhere_is_refused(tmp_path, runtime):
 def test_metadata_that_cannot_be_used_is_refused(tmp_path, runtime, metadata, message):
     path = write_model(tmp_path, runtime, metadata)
     with pytest.raises(ModelFileError, match=message):
-        runtimes.load_file(path, runtime)
+        runtimes.load_file(path, runtime, isolated=False)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.99])
@@ -232,7 +241,7 @@ def test_a_file_that_was_cut_off_is_refused(tmp_path, runtime, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     with pytest.raises(ModelFileError, match=r"model\..*export --workdir=RUN") as error:
-        runtimes.load_file(path, runtime)
+        runtimes.load_file(path, runtime, isolated=False)
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -241,7 +250,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, runtime, content):
     path = write_model(tmp_path, runtime, make_metadata())
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match=r"model\..*export --workdir=RUN"):
-        runtimes.load_file(path, runtime)
+        runtimes.load_file(path, runtime, isolated=False)
 
 
 def test_a_changed_byte_in_a_zip_file_is_noticed(tmp_path):
@@ -252,7 +261,7 @@ def test_a_changed_byte_in_a_zip_file_is_noticed(tmp_path):
     content[content.index(program) + len(program) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(ModelFileError, match="Bad CRC-32"):
-        runtimes.load_file(path, "jax")
+        runtimes.load_file(path, "jax", isolated=False)
 
 
 @pytest.mark.parametrize("synthetic", [True, False, None])
@@ -277,9 +286,10 @@ def test_load_run_tells_whether_it_learnt_from_simulated_patients(
     assert loaded.info == MODEL_INFO | {"trained_on_synthetic_data": synthetic}
 
 
-# What a hospital's PC need not have; an import of it is an error there.
+# What a hospital's PC need not have; an import of it is an error there. Python runs it
+# at the start of every process that finds it.
 WITHOUT_JAX = """
-import runpy, sys
+import sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
@@ -291,7 +301,6 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Absent())
-runpy.run_module("spectjax.predict", run_name="__main__", alter_sys=True)
 """
 
 
@@ -303,15 +312,19 @@ runpy.run_module("spectjax.predict", run_name="__main__", alter_sys=True)
 def test_predict_with_an_onnx_file_needs_no_jax(tmp_path, runtime, kind, found):
     metadata = make_metadata((256, 256), **kind)
     path = write_model(tmp_path, runtime, metadata, (256, 256), whole=bool(kind))
-    home = tmp_path / "home"
+    home, setting = tmp_path / "home", tmp_path / "setting"
     home.mkdir()
+    setting.mkdir()
+    (setting / "sitecustomize.py").write_text(WITHOUT_JAX)
     scan = get_testdata_file("JPEG2000.dcm")
     subprocess.run(
-        [sys.executable, "-c", WITHOUT_JAX, f"--model={path}", f"--runtime={runtime}"]
-        + [f"--output_dir={tmp_path / 'out'}", str(scan)],
+        [sys.executable, "-m", "spectjax.predict", f"--model={path}"]
+        + [f"--runtime={runtime}", f"--output_dir={tmp_path / 'out'}", str(scan)],
         check=True,
         cwd=ROOT,
-        env=os.environ | {"HOME": str(home), "MPLCONFIGDIR": str(tmp_path)},
+        env=os.environ
+        | {"HOME": str(home), "MPLCONFIGDIR": str(tmp_path)}
+        | {"PYTHONPATH": str(setting)},
     )
     document = json.loads((tmp_path / "out" / "JPEG2000_anterior.json").read_text())
     assert document["model"]["runtime"].startswith(runtime)
@@ -334,7 +347,7 @@ def test_what_is_installed_without_jax_is_asked_for_as_elsewhere():
 def test_an_exported_model_may_give_instances(tmp_path):
     path = tmp_path / "model.stablehlo.zip"
     write_instances(path, (120, 110))
-    model = runtimes.load_file(path, "jax")
+    model = runtimes.load_file(path, "jax", isolated=False)
     assert (model.task, model.input_hw) == ("instance_segmentation", (120, 110))
     for batch in (1, 3):
         found = model.predict(np.zeros((batch, 120, 110, 1), np.uint16))
@@ -356,3 +369,77 @@ def test_a_run_that_marks_instances_gives_them(tmp_path, monkeypatch):
     loaded = runtimes.load_run(tmp_path)
     assert (loaded.predict, loaded.task) == (len, "instance_segmentation")
     assert loaded.input_hw == (256, 256)
+
+
+def test_a_file_runs_in_a_process_of_its_own(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, make_metadata())
+    model = runtimes.load_file(path, runtime)
+    assert model.info["runtime"].startswith(f"{runtime} ")
+    for batch in (1, 3):
+        counts = make_counts(batch).astype(np.uint16)
+        probs = model.predict(counts)
+        np.testing.assert_allclose(probs, expected_probs(counts), atol=1e-6)
+        probs[:] = 0  # what is given belongs to whoever asked
+
+
+def test_instances_come_out_of_a_process_of_their_own(tmp_path):
+    path = tmp_path / "model.stablehlo.zip"
+    write_instances(path, (120, 110))
+    found = runtimes.load_file(path, "jax").predict(
+        np.zeros((2, 120, 110, 1), np.float32)
+    )
+    assert isinstance(found, Instances)
+    assert found.scores.tolist() == [[0.75, 0.25]] * 2
+    assert found.masks.sum(axis=(2, 3)).tolist() == [[24, 100]] * 2
+
+
+def test_an_endless_model_is_ended_in_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    path = tmp_path / "model.onnx"
+    write_endless_onnx(path, make_metadata())
+    model = runtimes.load_file(path, "onnxruntime")
+    monkeypatch.setattr(runtimes, "ANSWER_SECONDS", 0.5)
+    with pytest.raises(ModelFileError, match=r"model\.onnx: .*took more than 0\.5 s"):
+        model.predict(make_counts(1))
+
+
+@pytest.mark.parametrize(
+    ("target", "isolated"),
+    [
+        ("xla_ffi_python_cpu_callback", True),
+        ("xla_ffi_python_cpu_callback", False),
+        ("spectjax_moments", False),
+        ("Sharding2", False),
+    ],
+)
+def test_a_program_that_calls_out_of_itself_is_refused(tmp_path, target, isolated):
+    path = tmp_path / "model.stablehlo.zip"
+    write_calling_stablehlo(path, make_metadata(), target)
+    with pytest.raises(
+        ModelFileError, match=rf"asks for what no .*: custom call {target}\. Copy"
+    ):
+        runtimes.load_file(path, "jax", isolated=isolated)
+
+
+def test_a_package_that_is_missing_there_is_told_here(tmp_path, monkeypatch):
+    path = tmp_path / "model.stablehlo.zip"
+    write_stablehlo(path, make_metadata())
+    (tmp_path / "flatbuffers.py").write_text("raise ImportError('no flatbuffers')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(MissingPackageError, match="no flatbuffers.*give an ONNX file"):
+        runtimes.load_file(path, "jax")
+
+
+def test_answers_of_another_shape_are_refused(tmp_path, runtime):
+    metadata = make_metadata()
+    path = write_model(tmp_path, runtime, metadata, whole=True)  # of a classifier
+    model = runtimes.load_file(path, runtime, isolated=False)
+    with pytest.raises(ModelFileError, match=r"answers float32 \(1, 2\), not .*4, 6"):
+        model.predict(make_counts(1))
+
+
+def test_an_old_file_is_read_and_said_not_to_be_checked(tmp_path, runtime, capsys):
+    path = write_model(tmp_path, runtime, make_metadata())
+    model = runtimes.load_file(path, runtime, isolated=False)
+    assert model.info["verified"] is False
+    assert "could not be checked for damage" in capsys.readouterr().err

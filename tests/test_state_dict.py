@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import struct
+import tracemalloc
 import zipfile
 
 import ml_dtypes
@@ -22,7 +23,7 @@ from torchvision_files import (
     write_zip,
 )
 
-from spectjax.weights import WeightsError
+from spectjax.weights import WeightsError, torch_pickle
 from spectjax.weights.state_dict import read_state_dict
 
 ROW = np.arange(24, dtype=np.float32)
@@ -186,7 +187,7 @@ def test_what_holds_no_weights_is_named(content, message, tmp_path):
 
 
 def test_a_folder_and_an_absent_file_are_refused(tmp_path):
-    refuse(tmp_path, "found none .*directory")
+    refuse(tmp_path, "expected a file of weights, found a directory or a device")
     refuse(tmp_path / "absent.pth", "found none .*No such file.*Correct the path")
 
 
@@ -233,7 +234,7 @@ def test_an_archive_that_unpacks_to_more_is_refused(tmp_path):
     path = write_zip(
         tmp_path / "w.pth", content, zeros, compression=zipfile.ZIP_DEFLATED
     )
-    refuse(path, "found 104.... bytes of them in a file of ....\\.")
+    refuse(path, "stored as torch.save does, found .*data.pkl' is compressed")
     # Twice the same entry in the directory: one place in the file, counted twice.
     whole = write_zip(path, content, zeros).read_bytes()
     start = whole.index(b"PK\x01\x02")
@@ -241,7 +242,7 @@ def test_an_archive_that_unpacks_to_more_is_refused(tmp_path):
     entries, tail = whole[start:end], bytearray(whole[end:])
     struct.pack_into("<HHI", tail, 8, 8, 8, 2 * len(entries))
     path.write_bytes(whole[:start] + 2 * entries + tail)
-    refuse(path, "209.... bytes of them in a file of 104....\\. Give the file as torch")
+    refuse(path, "209.... bytes of entries in a file of 104....\\). Download")
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path):
@@ -256,6 +257,97 @@ def test_big_endian_numbers_are_refused(tmp_path):
     storages = {"0": ROW.tobytes()}
     path = write_zip(tmp_path / "w.pth", content, storages, byteorder="big")
     refuse(path, "little-endian")
+
+
+# Each makes far more than its bytes, in one way or another.
+PAIRS = b"\x80\x02](" + b"(K\x01K\x02t" * 2000 + b"eq\x00"
+ORDERED = b"ccollections\nOrderedDict\nq\x01"
+BLOWN_UP = {
+    "dicts copied from a list": PAIRS + ORDERED + b"h\x01h\x00\x85R" * 1000,
+    "arguments that no call takes": PAIRS
+    + ORDERED
+    + b"(" * 9
+    + b"h\x00" * 9
+    + b"tq\x02"
+    + b"h\x01h\x02R" * 1000,
+    "many empty dicts": b"\x80\x02(" + b"}" * 100_000,
+    "dicts in dicts": b"\x80\x02" + b"}K\x01" * 50_000 + b"s" * 50_000,
+    "a longer line than a pickle": b"c" + b"a" * 2**21,
+    "a longer text than the file": b"\x80\x02X\xff\xff\xff\x7fabc",
+}
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("kind", BLOWN_UP)
+def test_a_pickle_that_makes_more_than_a_state_dict_is_refused(
+    kind, old, tmp_path, monkeypatch
+):
+    # A twentieth of what is allowed, which takes less time.
+    monkeypatch.setattr(torch_pickle, "PICKLE_OBJECTS", 20_000)
+    monkeypatch.setattr(torch_pickle, "PICKLE_BYTES", 2**20)
+    path, data = tmp_path / "w.pth", BLOWN_UP[kind] + b"."
+    if old:
+        path.write_bytes(dump(0x1950A86A20F9469CFC6C) + data)
+    else:
+        write_pickle(path, data, {})
+    tracemalloc.start()
+    try:
+        refuse(path, "found a pickle of over|found a damaged pickle")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**25
+
+
+def test_an_archive_with_a_longer_list_than_any_state_dict_is_refused(tmp_path):
+    path = write_zip(tmp_path / "w.pth", {"x": view("0", ROW)}, {"0": ROW.tobytes()})
+    whole = path.read_bytes()
+    start, end = whole.index(b"PK\x01\x02"), whole.index(b"PK\x05\x06")
+    listed = whole[start:end] * 20_000
+    tail = bytearray(whole[end:])
+    struct.pack_into("<I", tail, 12, len(listed))
+    path.write_bytes(whole[:start] + listed + tail)
+    refuse(path, "a list of entries of over 4194304 bytes")
+
+
+def test_one_storage_read_as_two_kinds_of_numbers_is_refused(tmp_path):
+    content = {
+        "x": view("0", ROW),
+        "y": view("0", ROW, dtype=STORAGES["float64"], size=12),
+    }
+    path = write_zip(tmp_path / "w.pth", content, {"0": ROW.tobytes()})
+    refuse(path, "a storage of two kinds of numbers")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe is asked for")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "w.pth")
+    refuse(tmp_path / "w.pth", "found a directory or a device")
+
+
+@pytest.mark.parametrize(
+    ("header", "data"),
+    [
+        ({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, bytes(4)),
+        ({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(4)),
+        ({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(12)),
+        ({"x": {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}}, bytes(8)),
+        (
+            {
+                name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+                for name in "xy"
+            },
+            bytes(8),
+        ),
+        ({"x": {"dtype": "F32", "shape": [2**40] * 9, "data_offsets": [0, 8]}}, b""),
+        ({"x": {"dtype": "F32", "shape": [0, 2**62], "data_offsets": [0, 0]}}, b""),
+        ({"x": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, bytes(4)),
+        ({"x": 3}, b""),
+    ],
+)
+def test_safetensors_whose_parts_do_not_fit_are_refused(header, data, tmp_path):
+    path = write_safetensors(tmp_path / "w.safetensors", header, data)
+    refuse(path, "expected a whole safetensors file, found a damaged one")
 
 
 class Payload:

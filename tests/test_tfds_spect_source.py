@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from tfds_spect import image, source
+from tfds_spect.errors import PrepareError
 
 
 def dicom_file(folder, number=0):
@@ -254,3 +255,28 @@ def test_the_fingerprint_is_of_names_and_contents_that_count(spoilt):
     file = dicom_file(spoilt, -1)
     file.rename(file.with_name("Z.dcm"))  # last as before, only the name differs
     assert source.fingerprint_folder(spoilt) != before
+
+
+def test_a_patient_is_one_in_all_files_and_is_read_again_as_such(spoilt):
+    for stem in ("P0004_P", "P0006_P"):
+        file = spoilt / "dicom" / f"{stem}.dcm"
+        dataset = pydicom.dcmread(file)
+        dataset.IssuerOfPatientID = "HOSPITAL"
+        dataset.save_as(file)
+    originals, _ = source.read_source(spoilt)
+    of_file = {original.place.file.path.stem: original for original in originals}
+    for stem in ("P0004", "P0006"):
+        anterior, posterior = of_file[f"{stem}_A"], of_file[f"{stem}_P"]
+        assert anterior.patient == posterior.patient
+        assert source.read_again(posterior).example_id == posterior.example_id
+    assert of_file["P0004_A"].patient != of_file["P0006_A"].patient
+
+
+def test_files_that_contradict_each_other_about_a_patient_are_named(spoilt):
+    file = spoilt / "dicom" / "P0004_P.dcm"
+    dataset = pydicom.dcmread(file)
+    dataset.PatientID = "P0006"
+    dataset.save_as(file)
+    with pytest.raises(PrepareError, match="P0004_A.dcm and .*P0004_P.dcm") as error:
+        source.read_source(spoilt)
+    assert "one patient for one Study Instance UID" in str(error.value)

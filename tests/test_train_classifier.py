@@ -106,7 +106,7 @@ def test_training_begins_with_the_weights_of_a_file(tmp_path, capsys):
         "specs_v16",
         **{
             "pretrained": str(tmp_path / "vgg16_bn.safetensors"),
-            "optimizer.learning_rate": 0.0,
+            "optimizer.learning_rate": 1e-30,
             "model.pool_hw": (7, 7),
         },
     )

@@ -102,7 +102,7 @@ def test_a_stopped_preparation_leaves_no_process_and_nothing_half_written(
     if number == signal.SIGINT:
         os.killpg(running.pid, number)  # as Ctrl-C does
         out, err = running.communicate(timeout=60)
-        assert (running.returncode, out) == (1, "")
+        assert (running.returncode, out) == (130, "")
         assert err.startswith("Stopped. ") and err.count("\n") == 1
         assert not list(config_dir.glob("incomplete.*"))
     else:

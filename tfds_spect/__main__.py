@@ -11,16 +11,15 @@ A hospital's own:
 A prepared data set is reused. Exit status 1: it could not be prepared.
 """
 
-import sys
+from absl import flags
 
-from absl import app, flags
+from spectjax.commands import define_path, refuse_arguments, run_command
 
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Folder for data sets; by default ~/tensorflow_datasets."
+_DATA_DIR = define_path(
+    "data_dir", "Folder for data sets; by default ~/tensorflow_datasets."
 )
-_MANUAL_DIR = flags.DEFINE_string(
+_MANUAL_DIR = define_path(
     "manual_dir",
-    None,
     "A hospital's folder of whole-body DICOM files and LabelMe files named <DICOM "
     "stem>_<view>.json or .xml; the folder that holds one names its reader. Or of "
     "pictures that its images.csv lists (tfds_spect/README.md). Without it, patients "
@@ -56,26 +55,22 @@ _BEAM = flags.DEFINE_string(
 
 def main(argv: list[str]) -> None:
     """Prepares what the flags name."""
-    if argv[1:]:
-        raise app.UsageError(f"Expected flags only, found {' '.join(argv[1:])}.")
+    refuse_arguments(argv)
     # Here, so that --help need not wait for TFDS.
-    from tfds_spect.errors import PrepareError
     from tfds_spect.prepare import prepare
 
-    try:
-        prepared = prepare(
-            _CONFIG.value,
-            data_dir=_DATA_DIR.value,
-            manual_dir=_MANUAL_DIR.value,
-            beam=_BEAM.value,
-            processes=_PROCESSES.value,
-        )
-    except PrepareError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. Nothing half-written is kept; the same command starts anew.")
+    prepared = prepare(
+        _CONFIG.value,
+        data_dir=_DATA_DIR.value,
+        manual_dir=_MANUAL_DIR.value,
+        beam=_BEAM.value,
+        processes=_PROCESSES.value,
+    )
     print(prepared.summarise())
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(
+        main,
+        stopped="Stopped. Nothing half-written is kept; the same command starts anew.",
+    )

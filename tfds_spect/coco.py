@@ -16,18 +16,19 @@ Exit status 1: the data set cannot be read, or a file cannot be written.
 import io
 import math
 import pathlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import app, flags
+from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
+from spectjax.commands import define_path, refuse_arguments, run_command
 from spectjax.files import write_file, write_json
 from spectjax.hotspots import bound_mask, encode_rle
+from spectjax.locks import hold
 from tfds_spect.errors import PrepareError
 from tfds_spect.prepare import quiet_tfds
 from tfds_spect.reading import open_split
@@ -202,29 +203,22 @@ def encode_png(image: np.ndarray) -> bytes:
 
 def main(argv: list[str]) -> None:
     """Writes what the flags name."""
-    if argv[1:]:
-        raise app.UsageError(f"Expected flags only, found {' '.join(argv[1:])}.")
+    refuse_arguments(argv)
     values = flags.FLAGS
-    dataset = pathlib.Path(values.dataset).expanduser()
-    output_dir = pathlib.Path(values.output_dir).expanduser()
-    try:
-        with quiet_tfds():
-            written = export_coco(dataset, output_dir, values.split)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    with hold(values.output_dir), quiet_tfds():
+        written = export_coco(values.dataset, values.output_dir, values.split)
     for path in written:
         print(path)
 
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string(
+    define_path(
         "dataset",
-        None,
         "Folder of the data set, .../tfds_spect/<config>/<version>.",
         required=True,
     )
-    flags.DEFINE_string("output_dir", None, "Folder to write to.", required=True)
+    define_path("output_dir", "Folder to write to.", required=True)
     flags.DEFINE_list(
         "split", [], "Splits to write, such as fold0,fold1; by default all of them."
     )
@@ -232,4 +226,4 @@ def _define_flags() -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

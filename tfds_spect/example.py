@@ -11,6 +11,7 @@ from spectjax.hotspots import bound_mask
 from spectjax.imaging.annotation import Annotation
 from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.geometry import GeometricCopy
+from spectjax.imaging.identity import Identity
 from spectjax.imaging.image_table import ImageRow
 
 CANVAS_HW = (256, 256)
@@ -72,6 +73,7 @@ class ThoraxExample:
         copy: how the image was moved; an original was not.
         copy_number: counts the copies of an original from 0; None for an original.
         place: where it was read; None if it was not.
+        identity: what its file says of the patient; None if it was not read.
     """
 
     counts: np.ndarray
@@ -89,6 +91,7 @@ class ThoraxExample:
     copy: GeometricCopy = ORIGINAL
     copy_number: int | None = None
     place: Place | None = None
+    identity: Identity | None = None
 
     @property
     def example_id(self) -> str:

@@ -83,6 +83,7 @@ def make_example(
         frame_hw=thorax.transform.frame_hw,
         source=scan.image_key,
         synthetic=scan.synthetic,
+        identity=scan.identity,
     )
 
 

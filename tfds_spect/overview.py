@@ -15,7 +15,10 @@ import pathlib
 import sys
 from typing import TYPE_CHECKING
 
-from absl import app, flags
+from absl import flags
+
+from spectjax.commands import define_path, refuse_arguments, run_command
+from spectjax.locks import hold
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,20 +75,14 @@ def _encode_png(figure: "Figure", dpi: int) -> bytes:
 
 def main(argv: list[str]) -> None:
     """Writes the overview of what the flags name."""
-    if argv[1:]:
-        raise app.UsageError(f"Expected flags only, found {' '.join(argv[1:])}.")
+    refuse_arguments(argv)
     from tfds_spect.prepare import quiet_tfds
 
     values = flags.FLAGS
-    dataset = pathlib.Path(values.dataset).expanduser()
-    output_dir = pathlib.Path(
-        values.output_dir or dataset.absolute().with_name(f"{dataset.name}_overview")
-    ).expanduser()
-    try:
-        with quiet_tfds():
-            faults = write_overview(dataset, output_dir, max_pages=values.pages)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    dataset = values.dataset.absolute()
+    output_dir = values.output_dir or dataset.with_name(f"{dataset.name}_overview")
+    with hold(output_dir), quiet_tfds():
+        faults = write_overview(values.dataset, output_dir, max_pages=values.pages)
     print((output_dir / "overview.md").read_text(encoding="utf-8"))
     print(f"Written: {output_dir}")
     if faults:
@@ -94,15 +91,13 @@ def main(argv: list[str]) -> None:
 
 def _define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_string(
+    define_path(
         "dataset",
-        None,
         "Folder of the data set, .../tfds_spect/<config>/<version>.",
         required=True,
     )
-    flags.DEFINE_string(
+    define_path(
         "output_dir",
-        None,
         "Folder to write to; by default <version>_overview beside the data set.",
     )
     flags.DEFINE_integer(
@@ -116,4 +111,4 @@ def _define_flags() -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(main)
+    run_command(main)

@@ -5,7 +5,6 @@ import io
 import os
 import pathlib
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -14,6 +13,8 @@ from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
 from spectjax.files import WriteError
+from spectjax.locks import hold
+from spectjax.paths import read_path
 from spectjax.workers import WorkerError
 from tfds_spect.configs import PHANTOM_SUFFIX
 from tfds_spect.errors import PrepareError
@@ -55,8 +56,8 @@ def prepare(
     if processes is not None and processes < 1:
         raise PrepareError(f"Expected processes >= 1, got {processes}.")
     name = choose_config(config_name, manual_dir)
-    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
-    source = None if manual_dir is None else pathlib.Path(manual_dir).expanduser()
+    root = read_path(data_dir or tfds.core.constants.DATA_DIR, "--data_dir")
+    source = None if manual_dir is None else read_path(manual_dir, "--manual_dir")
 
     with quiet_tfds(), explain_errors(root):
         if source is not None:
@@ -64,7 +65,7 @@ def prepare(
         builder = Builder(config=name, data_dir=root)
         reused = builder.data_path.exists()
         if not reused:
-            with hold_lock(root):
+            with hold(root, wait=True):
                 build(builder, source, beam, processes)
             builder = Builder(config=name, data_dir=root)
         check_source(builder, source)
@@ -85,7 +86,7 @@ def find_prepared(
     """
     if config_name not in Builder.builder_configs:
         raise PrepareError(f"Expected a data set config, got {config_name!r}.")
-    root = pathlib.Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    root = read_path(data_dir or tfds.core.constants.DATA_DIR, "--data_dir")
     with quiet_tfds():
         found = pathlib.Path(Builder(config=config_name, data_dir=root).data_path)
     if not found.exists():
@@ -201,27 +202,6 @@ def quiet_tfds() -> Iterator[None]:
     finally:
         tqdm_utils.display_progress_bar(bars)
         logging.set_verbosity(verbosity)
-
-
-@contextlib.contextmanager
-def hold_lock(folder: pathlib.Path) -> Iterator[None]:
-    """Lets one process at a time prepare data in a folder; the others wait.
-
-    The lock ends with its process, however that ends.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    with (folder / ".tfds_spect.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Waiting: another process prepares {folder}.", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

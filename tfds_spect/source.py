@@ -52,6 +52,7 @@ from tfds_spect.example import (
 )
 from tfds_spect.image import UnusableImageError, make_example
 from tfds_spect.leftovers import list_astray, list_rest, list_row
+from tfds_spect.patients import unite_examples
 from tfds_spect.skips import Skip
 
 TABLE_NAMES = ("images.csv", "words.csv")
@@ -96,7 +97,8 @@ def read_source(
         The originals, sorted by example id, and what was left out.
 
     Raises:
-        PrepareError: if images.csv or words.csv cannot be read.
+        PrepareError: if images.csv or words.csv cannot be read, or files contradict
+            each other about a patient.
     """
     listing = list_source(folder)
     files, skips = listing.files, [*listing.skips]
@@ -130,7 +132,7 @@ def read_source(
         skips.append(Skip(name, reason))
     left_out = unclear | set(doubted)
     usable = [each for each in examples if fold_name(_name(each)) not in left_out]
-    originals = _drop_repeated(usable, skips)
+    originals = _drop_repeated(unite_examples(usable), skips)
     top = f"{folder}{os.sep}"
     return originals, [
         Skip(skip.name.removeprefix(top), skip.reason.replace(top, ""))
@@ -265,9 +267,9 @@ def read_again(original: ThoraxExample) -> ThoraxExample:
     if place is None:
         raise ValueError(f"{original.example_id}: not read from a file.")
     for example in read_file(place.file).examples:
-        same_name = _name(example) == place.name
-        if same_name and example.example_id == original.example_id:
-            return example
+        if _name(example) == place.name and example.source == original.source:
+            # The patient was found by comparing all files.
+            return replace(example, patient=original.patient)
     raise PrepareError(
         f"{place.file.path}: expected image {original.example_id}, found another. The "
         "file changed while it was prepared, or SPECTJAX_PSEUDONYM_KEY is not the same "

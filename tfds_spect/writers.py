@@ -25,6 +25,8 @@ from tensorflow_datasets.core import example_serializer, file_adapters
 from tensorflow_datasets.core import writer as tfds_writer
 from tensorflow_datasets.proto import tf_example_pb2
 
+from spectjax.messages import UserError
+
 TFRECORD = file_adapters.FileFormat.TFRECORD
 ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
 
@@ -83,7 +85,7 @@ def find_records(path: str) -> Iterator[tuple[int, int]]:
             yield offset, length
             offset += length + _CRC.size
         if offset > size:
-            raise ValueError(f"{path}: ends within a record. Copy it again.")
+            raise UserError(f"{path}: ends within a record. Copy it again.")
 
 
 def _parse_length(path: str, header: bytes) -> int:
@@ -94,7 +96,7 @@ def _parse_length(path: str, header: bytes) -> int:
     """
     length, crc = header[: _LENGTH.size], header[_LENGTH.size :]
     if len(crc) < _CRC.size or _CRC.unpack(crc) != (mask_crc(length),):
-        raise ValueError(f"{path}: damaged where a record should begin. Copy it again.")
+        raise UserError(f"{path}: damaged where a record should begin. Copy it again.")
     return _LENGTH.unpack(length)[0]
 
 
@@ -109,9 +111,7 @@ def read_record(path: str, offset: int, length: int) -> bytes:
         record = stream.read(length)
         crc = stream.read(_CRC.size)
     if crc != _CRC.pack(mask_crc(record)):
-        raise ValueError(
-            f"{path}: a record does not match its checksum. Copy it again."
-        )
+        raise UserError(f"{path}: a record does not match its checksum. Copy it again.")
     return record
 
 

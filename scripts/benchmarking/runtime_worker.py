@@ -52,7 +52,8 @@ def _build_inference(
 
     images = arrays.synthesise(image_hwc, batch_size)["images"].astype("float32")
     start = time.perf_counter()
-    predict = runtimes.load_file(pathlib.Path(path), runtime).predict
+    model = runtimes.load_file(pathlib.Path(path), runtime, isolated=False)
+    predict = model.predict
     predict(images)
     seconds = time.perf_counter() - start
 

@@ -13,7 +13,12 @@ import pydicom
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from scripts.fuzzing import seeds as seed_files
-from scripts.fuzzing.mutations import mutate_bytes, mutate_json, mutate_table
+from scripts.fuzzing.mutations import (
+    mutate_bytes,
+    mutate_json,
+    mutate_table,
+    mutate_xml,
+)
 from spectjax.imaging.annotation import agree, read_annotation
 from spectjax.imaging.diagnosis import translate_words
 from spectjax.imaging.dicom import read_bone_scans
@@ -189,21 +194,24 @@ def _read_annotation(path: pathlib.Path) -> None:
 class MitXml:
     """MIT's LabelMe XML."""
 
-    def make_seeds(self, pool: pathlib.Path) -> list[bytes]:
+    def make_seeds(self, pool: pathlib.Path) -> list[tuple[str, bytes]]:
         """See `Kind`."""
         folder = seed_files.write_hospital(pool) / "annotations"
-        drawn = [file.read_bytes() for file in sorted(folder.rglob("*.xml"))]
-        return [seed_files.make_mit_xml("scan_anterior"), *drawn]
+        drawn = [(file.name, file.read_bytes()) for file in folder.rglob("*.xml")]
+        own = "scan_anterior.xml", seed_files.make_mit_xml("scan_anterior")
+        return [own, *sorted(drawn)]
 
     def mutate(
-        self, rng: np.random.Generator, seeds: list[bytes], folder: pathlib.Path
+        self,
+        rng: np.random.Generator,
+        seeds: list[tuple[str, bytes]],
+        folder: pathlib.Path,
     ) -> pathlib.Path:
         """See `Kind`."""
-        return _write(
-            folder,
-            "scan_anterior.xml",
-            mutate_bytes(rng, _pick(rng, seeds), seeds, head=100_000),
-        )
+        name, contents = _pick(rng, seeds)
+        if rng.random() < 0.6:
+            return _write(folder, name, mutate_xml(rng, contents.decode()).encode())
+        return _write(folder, name, mutate_bytes(rng, contents, head=len(contents)))
 
     def read(self, path: pathlib.Path) -> None:
         """See `Kind`."""

@@ -1,9 +1,11 @@
 """Changes of bytes, JSON and tables, as damage, chance and malice make them."""
 
+import copy
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 
@@ -112,7 +114,8 @@ def mutate_json(rng: np.random.Generator, text: str) -> str:
             case 3 if isinstance(holder[key], float):
                 holder[key] *= float(rng.choice((-1, 0.5, 100, 1e300)))
             case _:
-                holder[key] = _ODD_VALUES[int(rng.integers(len(_ODD_VALUES)))]
+                odd = _ODD_VALUES[int(rng.integers(len(_ODD_VALUES)))]
+                holder[key] = copy.deepcopy(odd)
     if rng.random() < 0.05:
         depth = int(rng.integers(50, 100_000))
         return json.dumps(document)[:-1] + ', "deep": ' + "[" * depth + "]" * depth
@@ -130,6 +133,28 @@ def _pick_value(rng: np.random.Generator, document: Any) -> tuple[Any, Any]:
             break
         here = here[key]
     return holder, key
+
+
+def mutate_xml(rng: np.random.Generator, text: str) -> str:
+    """Returns XML in which some elements have another text, are gone or stand twice."""
+    root = ElementTree.fromstring(text)
+    for _ in range(int(rng.integers(1, 4))):
+        holders = [element for element in root.iter() if len(element)]
+        if not holders:
+            break
+        holder = holders[int(rng.integers(len(holders)))]
+        place = int(rng.integers(len(holder)))
+        match int(rng.integers(5)):
+            case 0:
+                holder.remove(holder[place])
+            case 1:
+                holder.extend([holder[place]] * int(rng.choice((1, 2, 3000))))
+            case 2:
+                holder[place].tag = "x"
+            case _:
+                cell = _ODD_CELLS[int(rng.integers(len(_ODD_CELLS)))]
+                holder[place].text = cell
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def mutate_table(rng: np.random.Generator, text: str) -> str:

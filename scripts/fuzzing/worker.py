@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 
 from scripts.fuzzing.kinds import KINDS, BrokenPromiseError, Kind
+from spectjax.commands import end_plainly
 from spectjax.messages import UserError
+from spectjax.paths import read_path
 
 _CLEAR_REFS = pathlib.Path("/proc/self/clear_refs")
 _STATUS = pathlib.Path("/proc/self/status")
@@ -100,16 +102,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--first", type=int, required=True)
     parser.add_argument("--last", type=int, required=True)
-    parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("--folder", required=True)
     args = parser.parse_args()
+    folder = read_path(args.folder, "--folder")
     talk, sys.stdout = sys.stdout, sys.stderr  # what readers print is no result
     kind = KINDS[args.kind]()
-    seeds = kind.make_seeds(args.folder / "seeds")
+    seeds = kind.make_seeds(folder / "seeds")
     for index in range(args.first, args.last):
         print(index, file=talk, flush=True)
-        path = make_input(kind, seeds, args.seed, index, args.folder / "input")
+        path = make_input(kind, seeds, args.seed, index, folder / "input")
         print(json.dumps(judge(kind.read, path)), file=talk, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    with end_plainly():
+        main()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from spectjax.messages import UserError
 from spectjax.metrics.intervals import bootstrap_patients
 from spectjax.metrics.pixel import PixelCounts, score_pixels, summarise_pixels
 
@@ -61,7 +62,7 @@ def read_ours(name: str) -> Scored:
             seconds = [float(row["seconds"]) for row in csv.DictReader(stream)]
         return read_cases(workdir, sum(seconds), None)
     except (OSError, KeyError) as error:
-        raise ValueError(f"{workdir}: expected a finished run ({error}).") from error
+        raise UserError(f"{workdir}: expected a finished run ({error}).") from error
 
 
 def read_cases(workdir: pathlib.Path, seconds: float, steps: int | None) -> Scored:
@@ -115,7 +116,7 @@ def format_table(peers: Mapping[str, Scored], ours: Mapping[str, Scored]) -> str
         lines.append(_format_row(fold, "MONAI U-Net", peer))
         if fold in ours:
             if ours[fold].example_ids != peer.example_ids:
-                raise ValueError(f"{fold}: our run scored other images than the peer.")
+                raise UserError(f"{fold}: our run scored other images than the peer.")
             lines.append(_format_row(fold, "spectjax", ours[fold]))
     everyone = {"MONAI U-Net": join(list(peers.values()))}
     if ours:

@@ -25,6 +25,7 @@ from spectjax.evaluation.classification_scores import (
 )
 from spectjax.files import replace_undefined, write_file, write_json
 from spectjax.input_pipeline import Examples
+from spectjax.messages import UserError
 from spectjax.metrics.calibration import MIN_TEMPERATURE, fit_temperature
 from spectjax.metrics.intervals import summarise_repeats
 from spectjax.report import DISCLAIMER
@@ -156,7 +157,7 @@ def predict_log_odds(
             is not finite.
     """
     if not len(images):
-        raise ValueError("Expected at least one image to classify, got none.")
+        raise UserError("Expected at least one image to classify, got none.")
     log_odds = np.empty(len(images), np.float32)
     batches = predict_in_batches(predict_logits, images, batch_size=batch_size)
     for rows, logits in batches:
@@ -166,7 +167,7 @@ def predict_log_odds(
                 f"metastasis, got {logits.shape}."
             )
         if not np.isfinite(logits).all():
-            raise ValueError(
+            raise UserError(
                 "The model gave logits that are not finite. Its parameters have "
                 "probably diverged: train again with a smaller learning rate."
             )

@@ -14,6 +14,7 @@ import numpy as np
 
 from spectjax.files import format_csv
 from spectjax.imaging.diagnosis import LABELS
+from spectjax.messages import UserError
 from spectjax.metrics.binary import compute_probs
 from spectjax.metrics.classification import PatientScores, group_by_patient
 
@@ -135,7 +136,7 @@ def read_cases(path: pathlib.Path) -> Cases:
             log_odds=np.array([float(row["log_odds"]) for row in rows], np.float32),
         )
     except (OSError, KeyError, ValueError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected a classifier's table of cases ({error}). Remove "
             f"{path.parent}; the same command evaluates again."
         ) from error

@@ -14,6 +14,7 @@ from scipy import ndimage
 from spectjax.hotspots import CLASS_NAMES, bound_mask, decode_rle, encode_rle
 from spectjax.input_pipeline import Examples
 from spectjax.instances import Instances
+from spectjax.messages import UserError
 from spectjax.metrics.instance_matching import (
     Overlaps,
     measure_box_area,
@@ -185,7 +186,7 @@ def _outline_detections(instances: Instances, row: int, example_id: str) -> Outl
     boxes, scores = instances.boxes[row, valid], instances.scores[row, valid]
     labels = instances.labels[row, valid]
     if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-        raise ValueError(
+        raise UserError(
             f"{example_id}: expected finite boxes and scores from the model, got some "
             "that are not. Its parameters have probably diverged: train again with a "
             "smaller learning rate."

@@ -15,6 +15,7 @@ import numpy as np
 from spectjax.evaluation.detection_cases import DetectionCases, Outlines
 from spectjax.files import write_json
 from spectjax.hotspots import CLASS_NAMES, decode_rle
+from spectjax.messages import UserError
 from spectjax.report import DISCLAIMER, SYNTHETIC
 
 _CATEGORIES = [
@@ -101,7 +102,7 @@ def read_detections(path: pathlib.Path) -> DetectionCases:
             detections=_read_entries(document["detections"], sizes),
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected detections as this version writes them "
             f"({_describe(error)}). Remove {path.parent}; the same command evaluates "
             "again."

@@ -12,6 +12,7 @@ from typing import Any
 
 import spectjax
 from spectjax.config import load_config
+from spectjax.messages import UserError
 from spectjax.metrics.intervals import summarise_repeats
 from spectjax.report import DISCLAIMER
 
@@ -28,7 +29,7 @@ def read_metrics(workdir: pathlib.Path, *tasks: str) -> dict[str, Any]:
         if metrics["task"] not in tasks:
             raise ValueError(f"the task is {metrics['task']}")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected a finished run of {' or '.join(tasks)} ({error}). "
             f"Remove {workdir}; the same command trains it again."
         ) from error
@@ -48,7 +49,7 @@ def read_training_seconds(workdir: pathlib.Path) -> float:
         with path.open(newline="") as stream:
             return sum(float(row["seconds"]) for row in csv.DictReader(stream))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected the log of a finished run ({error}). Remove {workdir}; "
             "the same command trains it again."
         ) from error
@@ -69,7 +70,7 @@ def check_images(example_ids: Mapping[str, Sequence[Sequence[str]]]) -> None:
         if ids != [sorted(fold) for fold in example_ids[first]] or len(
             {each for fold in ids for each in fold}
         ) < sum(len(fold) for fold in ids):
-            raise ValueError(
+            raise UserError(
                 f"{name}: expected runs that score every image once, those of {first}; "
                 "found others. They come from data sets prepared differently: choose "
                 "another --output_dir and train again."

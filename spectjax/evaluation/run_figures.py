@@ -27,6 +27,7 @@ from spectjax.evaluation.segmentation_scores import summarise_segmentation
 from spectjax.evaluation.segmentation_tables import read_run_tables
 from spectjax.files import replace_undefined, write_file
 from spectjax.input_pipeline import Examples
+from spectjax.messages import UserError
 from spectjax.metrics.pixel import PixelCounts, score_pixels
 from spectjax.models.kmeans import KMeans
 from spectjax.report.figures import save_figure
@@ -207,7 +208,7 @@ def check_images(
     lesion_px = np.count_nonzero(examples.masks, axis=(1, 2))
     known = cases.pixels.tp + cases.pixels.fn
     if cases.example_ids != examples.example_ids or (known != lesion_px).any():
-        raise ValueError(
+        raise UserError(
             f"{builder_dir}, {examples.split}: expected the {len(cases)} images that "
             "the run was scored on, found others: the data set was prepared anew. Name "
             "the folder of the old one with --data_dir, or train again."

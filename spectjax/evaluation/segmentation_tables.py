@@ -15,6 +15,7 @@ import numpy as np
 
 from spectjax.evaluation.segmentation_cases import SegmentationCases
 from spectjax.files import format_csv
+from spectjax.messages import UserError
 from spectjax.metrics.burden import BURDEN_DTYPES, Burden
 from spectjax.metrics.lesions import (
     HALF,
@@ -162,7 +163,7 @@ def _refuse_others(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except (OSError, KeyError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected a segmentation's table as this version writes it "
             f"({error}). Remove {path.parent}; the same command evaluates again."
         ) from error

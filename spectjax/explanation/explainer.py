@@ -13,6 +13,7 @@ import numpy as np
 from spectjax.explanation.gradcam import explain
 from spectjax.explanation.pointing import find_cells
 from spectjax.explanation.sanity import SanityCheck, check_sanity, list_layers
+from spectjax.messages import UserError
 from spectjax.ops.convolution import compiler_options
 from spectjax.runs import create_task, restore_model
 from spectjax.runtimes import is_trained_on_synthetic
@@ -53,7 +54,7 @@ class Explainer:
         """
         odds, maps = self._run(self.variables, images)
         if not (np.isfinite(odds).all() and np.isfinite(maps).all()):
-            raise ValueError(
+            raise UserError(
                 "The model gave log-odds or maps that are not finite. Its parameters "
                 "have probably diverged: train again with a smaller learning rate."
             )

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from scipy.stats import rankdata
 
+from spectjax.messages import UserError
 from spectjax.tasks import Task, Variables
 
 SIMILAR = 0.5  # maps of an untrained network that agree more than this are no answer
@@ -104,7 +105,7 @@ def check_sanity(
     original = np.asarray(explain(variables))
     for number, (image, cells) in enumerate(zip(original, seen, strict=True)):
         if not np.ptp(image[cells]):
-            raise ValueError(
+            raise UserError(
                 f"Image {number}: expected a map to compare with, found a constant one."
             )
     order = tuple(reversed(layers))

@@ -10,6 +10,7 @@ from spectjax.explanation.pointing import Box
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.input_pipeline import Examples
+from spectjax.messages import UserError, make_printable
 
 OUTCOMES = ("true_positive", "false_negative", "false_positive", "true_negative")
 
@@ -94,11 +95,11 @@ def take_view(thorax: ThoraxImage, name: str, image_hw: tuple[int, int]) -> Subj
     scan, transform = thorax.scan, thorax.transform
     return Subject(
         name=name,
-        title=f"{scan.path.name}: {scan.view} view",
+        title=f"{make_printable(scan.path.name)}: {scan.view} view",
         counts=cut_centre(thorax.counts, image_hw),
         corner=_find_corner(transform.canvas_hw, image_hw),
         source={
-            "file": scan.path.name,
+            "file": make_printable(scan.path.name),
             "frame": scan.frame,
             "image_key": scan.image_key,
             "view": scan.view,
@@ -112,7 +113,10 @@ def take_view(thorax: ThoraxImage, name: str, image_hw: tuple[int, int]) -> Subj
         },
         spacing_mm=scan.spacing_mm,
         synthetic=scan.synthetic,
-        warnings=tuple(f"Crop flagged: {flag}" for flag in thorax.flags),
+        warnings=(
+            *(f"Crop flagged: {flag}" for flag in thorax.flags),
+            *(f"Warning: {warning}." for warning in scan.warnings),
+        ),
         transform=transform,
     )
 
@@ -190,7 +194,7 @@ def find_rows(examples: Examples, names: Sequence[str]) -> list[int]:
     rows = {name: row for row, name in enumerate(examples.example_ids)}
     unknown = [name for name in names if name not in rows]
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"{examples.name}, {examples.split}: expected ids of its "
             f"{len(examples)} examples, as in the run's eval/cases.csv, found "
             f"{', '.join(unknown)}."

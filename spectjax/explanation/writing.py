@@ -14,6 +14,7 @@ from spectjax.explanation.pointing import box_cell, find_cells, find_peak
 from spectjax.explanation.sanity import SIMILAR
 from spectjax.explanation.subjects import Subject
 from spectjax.files import write_json
+from spectjax.messages import UserError
 from spectjax.report import DISCLAIMER
 from spectjax.report.explanations import Overlay, draw_explanation, draw_sanity
 from spectjax.report.figures import save_figure
@@ -147,12 +148,14 @@ def write_sanity(
     Raises:
         WriteError: if a file cannot be written.
     """
+    if not subjects:
+        return None
     images = np.stack([subject.counts for subject in subjects])
     _, maps = explainer.explain(images)
     fit = [
         row
-        for row, (image, evidence) in enumerate(zip(images, maps, strict=True))
-        if np.ptp(evidence[find_cells(image > 0, evidence.shape)])
+        for row, (subject, evidence) in enumerate(zip(subjects, maps, strict=True))
+        if shows_evidence(subject, evidence)
     ][:SANITY_IMAGES]
     if not fit:
         return None
@@ -181,6 +184,12 @@ def write_sanity(
     return document
 
 
+def shows_evidence(subject: Subject, evidence: np.ndarray) -> bool:
+    """Whether a map, (h, w), differs between places on the patient: it could change."""
+    cells = evidence[find_cells(subject.counts > 0, evidence.shape)]
+    return bool(np.ptp(cells)) if cells.size else False
+
+
 def _check_free(path: pathlib.Path) -> None:
     """Refuses to write over what is no explanation, such as a prediction.
 
@@ -194,7 +203,7 @@ def _check_free(path: pathlib.Path) -> None:
     except (ValueError, TypeError):
         ours = False
     if not ours:
-        raise ValueError(
+        raise UserError(
             f"{path}: expected no file or an earlier explanation, found another "
             "result. Choose another --output_dir."
         )

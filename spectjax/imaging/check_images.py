@@ -8,9 +8,9 @@ prepared, which leaves the same rows out. Exits with 1 if a row cannot be used.
 
 import sys
 from collections import Counter
-from pathlib import Path
 
-from absl import app
+from spectjax.commands import read_paths, run_command
+from spectjax.messages import UserError
 
 
 def main(arguments: list[str]) -> None:
@@ -19,23 +19,24 @@ def main(arguments: list[str]) -> None:
 
     from spectjax.imaging import image_table
     from spectjax.imaging.annotation import AnnotationError
+    from spectjax.imaging.identity import Identity
+    from spectjax.imaging.patients import IdentityError, unite_patients
     from spectjax.imaging.scan import ScanError
 
     if len(arguments) != 2:
-        sys.exit("Expected one folder that holds images.csv.")
-    folder = Path(arguments[1])
+        raise UserError("Expected one folder that holds images.csv.")
+    (folder,) = read_paths(arguments)
     table = image_table.find_image_table(folder)
     if table is None:
-        sys.exit(f"{folder}: expected a folder with images.csv in it, found none.")
-    try:
-        words = image_table.read_words(folder)
-        rows, errors = image_table.read_image_table(table, words)
-    except image_table.ImageTableError as error:
-        sys.exit(str(error))
+        raise UserError(
+            f"{folder}: expected a folder with images.csv in it, found none."
+        )
+    words = image_table.read_words(folder)
+    rows, errors = image_table.read_image_table(table, words)
 
     problems = list(map(str, errors))
     firsts: dict[str, image_table.ImageRow] = {}
-    patients: set[str] = set()
+    identities: list[tuple[Identity, str]] = []
     counts: dict[str, Counter[str]] = {
         name: Counter() for name in ("Views", "Labels", "Outlines", "Notes")
     }
@@ -53,12 +54,18 @@ def main(arguments: list[str]) -> None:
                 f"{row.number})"
             )
             continue
-        patients.add(listed.scan.patient_key)
+        if listed.scan.identity:
+            identities.append((listed.scan.identity, str(row.file)))
         counts["Views"][listed.scan.view] += 1
         counts["Labels"][listed.diagnosis or "not stated"] += 1
         counts["Outlines"][listed.mask_evidence] += 1
         counts["Notes"].update(listed.scan.notes)
 
+    patients = {identity.patient for identity, _ in identities}
+    try:
+        patients = set(unite_patients(identities).values())
+    except IdentityError as error:
+        problems.append(str(error))
     for problem in problems:
         print(problem)
     used = sum(counts["Views"].values())
@@ -72,4 +79,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

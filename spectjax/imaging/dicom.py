@@ -8,33 +8,21 @@ its number of columns.
 import contextlib
 import dataclasses
 import logging
-import math
 import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.multival import MultiValue
 
+from spectjax.imaging.dicom_file import looks_like_dicom, read_dicom
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.frames import choose_frames
-from spectjax.imaging.identity import (
-    compute_pseudonym,
-    identify_patient,
-    identify_study,
-)
+from spectjax.imaging.identity import compute_pseudonym, identify
 from spectjax.imaging.pixels import describe_compression, read_counts
 from spectjax.imaging.scan import (
-    DICOM_SUFFIXES,
     BoneScan,
     DuplicateScanError,
     EmptyImageError,
@@ -46,6 +34,7 @@ from spectjax.imaging.scan import (
 )
 from spectjax.imaging.views import decide_views
 from spectjax.imaging.whole_body import check_whole_body, describe_doubts
+from spectjax.limits import SPACING_MM
 
 __all__ = [
     "BoneScan",
@@ -59,16 +48,12 @@ __all__ = [
     "collect_warnings",
     "find_bone_scans",
     "find_dicom_files",
-    "parse_file",
     "read_bone_scans",
+    "read_with_scans",
 ]
 
-# Tags that open a data set, little-endian: group length, length to end, character set,
-# image type, SOP class.
-_FIRST_ELEMENTS = {
-    b"\x08\0" + element
-    for element in (b"\0\0", b"\x01\0", b"\x05\0", b"\x08\0", b"\x16\0")
-}
+# Some cameras scan lines of another height than the pixels are wide; 2 is known.
+_MAX_SPACING_RATIO = 4
 
 
 def read_bone_scans(
@@ -96,12 +81,31 @@ def read_bone_scans(
         UnknownViewError: evidence for the view is missing or contradictory.
         EmptyImageError: a view without any count.
     """
+    return read_with_scans(path, view=view)[1]
+
+
+def read_with_scans(
+    path: str | os.PathLike[str], *, view: View | None = None
+) -> tuple[Dataset, list[BoneScan]]:
+    """Reads a file once, for those who need the rest of it beside its views.
+
+    Args:
+        path: a DICOM file.
+        view: as in `read_bone_scans`.
+
+    Returns:
+        The data set with its pixels, and what `read_bone_scans` returns.
+
+    Raises:
+        ScanError: as `read_bone_scans`.
+    """
     path = Path(path)
     if view not in (None, "anterior", "posterior"):
         raise ValueError(f"Expected anterior or posterior as view, got {view!r}.")
     with collect_warnings() as caught:
         try:
-            scans = _read_scans(path, view)
+            dataset = read_dicom(path)
+            scans = _read_scans(path, dataset, view)
         except ScanError:
             raise
         except Exception as error:
@@ -112,7 +116,7 @@ def read_bone_scans(
                 f"({str(error)[:200]}). Export the file again."
             ) from error
     remarks = tuple(dict.fromkeys(_without_values(w.message) for w in caught))
-    return [dataclasses.replace(s, notes=s.notes + remarks) for s in scans]
+    return dataset, [dataclasses.replace(s, notes=s.notes + remarks) for s in scans]
 
 
 def find_bone_scans(
@@ -180,7 +184,7 @@ def find_dicom_files(
     for path in map(Path, paths):
         if path.is_dir():
             everything = list(walk_files(path, report))
-            dicom = [file for file in everything if _looks_like_dicom(file)]
+            dicom = [file for file in everything if looks_like_dicom(file)]
             if not dicom:
                 text = (
                     f"{path}: expected DICOM files in this folder, found none among "
@@ -197,26 +201,23 @@ def find_dicom_files(
     return list(files.values()), errors
 
 
-def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
-    dataset = _read_header(path)
+def _read_scans(path: Path, dataset: Dataset, view: View | None) -> list[BoneScan]:
     check_whole_body(path, dataset)
     frames, window_note = choose_frames(path, dataset)
     claims = decide_views(path, dataset, frames, view)
 
-    patient = identify_patient(dataset)
+    identity = identify(dataset)
     instance = str(dataset.get("SOPInstanceUID") or "")
-    if patient is None or not instance:
+    if identity is None or not instance:
         raise UnreadableFileError(
             f"{path}: expected a Patient ID and a SOP Instance UID, found "
             f"{'no Patient ID' if instance else 'no SOP Instance UID'}: the file "
             "cannot be told from others. Give it pseudonyms instead of nothing."
         )
-    patient_key, patient_evidence = patient
-    spacing_mm, spacing_note = _read_spacing(dataset)
+    spacing_mm, spacing_note = _read_spacing(path, dataset)
     notes = [window_note, spacing_note, describe_compression(dataset)]
     notes += describe_doubts(dataset)
 
-    dataset = parse_file(path, with_pixels=True)
     scans = []
     for (frame, _), claim in zip(frames, claims, strict=True):
         counts, count_note = read_counts(path, dataset, frame)
@@ -228,99 +229,53 @@ def _read_scans(path: Path, view: View | None) -> list[BoneScan]:
                 spacing_mm=spacing_mm,
                 path=path,
                 frame=frame,
-                patient_key=patient_key,
-                patient_evidence=patient_evidence,
+                patient_key=identity.patient,
+                patient_evidence=identity.evidence,
                 image_key=compute_pseudonym("image", instance, str(frame)),
                 synthetic=_is_synthetic(dataset),
                 notes=tuple(note for note in (*notes, count_note) if note),
-                study_key=identify_study(dataset),
+                study_key=identity.study,
+                identity=identity,
             )
         )
     return scans
 
 
-def _read_header(path: Path) -> Dataset:
-    """Reads everything but the pixels."""
-    try:
-        if not _is_bare(path):
-            meta = read_file_meta_info(path)
-            if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-                raise UnreadableFileError(
-                    f"{path}: expected a file that is not deflated, since a small one "
-                    "can unpack to fill the memory. Export it uncompressed."
-                )
-        return parse_file(path, with_pixels=False)
-    except pydicom.errors.InvalidDicomError:
-        found = "an empty file" if path.stat().st_size == 0 else "another format"
-        raise UnreadableFileError(
-            f"{path}: expected a DICOM file, found {found}. Remove it, or export it "
-            "again."
-        ) from None
-    except OSError as error:
-        raise UnreadableFileError(
-            f"{path}: expected a readable file, found: {error.strerror or error}. "
-            "Check the path and its permissions."
-        ) from None
+def _read_spacing(
+    path: Path, dataset: Dataset
+) -> tuple[tuple[float, float] | None, str | None]:
+    """Returns (row, column) spacing in mm, or None and a note that it is unknown.
 
-
-def parse_file(path: Path, *, with_pixels: bool) -> Dataset:
-    """Reads a file; one without a header, or whose header names no encoding, as well.
-
-    Such a file is not compressed, and pydicom finds out how its elements are written;
-    a warning says so. Nothing of the file is checked.
-
-    Args:
-        path: a DICOM file.
-        with_pixels: if not, reading ends before them.
-
-    Returns:
-        The data set; its header states a transfer syntax.
+    Unknown is what is absent, empty or, as some write it, zero. Anything else is a
+    statement, and one that cannot be true casts doubt on the rest of the header.
     """
-    bare = _is_bare(path)
-    dataset = pydicom.dcmread(path, stop_before_pixels=not with_pixels, force=bare)
-    if not dataset.file_meta.get("TransferSyntaxUID"):
-        implicit, little = dataset.original_encoding
-        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-        syntax = ImplicitVRLittleEndian if implicit else explicit
-        dataset.file_meta.TransferSyntaxUID = syntax
-        if with_pixels:
-            warnings.warn(f"no encoding stated, read as {syntax.name}", stacklevel=2)
-    return dataset
-
-
-def _is_bare(path: Path) -> bool:
-    """Tells whether a file begins with a data set, without preamble and header."""
-    with path.open("rb") as stream:
-        return stream.read(4) in _FIRST_ELEMENTS
-
-
-def _read_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | None]:
-    """Returns (row, column) spacing in mm, or None and a note that it is unknown."""
     try:
-        row, column = (float(v) for v in dataset.get("PixelSpacing") or ())
+        element = dataset.get("PixelSpacing")
+    except ValueError:  # no number
+        element = "text"
+    values = list(element) if isinstance(element, MultiValue) else [element]
+    if all(value in (None, "") or value == 0 for value in values):
+        return None, "no usable Pixel Spacing"
+    low, high = SPACING_MM
+    try:
+        row, column = map(float, values)
+        is_possible = all(low <= value <= high for value in (row, column))
+        is_possible &= max(row, column) <= _MAX_SPACING_RATIO * min(row, column)
     except (TypeError, ValueError):
-        return None, "no usable Pixel Spacing"
-    if not all(math.isfinite(v) and v > 0 for v in (row, column)):
-        return None, "no usable Pixel Spacing"
+        is_possible = False
+    if not is_possible:
+        found = ", ".join(str(value)[:20] for value in values[:3])
+        raise UnreadableFileError(
+            f"{path}: expected as Pixel Spacing two numbers from {low:g} to {high:g} "
+            f"mm, one at most {_MAX_SPACING_RATIO} times the other, found {found}: no "
+            "camera has such pixels. Correct the header, or export the file again."
+        )
     return (row, column), None
 
 
 def _is_synthetic(dataset: Dataset) -> bool:
     texts = (str(dataset.get(k) or "") for k in ("ImageComments", "PatientName"))
     return any(text.upper().startswith("SYNTHETIC") for text in texts)
-
-
-def _looks_like_dicom(file: Path) -> bool:
-    if file.name.upper() == "DICOMDIR":
-        return False
-    if file.suffix.lower() in DICOM_SUFFIXES:
-        return True
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(132)
-        return start[128:] == b"DICM" or start[:4] in _FIRST_ELEMENTS
-    except OSError:
-        return True  # reading it will say why it cannot be opened
 
 
 @contextlib.contextmanager

@@ -6,19 +6,30 @@ For each view OUT/<file>_<view>.png is an 8-bit grey picture, dark where there a
 counts. It is neither scaled nor turned: a point in LabelMe is a point of the scan, so
 zoom in LabelMe, not here. Keep the names; save each reader's annotations in a folder of
 its own, e.g. HOSPITAL/annotations/reader1/<file>_<view>.json. Posterior views are shown
-as recorded, with the patient's left on the left.
+as recorded, with the patient's left on the left. Files that cannot be used are named on
+stderr and passed over; the exit status is 0 if at least one view was written, else 1.
+It is 3 if a view was passed over for an error that nobody expected, a bug:
+OUT/problems.log then has what to report.
 """
 
-import sys
+import os
+from collections import defaultdict
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-_OUTPUT_DIR = flags.DEFINE_string(
-    "output_dir", None, "Folder for the pictures.", required=True
-)
+from spectjax.commands import define_path, read_paths, run_command
+from spectjax.locks import hold
+from spectjax.messages import UserError, make_printable
+
+if TYPE_CHECKING:  # takes a third of a second: not before --help
+    from spectjax.imaging.dicom import BoneScan
+
+_MOST_BYTES = 255  # of a name, on most disks
+
+_OUTPUT_DIR = define_path("output_dir", "Folder for the pictures.", required=True)
 _VIEW = flags.DEFINE_enum(
     "view",
     None,
@@ -51,35 +62,74 @@ def render_view(counts: np.ndarray, black_percentile: float) -> np.ndarray:
 
 def main(arguments: list[str]) -> None:
     """Writes a picture for every view found in the paths."""
+    paths, output_dir = read_paths(arguments), cast(Path, _OUTPUT_DIR.value)
+    if not paths:
+        raise UserError("Expected DICOM files or folders after the flags, found none.")
+    with hold(output_dir):
+        export_scans(paths, output_dir)
+
+
+def export_scans(paths: list[Path], output_dir: Path) -> None:
+    """Writes the pictures of all scans below `paths`.
+
+    Raises:
+        UserError: if there is no scan that could be used.
+        SystemExit: see `Problems`, if a bug kept a view from being written.
+        WriteError: if a file cannot be written.
+    """
+    from spectjax.imaging.dicom import View
+    from spectjax.imaging.intake import Intake
+    from spectjax.imaging.outputs import fold_name
+    from spectjax.imaging.problems import Problems
+    from spectjax.imaging.scan import find_stem
+
+    problems = Problems(output_dir)
+    intake = Intake(paths, problems, view=cast(View | None, _VIEW.value))
+    namesakes: dict[str, list[Path]] = defaultdict(list)
+    for path in intake.files:
+        namesakes[fold_name(find_stem(path))].append(path)
+    written = 0
+    for scans in intake.read_examinations():
+        for scan in scans:
+            with problems.passing_over(scan.path):
+                _check_name(scan, namesakes[fold_name(find_stem(scan.path))])
+                _export(scan, output_dir)
+                written += 1
+    problems.conclude(written, output_dir)
+
+
+def _check_name(scan: "BoneScan", namesakes: list[Path]) -> None:
+    """Checks that the name of a view can tie an annotation to it.
+
+    Raises:
+        ScanError: if another file has the same, or it is too long for a disk.
+    """
+    from spectjax.imaging.scan import ScanError
+
+    others = [path for path in namesakes if path != scan.path]
+    if others:
+        raise ScanError(
+            f"{scan.path}: expected files of different names, found {others[0]} of the "
+            "same. Rename one: the name ties an annotation to its scan."
+        )
+    if len(os.fsencode(f"{scan.name}.json")) > _MOST_BYTES:
+        raise ScanError(
+            f"{scan.path}: expected a name that leaves room for _{scan.view}.json, "
+            f"found {len(os.fsencode(scan.path.name))} bytes. Rename it: the name "
+            "ties an annotation to its scan."
+        )
+
+
+def _export(scan: "BoneScan", output_dir: Path) -> None:
+    """Writes the picture of one view, and prints what there is to doubt."""
     from spectjax.files import write_file
-    from spectjax.imaging.dicom import View, find_bone_scans
     from spectjax.imaging.masks import encode_grey
 
-    if not arguments[1:]:
-        sys.exit("Expected DICOM files or folders after the flags, found none.")
-    scans, errors = find_bone_scans(arguments[1:], view=cast(View | None, _VIEW.value))
-    output_dir = Path(_OUTPUT_DIR.value)
-    taken: dict[str, Path] = {}
-    for scan in scans:
-        first = taken.setdefault(scan.name, scan.path)
-        if first is not scan.path:
-            sys.exit(
-                f"{scan.path}: expected files of different names, found {first} of the "
-                "same. Rename one: the name ties an annotation to its scan."
-            )
-    try:
-        for scan in scans:
-            picture = render_view(scan.counts, _BLACK_PERCENTILE.value)
-            write_file(output_dir / f"{scan.name}.png", encode_grey(picture))
-    except OSError as error:
-        sys.exit(str(error))
-    for scan_error in errors:
-        print(f"Skipped {scan_error}", file=sys.stderr)
-    summary = f"{len(scans)} views written to {output_dir}, {len(errors)} skipped."
-    if not scans:
-        sys.exit(summary)
-    print(summary)
+    picture = render_view(scan.counts, _BLACK_PERCENTILE.value)
+    write_file(output_dir / f"{scan.name}.png", encode_grey(picture))
+    for warning in scan.warnings:
+        print(make_printable(f"{scan.name}: WARNING: {warning}"))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

@@ -7,12 +7,28 @@ PS3.3 C.8.4.8). Their values count from 1; frames count from 0.
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
 from spectjax.imaging.scan import UnreadableFileError
 
 PHOTOPEAK_KEV = 140.5  # of technetium-99m
+
+
+class _Source(NamedTuple):
+    """What a vector counts: attributes with its number and with an item for each."""
+
+    number: str
+    items: str
+
+
+_SOURCES = {
+    "EnergyWindowVector": _Source(
+        "NumberOfEnergyWindows", "EnergyWindowInformationSequence"
+    ),
+    "DetectorVector": _Source("NumberOfDetectors", "DetectorInformationSequence"),
+}
 
 
 def choose_frames(
@@ -36,12 +52,13 @@ def choose_frames(
     """
     n = int(dataset.get("NumberOfFrames") or 1)
     vectors = {}
-    for keyword, source in (
-        ("EnergyWindowVector", "NumberOfEnergyWindows"),
-        ("DetectorVector", "NumberOfDetectors"),
-    ):
-        is_single = n == 1 or dataset.get(source) == 1
-        vectors[keyword] = read_vector(dataset, keyword) or [1] * (n * is_single)
+    for keyword, source in _SOURCES.items():
+        vector = read_vector(dataset, keyword)
+        is_single = dataset.get(source.number) == 1
+        if n == 1:
+            # Which of several detectors made the frame is for `decide_views` to judge.
+            is_single = keyword == "DetectorVector" or not _is_several(dataset, source)
+        vectors[keyword] = vector or [1] * (n * is_single)
         if len(vectors[keyword]) != n:
             raise UnreadableFileError(
                 f"{path}: expected {keyword} to name all {n} frames, found "
@@ -60,6 +77,20 @@ def choose_frames(
         )
     note = f"energy window {primary} of {len(different)}: {reason}"
     return frames, note if len(different) > 1 else None
+
+
+def names_no_detector(dataset: Dataset) -> bool:
+    """Tells whether a header has several detectors and does not say whose frame it is.
+
+    So look files into which a tool has put one frame of two, with the header of both.
+    """
+    is_several = _is_several(dataset, _SOURCES["DetectorVector"])
+    return is_several and not read_vector(dataset, "DetectorVector")
+
+
+def _is_several(dataset: Dataset, source: _Source) -> bool:
+    n_items = len(dataset.get(source.items) or ())
+    return max(int(dataset.get(source.number) or 0), n_items) > 1
 
 
 def read_vector(dataset: Dataset, keyword: str) -> list[int]:

@@ -4,15 +4,53 @@ A pseudonym is a keyed BLAKE2b hash of 64 bits. The key is the environment varia
 SPECTJAX_PSEUDONYM_KEY. Without one of your own, whoever knows a Patient ID can compute
 its pseudonym and find the patient in a data set; with one, keep it: another key gives
 other pseudonyms.
+
+Identities are compared in one folded form, since two systems rarely write them alike.
 """
 
 import hashlib
 import os
+import re
+import unicodedata
+from dataclasses import dataclass
 from typing import Literal
 
 from pydicom.dataset import Dataset
 
 PatientEvidence = Literal["Patient ID", "name and birth date", "study"]
+
+# A number that a spreadsheet made of an ID.
+_WHOLE_NUMBER = re.compile(r"(\d+)[.,]0+")
+# What programs write in small letters: hashes and UUIDs, our own pseudonyms too.
+_HEXADECIMAL = re.compile("[0-9a-f-]{16,}")
+# Family, given and middle name; what follows are titles.
+_NAME_PARTS = 3
+
+
+@dataclass(frozen=True, repr=False)
+class Identity:
+    """What a file says of its patient and study, in pseudonyms; None where it does not.
+
+    They are for comparing files in memory (`spectjax.imaging.patients`) and are not to
+    be written anywhere: a birth date is guessed from its hash in no time.
+
+    Attributes:
+        patient: the pseudonym of the patient by this file alone.
+        evidence: what it is made of.
+        patient_id: the Patient ID, whoever issued it.
+        issuer: who issued it.
+        name: the patient's name.
+        birth_date: the patient's birth date.
+        study: the Study Instance UID.
+    """
+
+    patient: str
+    evidence: PatientEvidence
+    patient_id: str | None = None
+    issuer: str | None = None
+    name: str | None = None
+    birth_date: str | None = None
+    study: str | None = None
 
 
 def compute_pseudonym(*parts: str) -> str:
@@ -20,24 +58,67 @@ def compute_pseudonym(*parts: str) -> str:
     key = os.environ.get("SPECTJAX_PSEUDONYM_KEY", "").encode()
     # BLAKE2b takes 64 bytes of key; a longer one counts in full through its own hash.
     key = key if len(key) <= 64 else hashlib.blake2b(key).digest()
-    text = "\0".join(parts).encode()
+    text = "\0".join(parts).encode(errors="surrogatepass")
     return hashlib.blake2b(text, digest_size=8, key=key, person=b"spectjax").hexdigest()
 
 
-def identify_patient(dataset: Dataset) -> tuple[str, PatientEvidence] | None:
-    """Returns a patient's pseudonym and what it is made of.
+def fold_text(text: str) -> str:
+    """Returns a text as it is compared: Unicode form, case and blanks do not count.
 
-    The identity is issuer and Patient ID, else name and birth date, else the study:
-    two studies of one patient then look like two patients.
+    Capitals, as most systems write them, but hashes stay in small letters; so most
+    pseudonyms are what they were before texts were folded.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", folded)
+    visible = (c if unicodedata.category(c)[0] != "C" else " " for c in folded)
+    folded = " ".join("".join(visible).split())
+    return folded if _HEXADECIMAL.fullmatch(folded) else folded.upper()
+
+
+def fold_id(text: str) -> str:
+    """Returns a Patient ID as it is compared; `1.0` of a spreadsheet is `1`.
+
+    Leading zeros count: to a hospital, 007 and 7 are two patients.
+    """
+    folded = fold_text(text)
+    number = _WHOLE_NUMBER.fullmatch(folded)
+    return number[1] if number else folded
+
+
+def fold_name(text: str) -> str:
+    """Returns a person's name as it is compared, without titles and empty parts.
+
+    Of a name in several scripts the first counts that is there: letters, ideographs,
+    then phonetic signs (DICOM PS3.5, 6.2.1). Carets, commas and blanks divide alike.
+    """
+    for group in text.split("="):
+        parts = group.split("^")[:_NAME_PARTS]
+        words = re.split(r"[\^,\s]+", fold_text("^".join(parts)))
+        if any(words):
+            return "^".join(filter(None, words))
+    return ""
+
+
+def identify_by_id(patient: str) -> Identity:
+    """Returns the identity of a patient that is known by an ID and nothing else."""
+    key = compute_pseudonym("id", "", fold_id(patient))
+    return Identity(key, "Patient ID", patient_id=key)
+
+
+def identify(dataset: Dataset) -> Identity | None:
+    """Returns what a file says of its patient.
+
+    The patient is issuer and Patient ID, else name and birth date, else the study: two
+    studies of one patient then look like two patients.
 
     Args:
-        dataset: the file without pixels.
+        dataset: the file.
 
     Returns:
-        Pseudonym and evidence; None if the file holds nothing to tell patients apart.
+        None if the file holds nothing to tell patients apart.
     """
-    issuer, patient_id, name, birth_date, study = (
-        str(dataset.get(keyword) or "").strip()
+    texts = {
+        keyword: str(dataset.get(keyword) or "")
         for keyword in (
             "IssuerOfPatientID",
             "PatientID",
@@ -45,17 +126,32 @@ def identify_patient(dataset: Dataset) -> tuple[str, PatientEvidence] | None:
             "PatientBirthDate",
             "StudyInstanceUID",
         )
+    }
+    issuer, study = (
+        fold_text(texts[keyword])
+        for keyword in ("IssuerOfPatientID", "StudyInstanceUID")
     )
+    patient_id, name = fold_id(texts["PatientID"]), fold_name(texts["PatientName"])
+    birth_date = re.sub(r"\D", "", fold_text(texts["PatientBirthDate"]))
+    is_removed = fold_text(str(dataset.get("PatientIdentityRemoved") or "")) == "YES"
+    evidence: PatientEvidence
     if patient_id:
-        return compute_pseudonym("id", issuer, patient_id), "Patient ID"
-    if name and birth_date:
-        return compute_pseudonym("name", name, birth_date), "name and birth date"
-    if study:
-        return compute_pseudonym("study", study), "study"
-    return None
-
-
-def identify_study(dataset: Dataset) -> str | None:
-    """Returns the pseudonym of a file's study; None if it states none."""
-    study = str(dataset.get("StudyInstanceUID") or "").strip()
-    return compute_pseudonym("study", study) if study else None
+        key, evidence = compute_pseudonym("id", issuer, patient_id), "Patient ID"
+    elif name and birth_date:
+        key = compute_pseudonym("name", name, birth_date)
+        evidence = "name and birth date"
+    elif study:
+        key, evidence = compute_pseudonym("study", study), "study"
+    else:
+        return None
+    if is_removed:  # then the same dummies may stand in the files of all patients
+        name = birth_date = ""
+    return Identity(
+        key,
+        evidence,
+        patient_id=compute_pseudonym("id", "", patient_id) if patient_id else None,
+        issuer=compute_pseudonym("issuer", issuer) if issuer else None,
+        name=compute_pseudonym("name", name) if name else None,
+        birth_date=compute_pseudonym("born", birth_date) if birth_date else None,
+        study=compute_pseudonym("study", study) if study else None,
+    )

@@ -15,6 +15,7 @@ from spectjax.imaging.diagnosis import DIAGNOSES, clean_word
 from spectjax.imaging.listed_image import ImageRow, ListedImage, read_listed_image
 from spectjax.imaging.scan import PICTURE_SUFFIXES, View
 from spectjax.imaging.views import find_view
+from spectjax.limits import SPACING_MM
 from spectjax.messages import UserError
 
 __all__ = [
@@ -32,8 +33,6 @@ _REQUIRED = ("file", "patient", "view", "label")
 _OPTIONAL = ("mask", "boxes", "spacing_mm", "inverted")
 _OTHER_PICTURES = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2")
 _ANSWERS = {"": None, "yes": True, "true": True, "no": False, "false": False}
-# Gamma cameras have 1 to 5 mm; a number outside of this is in another unit.
-_SPACING_MM = (0.5, 10.0)
 
 
 def find_image_table(folder: Path) -> Path | None:
@@ -253,7 +252,7 @@ def _read_diagnosis(text: str, words: Mapping[str, str]) -> str | None:
 def _read_spacing(text: str) -> tuple[float, float] | None:
     if not text:
         return None
-    low, high = _SPACING_MM
+    low, high = SPACING_MM
     try:
         spacing = float(text.replace(",", "."))
     except ValueError:

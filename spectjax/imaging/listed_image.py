@@ -16,7 +16,7 @@ from spectjax.imaging.diagnosis import (
     translate_words,
 )
 from spectjax.imaging.dicom import read_bone_scans
-from spectjax.imaging.identity import compute_pseudonym
+from spectjax.imaging.identity import compute_pseudonym, identify_by_id
 from spectjax.imaging.labelme import Annotation, AnnotationError
 from spectjax.imaging.masks import decode_mask
 from spectjax.imaging.pictures import read_picture
@@ -116,6 +116,7 @@ def _read_scan(row: ImageRow) -> BoneScan:
     if row.view is None:
         raise ValueError(f"{row.file}: expected a row with a view, got None.")
     picture = read_picture(row.file, inverted=row.inverted)
+    identity = identify_by_id(row.patient)
     return BoneScan(
         counts=picture.counts,
         view=row.view,
@@ -123,11 +124,12 @@ def _read_scan(row: ImageRow) -> BoneScan:
         spacing_mm=row.spacing_mm,
         path=row.file,
         frame=0,
-        patient_key=compute_pseudonym("id", "", row.patient),
+        patient_key=identity.patient,
         patient_evidence="Patient ID",
         image_key=compute_pseudonym("image", "picture", picture.content),
         synthetic=picture.synthetic,
         notes=picture.notes,
+        identity=identity,
     )
 
 
@@ -164,16 +166,24 @@ def _read_dicom(row: ImageRow) -> BoneScan:
 
 def _name_patient(row: ImageRow, scan: BoneScan) -> BoneScan:
     """Returns a scan with the row's patient where the file has no Patient ID."""
-    patient_key = compute_pseudonym("id", "", row.patient)
-    if scan.patient_evidence != "Patient ID":
-        return dataclasses.replace(
-            scan, patient_key=patient_key, patient_evidence="Patient ID"
+    named, stored = identify_by_id(row.patient), scan.identity
+    if stored is None or stored.patient_id is None:
+        identity = dataclasses.replace(
+            stored or named,
+            patient=named.patient,
+            evidence="Patient ID",
+            patient_id=named.patient_id,
         )
-    if scan.patient_key != patient_key:
+        return dataclasses.replace(
+            scan,
+            patient_key=identity.patient,
+            patient_evidence=identity.evidence,
+            identity=identity,
+        )
+    if stored.patient_id != named.patient_id:
         raise ScanError(
             f"{row.file}: expected the patient of the row, found another Patient ID in "
-            "the file, or one with an issuer. Leave the row's patient empty: the file "
-            "knows better."
+            "the file. Leave the row's patient empty: the file knows better."
         )
     return scan
 

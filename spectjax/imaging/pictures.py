@@ -20,8 +20,8 @@ from spectjax.imaging.scan import (
     ScanError,
     UnreadableFileError,
 )
-from spectjax.imaging.whole_body import MAX_PIXELS, MIN_ROWS_PER_COLUMN
-from spectjax.limits import PICTURE_BYTES, read_limited
+from spectjax.imaging.whole_body import MIN_ROWS_PER_COLUMN
+from spectjax.limits import PICTURE_BYTES, WHOLE_BODY_PIXELS, read_limited
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_ORIENTATION = 0x0112
@@ -116,7 +116,7 @@ def _decode(path: Path, contents: bytes) -> tuple[np.ndarray, dict[Any, Any]]:
     except Image.DecompressionBombError:
         raise UnreadableFileError(
             f"{path}: expected about 1024x256 pixels, found more than "
-            f"{MAX_PIXELS >> 20} million. Save it again in the size of the scan."
+            f"{WHOLE_BODY_PIXELS >> 20} million. Save it again in the size of the scan."
         ) from None
     except Exception as error:  # a damaged header raises errors of many kinds
         raise UnreadableFileError(
@@ -151,7 +151,7 @@ def _open(contents: bytes) -> Image.Image:
 
 def _check_size(path: Path, picture: Image.Image) -> None:
     rows, columns = picture.height, picture.width
-    if rows * columns > MAX_PIXELS or columns < _MIN_COLUMNS:
+    if rows * columns > WHOLE_BODY_PIXELS or columns < _MIN_COLUMNS:
         raise UnreadableFileError(
             f"{path}: expected about 1024x256 pixels, found {rows}x{columns} (rows x "
             "columns). Save it again in the size of the scan."

@@ -1,30 +1,46 @@
 """One frame's pixels out of a DICOM file, without trust in what it says of itself."""
 
-import struct
+import io
 from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import (
+    encapsulate,
+    generate_fragments,
+    generate_frames,
+    parse_basic_offsets,
+)
+from pydicom.pixels import get_decoder
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     UID,
+    JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
     RLELossless,
 )
 
+from spectjax.imaging.codestreams import (
+    DamagedStreamError,
+    JpegStream,
+    Shape,
+    check_jpeg,
+    check_jpeg2000,
+    check_rle,
+)
 from spectjax.imaging.scan import EmptyImageError, UnreadableFileError
+from spectjax.limits import DICOM_FRAGMENTS
 
-_START_OF_JPEG2000 = b"\xff\x4f\xff\x51"
-_START_OF_JPEG = b"\xff\xd8"
-# Start-of-frame markers of all JPEG processes and of JPEG-LS.
-_START_OF_FRAME = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC))
-_START_OF_FRAME += (*range(0xCD, 0xD0), 0xF7)
-
+_BITS_ALLOCATED = (8, 16, 32)
+_ITEM = b"\xfe\xff\x00\xe0"  # begins a fragment
+_STRICT = "pyjpegls"
+_PROBE_BYTES, _FILLINGS = 8, (b"\x55", b"\x2a")
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _LOSSY_OR_NOT = (JPEG2000, HTJ2K)
 
@@ -97,8 +113,9 @@ def decode_frame(path: Path, dataset: Dataset, frame: int) -> np.ndarray:
         files keep overlays, are no part of them (DICOM PS3.5, 8.1.1).
 
     Raises:
-        UnreadableFileError: the pixels are missing, cut off, of another size than the
-            header says, shifted within their words, or no installed decoder reads them.
+        UnreadableFileError: the pixels are missing, cut off, of another number or size
+            than the header says, shifted within their words, or no installed decoder
+            reads them.
     """
     bits, high = dataset.get("BitsStored"), dataset.get("HighBit")
     if bits and high is not None and high != bits - 1:
@@ -108,55 +125,128 @@ def decode_frame(path: Path, dataset: Dataset, frame: int) -> np.ndarray:
         )
     syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
     is_compressed = syntax.is_transfer_syntax and syntax.is_compressed
+    remedy = "The file is cut off or damaged: export it again."
     try:
-        if is_compressed and syntax != RLELossless:
-            _check_size(dataset, frame)
-        return pydicom.pixels.pixel_array(dataset, index=frame)
+        if not is_compressed:
+            _check_length(dataset)
+            return pydicom.pixels.pixel_array(dataset, index=frame)
+        encoded = _split_frames(dataset)
+        streams = [_check_stream(syntax, dataset, each) for each in encoded]
+        remedy = (
+            "Export it uncompressed, or install more decoders "
+            "(pip install 'spectjax[codecs]')."
+        )
+        return _decode(syntax, dataset, encoded[frame], streams[frame])
     except Exception as error:  # every decoder raises errors of its own
-        remedy = "The file is cut off or damaged: export it again."
-        if is_compressed:
-            remedy = (
-                "Export it uncompressed, or install more decoders "
-                "(pip install 'spectjax[codecs]')."
-            )
         raise UnreadableFileError(
             f"{path}: expected pixels, found pixel data ({syntax.name}) that cannot be "
             f"decoded ({_shorten(error)}). {remedy}"
         ) from error
 
 
-def _check_size(dataset: Dataset, frame: int) -> None:
-    """Compares the size in a compressed frame with the header's.
+def _check_length(dataset: Dataset) -> None:
+    """Compares the length of uncompressed pixels with the header's promise.
 
-    Decoders believe the frame: 90 kB that claim 60000x60000 pixels made one take 21 GB.
+    Where there are more, Rows, Columns or Number of Frames is wrong, and every frame
+    but the first would be read from the wrong place.
     """
+    allocated = dataset.BitsAllocated
+    if allocated not in _BITS_ALLOCATED:
+        raise DamagedStreamError(f"expected 8, 16 or 32 bits, found {allocated}")
     count = int(dataset.get("NumberOfFrames") or 1)
-    encoded = get_frame(dataset.PixelData, frame, number_of_frames=count)
-    found = _encoded_size(encoded)
-    expected = dataset.Rows, dataset.Columns, 1
-    if found is not None and found != expected:
-        raise ValueError(
-            "expected {}x{} pixels of {} sample, found {}x{} of {}".format(
-                *expected, *found
-            )
+    rows, columns = dataset.Rows, dataset.Columns
+    expected, found = count * rows * columns * allocated // 8, len(dataset.PixelData)
+    if found - expected not in (0, expected % 2):  # a byte makes the length even
+        raise DamagedStreamError(
+            f"expected {expected} bytes, {count} frames of {rows}x{columns} pixels of "
+            f"{allocated} bits, found {found}"
         )
 
 
-def _encoded_size(encoded: bytes) -> tuple[int, int, int] | None:
-    """Returns rows, columns and samples that a JPEG or JPEG 2000 frame states."""
-    start = encoded.find(_START_OF_JPEG2000)
-    if start >= 0:
-        right, lower, left, upper = struct.unpack_from(">4I", encoded, start + 8)
-        (samples,) = struct.unpack_from(">H", encoded, start + 40)
-        return lower - upper, right - left, samples
-    position = 2 if encoded.startswith(_START_OF_JPEG) else len(encoded)
-    while position + 10 <= len(encoded):
-        mark, marker, length = struct.unpack_from(">BBH", encoded, position)
-        if marker in _START_OF_FRAME:
-            return struct.unpack_from(">HHB", encoded, position + 5)
-        # Before a marker stands 0xFF, more than once where it serves as filling.
-        position += 1 if mark != 0xFF or marker == 0xFF else 2 + length
+def _split_frames(dataset: Dataset) -> list[bytes]:
+    """Returns all encoded frames, which are as many as the header says."""
+    count = int(dataset.get("NumberOfFrames") or 1)
+    if dataset.PixelData.count(_ITEM) > DICOM_FRAGMENTS:
+        raise DamagedStreamError(f"expected at most {DICOM_FRAGMENTS} fragments")
+    table = [dataset.get(f"ExtendedOffsetTable{part}") for part in ("", "Lengths")]
+    offsets = (table[0], table[1]) if all(table) else None
+    frames = list(
+        generate_frames(
+            dataset.PixelData, number_of_frames=count, extended_offsets=offsets
+        )
+    )
+    if len(frames) != count:
+        raise DamagedStreamError(f"expected {count} frames, found {len(frames)}")
+    stream = io.BytesIO(dataset.PixelData)
+    parse_basic_offsets(stream)
+    unused = sum(map(len, generate_fragments(stream))) - sum(map(len, frames))
+    if not 0 <= unused <= count:  # a byte for each makes its length even
+        raise DamagedStreamError(
+            f"expected every fragment in one frame, found {unused} bytes in none"
+        )
+    return frames
+
+
+def _check_stream(syntax: UID, dataset: Dataset, encoded: bytes) -> JpegStream | None:
+    """Compares a compressed frame with the header, and looks for its end."""
+    expected = Shape(dataset.Rows, dataset.Columns, 1, dataset.BitsStored)
+    if syntax == RLELossless:
+        check_rle(encoded, expected, dataset.BitsAllocated // 8)
+    elif syntax in JPEG2000TransferSyntaxes:  # with high throughput as well
+        check_jpeg2000(encoded, expected)
+    elif syntax in JPEGTransferSyntaxes + JPEGLSTransferSyntaxes:
+        return check_jpeg(encoded, expected)
+    else:
+        raise DamagedStreamError("expected a compression of still images")
     return None
+
+
+def _decode(
+    syntax: UID, dataset: Dataset, encoded: bytes, stream: JpegStream | None
+) -> np.ndarray:
+    """Returns the pixels of a frame, (Rows, Columns), if all of it is needed for them.
+
+    CharLS (pyjpegls) makes sure of that itself, as OpenJPEG does. What reads the other
+    JPEGs goes on without a word where coded pixels are missing or left over. So they
+    are decoded again with bytes after the last, which must not matter, and with other
+    bytes as the last, which must.
+    """
+    plugin = ""
+    if syntax in JPEGLSTransferSyntaxes:
+        plugin = _STRICT * (_STRICT in get_decoder(syntax).available_plugins)
+    pixels = _decode_alone(syntax, dataset, encoded, plugin)
+    if stream is None or plugin:
+        return pixels
+
+    def changes(count: int, filling: bytes) -> bool:
+        changed = stream.replace_end(count, filling * _PROBE_BYTES)
+        try:
+            other = _decode_alone(syntax, dataset, changed, plugin)
+        except Exception:  # the decoder came upon the filling
+            return True
+        return not np.array_equal(pixels, other)
+
+    if any(changes(0, filling) for filling in _FILLINGS):
+        raise DamagedStreamError(
+            "expected all coded pixels, found some of them missing"
+        )
+    if not any(changes(_PROBE_BYTES, filling) for filling in _FILLINGS):
+        raise DamagedStreamError("expected the last coded pixel, found more after it")
+    return pixels
+
+
+def _decode_alone(
+    syntax: UID, dataset: Dataset, encoded: bytes, plugin: str
+) -> np.ndarray:
+    """Returns what a decoder makes of one encoded frame."""
+    alone = dataset.group_dataset(0x0028)
+    if "NumberOfFrames" in alone:  # the element is shared: to set it would change both
+        del alone.NumberOfFrames
+    alone.PixelData = encapsulate([encoded])
+    alone["PixelData"].VR = "OB"
+    alone.file_meta = FileMetaDataset()
+    alone.file_meta.TransferSyntaxUID = syntax
+    return pydicom.pixels.pixel_array(alone, index=0, decoding_plugin=plugin)
 
 
 def _shorten(error: Exception) -> str:

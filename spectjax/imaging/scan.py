@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from spectjax.imaging.identity import PatientEvidence
+from spectjax.imaging.identity import Identity, PatientEvidence
 from spectjax.messages import UserError
 
 View = Literal["anterior", "posterior"]
@@ -54,9 +54,10 @@ class BoneScan:
         spacing_mm: distance between rows and between columns; None if unknown.
         path: the file.
         frame: zero-based index in the file; 0 for a picture.
-        patient_key: 16 hexadecimal digits, the same for all files of a patient. Keyed
-            BLAKE2b of issuer and Patient ID, else of name and birth date, else of the
-            Study Instance UID. The key is the environment variable
+        patient_key: 16 hexadecimal digits, the same for all files that name a patient
+            alike. Keyed BLAKE2b of issuer and Patient ID, else of name and birth date,
+            else of the Study Instance UID, in the folded form of
+            `spectjax.imaging.identity`. The key is the environment variable
             SPECTJAX_PSEUDONYM_KEY; without one, whoever knows the Patient ID can
             compute the pseudonym too.
         patient_evidence: which of the three. By study, two studies of one patient look
@@ -67,6 +68,8 @@ class BoneScan:
         notes: other facts worth knowing, e.g. "3 negative values set to 0".
         study_key: 16 hexadecimal digits of the Study Instance UID, keyed alike: tells a
             patient's examinations apart. None if the file states none.
+        identity: what the file says of patient and study, to be compared with other
+            files by `spectjax.imaging.patients`; None if nobody asked the file.
     """
 
     counts: np.ndarray
@@ -81,13 +84,34 @@ class BoneScan:
     synthetic: bool
     notes: tuple[str, ...] = ()
     study_key: str | None = None
+    identity: Identity | None = dataclasses.field(default=None, repr=False)
 
     @property
     def name(self) -> str:
-        """`<file stem>_<view>`: names outputs and matches annotations.
+        """`<file stem>_<view>`: names outputs and matches annotations."""
+        return f"{find_stem(self.path)}_{self.view}"
 
-        A stem loses a known suffix only: a file may be called after its UID, 1.2.840.
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Reasons to doubt the view or the counts, and what is not known; a line each.
+
+        They belong wherever something is said of the scan.
         """
-        is_suffix = self.path.suffix.lower() in DICOM_SUFFIXES + PICTURE_SUFFIXES
-        stem = self.path.stem if is_suffix else self.path.name
-        return f"{stem}_{self.view}"
+        found = list(self.notes)
+        if self.has_weak_view:
+            evidence = self.view_evidence.removeprefix("WARNING: ")
+            found.insert(0, f"{self.view} by weak evidence: {evidence}")
+        if self.spacing_mm is None and not any("pacing" in note for note in found):
+            found.append("the size of a pixel is not known")
+        return tuple(found)
+
+    @property
+    def has_weak_view(self) -> bool:
+        """Whether the evidence for the view is weak, or some contradicts it."""
+        return "WARNING" in self.view_evidence or "; but " in self.view_evidence
+
+
+def find_stem(path: Path) -> str:
+    """Returns a file's name without a known suffix: 1.2.840 may be a UID."""
+    is_suffix = path.suffix.lower() in DICOM_SUFFIXES + PICTURE_SUFFIXES
+    return path.stem if is_suffix else path.name

@@ -6,13 +6,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, NuclearMedicineImageStorage
 
 from spectjax.imaging.scan import NotWholeBodyError, UnreadableFileError
+from spectjax.limits import WHOLE_BODY_FRAMES, WHOLE_BODY_PIXELS
 
 # A whole-body frame is at least so many times higher than wide. Cameras give 1024x256
 # and 1024x512; a static or a tomographic frame is square.
 MIN_ROWS_PER_COLUMN = 1.8
-# Beyond any whole-body file (1024x256, two detectors, a few energy windows); checked
-# before memory is asked for, since a damaged header can claim terabytes.
-MAX_PIXELS = 4096 * 4096
 
 
 def check_whole_body(path: Path, dataset: Dataset) -> None:
@@ -77,7 +75,9 @@ def _check_kind(path: Path, dataset: Dataset) -> None:
 def _check_size(path: Path, dataset: Dataset) -> None:
     rows, columns = (int(dataset.get(k) or 0) for k in ("Rows", "Columns"))
     frames = int(dataset.get("NumberOfFrames") or 1)
-    if min(rows, columns, frames) < 1 or rows * columns * frames > MAX_PIXELS:
+    pixels = rows * columns * frames
+    is_absurd = frames > WHOLE_BODY_FRAMES or pixels > WHOLE_BODY_PIXELS
+    if min(rows, columns, frames) < 1 or is_absurd:
         raise UnreadableFileError(
             f"{path}: expected frames of about 1024x256 pixels, found {frames} of "
             f"{rows}x{columns} (rows x columns). The file is cut off or damaged: "

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from spectjax.messages import UserError
 from spectjax.metrics.surface import hausdorff95
 
 # From 6e-6 to 1 - 6e-6: a model that learned from few marked pixels gives most lesions
@@ -140,9 +141,7 @@ def measure_lesions(
             f"{spacing_mm.shape}."
         )
     if not np.isfinite(probs).all():
-        raise ValueError(
-            "Expected finite hotspot probabilities, got some that are not."
-        )
+        raise UserError("Expected finite hotspot probabilities, got some that are not.")
     rows: list[tuple[Any, ...]] = []
     shape = (len(probs), len(THRESHOLDS))
     regions = Regions(np.zeros(shape, np.int64), np.zeros(shape, np.int64))

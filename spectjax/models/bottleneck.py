@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from spectjax.messages import UserError
 from spectjax.models.attention import SpatialAttention
 from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv
@@ -50,7 +51,7 @@ def normalise(
         ValueError: if the kind is unknown.
     """
     if kind not in NORMS:
-        raise ValueError(f"Unknown norm {kind!r}; known: {', '.join(NORMS)}.")
+        raise UserError(f"Unknown norm {kind!r}; known: {', '.join(NORMS)}.")
     if kind == "group":
         groups = max(n for n in range(1, _GROUPS + 1) if x.shape[-1] % n == 0)
         y = nn.GroupNorm(groups, epsilon=1e-5, dtype=dtype, name=name)(x)

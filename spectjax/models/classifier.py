@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Initializer
 
+from spectjax.messages import UserError
+
 # [P2] draws all weights "using a normal Gaussian distribution" and gives no width. The
 # default is He's, which keeps the size of what passes through ReLUs; "normal" is that
 # of Keras's `RandomNormal`, the paper's framework.
@@ -23,7 +25,7 @@ def draw_weights(initial: str) -> Initializer:
         ValueError: if there is none of that name.
     """
     if initial not in _WEIGHTS:
-        raise ValueError(
+        raise UserError(
             f"Unknown initial weights {initial!r}; known: {', '.join(_WEIGHTS)}."
         )
     return _WEIGHTS[initial]
@@ -37,7 +39,7 @@ def check_image_hw(images: jax.Array, stride: int) -> None:
     """
     height, width = images.shape[1:3]
     if min(height, width) < stride:
-        raise ValueError(
+        raise UserError(
             f"Expected images of at least {stride}x{stride} pixels, since the model "
             f"halves them {stride.bit_length() - 1} times, got {height}x{width}."
         )

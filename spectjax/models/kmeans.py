@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from spectjax.messages import UserError
 from spectjax.ops.kmeans import find_clusters
 
 
@@ -60,9 +61,9 @@ class KMeans(nn.Module):
             ValueError: if a field or the shape cannot be used.
         """
         if self.num_classes != 2:
-            raise ValueError(f"Expected num_classes 2, got {self.num_classes}.")
+            raise UserError(f"Expected num_classes 2, got {self.num_classes}.")
         if not 1 <= self.hotspot_clusters < self.clusters:
-            raise ValueError(
+            raise UserError(
                 "Expected hotspot_clusters from 1 to clusters - 1, got "
                 f"{self.hotspot_clusters} of {self.clusters}."
             )

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from spectjax.messages import UserError
 from spectjax.models.bottleneck import BottleneckBody
 from spectjax.models.detections import (
     Detections,
@@ -122,19 +123,19 @@ class MaskRCNN(nn.Module):
             ValueError: if a field is unknown or does not fit the others.
         """
         if self.attention not in ATTENTIONS:
-            raise ValueError(
+            raise UserError(
                 f"Unknown attention {self.attention!r}; known: {', '.join(ATTENTIONS)}."
             )
         if self.torchvision and not self.stem_pool:
-            raise ValueError("Expected stem_pool=True with torchvision=True.")
+            raise UserError("Expected stem_pool=True with torchvision=True.")
         if len({len(sizes) for sizes in self.anchor_sizes}) != 1:
-            raise ValueError(
+            raise UserError(
                 "Expected as many anchor sizes on each level, got "
                 f"{self.anchor_sizes}: one head serves all."
             )
         for name in _COUNTS:
             if min(jax.tree.leaves(count := getattr(self, name))) < 1:
-                raise ValueError(f"Expected {name} of at least 1, got {count}.")
+                raise UserError(f"Expected {name} of at least 1, got {count}.")
         attention = (self.attention, self.open_attention)
         self.backbone = BottleneckBody(
             self.stage_sizes,
@@ -272,7 +273,7 @@ class MaskRCNN(nn.Module):
         for levels in views[1:]:
             widths = [x.shape[2] * s for x, s in zip(levels, self.strides, strict=True)]
             if self.torchvision or any(width != hw[1] for width in widths):
-                raise ValueError(
+                raise UserError(
                     "Expected anchors whose mirror images are anchors for "
                     "mirrored=True, got torchvision's or a coarsest map with a part "
                     "of a pixel."
@@ -323,7 +324,7 @@ class MaskRCNN(nn.Module):
         height, width = (self.scale * size for size in images.shape[1:3])
         stride = self.strides[0] * 2 ** (len(self.features) - 1)
         if height % stride or width % stride:
-            raise ValueError(
+            raise UserError(
                 f"Expected an image size in multiples of {stride} after enlarging it "
                 f"{self.scale} times, got {height}x{width}."
             )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from spectjax.messages import UserError
 from spectjax.models.attention import SpatialAttention
 from spectjax.ops.convolution import Conv
 
@@ -48,7 +49,7 @@ class FeaturePyramid(nn.Module):
             ValueError: if `num_levels` is neither the number of maps nor one more.
         """
         if self.num_levels - len(maps) not in (0, 1):
-            raise ValueError(
+            raise UserError(
                 f"Expected anchors for {len(maps)} or {len(maps) + 1} levels, got "
                 f"{self.num_levels}."
             )

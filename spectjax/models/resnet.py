@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from spectjax.messages import UserError
 from spectjax.models.classifier import (
     check_image_hw,
     create_head,
@@ -94,7 +95,7 @@ class ResNet(nn.Module):
         """
         check_image_hw(images, 2 ** (len(self.stage_sizes) + 1))
         if len(self.stage_sizes) != len(self.features):
-            raise ValueError(
+            raise UserError(
                 f"Expected as many features as stages, got {self.features} for "
                 f"{self.stage_sizes}."
             )

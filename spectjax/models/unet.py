@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from spectjax.messages import UserError
 from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv, UpConv, max_pool
 
@@ -101,7 +102,7 @@ class UNet(nn.Module):
         stride = 2 ** (len(self.features) - 1)
         height, width = images.shape[1:3]
         if height % stride or width % stride:
-            raise ValueError(
+            raise UserError(
                 f"Expected an image size in multiples of {stride} for "
                 f"{len(self.features)} resolutions, got {height}x{width}."
             )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from spectjax.messages import UserError
 from spectjax.models.classifier import (
     check_image_hw,
     create_head,
@@ -104,12 +105,12 @@ class VGG(nn.Module):
 
     def _check_fields(self) -> None:
         if self.activation not in ACTIVATIONS:
-            raise ValueError(
+            raise UserError(
                 f"Unknown activation {self.activation!r}; known: "
                 f"{', '.join(ACTIVATIONS)}."
             )
         if len(self.stage_sizes) != len(self.features):
-            raise ValueError(
+            raise UserError(
                 f"Expected as many features as stages, got {self.features} for "
                 f"{self.stage_sizes}."
             )

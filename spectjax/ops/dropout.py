@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from spectjax.messages import UserError
+
 
 class Dropout(nn.Module):
     """Sets numbers to zero at random and divides the others by how many are kept.
@@ -27,7 +29,7 @@ class Dropout(nn.Module):
             ValueError: if the rate is not in [0, 1).
         """
         if not 0 <= self.rate < 1:
-            raise ValueError(f"Expected a dropout rate in [0, 1), got {self.rate}.")
+            raise UserError(f"Expected a dropout rate in [0, 1), got {self.rate}.")
         if not train or self.rate == 0:
             return x
         key, kept = self.make_rng("dropout"), 1 - self.rate

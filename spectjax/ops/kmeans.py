@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from spectjax.messages import UserError
 from spectjax.ops.sorted_values import (
     MAX_VALUES,
     SortedValues,
@@ -356,10 +357,10 @@ def _check(values: jax.Array, num_clusters: int) -> None:
             f"Expected values (B, N) with 0 < N < {MAX_VALUES}, got {values.shape}."
         )
     if num_clusters < 2:
-        raise ValueError(f"Expected 2 clusters or more, got {num_clusters}.")
+        raise UserError(f"Expected 2 clusters or more, got {num_clusters}.")
 
 
 def _check_positive(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
-            raise ValueError(f"Expected {name} of 1 or more, got {number}.")
+            raise UserError(f"Expected {name} of 1 or more, got {number}.")

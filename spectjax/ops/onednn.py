@@ -70,13 +70,12 @@ def load() -> Handler:
     path = _compile(library, headers)
     try:
         handler = ctypes.CDLL(str(path))
-    except OSError as error:
+        functions = {name: getattr(handler, f"spectjax_{name}") for name in _HANDLERS}
+    except (OSError, AttributeError) as error:
         raise UnavailableError(f"{path} does not load: {error}") from error
-    for name in _HANDLERS:
+    for name, function in functions.items():
         jax.ffi.register_ffi_target(
-            f"spectjax_{name}",
-            jax.ffi.pycapsule(getattr(handler, f"spectjax_{name}")),
-            platform="cpu",
+            f"spectjax_{name}", jax.ffi.pycapsule(function), platform="cpu"
         )
     return Handler(path, bool(handler.spectjax_convolution_has_bfloat16()))
 
@@ -98,7 +97,11 @@ def _find_file(package: str, name: str) -> pathlib.Path:
 
 
 def _compile(library: pathlib.Path, headers: pathlib.Path) -> pathlib.Path:
-    """Returns the compiled handler, from the cache folder if it is there."""
+    """Returns the compiled handler, from the cache folder if it is there.
+
+    Its name ends with the digest of its contents: what is damaged or not ours could end
+    the process that loads it, and is compiled anew instead.
+    """
     compiler = shutil.which("g++") or shutil.which("c++")
     if compiler is None:
         raise UnavailableError("there is no C++ compiler; install g++")
@@ -114,15 +117,17 @@ def _compile(library: pathlib.Path, headers: pathlib.Path) -> pathlib.Path:
         ingredients += [source.read_text() for source in sources]
         key = hashlib.sha256("\0".join(ingredients).encode()).hexdigest()[:16]
         folder = find_cache_folder()
-        path = folder / f"onednn-{key}.so"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            # Compiled beside its place and renamed: another process may do the same at
-            # this moment, and must never load half a file.
-            with tempfile.TemporaryDirectory(dir=folder) as workplace:
-                built = pathlib.Path(workplace) / path.name
-                _run([*command, "-o", str(built)])
-                built.rename(path)
+        for path in sorted(folder.glob(f"onednn-{key}-*.so")):
+            if path.name == _name(key, path):
+                return path
+        folder.mkdir(parents=True, exist_ok=True)
+        # Compiled beside its place and renamed: another process may do the same at this
+        # moment, and must never load half a file.
+        with tempfile.TemporaryDirectory(dir=folder) as workplace:
+            built = pathlib.Path(workplace) / "onednn.so"
+            _run([*command, "-o", str(built)])
+            path = folder / _name(key, built)
+            built.rename(path)
     except subprocess.CalledProcessError as error:
         lines = error.stderr.strip().splitlines() or ["it says nothing"]
         raise UnavailableError(f"{compiler} does not compile it: {lines[0]}") from error
@@ -130,6 +135,13 @@ def _compile(library: pathlib.Path, headers: pathlib.Path) -> pathlib.Path:
     except (OSError, RuntimeError) as error:
         raise UnavailableError(f"the compiled handler has no place: {error}") from error
     return path
+
+
+def _name(key: str, path: pathlib.Path) -> str:
+    """Returns how a handler of these contents is called; "" if it is no file."""
+    if not path.is_file():
+        return ""
+    return f"onednn-{key}-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.so"
 
 
 def _run(command: list[str]) -> str:

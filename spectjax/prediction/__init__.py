@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 
+from spectjax.messages import UserError
 from spectjax.prediction import (
     classification,
     instance_segmentation,
@@ -28,12 +29,12 @@ def choose_describe(task: str, min_score: float | None = None) -> Describe:
         min_score: which score hotspots must exceed; None: what the task does.
 
     Raises:
-        ValueError: if there is a `min_score`, but hotspots have no score to begin with.
+        UserError: if there is a `min_score`, but hotspots have no score to begin with.
     """
     if min_score is None:
         return _DESCRIBE[task]
     if task != "instance_segmentation":
-        raise ValueError(
+        raise UserError(
             f"--min_score={min_score:g}: expected a model that marks instances, a Mask "
             f"R-CNN, found one for {task}. Leave --min_score out."
         )

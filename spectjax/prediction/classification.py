@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spectjax.hotspots import AnswerError
 from spectjax.imaging.diagnosis import LABELS
+from spectjax.messages import make_printable
 from spectjax.prediction.views import (
     Finding,
     ModelInfo,
@@ -71,15 +73,15 @@ def diagnose(probs: np.ndarray) -> Diagnosis:
         probs: float32, (2,).
 
     Raises:
-        ValueError: if the shape is another one or a probability is not finite.
+        AnswerError: if the shape is another one or a probability is not finite.
     """
     if probs.shape != (len(LABELS),):
-        raise ValueError(
+        raise AnswerError(
             f"Expected one probability for each of the classes {', '.join(LABELS)}, "
             f"the model gave an array of shape {probs.shape}."
         )
     if not np.isfinite(probs).all():
-        raise ValueError(
+        raise AnswerError(
             "The model gave probabilities that are not finite. Its parameters have "
             "probably diverged: train again with a smaller learning rate."
         )
@@ -104,7 +106,7 @@ def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
         model_info: where the model comes from.
 
     Raises:
-        ValueError: if the probabilities have the wrong shape or are not finite.
+        AnswerError: if the probabilities have the wrong shape or are not finite.
     """
     diagnoses = [diagnose(view.answer) for view in views]
     if not diagnoses:
@@ -113,7 +115,7 @@ def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
     listed = examination.to_json() | {
         "views": [
             {
-                "name": view.name,
+                "name": make_printable(view.name),
                 "view": view.thorax.scan.view,
                 "probability": diagnosis.probability,
                 "crop_flagged": bool(view.thorax.flags),
@@ -143,8 +145,8 @@ def _describe_view(
         "disclaimer": DISCLAIMER,
     }
     row = {
-        "name": view.name,
-        "file": scan.path.name,
+        "name": make_printable(view.name),
+        "file": make_printable(scan.path.name),
         "frame": scan.frame,
         "view": scan.view,
         "probability": f"{diagnosis.probability:.6g}",
@@ -154,6 +156,7 @@ def _describe_view(
         "examination_label": examination.label,
         "crop_flags": "; ".join(view.thorax.flags),
         "notes": "; ".join(view.input_notes),
+        "warnings": "; ".join(scan.warnings),
     }
     return Finding(
         document=document,
@@ -187,7 +190,7 @@ def _draw(
         crop_box=thorax.transform.box,
         probabilities=probabilities,
         label=diagnosis.label,
-        title=f"{scan.path.name}: {scan.view} view",
+        title=view.title,
         warnings=list_warnings(view, model_info),
         synthetic=scan.synthetic,
     )

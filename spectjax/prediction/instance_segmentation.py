@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.hotspots import CLASS_NAMES, bound_mask
+from spectjax.hotspots import CLASS_NAMES, AnswerError, bound_mask
 from spectjax.imaging.thorax import ThoraxImage
 from spectjax.instances import Instances
 from spectjax.prediction.segmentation import (
@@ -62,7 +62,7 @@ def describe(
         min_score: what the score of a hotspot must exceed.
 
     Raises:
-        ValueError: if the instances have the wrong shape or are not finite.
+        AnswerError: if the instances have the wrong shape or are not finite.
     """
     return [_describe_view(view, model_info, min_score) for view in views]
 
@@ -85,17 +85,17 @@ def select_hotspots(
         min_score: in (0, 1).
 
     Raises:
-        ValueError: if the masks are of another size or a box or a score is not finite.
+        AnswerError: if the masks are of another size or a box or a score is not finite.
     """
     if instances.masks.shape[1:] != patient.shape:
-        raise ValueError(
+        raise AnswerError(
             f"Expected masks of {patient.shape} pixels, the model gave "
             f"{instances.masks.shape[1:]}."
         )
     chosen = instances.valid & ~(instances.scores <= min_score)  # a NaN is chosen
     found = Instances(*(np.asarray(each)[chosen] for each in instances))
     if not (np.isfinite(found.scores).all() and np.isfinite(found.boxes).all()):
-        raise ValueError(
+        raise AnswerError(
             "The model gave scores or boxes that are not finite. Its parameters have "
             "probably diverged: train again with a smaller learning rate."
         )

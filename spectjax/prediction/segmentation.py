@@ -39,7 +39,7 @@ def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
         model_info: where the model comes from.
 
     Raises:
-        ValueError: if the probabilities have the wrong shape or are not finite.
+        AnswerError: if the probabilities have the wrong shape or are not finite.
     """
     return [_describe_view(view, model_info) for view in views]
 
@@ -148,7 +148,7 @@ def _draw(
             else f"{entry['area_mm2']:.0f} mm²"
             for entry in entries
         ],
-        title=f"{scan.path.name}: {scan.view} view",
+        title=view.title,
         warnings=list_warnings(view, model_info),
         synthetic=scan.synthetic,
     )

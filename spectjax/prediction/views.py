@@ -11,6 +11,7 @@ import numpy as np
 
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import ThoraxImage
+from spectjax.messages import make_printable
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
     from matplotlib.figure import Figure
@@ -40,6 +41,12 @@ class SeenView:
     def counts(self) -> np.ndarray:
         """What the model saw, counts, float32, (H, W)."""
         return cut_centre(self.thorax.counts, self.input_hw)
+
+    @property
+    def title(self) -> str:
+        """File and view, for its picture."""
+        scan = self.thorax.scan
+        return f"{make_printable(scan.path.name)}: {scan.view} view"
 
     @property
     def input_notes(self) -> tuple[str, ...]:
@@ -80,7 +87,7 @@ def describe_origin(view: SeenView, model_info: ModelInfo) -> dict[str, Any]:
     scan, transform = view.thorax.scan, view.thorax.transform
     return {
         "source": {
-            "file": scan.path.name,
+            "file": make_printable(scan.path.name),
             "frame": scan.frame,
             "image_key": scan.image_key,
             "view": scan.view,
@@ -91,6 +98,7 @@ def describe_origin(view: SeenView, model_info: ModelInfo) -> dict[str, Any]:
             "notes": scan.notes,
         },
         "model": model_info,
+        "warnings": list_warnings(view, model_info),
         "crop": {
             "box": transform.box,
             "canvas_hw": transform.canvas_hw,
@@ -101,8 +109,9 @@ def describe_origin(view: SeenView, model_info: ModelInfo) -> dict[str, Any]:
 
 
 def list_warnings(view: SeenView, model_info: ModelInfo) -> list[str]:
-    """Returns the reasons to doubt what a picture shows, a sentence each."""
+    """Returns the reasons to doubt what is said of a view, a sentence each."""
     warnings = [f"Crop flagged: {flag}" for flag in view.thorax.flags]
+    warnings += [f"Warning: {warning}." for warning in view.thorax.scan.warnings]
     warnings += [f"Note: {note}." for note in view.input_notes]
     return warnings + _warn_of_simulation(model_info)
 

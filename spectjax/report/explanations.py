@@ -20,6 +20,7 @@ from spectjax.report.figures import (
     add_caption,
     outline,
     show_counts,
+    wrap_warnings,
     zoom_to,
 )
 
@@ -61,12 +62,14 @@ def draw_explanation(
         category: the class that the map speaks for.
         title: what is shown, one line.
         scores: probability and size of a cell, one line.
-        warnings: reasons to doubt what is shown, one line each.
+        warnings: reasons to doubt what is shown, a sentence each.
         synthetic: whether the image is simulated.
     """
     figure = Figure(figsize=(12.0, 7.6), dpi=110)
     FigureCanvasAgg(figure)
-    top = 0.81 - 0.024 * max(len(warnings) - 1, 0)
+    lower = add_caption(figure, title, scores, synthetic)
+    lines = wrap_warnings(warnings, width=150)
+    top = 0.81 - lower - 0.024 * max(len(lines) - 1, 0)
     width = 7.6 / 12.0 * (top - 0.11)  # square panels, as high as there is room
     left = 0.47 - width
     plain = figure.add_axes((left, 0.11, width, top - 0.11))
@@ -94,10 +97,11 @@ def draw_explanation(
         figure.text(
             left + width / 2, 0.075, "truth (readers)", color=TRUTH, ha="center"
         )
-    add_caption(figure, title, scores, synthetic)
-    for line, text in enumerate(warnings):
-        y = 0.91 - 0.024 * line
-        figure.text(0.5, y, text, ha="center", va="top", size=9, color=WARNING)
+    for line, text in enumerate(lines):
+        y = 0.91 - lower - 0.024 * line
+        figure.text(
+            0.5, y, text, ha="center", va="top", size=9, color=WARNING, parse_math=False
+        )
     return figure
 
 

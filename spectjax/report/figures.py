@@ -21,6 +21,7 @@ from matplotlib.patheffects import withStroke
 
 from spectjax.files import write_file
 from spectjax.hotspots import bound_mask
+from spectjax.messages import make_printable
 from spectjax.report import DISCLAIMER, SYNTHETIC
 
 TRUTH = "#e41a1c"  # red and green as in [P1] Fig. 13
@@ -28,6 +29,7 @@ MODEL = "#00b050"
 CROP = "#1f78b4"
 WARNING = "#c04000"
 
+_WARNING_LINES = 14  # a third of the height of a picture
 _LISTED_HOTSPOTS = 9  # as many lines as fit below the thorax
 
 
@@ -155,14 +157,24 @@ def start_view(
     """
     figure = Figure(figsize=(9.0, 9.0), dpi=150)
     FigureCanvasAgg(figure)
-    lines = [line for text in warnings for line in textwrap.wrap(text, width=110)]
-    top = 0.93 - 0.018 * len(lines)
+    lines = wrap_warnings(warnings, width=110)
+    subtitle = "\n".join(lines)
+    lower = add_caption(figure, title, subtitle, synthetic, subtitle_color=WARNING)
+    top = 0.93 - lower - 0.018 * len(lines)
     body = figure.add_axes((0.02, 0.05, 0.24, top - 0.05))
     show_counts(body, frame)
     y0, x0, y1, x1 = crop_box
     body.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=CROP))
-    add_caption(figure, title, "\n".join(lines), synthetic, subtitle_color=WARNING)
     return figure, body, top
+
+
+def wrap_warnings(warnings: Sequence[str], *, width: int) -> list[str]:
+    """Returns lines of at most `width` characters, as many as leave room to draw."""
+    lines = [line for text in warnings for line in textwrap.wrap(_plain(text), width)]
+    left_out = len(lines) - _WARNING_LINES
+    if left_out > 0:
+        lines[_WARNING_LINES - 1 :] = [f"... and {left_out + 1} more lines: see JSON"]
+    return lines
 
 
 def save_figure(figure: Figure, path: pathlib.Path) -> None:
@@ -316,18 +328,25 @@ def add_caption(
     synthetic: bool,
     *,
     subtitle_color: str = "black",
-) -> None:
-    """Adds title, subtitle and the line that says what the picture is not."""
+) -> float:
+    """Adds title, subtitle and the line that says what the picture is not.
+
+    A title that does not fit is wrapped, in smaller letters.
+
+    Returns:
+        How much lower the subtitle stands for that, in heights of the figure.
+    """
     note = f"{SYNTHETIC} {DISCLAIMER}" if synthetic else DISCLAIMER
-    # File names reach the title: a dollar sign there must not start a formula, and
-    # letters that the font lacks become question marks.
-    title = title.encode("latin-1", "replace").decode("latin-1")
-    if len(title) > 90:
-        title = f"{title[:55]} ... {title[-30:]}"
-    figure.text(0.5, 0.975, title, ha="center", va="top", size=11, parse_math=False)
+    title, size, lower = _plain(title), 11, 0.0
+    width, height = figure.get_size_inches()
+    if len(title) > 6.5 * width:  # so many of the widest letters fit
+        lines = textwrap.wrap(title, int(8.5 * width))
+        title, size = "\n".join(lines), 8
+        lower = max(0.0, 0.135 * len(lines) - 0.2) / height
+    figure.text(0.5, 0.975, title, ha="center", va="top", size=size, parse_math=False)
     figure.text(
         0.5,
-        0.975 - 0.25 / figure.get_figheight(),
+        0.975 - 0.25 / height - lower,
         subtitle,
         ha="center",
         va="top",
@@ -344,3 +363,13 @@ def add_caption(
         color=WARNING if synthetic else "0.35",
         weight="bold" if synthetic else "normal",
     )
+    return lower
+
+
+def _plain(text: str) -> str:
+    """Returns text of a user that the font can draw.
+
+    Letters that it lacks become question marks. Whoever draws it says
+    `parse_math=False`: a dollar sign must not start a formula.
+    """
+    return make_printable(text).encode("latin-1", "replace").decode("latin-1")

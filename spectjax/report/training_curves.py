@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from spectjax.messages import UserError
 from spectjax.report.curves import PALETTE
 from spectjax.report.figures import CROP, WARNING, add_caption
 
@@ -97,7 +98,7 @@ def _read_log(log: pathlib.Path, columns: Collection[str]) -> _Rows:
         found = reader.fieldnames or ()
         if set(columns) - set(found):
             *first, last = columns
-            raise ValueError(
+            raise UserError(
                 f"{log}: expected the columns {', '.join(first)} and {last}, found "
                 f"{', '.join(found) or 'none'}."
             )

@@ -13,6 +13,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
 from spectjax.files import WriteError, write_file
+from spectjax.messages import UserError
 
 
 class TrainingLog:
@@ -95,5 +96,5 @@ def _read_rows(path: pathlib.Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     if not all((row.get("epoch") or "").isdigit() for row in rows):
-        raise ValueError(f"{path}: expected a table with a column `epoch`; remove it.")
+        raise UserError(f"{path}: expected a table with a column `epoch`; remove it.")
     return rows

@@ -1,10 +1,12 @@
 """State dicts of PyTorch models from files: arrays by name."""
 
 import pathlib
+import stat
 
 import numpy as np
 import safetensors.numpy
 
+from spectjax.limits import GIB, WEIGHTS_BYTES, WEIGHTS_LIST_BYTES
 from spectjax.weights import WeightsError
 from spectjax.weights.torch_file import read_old, read_zip
 
@@ -32,6 +34,7 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     """
     path = pathlib.Path(path)
     try:
+        _check_size(path)
         with path.open("rb") as stream:
             head = stream.read(16)
         if head.startswith(b"PK"):
@@ -39,7 +42,7 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
         elif head.startswith(b"\x80"):
             arrays = read_old(path)
         elif head[8:9] == b"{":
-            arrays = _read_safetensors(path)
+            arrays = _read_safetensors(path, int.from_bytes(head[:8], "little"))
         else:
             raise WeightsError(_explain_kind(path, head))
     except OSError as error:
@@ -57,7 +60,27 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _check_size(path: pathlib.Path) -> None:
+    """Raises WeightsError for what is no regular file, or too large for weights."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise WeightsError(
+            f"{path}: expected a file of weights, found a directory or a device. "
+            "Correct the path."
+        )
+    if status.st_size > WEIGHTS_BYTES:
+        raise WeightsError(
+            f"{path}: expected weights of at most {WEIGHTS_BYTES // GIB} GiB, found "
+            f"{status.st_size / GIB:.1f} GiB. Give those of a torchvision model."
+        )
+
+
+def _read_safetensors(path: pathlib.Path, header: int) -> dict[str, np.ndarray]:
+    if header > WEIGHTS_LIST_BYTES:
+        raise WeightsError(
+            f"{path}: expected a whole safetensors file, found a damaged one (header "
+            f"too large: {header} bytes). Download or save it again."
+        )
     try:
         return safetensors.numpy.load_file(path)
     except safetensors.SafetensorError as error:
@@ -70,6 +93,11 @@ def _read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
         raise WeightsError(
             f"{path}: expected numbers of 16 bits or more, found others ({error}). "
             "Save it again as float32."
+        ) from error
+    except (LookupError, MemoryError, OverflowError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: expected a whole safetensors file, found a damaged one "
+            f"({error}). Download or save it again."
         ) from error
 
 

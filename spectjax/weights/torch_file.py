@@ -17,9 +17,10 @@ from typing import Any, BinaryIO
 import ml_dtypes  # noqa: F401  numpy knows bfloat16 from here
 import numpy as np
 
+from spectjax.archives import check_stored, open_archive
+from spectjax.limits import PICKLE_BYTES, WEIGHTS_LIST_BYTES
 from spectjax.weights import WeightsError
 from spectjax.weights.torch_pickle import (
-    MAX_PICKLE_BYTES,
     ForeignObjectError,
     PickleError,
     Storage,
@@ -49,27 +50,32 @@ def read_zip(path: pathlib.Path) -> dict[str, np.ndarray]:
         WeightsError: if it is damaged, or holds anything but tensors.
     """
     try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+        with (
+            path.open("rb") as stream,
+            open_archive(stream, directory=WEIGHTS_LIST_BYTES) as archive,
+        ):
+            check_stored(archive.infolist(), os.fstat(stream.fileno()).st_size)
             return _read_archive(path, archive)
     except WeightsError:
         raise
     except (
         zipfile.BadZipFile,
         EOFError,
+        MemoryError,
+        OverflowError,
         RuntimeError,
         ValueError,
         struct.error,
     ) as error:
-        # zipfile reports encryption and compression unknown to it as RuntimeError.
+        # zipfile reports encryption as RuntimeError.
         raise WeightsError(
-            f"{path}: expected a whole zip archive, found one that is damaged "
-            f"({error}). {_AGAIN}"
+            f"{path}: expected a whole zip archive, stored as torch.save does, found "
+            f"one that is damaged or packed ({error}). {_AGAIN}"
         ) from error
 
 
 def _read_archive(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, Any]:
     entries = {entry.filename: entry for entry in archive.infolist()}
-    _check_entries(path, archive.infolist())
     pickles = [name for name in entries if name.endswith("/data.pkl")]
     if len(pickles) != 1:
         raise WeightsError(
@@ -78,8 +84,8 @@ def _read_archive(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, Any
         )
     folder = pickles[0].removesuffix("data.pkl")
     _check_byte_order(path, archive, f"{folder}byteorder")
-    if entries[f"{folder}data.pkl"].file_size > MAX_PICKLE_BYTES:
-        raise _damaged(path, f"a data.pkl of over {MAX_PICKLE_BYTES} bytes")
+    if entries[f"{folder}data.pkl"].file_size > PICKLE_BYTES:
+        raise _damaged(path, f"a data.pkl of over {PICKLE_BYTES} bytes")
     content = _parse(path, io.BytesIO(archive.read(f"{folder}data.pkl")))
 
     def read_storage(storage: Storage) -> bytes:
@@ -89,16 +95,6 @@ def _read_archive(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, Any
         return archive.read(name)
 
     return _load_tensors(path, _select_tensors(path, content), read_storage)
-
-
-def _check_entries(path: pathlib.Path, entries: list[zipfile.ZipInfo]) -> None:
-    """Raises WeightsError if entries would unpack to more than the file holds."""
-    total, size = sum(entry.file_size for entry in entries), path.stat().st_size
-    if total > size:
-        raise WeightsError(
-            f"{path}: expected entries stored as they are, found {total} bytes of "
-            f"them in a file of {size}. Give the file as torch.save wrote it."
-        )
 
 
 def _check_byte_order(path: pathlib.Path, archive: zipfile.ZipFile, name: str) -> None:
@@ -202,7 +198,11 @@ def _load_tensors(
 ) -> dict[str, np.ndarray]:
     """Returns the arrays of records; tensors of one storage share its memory."""
     rows: dict[Storage, np.ndarray] = {}
-    for storage in dict.fromkeys(r.storage for r in records.values()):
+    storages = dict.fromkeys(r.storage for r in records.values())
+    if len({storage.key for storage in storages}) < len(storages):
+        # Each would be read on its own, and fill the memory.
+        raise _damaged(path, "a storage of two kinds of numbers")
+    for storage in storages:
         data = read(storage)
         if len(data) != _count_bytes(storage):
             raise _damaged(

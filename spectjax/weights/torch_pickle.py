@@ -13,11 +13,10 @@ import pickletools
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from spectjax.limits import PICKLE_BYTES, PICKLE_OBJECTS
 from spectjax.messages import UserError
 
-# Fifty times what a state dict of a thousand tensors takes.
-MAX_PICKLE_BYTES = 2**24
-
+_COPIED = 4  # so many arguments of what may be called are taken, the rest left out
 _STORAGES = {
     "BFloat16Storage": "bfloat16",
     "BoolStorage": "bool",
@@ -74,10 +73,10 @@ def read_pickle(stream: BinaryIO) -> Any:
     Raises:
         ForeignObjectError: if it names anything else, or uses instructions that no
             state dict needs.
-        PickleError: if it is damaged.
+        PickleError: if it is damaged, or larger than any state dict.
     """
     try:
-        return _Machine().run(stream)
+        return _Machine().run(_Bounded(stream))
     except PickleError:
         raise
     except (
@@ -85,10 +84,30 @@ def read_pickle(stream: BinaryIO) -> Any:
         AttributeError,
         LookupError,
         MemoryError,
+        RecursionError,
         TypeError,
         ValueError,
     ) as error:
         raise PickleError(f"a damaged pickle ({error})") from error
+
+
+class _Bounded:
+    """A stream of which no more than a pickle's bytes are read."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._left = stream, PICKLE_BYTES
+
+    def read(self, size: int) -> bytes:
+        return self._spend(self._stream.read(min(size, self._left + 1)))
+
+    def readline(self) -> bytes:
+        return self._spend(self._stream.readline(self._left + 1))
+
+    def _spend(self, content: bytes) -> bytes:
+        self._left -= len(content)
+        if self._left < 0:
+            raise PickleError(f"a pickle of over {PICKLE_BYTES} bytes")
+        return content
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,18 +118,20 @@ class _Named:
 
 
 class _Machine:
-    """The stack machine: its stack, the stacks below marks, and its memo."""
+    """The stack machine: its stack, the stacks below marks, and its memo.
+
+    An instruction of a few bytes may copy a long list or dict: what is made is counted.
+    """
 
     def __init__(self) -> None:
+        self.left = PICKLE_OBJECTS
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
 
-    def run(self, stream: BinaryIO) -> Any:
-        start = stream.tell()
-        for opcode, argument, position in pickletools.genops(stream):
-            if position is not None and position - start > MAX_PICKLE_BYTES:
-                raise PickleError(f"a pickle of over {MAX_PICKLE_BYTES} bytes")
+    def run(self, stream: _Bounded) -> Any:
+        for opcode, argument, _ in pickletools.genops(stream):  # type: ignore[arg-type]
+            self.count(1)
             if opcode.name == "STOP":
                 return self.stack.pop()
             if opcode.name in _LITERALS:
@@ -119,6 +140,11 @@ class _Machine:
                 _INSTRUCTIONS[opcode.name](self, argument)
             else:
                 raise ForeignObjectError(f"the pickle instruction {opcode.name}")
+
+    def count(self, made: int) -> None:
+        self.left -= made
+        if self.left < 0:
+            raise PickleError(f"a pickle of over {PICKLE_OBJECTS} objects")
 
     def skip(self, _: Any) -> None:
         """Framing and protocol numbers say nothing about the content."""
@@ -174,10 +200,14 @@ class _Machine:
 
     def call(self, _: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
+        for copied in (arguments, *_check_type(arguments, tuple)[:_COPIED]):
+            self.count(len(copied) if isinstance(copied, tuple | list | dict) else 1)
         self.stack.append(_CALLS[_check_type(function, _Named).name](*arguments))
 
     def find_storage(self, _: Any) -> None:
-        kind, named, key, _location, size, *view = self.stack.pop()
+        reference = _check_type(self.stack.pop(), tuple)
+        self.count(len(reference))
+        kind, named, key, _location, size, *view = reference
         dtype = _STORAGES[_check_type(named, _Named).name.rpartition(".")[2]]
         if kind != "storage" or view not in ([], [None]):
             raise ForeignObjectError("a part of a storage, or none")

@@ -5,23 +5,26 @@ r"""Takes the patients out of a folder of whole-body files.
 
 DICOM PS3.15, Basic Application Level Confidentiality Profile: names, dates,
 descriptions and all private attributes go; identifiers and UIDs become pseudonyms, the
-same ones in every run with the same key. The view is written as View Code Sequence
-first, since what tells it is removed. LabelMe outlines come along. OUT-report tells
-what was done, without a value of the originals. Only NM whole-body images go out; look
-at the pictures before you hand them on: nothing here reads text in pixels.
+same ones in every run with the same key. Of what the profile keeps, only words, codes
+and numbers of closed lists stay; other text is emptied, since it may hold a name. The
+view is written as View Code Sequence first, since what tells it is removed. LabelMe
+outlines come along. OUT-report tells what was done, without a value of the originals.
+Only NM whole-body images go out; look at the pictures before you hand them on: nothing
+here reads text in pixels.
 
 Make a key once, and keep it secret and safe:
     python -c "import secrets; print(secrets.token_hex(32))"
 """
 
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import cast
 
-from absl import app, flags
+from absl import flags
 
+from spectjax.commands import define_path, read_paths, run_command
 from spectjax.imaging.deidentify.preconditions import find_faults
+from spectjax.locks import hold
+from spectjax.messages import UserError
 
 _VIEW = flags.DEFINE_enum(
     "view",
@@ -40,9 +43,8 @@ _WORD = flags.DEFINE_multi_string(
     "Label of outlines that may go out, besides metastasis, spinal metastasis and "
     "metastasis outside spine. Repeat for several.",
 )
-_MAPPING = flags.DEFINE_string(
+_MAPPING = define_path(
     "mapping",
-    None,
     "File for the list of original paths and new names. It identifies patients: keep "
     "it apart from the results.",
 )
@@ -51,50 +53,67 @@ _MAPPING = flags.DEFINE_string(
 def main(arguments: list[str]) -> None:
     """De-identifies the folder IN into OUT."""
     if len(arguments) != 3:
-        sys.exit(f"Expected two folders, IN and OUT, got {len(arguments) - 1}.")
-    source, target = (Path(argument) for argument in arguments[1:])
+        raise UserError(f"Expected two folders, IN and OUT, got {len(arguments) - 1}.")
+    source, target = read_paths(arguments)
     report = target.absolute().with_name(f"{target.absolute().name}-report")
-    mapping = Path(_MAPPING.value) if _MAPPING.value else None
+    mapping = _MAPPING.value
     for fault in find_faults(source, target, report, mapping):
-        sys.exit(fault)
+        raise UserError(fault)
 
+    from spectjax.files import WriteError
+    from spectjax.imaging.deidentify.attributes import NOT_LISTED
     from spectjax.imaging.deidentify.folder import (
         deidentify_folder,
         open_target,
         write_mapping,
         write_report,
     )
-    from spectjax.imaging.deidentify.image import RefusedError
     from spectjax.imaging.deidentify.profile import read_profile
     from spectjax.imaging.diagnosis import SITE_WORDS, clean_word
     from spectjax.imaging.scan import View
 
-    try:
+    # Not in OUT, which is handed on: who worked on it is nobody's business.
+    with hold(report):
         open_target(target)
-        entries = deidentify_folder(
-            source,
-            target,
-            read_profile(),
-            view=cast(View | None, _VIEW.value),
-            allow_burned_in=_ALLOW_BURNED_IN.value,
-            words=frozenset(SITE_WORDS) | set(map(clean_word, _WORD.value)),
-        )
+        try:
+            entries = deidentify_folder(
+                source,
+                target,
+                read_profile(),
+                view=cast(View | None, _VIEW.value),
+                allow_burned_in=_ALLOW_BURNED_IN.value,
+                words=frozenset(SITE_WORDS) | set(map(clean_word, _WORD.value)),
+            )
+        except WriteError:
+            raise
+        except OSError as error:  # its text may name a file, and so a patient
+            raise UserError(
+                f"{source}: expected readable files, found: {error.strerror}."
+            ) from None
         write_report(report, entries)
         if mapping is not None:
             write_mapping(mapping, entries)
-    except (OSError, RefusedError) as error:
-        sys.exit(str(error))
     for (kind, action, reason), count in sorted(
         Counter((e.kind, e.action, e.reason) for e in entries).items()
     ):
         print(f"{count:6} {kind}: {action}{': ' + reason if reason else ''}")
+    emptied = sum(
+        count
+        for e in entries
+        for (_, deed), count in e.tally.items()
+        if deed == NOT_LISTED
+    )
+    print(
+        f"{emptied} texts, codes and numbers are on no list and were emptied (of which "
+        f"attributes: {report / 'attributes.csv'})."
+    )
     warned = sum(bool(entry.warnings) for entry in entries)
     print(f"{warned} images need a look (warnings in {report / 'report.csv'}).")
     if mapping is None:
         print("Files are numbered there; --mapping=FILE tells their paths.")
     if not any(e.kind == "image" and e.action == "written" for e in entries):
-        sys.exit(f"Expected whole-body files, found none to write to {target}.")
+        raise UserError(f"Expected whole-body files, found none to write to {target}.")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

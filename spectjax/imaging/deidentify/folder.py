@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,24 +14,24 @@ from tqdm import tqdm
 from spectjax.files import WriteError, write_file
 from spectjax.imaging.annotation import ANNOTATION_SUFFIXES, find_annotations
 from spectjax.imaging.deidentify.attributes import (
+    ANEW,
     DUMMY,
     EMPTIED,
     NEW_UID,
+    NOT_LISTED,
     PRIVATE_BLOCK,
     REMOVED,
-    REPEATS_IDENTITY,
     UNUSABLE,
     Tally,
 )
 from spectjax.imaging.deidentify.image import CleanImage, RefusedError, clean_image
 from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
-from spectjax.imaging.deidentify.profile import EDITION, Profile
+from spectjax.imaging.deidentify.profile import EDITION, Profile, digest_rules
 from spectjax.imaging.dicom import collect_warnings, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.image_names import fold_name
 from spectjax.imaging.scan import (
-    BoneScan,
     EmptyImageError,
     NotWholeBodyError,
     ScanError,
@@ -41,7 +40,7 @@ from spectjax.imaging.scan import (
 )
 
 MARKER = "deidentified.json"
-_DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, REPEATS_IDENTITY, UNUSABLE, PRIVATE_BLOCK)
+_DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
 _REASONS: dict[type[Exception], str] = {
     NotWholeBodyError: "no NM whole-body image",
     UnknownViewError: "nothing tells the view, or it contradicts itself: see --view",
@@ -123,7 +122,7 @@ def deidentify_folder(
             continue
         entry.action, entry.file = "written", f"dicom/{image.stem}.dcm"
         entry.tally, entry.warnings = image.tally, image.warnings
-        entry.view_evidence = " | ".join(map(_describe_evidence, image.scans))
+        entry.view_evidence = " | ".join(scan.view_evidence for scan in image.scans)
         write_file(target / entry.file, image.content)
         written.add(image.stem)
         for scan in image.scans:
@@ -143,21 +142,23 @@ def open_target(target: Path) -> None:
     """Makes the output folder ours, or checks that it is.
 
     Raises:
-        RefusedError: it holds other files, or results of another key.
+        RefusedError: it holds other files, or results of another key or of older rules,
+            which may have kept what these remove.
         WriteError: if it cannot be written.
     """
     # Tells whether two runs had the same key, and tells nobody the key.
-    mark = {"profile": EDITION, "key": compute_pseudonym("key of a folder")}
+    mark = {"profile": EDITION, "rules": digest_rules()}
+    mark["key"] = compute_pseudonym("key of a folder")
     marker = target / MARKER
     if marker.is_file():
         try:
-            is_same = json.loads(marker.read_text()).get("key") == mark["key"]
-        except (ValueError, AttributeError):
+            is_same = json.loads(marker.read_bytes()) == mark
+        except (ValueError, RecursionError):
             is_same = False
         if not is_same:
             raise RefusedError(
-                f"{target}: expected results of the same key, found those of another. "
-                "Name a new folder, or use the key of before."
+                f"{target}: expected results of the same key and rules, found those of "
+                "others. Name a new folder, or use the key of before."
             )
     elif target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RefusedError(
@@ -228,8 +229,7 @@ def _clean(
         entry.reason = _REASONS.get(type(error), _DAMAGED)
         entry.detail = str(error)
     except Exception as error:  # damaged files raise almost anything
-        entry.reason = _DAMAGED
-        entry.detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        entry.reason, entry.detail = _DAMAGED, _describe_error(error)
     return None
 
 
@@ -239,7 +239,8 @@ def _write_annotations(
     views_by_name: dict[str, list[WrittenView]],
     words: frozenset[str],
 ) -> Iterator[Entry]:
-    by_image, unused = find_annotations([source])
+    with collect_warnings():  # they quote values
+        by_image, unused = find_annotations([source])
     for path in walk_files(source):
         is_candidate = path.suffix.lower() in ANNOTATION_SUFFIXES
         error = next((each for each in unused if each.path == path), None)
@@ -263,6 +264,8 @@ def _write_annotations(
                 text = encode_outlines(annotation, places[0], words)
             except RefusedError as error:
                 entry.reason = str(error)
+            except Exception as error:  # what one file holds stops no other
+                entry.reason, entry.detail = _DAMAGED, _describe_error(error)
             else:
                 entry.action = "written"
                 entry.file = f"annotations/reader_{reader}/{places[0].name}.json"
@@ -270,9 +273,8 @@ def _write_annotations(
             yield entry
 
 
-def _describe_evidence(scan: BoneScan) -> str:
-    """Returns the evidence without the label that it quotes."""
-    return re.split(r"\s['\"]", scan.view_evidence)[0]
+def _describe_error(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _format_csv(rows: Sequence[Sequence[object]]) -> str:

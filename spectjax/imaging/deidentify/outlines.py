@@ -9,8 +9,8 @@ import numpy as np
 from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.diagnosis import clean_word
 from spectjax.imaging.labelme import Annotation
-from spectjax.imaging.masks import encode_grey
-from spectjax.imaging.regions import Region
+from spectjax.imaging.masks import encode_grey, fill_polygon
+from spectjax.imaging.regions import Region, lies_inside
 
 
 class WrittenView(NamedTuple):
@@ -32,7 +32,8 @@ def encode_outlines(
         words: labels that may go out, as `clean_word` gives them.
 
     Raises:
-        RefusedError: a label is not among the words, or the image has another size.
+        RefusedError: a label is not among the words, the image has another size, or an
+            outline lies outside of it or leaves no pixel.
     """
     if annotation.image_hw not in (None, view.hw):
         raise RefusedError("the annotation is of an image of another size")
@@ -43,7 +44,7 @@ def encode_outlines(
             raise RefusedError("a label is not among the words allowed by --word")
         if not region.place(view.hw)[0].any():
             raise RefusedError("an outline has no pixel, and would count as none drawn")
-        shapes.append({"label": label, **_encode_region(region)})
+        shapes.append({"label": label, **_encode_region(region, view.hw)})
     document = {
         "version": "5.4.1",
         "flags": {"SYNTHETIC": True} if view.synthetic else {},
@@ -56,10 +57,10 @@ def encode_outlines(
     return json.dumps(document, indent=1)
 
 
-def _encode_region(region: Region) -> dict[str, Any]:
+def _encode_region(region: Region, hw: tuple[int, int]) -> dict[str, Any]:
     rest: dict[str, Any] = {"group_id": None, "description": "", "flags": {}}
     if region.mask is None:
-        points = np.asarray(region.polygon_xy).tolist()
+        points = _round_points(region, hw).tolist()
         return {"points": points, "shape_type": "polygon", **rest}
     rows, columns = np.nonzero(region.mask)
     top, left = region.corner_yx
@@ -72,3 +73,15 @@ def _encode_region(region: Region) -> dict[str, Any]:
         "mask": base64.b64encode(png).decode(),
         **rest,
     }
+
+
+def _round_points(region: Region, hw: tuple[int, int]) -> np.ndarray:
+    """Returns corners (N, 2) with as few digits as fill the same pixels."""
+    points = np.asarray(region.polygon_xy)
+    # A number far beyond the frame is no place in it.
+    if not lies_inside(points, hw):
+        raise RefusedError("an outline lies outside of its image")
+    filled = region.fill(hw)
+    rounded = (points.round(decimals) for decimals in (1, 2, 3, 4, 6))
+    same = (p for p in rounded if np.array_equal(fill_polygon(p, hw), filled))
+    return next(same, points)

@@ -7,13 +7,16 @@ The folder holds DICOM files, LabelMe outlines of three readers and the truth; i
 take the place of a hospital's folder wherever one is asked for.
 """
 
-import sys
+from pathlib import Path
+from typing import cast
 
-from absl import app, flags
+from absl import flags
 
-_OUTPUT_DIR = flags.DEFINE_string(
+from spectjax.commands import define_path, refuse_arguments, run_command
+from spectjax.locks import hold
+
+_OUTPUT_DIR = define_path(
     "output_dir",
-    None,
     "Folder to write; new, empty, or one to be continued.",
     required=True,
 )
@@ -41,23 +44,20 @@ _PROCESSES = flags.DEFINE_integer(
 
 def main(argv: list[str]) -> None:
     """Writes the phantom and says where it is."""
-    if len(argv) > 1:
-        raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
-    from spectjax.files import WriteError
-    from spectjax.imaging.phantom.population import PhantomError, write_phantom
+    refuse_arguments(argv)
+    from spectjax.imaging.phantom.population import write_phantom
     from spectjax.imaging.phantom.slots import count_patients
 
     patients = _PATIENTS.value or count_patients(_POPULATION.value)
-    try:
-        folder = write_phantom(
-            _OUTPUT_DIR.value,
+    folder = cast(Path, _OUTPUT_DIR.value)
+    with hold(folder):
+        write_phantom(
+            folder,
             patients=patients,
             seed=_SEED.value,
             population=_POPULATION.value,
             processes=_PROCESSES.value,
         )
-    except (PhantomError, WriteError) as error:
-        sys.exit(str(error))
     print(
         f"{folder}: {patients} synthetic patients for {_POPULATION.value}, seed "
         f"{_SEED.value}"
@@ -65,4 +65,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_command(main)

@@ -25,6 +25,7 @@ from spectjax.imaging.phantom.slots import (
     draw_slots,
     seed_patient,
 )
+from spectjax.locks import LOCK_NAME
 from spectjax.messages import UserError
 from spectjax.workers import WorkerError, Workers
 
@@ -137,7 +138,9 @@ def _is_complete(folder: pathlib.Path, wanted: dict[str, int | str]) -> bool:
                 + "); choose another --output_dir or remove the folder."
             )
         return name == _COMPLETE
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not (
+        folder.is_dir() and {file.name for file in folder.iterdir()} <= {LOCK_NAME}
+    ):
         raise PhantomError(
             f"{folder}: expected an empty or new folder, or a phantom with its "
             f"{_COMPLETE}; choose another --output_dir."

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from spectjax.messages import UserError
+
 _SMOOTH_MM = 7.0  # a little more than the blur of the camera
 _BLOCK = 8  # px
+# Fewer rows do not tell neck from shoulders; a camera gives a body some 700.
+_LEAST_ROWS = 120
+# Far above what any camera counts in a pixel, and sums of it are still float32.
+_MOST_COUNTS = 1e12
+
+
+class NoThoraxError(UserError):
+    """An image lacks what a thorax is found by; the text says what was found."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +60,13 @@ def find_body(counts: np.ndarray, pixel_mm: float) -> Body:
     measured and reported, and noise is removed by place: all that is outside the body.
 
     Raises:
-        ValueError: if nothing in the image is as long as a body.
+        NoThoraxError: if nothing in the image is as long as a body, or its values are
+            no counts.
     """
+    if min(counts.shape) < _BLOCK:
+        raise NoThoraxError(f"a frame of {counts.shape[0]}x{counts.shape[1]} pixels")
+    if not counts.max() <= _MOST_COUNTS:  # nor NaN
+        raise NoThoraxError(f"{counts.max():g} counts in a pixel, more than can be")
     tall = _rows_of_anything(counts)
     smooth = np.zeros(counts.shape, np.float32)
     sigma = _SMOOTH_MM / pixel_mm
@@ -66,7 +81,11 @@ def find_body(counts: np.ndarray, pixel_mm: float) -> Body:
     mask[tall] = labels == sizes.argmax()
     rows = np.flatnonzero(mask.any(axis=1))
     if sizes.max() == 0 or np.ptp(rows) < 0.3 * len(counts):
-        raise ValueError("no body that is longer than a third of the frame")
+        raise NoThoraxError("no body that is longer than a third of the frame")
+    if np.ptp(rows) + 1 < _LEAST_ROWS:
+        raise NoThoraxError(
+            f"a body of {np.ptp(rows) + 1} rows, at least {_LEAST_ROWS} are needed"
+        )
     noise_threshold = float(counts.max(where=smooth < level / 4, initial=0))
     bright, very_bright = np.percentile(smooth[::2, ::2][mask[::2, ::2]], (90, 97))
     return Body(
@@ -103,12 +122,28 @@ def remove_noise(counts: np.ndarray, body: Body) -> np.ndarray:
 
 
 def find_centre(body: Body, rows: slice) -> float:
-    """Returns the mean column of the counts in `rows`."""
+    """Returns the mean column of the counts in `rows`.
+
+    Raises:
+        NoThoraxError: if there are none.
+    """
     counts = body.smooth[rows].sum(axis=0)
+    if not counts.any():
+        raise NoThoraxError(f"no counts in rows {rows.start} to {rows.stop}")
     return float(np.average(np.arange(counts.size), weights=counts))
 
 
 def columns_between(one: float, other: float, body: Body) -> slice:
-    """Returns the columns between two positions, kept inside the frame."""
+    """Returns the columns between two positions, kept inside the frame.
+
+    Raises:
+        NoThoraxError: if none of them lies in the frame.
+    """
     low, high = sorted((one, other))
-    return slice(max(0, round(low)), min(body.mask.shape[1], round(high) + 1))
+    first, end = max(0, round(low)), min(body.mask.shape[1], round(high) + 1)
+    if first >= end:
+        raise NoThoraxError(
+            "a body cut by the frame's side: what should lie between columns "
+            f"{low:.0f} and {high:.0f} is not in it"
+        )
+    return slice(first, end)

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from spectjax.imaging.dicom import BoneScan, ScanError
-from spectjax.imaging.thorax.body import Body, find_body, remove_noise
+from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
 from spectjax.imaging.thorax.doubts import find_doubts
 from spectjax.imaging.thorax.landmarks import Landmarks, Readings, find_landmarks
 from spectjax.imaging.thorax.transform import Box, CropTransform
+from spectjax.messages import make_printable
 
 CANVAS_HW = (256, 256)  # [P1] and [P2]
 
@@ -24,6 +25,7 @@ PENALTY_PX = 6
 _SQUARE_WITHIN = 0.05
 # For files without a pixel spacing: real scans have 1024 rows of 2.26 to 2.40 mm.
 _USUAL_FRAME_MM = 1024 * 2.3
+_PIXEL_MM = (0.5, 20)  # no camera has others, and what is smoothed grows with them
 
 
 class CropError(ScanError):
@@ -68,8 +70,9 @@ class ThoraxImage:
     def to_json(self) -> dict[str, Any]:
         """Returns what `python -m spectjax.imaging.thorax` writes for a view."""
         return {
-            "file": self.scan.path.name,
+            "file": make_printable(self.scan.path.name),
             "frame": self.scan.frame,
+            "image_key": self.scan.image_key,
             "view": self.scan.view,
             "view_evidence": self.scan.view_evidence,
             "spacing_mm": self.scan.spacing_mm,
@@ -81,6 +84,7 @@ class ThoraxImage:
             "landmarks": dataclasses.asdict(self.landmarks),
             "noise_threshold": self.evidence.body.noise_threshold,
             "flags": self.flags,
+            "warnings": self.scan.warnings,
         }
 
 
@@ -106,13 +110,13 @@ def crop_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
         row_curve = count_rows(body)
         landmarks, readings = find_landmarks(body, row_curve)
         box = _widen(landmarks, penalty_px, scan.counts.shape)
-        transform = CropTransform(box, scan.counts.shape, CANVAS_HW)
-    except ValueError as error:
+    except NoThoraxError as error:
         raise CropError(
             f"{scan.path} (frame {scan.frame}, {scan.view}): expected a whole-body "
             f"view from head to feet, found {error}. Leave the file out, or annotate "
             "its thorax by hand."
         ) from error
+    transform = CropTransform(box, scan.counts.shape, CANVAS_HW)
     return ThoraxImage(
         counts=transform.apply(remove_noise(scan.counts, body)),
         scan=scan,
@@ -126,18 +130,34 @@ def crop_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
 def _measure_pixel(scan: BoneScan) -> float:
     """Returns the side of a pixel in mm, a guess if the file does not say it."""
     if scan.spacing_mm is None:
-        return _USUAL_FRAME_MM / len(scan.counts)
-    height, width = scan.spacing_mm
+        height = width = _USUAL_FRAME_MM / len(scan.counts)
+    else:
+        height, width = scan.spacing_mm
+    low, high = _PIXEL_MM
+    if not (low <= height <= high and low <= width <= high):
+        guessed = (
+            " (a guess, by the rows of the frame)" if scan.spacing_mm is None else ""
+        )
+        raise NoThoraxError(
+            f"pixels of {height:g}x{width:g} mm{guessed}, not of {low:g} to {high:g} mm"
+        )
     if abs(height - width) > _SQUARE_WITHIN * width:
-        raise ValueError(f"pixels of {height:g}x{width:g} mm, which are not square")
+        raise NoThoraxError(f"pixels of {height:g}x{width:g} mm, which are not square")
     return (height + width) / 2
 
 
 def _widen(landmarks: Landmarks, margin: int, frame_hw: tuple[int, int]) -> Box:
-    """Returns the box of the rib cage, `margin` wider on each side, in the frame."""
-    return (
-        max(0, landmarks.shoulders - margin),
-        max(0, landmarks.left - margin),
-        min(frame_hw[0], landmarks.lowest_ribs + margin),
-        min(frame_hw[1], landmarks.right + margin),
-    )
+    """Returns the box of the rib cage, `margin` wider on each side, in the frame.
+
+    Raises:
+        NoThoraxError: if it is larger than the canvas.
+    """
+    y0, x0 = max(0, landmarks.shoulders - margin), max(0, landmarks.left - margin)
+    y1 = min(frame_hw[0], landmarks.lowest_ribs + margin)
+    x1 = min(frame_hw[1], landmarks.right + margin)
+    if y1 - y0 > CANVAS_HW[0] or x1 - x0 > CANVAS_HW[1]:
+        raise NoThoraxError(
+            f"a rib cage of {y1 - y0}x{x1 - x0} pixels, more than the "
+            f"{CANVAS_HW[0]}x{CANVAS_HW[1]} of a thorax image"
+        )
+    return y0, x0, y1, x1

@@ -1,6 +1,7 @@
 """The crop explains itself: the papers' Fig. 1-3 drawn for any scan."""
 
 import io
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from spectjax.files import write_file
 from spectjax.imaging.thorax.crop import ThoraxImage
+from spectjax.messages import make_printable
 
 NOTICE = "Research software, not a medical device."
 _LANDMARKS = ("head", "neck", "shoulders", "elbows", "legs", "feet")
@@ -40,7 +42,10 @@ def draw_evidence(thorax: ThoraxImage) -> Figure:
         row = getattr(thorax.landmarks, name)
         whole.axhline(row, color="tab:green", linewidth=0.6)
         whole.text(2, row - 3, name, color="tab:green", fontsize=7)
-    whole.set_title(f"{scan.name}\n$thr_N$ = {evidence.body.noise_threshold:g} counts")
+    name = "\n".join(textwrap.wrap(_plain(scan.name), 40))
+    noise = f"thr_N = {evidence.body.noise_threshold:g} counts"
+    # A dollar sign in a file's name starts no formula.
+    whole.set_title(f"{name}\n{noise}", parse_math=False)
 
     _draw_row_curve(curves, thorax)
     _draw_rib_band(ribs, thorax)
@@ -51,12 +56,19 @@ def draw_evidence(thorax: ThoraxImage) -> Figure:
     )
     flags = "; ".join(thorax.flags) or "none"
     synthetic = "SYNTHETIC.  " if scan.synthetic else ""
-    figure.suptitle(
+    warnings = "".join(f"WARNING: {warning}.  " for warning in scan.warnings)
+    text = (
         f"{synthetic}View: {scan.view} ({scan.view_evidence}).  Flags: {flags}.  "
-        + NOTICE,
-        fontsize=9,
+        f"{warnings}{NOTICE}"
     )
+    lines = textwrap.wrap(_plain(text), 190)
+    figure.suptitle("\n".join(lines), fontsize=9, parse_math=False)
     return figure
+
+
+def _plain(text: str) -> str:
+    """Returns text that the font can draw, with question marks for what it lacks."""
+    return make_printable(text).encode("latin-1", "replace").decode("latin-1")
 
 
 def save_evidence(thorax: ThoraxImage, path: Path) -> None:

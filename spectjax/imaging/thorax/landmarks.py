@@ -8,7 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spectjax.imaging.thorax.body import Body, columns_between, find_centre
+from spectjax.imaging.thorax.body import (
+    Body,
+    NoThoraxError,
+    columns_between,
+    find_centre,
+)
 from spectjax.imaging.thorax.curve import Curve
 from spectjax.imaging.thorax.legs import find_legs, measure_legs
 from spectjax.imaging.thorax.ribs import (
@@ -70,13 +75,14 @@ def find_landmarks(body: Body, row_curve: Curve) -> tuple[Landmarks, Readings]:
     """Stages 3 and 4: removes head and legs, then arms and pelvis.
 
     Raises:
-        ValueError: if there is no trunk between shoulders and legs, or no ribs.
+        NoThoraxError: if there is no trunk between shoulders and legs, or no ribs, or
+            one side of the body is not in the frame.
     """
     legs = find_legs(body)
     neck, shoulder_rows = find_shoulders(body, row_curve)
     shoulders = min(shoulder_rows)
     if legs - shoulders < 0.2 * body.length:
-        raise ValueError("no trunk between shoulders and legs")
+        raise NoThoraxError("no trunk between shoulders and legs")
     spine = find_spine(body, shoulders, legs)
     sides = find_sides(body, shoulders, legs, spine, measure_legs(body, legs))
     rib_band = find_lowest_ribs(body, shoulders, legs, sides)

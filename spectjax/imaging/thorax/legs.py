@@ -69,8 +69,8 @@ def _find_gaps(body: Body, rows: slice) -> np.ndarray:
 
 def _outer_edge(inside: np.ndarray) -> int:
     """Returns where the first run of True in a row ends, 0 if there is none."""
-    start = int(inside.argmax())
-    if not inside[start : start + 1].any():
+    if not inside.any():
         return 0
+    start = int(inside.argmax())
     outside = np.flatnonzero(~inside[start:])
     return start + int(outside[0]) if outside.size else inside.size

@@ -10,7 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from spectjax.imaging.thorax.body import Body, columns_between, find_centre
+from spectjax.imaging.thorax.body import (
+    Body,
+    NoThoraxError,
+    columns_between,
+    find_centre,
+)
 from spectjax.imaging.thorax.curve import Curve, fit_curve
 
 _CAP = 1.5  # of what is hot, in medians of the chest
@@ -84,14 +89,19 @@ def find_sides(
     end where counts fall steepest outwards. An arm, a hot elbow or a lesion may fall
     more steeply: the edge that is followed is strong in all strips, moves little from
     one to the next, and has its like on the other side. The second widest strip counts.
+
+    Raises:
+        NoThoraxError: if there is too little of a chest.
     """
     half_width = width_of_legs / 2
     trunk = legs - shoulders
     chest = body.smooth[shoulders + round(0.25 * trunk) : shoulders + trunk // 2]
+    if len(chest) < _STRIPS:
+        raise NoThoraxError(f"a trunk of {trunk} rows, too few to tell its ribs")
     inner = columns_between(spine - 0.7 * half_width, spine + 0.7 * half_width, body)
     cap = _CAP * float(np.median(chest[::2, inner]))
     if not cap > 0:
-        raise ValueError("no counts in the chest")
+        raise NoThoraxError("no counts in the chest")
     capped = np.minimum(chest, np.float32(cap)) / np.float32(cap)
     starts = np.linspace(0, len(chest), _STRIPS, endpoint=False).astype(int)
     strips = (
@@ -181,7 +191,8 @@ def find_lowest_ribs(body: Body, shoulders: int, legs: int, sides: Sides) -> Rib
     lesions, and no side counts for more than `_BRIGHTER_AT_MOST` times the other.
 
     Raises:
-        ValueError: if there is no fall of counts above the pelvis.
+        NoThoraxError: if there is no fall of counts above the pelvis, or one side of
+            the trunk is not in the frame.
     """
     left, right = (
         _measure_band(body, shoulders, legs, sides, side) for side in (-1, 1)
@@ -195,7 +206,7 @@ def find_lowest_ribs(body: Body, shoulders: int, legs: int, sides: Sides) -> Rib
     pelvis = near.start + int(curve.first[near].argmax())
     ribs, flank, end = _find_end(curve.fitted, pelvis)
     if end is None:
-        raise ValueError("no ribs above the pelvis")
+        raise NoThoraxError("no ribs above the pelvis")
     lowest = []
     for side in (left, right):
         side_end = _find_end(ndimage.gaussian_filter1d(side, 0.02 * trunk), pelvis)[2]

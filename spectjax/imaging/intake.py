@@ -1,0 +1,131 @@
+"""Bone scans one examination at a time: memory holds the views of one.
+
+Files are sorted by their headers first, for views of one examination may lie anywhere;
+their pixels are read when their turn comes.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from spectjax.imaging.dicom import (
+    collect_warnings,
+    find_dicom_files,
+    read_bone_scans,
+)
+from spectjax.imaging.dicom_file import read_dicom
+from spectjax.imaging.identity import Identity, identify
+from spectjax.imaging.patients import IdentityError, unite_patients
+from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import (
+    BoneScan,
+    DuplicateScanError,
+    ScanError,
+    UnreadableFileError,
+    View,
+)
+
+# A file and whose it is; None where its header cannot be read or does not tell.
+_Card = tuple[Path, Identity | None]
+
+
+class UnclearPatientError(ScanError):
+    """A file of a study whose files contradict each other about the patient."""
+
+
+class Intake:
+    """The bone scans below some paths.
+
+    Attributes:
+        files: those that may hold one, in the order of paths and names.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], problems: Problems, *, view: View | None = None
+    ) -> None:
+        """Finds the files and reads their headers.
+
+        Args:
+            paths: files or folders, searched as by `find_dicom_files`.
+            problems: receives what cannot be used.
+            view: as in `read_bone_scans`, for every file.
+        """
+        found, errors = find_dicom_files(paths)
+        for error in errors:
+            problems.refuse(error)
+        groups: dict[str, list[_Card]] = {}
+        for path in found:
+            identity = _read_identity(path)
+            key = f"{path}\0"
+            if identity is not None:
+                key = identity.study or identity.patient
+            groups.setdefault(key, []).append((path, identity))
+        self._groups = [
+            cards for cards in groups.values() if _is_one_patient(cards, problems)
+        ]
+        used = {path for cards in self._groups for path, _ in cards}
+        self.files = [path for path in found if path in used]
+        self._problems, self._view = problems, view
+
+    def read_examinations(self) -> Iterator[list[BoneScan]]:
+        """Yields the views of each patient's examinations, in the order of files.
+
+        Two files belong together if they name the same study: views of a follow-up are
+        not mixed with those of the first examination. Those that name none belong
+        together if they name the same patient. What cannot be read is reported and
+        passed over, and so is a frame with the same SOP Instance UID as in an earlier
+        file.
+        """
+        first_files: dict[str, Path] = {}
+        for cards in self._groups:
+            scans: list[BoneScan] = []
+            for path, identity in cards:
+                with self._problems.passing_over(path):
+                    for scan in read_bone_scans(path, view=self._view):
+                        with self._problems.passing_over(path):
+                            _check_identity(scan, identity)
+                            _check_first(scan, first_files)
+                            scans.append(scan)
+            if scans:
+                yield scans
+
+
+def _read_identity(path: Path) -> Identity | None:
+    """Returns whose file it is; what is wrong with it, reading it will tell."""
+    try:
+        with collect_warnings():
+            return identify(read_dicom(path))
+    except MemoryError:
+        raise
+    except Exception:
+        return None
+
+
+def _is_one_patient(cards: Sequence[_Card], problems: Problems) -> bool:
+    """Tells whether files of one study are of one patient; if not, none is used."""
+    known = [(identity, str(path)) for path, identity in cards if identity]
+    try:
+        unite_patients(known)
+    except IdentityError as error:
+        for path, _ in cards:
+            problems.refuse(UnclearPatientError(f"{path}: not used. {error}"))
+        return False
+    return True
+
+
+def _check_identity(scan: BoneScan, identity: Identity | None) -> None:
+    """Checks that a file was not replaced since its header was read."""
+    if scan.identity != identity:
+        raise UnreadableFileError(
+            f"{scan.path}: expected one file, found another patient or study in it "
+            "than a moment ago. Wait until it is copied, then run the command again."
+        )
+
+
+def _check_first(scan: BoneScan, first_files: dict[str, Path]) -> None:
+    """Checks that no earlier file holds the same image."""
+    first = first_files.setdefault(scan.image_key, scan.path)
+    if first is not scan.path:
+        raise DuplicateScanError(
+            f"{scan.path}: frame {scan.frame + 1} is the same image (SOP Instance UID) "
+            f"as in {first} and is left out. Keep one of the files."
+        )

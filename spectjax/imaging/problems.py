@@ -1,0 +1,131 @@
+"""One bad scan does not take the good ones down, and a bug stays visible as one.
+
+| what happened | what tells of it | exit status |
+|---|---|---|
+| nothing, or scans were refused but not all | a line on stderr for each of them | 0 |
+| nothing was written | these lines, and a summary | 1 |
+| an unexpected error of one scan: a bug | a line, and its traceback in a file | 3 |
+
+A full disk, too little memory and Ctrl-C are no scan's: they end the command.
+"""
+
+import contextlib
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from spectjax.files import WriteError
+from spectjax.imaging.scan import ScanError
+from spectjax.messages import UserError, make_printable
+
+LOG_NAME = "problems.log"
+BUG_STATUS = 3
+
+
+class Problems:
+    """What went wrong with single scans of one run of a command.
+
+    Attributes:
+        log: file that receives the tracebacks.
+        refused: number of files and views that are not what they should be.
+        unexpected: number of files and views that met a bug.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Takes the folder that the log is written to, should there be one."""
+        self.log = folder / LOG_NAME
+        self.refused = 0
+        self.unexpected = 0
+
+    def refuse(self, error: ScanError) -> None:
+        """Prints one line about a file or view that is passed over."""
+        self.refused += 1
+        print(f"skipped: {error}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def passing_over(self, path: Path) -> Iterator[None]:
+        """Makes an error in the `with` block one line about the scan in `path`.
+
+        Raises:
+            WriteError: if a file cannot be written, the log included.
+            MemoryError: if there is too little.
+            UserError: what is no scan's fault, such as a model that does not fit.
+        """
+        try:
+            yield
+        except ScanError as error:
+            self.refuse(error)
+        except (UserError, WriteError, MemoryError):
+            raise
+        except Exception as error:
+            self._note(path, error)
+
+    def conclude(self, n_written: int, folder: Path, *notes: str) -> None:
+        """Prints the summary of the command, as its last word.
+
+        Args:
+            n_written: number of views.
+            folder: where they are.
+            notes: lines that follow.
+
+        Raises:
+            UserError: if nothing was written.
+            SystemExit: with `BUG_STATUS`, if a bug was met.
+        """
+        n_skipped = self.refused + self.unexpected
+        summary = f"{n_written} views written to {folder}, {n_skipped} files skipped."
+        if self.unexpected:
+            summary += (
+                f" UNEXPECTED ERROR in {self.unexpected} of them, a bug of spectjax: "
+                f"please report it, the traceback is in {self.log}."
+            )
+        if not (n_written or self.unexpected):
+            raise UserError(summary)
+        print("\n".join([make_printable(summary), *notes]))
+        if self.unexpected:
+            sys.exit(BUG_STATUS)
+
+    def _note(self, path: Path, error: Exception) -> None:
+        """Reports a bug: a line for the user, the traceback for who mends it."""
+        self.unexpected += 1
+        print(f"skipped: {describe_bug(path, error, self.log)}", file=sys.stderr)
+        append_traceback(self.log, str(path), error)
+
+
+def describe_bug(path: Path | str, error: Exception, log: Path | str) -> str:
+    """Returns one line about an unexpected error of one file."""
+    what = f"{type(error).__name__}: {error}"[:200]
+    return make_printable(
+        f"{path}: unexpected error, a bug of spectjax ({what}). Please report it; the "
+        f"traceback is in {log}."
+    )
+
+
+def append_traceback(log: Path, name: str, error: Exception | str) -> None:
+    """Adds a traceback to a log, which is made if it is not there.
+
+    Args:
+        log: the file.
+        name: of the scan.
+        error: the error, or its traceback as text.
+
+    Raises:
+        WriteError: if the log cannot be written.
+    """
+    text = error if isinstance(error, str) else format_traceback(error)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(f"{time.strftime('%F %T')} {make_printable(name)}\n{text}\n")
+    except OSError as problem:
+        raise WriteError(
+            f"{log}: cannot be written ({problem.strerror or problem}). Make room or "
+            "choose another folder, then run the command again."
+        ) from problem
+
+
+def format_traceback(error: Exception) -> str:
+    """Returns the traceback of an error as text."""
+    return "".join(traceback.format_exception(error))
