@@ -91,6 +91,8 @@ def read_limited(path: Path, most: int, *, error: type[UserError] = UserError) -
             f"{path}: expected a readable file, found: "
             f"{problem.strerror or problem}. Check the path and its permissions."
         ) from None
+    except UserError:
+        raise
     except ValueError as problem:  # a NUL byte in the path
         raise error(f"{path}: expected a path, found: {problem}.") from None
     if size > most:

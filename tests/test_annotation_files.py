@@ -10,6 +10,7 @@ import os
 import pytest
 
 from spectjax.imaging.annotation import find_annotations, find_doubted
+from spectjax.imaging.folders import walk_files
 
 NAME = "P1_anterior"
 OTHERS = {"P1_posterior", "P10_anterior", "P2_anterior"}
@@ -210,6 +211,22 @@ def test_a_folder_that_cannot_be_read_may_hold_a_vote_on_any_image(folder, monke
     assert by_image == {} and "Permission denied" in unused[0].reason
     labelled = find_doubted(unused, {NAME} | OTHERS, outlined=[NAME])
     assert set(labelled) == {NAME}
+
+
+def test_a_folder_whose_files_nobody_may_open_is_told(folder, monkeypatch):
+    """One may list its names, which is what permission r without x gives."""
+    status = os.stat
+
+    def refuse(path, **options):
+        if "r3/" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", path)
+        return status(path, **options)
+
+    (folder / "r3" / "scan.dcm").touch()
+    monkeypatch.setattr(os, "stat", refuse)
+    errors = []
+    assert all(file.parent.name != "r3" for file in walk_files(folder, errors.append))
+    assert [error.filename for error in errors] == [str(folder / "r3")]
 
 
 def test_a_broken_link_to_a_folder_is_a_folder_that_cannot_be_read(folder):

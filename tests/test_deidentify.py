@@ -26,13 +26,19 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from spectjax.files import WriteError
-from spectjax.imaging.annotation import agree, find_annotations
+from spectjax.imaging.annotation import (
+    Annotation,
+    Region,
+    agree,
+    find_annotations,
+)
 from spectjax.imaging.deidentify.attributes import pseudonymise_uid
 from spectjax.imaging.deidentify.folder import (
     open_target,
 )
 from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.deidentify.kept_values import read_table
+from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
 from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
 from spectjax.imaging.dicom import find_bone_scans, read_bone_scans
@@ -551,3 +557,14 @@ def test_a_folder_of_other_files_is_not_taken_over(tmp_path):
     with pytest.raises(RefusedError, match="empty folder"):
         open_target(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_an_outline_without_a_pixel_does_not_go_out_as_nothing_drawn(tmp_path):
+    view = WrittenView("name", (40, 20), synthetic=True)
+    corners = np.array([[1, 1.6], [9, 1.6], [9, 1.9]])
+    thin = Region("metastasis", corners, None)
+    empty = Region("metastasis", None, np.zeros((40, 20), bool))
+    for region in (thin, empty):
+        annotation = Annotation(tmp_path, "r1", "a", (40, 20), (region,))
+        with pytest.raises(RefusedError, match="no pixel"):
+            encode_outlines(annotation, view, frozenset({"metastasis"}))

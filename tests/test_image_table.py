@@ -289,6 +289,18 @@ def test_find_image_table_looks_at_the_top_of_the_folder(folder):
     assert find_image_table(folder) == path
 
 
+def test_a_table_is_not_passed_over_for_its_name_or_because_it_cannot_be_read(tmp_path):
+    (tmp_path / "Images.CSV").touch()
+    with pytest.raises(ImageTableError, match="in small letters"):
+        find_image_table(tmp_path)
+    (tmp_path / "WORDS.csv").touch()
+    with pytest.raises(ImageTableError, match="in small letters"):
+        read_words(tmp_path)
+    (tmp_path / "images.csv").symlink_to("gone.csv")
+    with pytest.raises(ImageTableError, match="expected a readable file"):
+        read_image_table(find_image_table(tmp_path), {})
+
+
 def test_read_words_gives_clean_words(tmp_path):
     assert read_words(tmp_path) == {}
     (tmp_path / "words.csv").write_text("Word;Label\n Hot  Spot ;Metastasis\nJOINT;\n")

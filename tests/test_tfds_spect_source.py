@@ -11,6 +11,7 @@ import pytest
 
 from tfds_spect import image, source
 from tfds_spect.errors import PrepareError
+from tfds_spect.tfds_spect_dataset_builder import _leave_out_unmarked
 
 
 def dicom_file(folder, number=0):
@@ -157,6 +158,16 @@ def test_every_file_that_nothing_reads_is_listed_and_kinds_are_told_in_one_line(
     assert [skip.name for skip in skips] == ["settings.json", "*.pdf", "*.txt"]
     assert skips[1].reason.startswith("2 files") and "a.pdf" in skips[1].reason
     assert skips[2].reason.endswith(r"r1/P\x1b.txt")
+
+
+def test_outlines_of_one_majority_and_no_common_pixel_are_no_empty_mask(voted):
+    """Abnormal for classification; what is to be segmented nobody knows."""
+    (example,), _ = source.read_source(voted[0])
+    apart = dataclasses.replace(example, labels=(), lesions=example.lesions * 0)
+    normal = dataclasses.replace(apart, diagnosis="normal")
+    kept, skips = _leave_out_unmarked([example, apart, normal], [])
+    assert kept == [example, normal]
+    assert "no pixel on which most readers agree" in skips[0].reason
 
 
 def test_an_uncertain_crop_is_left_out_with_its_reason(hospital, monkeypatch):

@@ -234,19 +234,18 @@ def _leave_out_unmarked(
 ) -> tuple[list[ThoraxExample], list[Skip]]:
     """Moves images whose lesions nobody outlined to what is left out.
 
-    A label says all that there is to know of the lesions of a normal image.
+    A label says all that there is to know of the lesions of a normal image. Where most
+    readers outlined something, and none of its pixels twice, an empty mask would say
+    that there is nothing.
     """
     kept, unmarked = [], []
     for example in originals:
-        if example.mask_evidence != NO_EVIDENCE or example.diagnosis == NORMAL:
+        if example.labels or example.diagnosis == NORMAL:
             kept.append(example)
-        else:
-            name = example.place.name if example.place else example.example_id
-            unmarked.append(
-                Skip(
-                    name,
-                    f"a label, {example.diagnosis}, without outlines: segmentation "
-                    "needs outlines, a mask or boxes",
-                )
-            )
+            continue
+        found = "without outlines: segmentation needs outlines, a mask or boxes"
+        if example.mask_evidence != NO_EVIDENCE:
+            found = "and no pixel on which most readers agree: segmentation needs some"
+        name = example.place.name if example.place else example.example_id
+        unmarked.append(Skip(name, f"a label, {example.diagnosis}, {found}"))
     return kept, [*skips, *unmarked]

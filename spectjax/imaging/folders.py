@@ -1,6 +1,7 @@
 """Walking through folders that others hand over."""
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,7 +27,21 @@ def walk_files(
             continue
         visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        refusals: list[OSError] = []
         for name in sorted(files):
             file = Path(parent, name)
-            if not name.startswith(".") and file.is_file():
+            if not name.startswith(".") and _is_file(file, refusals):
                 yield file
+        if refusals and on_error:  # its names can be listed, and none of them opened
+            on_error(OSError(refusals[0].errno, refusals[0].strerror, parent))
+
+
+def _is_file(path: Path, refusals: list[OSError]) -> bool:
+    """Returns whether there is a regular file; adds an error if nobody may look."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except PermissionError as error:
+        refusals.append(error)
+    except (OSError, ValueError):  # a link that leads nowhere
+        pass
+    return False

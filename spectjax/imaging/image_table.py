@@ -5,6 +5,7 @@
 beside it says what a hospital's words mean: columns `word` and `label`.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -35,9 +36,27 @@ _ANSWERS = {"": None, "yes": True, "true": True, "no": False, "false": False}
 
 
 def find_image_table(folder: Path) -> Path | None:
-    """Returns the `images.csv` at the top of a folder, None if there is none."""
-    path = Path(folder) / _TABLE_NAME
-    return path if path.is_file() else None
+    """Returns the `images.csv` at the top of a folder, None if there is none.
+
+    Raises:
+        ImageTableError: it is there in other letters, such as Images.CSV.
+    """
+    return _find_table(Path(folder), _TABLE_NAME)
+
+
+def _find_table(folder: Path, name: str) -> Path | None:
+    """Returns a table, also one that cannot be read: reading it will say why."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        names = []
+    found = sorted(each for each in names if each.casefold().strip() == name)
+    if not found or name in found:
+        return folder / name if found else None
+    raise ImageTableError(
+        f"{folder / found[0]}: expected {name!r} in small letters, found another name. "
+        "Rename it."
+    )
 
 
 def read_words(folder: Path) -> dict[str, str]:
@@ -54,8 +73,8 @@ def read_words(folder: Path) -> dict[str, str]:
         ImageTableError: a row cannot be read, has a label that is not known, or
             contradicts another one. There is no safe way to go on without it.
     """
-    path = Path(folder) / _WORDS_NAME
-    if not path.is_file():
+    path = _find_table(Path(folder), _WORDS_NAME)
+    if path is None:
         return {}
     rows, errors = read_table(path, ("word", "label"))
     if errors:

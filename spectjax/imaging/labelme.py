@@ -76,7 +76,9 @@ def read_annotation(path: Path) -> Annotation:
             f"{path}: expected a LabelMe annotation, found {error}. Move it elsewhere."
         ) from None
     except UserError as error:
-        raise AnnotationError(f"{path}: {error}. Correct it in LabelMe.") from error
+        raise AnnotationError(
+            f"{path}: {error}. Correct it in LabelMe, or move it."
+        ) from error
 
     # Windows writes backslashes; only the last part of the path says which image.
     stem = fold_name(drop_image_suffix(re.split(r"[/\\]", image)[-1]))
