@@ -26,6 +26,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from spectjax.messages import UserError
 
 _METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
+PATIENCE_SECONDS = 0.3  # for reads under way in other threads, which fail as well
 # What orbax takes in a path for a pattern, an escape or the end of a scheme's name.
 _PATTERN = re.compile(r"[\[\]*?\\:]")
 
@@ -344,7 +345,7 @@ def _silent_orbax() -> Iterator[None]:
         while cause is not None:
             traceback.clear_frames(cause.__traceback__)
             cause = cause.__cause__ or cause.__context__
-        time.sleep(0.3)  # reads under way in other threads fail as well
+        time.sleep(PATIENCE_SECONDS)
         gc.collect()
         raise
     finally:

@@ -7,6 +7,7 @@ own, limited in time and memory. Batch, height, width and class axes are B, H, W
 
 import functools
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from spectjax.engines import (
     summarise,
 )
 from spectjax.instances import Instances
-from spectjax.limits import ANSWER_BYTES, GIB
+from spectjax.limits import ANSWER_BYTES, GIB, MIB
 from spectjax.model_files import (
     EXPORTED,
     METADATA,
@@ -66,8 +67,10 @@ RUNTIMES_FOR = {ONNX: ("onnxruntime", "openvino"), STABLEHLO: ("jax",)}
 # and answers in some seconds.
 OPEN_SECONDS = 600.0
 ANSWER_SECONDS = 120.0
-# Memory for a model: so much, and so many times the size of its file.
-MEMORY_BYTES = 8 * GIB
+# Memory for a model: so much, some for each core (threads have stacks), and so many
+# times the size of its file. A VGG-16 takes 3.1 GiB, six times its file.
+MEMORY_BYTES = 4 * GIB
+CORE_BYTES = 32 * MIB
 MEMORY_FACTOR = 8
 
 
@@ -260,7 +263,8 @@ def _open_here(path: pathlib.Path, runtime: str, file: ModelFile) -> tuple[Run, 
 
 def _open_apart(path: pathlib.Path, runtime: str, file: ModelFile) -> tuple[Run, str]:
     """Opens a model in a process of its own."""
-    memory = MEMORY_BYTES + MEMORY_FACTOR * len(file.program)
+    memory = MEMORY_BYTES + CORE_BYTES * (os.cpu_count() or 1)
+    memory += MEMORY_FACTOR * len(file.program)
     child = Child("spectjax.engines", memory=memory)
 
     def ask(
