@@ -1,5 +1,6 @@
 """Checkpoints of a run, atomic and free of pickle: the only home of orbax."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import errno
@@ -26,6 +27,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from spectjax.messages import UserError
 
 _METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
+_PIECE_BYTES = 2**24  # of an array, hashed by one core
 PATIENCE_SECONDS = 0.3  # for reads under way in other threads, which fail as well
 # What orbax takes in a path for a pattern, an escape or the end of a scheme's name.
 _PATTERN = re.compile(r"[\[\]*?\\:]")
@@ -394,18 +396,23 @@ def _is_plain(path: pathlib.Path) -> bool:
 def _digest(state: Any, document: dict[str, Any]) -> str:
     """Returns the SHA-256 of all arrays of a state and of what is saved beside it.
 
-    Of each array, in the order of their paths: path, dtype, shape, then its bytes in
-    little-endian order, last axis fastest.
+    Of each array, in the order of their paths: path, dtype and shape, then the digests
+    of its bytes (little-endian, last axis fastest) in pieces, which several cores share.
     """
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
     leaves = jax.tree_util.tree_leaves_with_path(state)
     named = {"/".join(_name_key(key) for key in path): x for path, x in leaves}
-    for name, leaf in sorted(named.items()):
-        array = np.ascontiguousarray(leaf)
-        if sys.byteorder == "big":
-            array = array.byteswap()
-        digest.update(f"{name} {array.dtype.name} {np.shape(leaf)}\n".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        for name, leaf in sorted(named.items()):
+            array = np.ascontiguousarray(leaf)
+            if sys.byteorder == "big":
+                array = array.byteswap()
+            digest.update(f"{name} {array.dtype.name} {np.shape(leaf)}\n".encode())
+            content = array.reshape(-1).view(np.uint8).data
+            starts = range(0, len(content), _PIECE_BYTES)
+            pieces = (content[start : start + _PIECE_BYTES] for start in starts)
+            for piece in pool.map(lambda x: hashlib.sha256(x).digest(), pieces):
+                digest.update(piece)
     return digest.hexdigest()
 
 
