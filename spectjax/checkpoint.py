@@ -397,7 +397,7 @@ def _digest(state: Any, document: dict[str, Any]) -> str:
     """Returns the SHA-256 of all arrays of a state and of what is saved beside it.
 
     Of each array, in the order of their paths: path, dtype and shape, then the digests
-    of its bytes (little-endian, last axis fastest) in pieces, which several cores share.
+    of its bytes (little-endian, last axis fastest) in pieces, which cores share out.
     """
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
     leaves = jax.tree_util.tree_leaves_with_path(state)
