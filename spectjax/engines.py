@@ -143,7 +143,7 @@ def _open_openvino(content: bytes) -> Opened:
     core = openvino.Core()
     try:
         model = core.read_model(content)
-    except RuntimeError as error:
+    except Exception as error:  # RuntimeError, and what its bindings raise
         raise EngineError(f"cannot be read ({summarise(error)})") from error
     settings = {
         # Else it computes in bfloat16 where the processor can: no 1e-4 then.

@@ -18,6 +18,7 @@ FLOORS = (
         "spectjax.files",
         "spectjax.interruption",
         "spectjax.limits",
+        "spectjax.links",
         "spectjax.sandbox",
         "spectjax.startup",
         "spectjax.workers",
@@ -28,6 +29,7 @@ FLOORS = (
         "spectjax.imaging",
         "spectjax.instances",
         "spectjax.ops",
+        "spectjax.state_digest",
     },
     {"spectjax.answers", "spectjax.recipes"},
     {
@@ -86,6 +88,7 @@ OUTSIDE = {
     "spectjax.metrics": {"jax", "numpy", "scipy"},
     "spectjax.normalisation": {"jax"},
     "spectjax.recipes": {"ml_collections"},
+    "spectjax.state_digest": {"jax", "numpy"},
     "spectjax.step": {"flax", "jax", "optax"},
     "spectjax.tasks": {"flax", "jax"},
     "spectjax.weights": {"ml_dtypes", "numpy", "safetensors"},
