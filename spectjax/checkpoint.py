@@ -4,14 +4,10 @@ import contextlib
 import dataclasses
 import errno
 import gc
-import hashlib
-import json
 import os
 import pathlib
-import re
 import shutil
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator
@@ -23,11 +19,12 @@ import orbax.checkpoint as ocp
 from absl import logging
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from spectjax.links import without_patterns
 from spectjax.messages import UserError
+from spectjax.state_digest import hash_state
 
 _METADATA_BYTES = 2**20  # more than orbax writes beside the arrays
-# What orbax takes in a path for a pattern, an escape or the end of a scheme's name.
-_PATTERN = re.compile(r"[\[\]*?\\:]")
+PATIENCE_SECONDS = 0.3  # for reads under way in other threads, which fail as well
 
 
 class CheckpointError(UserError):
@@ -86,7 +83,14 @@ class Checkpoints:
                     "another --workdir."
                 ) from error
         self._exits = contextlib.ExitStack()
-        self._alias = self._exits.enter_context(_without_patterns(self._directory))
+        try:
+            self._alias = self._exits.enter_context(without_patterns(self._directory))
+        except OSError as error:
+            raise CheckpointError(
+                f"{self._directory}: expected a path without any of []*?\\: and in "
+                "UTF-8, or a folder for temporary files to link it from; found neither "
+                f"({error}). Choose another --workdir."
+            ) from error
         try:
             with _silent_orbax():
                 self._manager = ocp.CheckpointManager(
@@ -142,7 +146,7 @@ class Checkpoints:
             return
         document = dataclasses.asdict(progress) | {"loss": loss}
         del document["verified"]
-        digest = _digest(state, document)
+        digest = hash_state(state, document)
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             progress=ocp.args.JsonSave(document | {"sha256": digest}),
@@ -211,7 +215,7 @@ class Checkpoints:
         except Exception as error:  # orbax and tensorstore raise many types
             self._refuse(step, self._summarise(error), error)
         digest = document.pop("sha256", None)
-        if digest is not None and digest != _digest(state, document):
+        if digest is not None and digest != hash_state(state, document):
             self._refuse(step, "its numbers are not those that were saved")
         if digest is None:
             print(
@@ -344,76 +348,12 @@ def _silent_orbax() -> Iterator[None]:
         while cause is not None:
             traceback.clear_frames(cause.__traceback__)
             cause = cause.__cause__ or cause.__context__
-        time.sleep(0.3)  # reads under way in other threads fail as well
+        time.sleep(PATIENCE_SECONDS)
         gc.collect()
         raise
     finally:
         logging.set_verbosity(verbosity)
         sys.unraisablehook = hook
-
-
-@contextlib.contextmanager
-def _without_patterns(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Gives a path to a folder that means the same as a pattern.
-
-    Orbax finds the parts of a checkpoint by a pattern that begins with the folder's
-    path, and brackets in it are part of that pattern: then it finds none. Such a folder
-    gets a second name, a link in the system's folder for temporary files.
-
-    Raises:
-        CheckpointError: if there can be no link.
-    """
-    if _is_plain(directory):
-        yield directory
-        return
-    with contextlib.ExitStack() as exits:
-        try:
-            place = tempfile.TemporaryDirectory(prefix="spectjax-")
-            link = pathlib.Path(exits.enter_context(place), directory.name)
-            if not _is_plain(link):
-                raise OSError(f"pattern characters in {link} as well")
-            link.symlink_to(directory, target_is_directory=True)
-            exits.callback(link.unlink, missing_ok=True)  # never what it leads to
-        except (OSError, NotImplementedError) as error:
-            raise CheckpointError(
-                f"{directory}: expected a path without any of []*?\\: and in UTF-8, or "
-                f"a folder for temporary files to link it from; found neither ({error})"
-                ". Choose another --workdir."
-            ) from error
-        yield link
-
-
-def _is_plain(path: pathlib.Path) -> bool:
-    try:
-        return not _PATTERN.search(str(path)) and bool(str(path).encode())
-    except UnicodeEncodeError:  # bytes that are not UTF-8
-        return False
-
-
-def _digest(state: Any, document: dict[str, Any]) -> str:
-    """Returns the SHA-256 of all arrays of a state and of what is saved beside it.
-
-    Of each array, in the order of their paths: path, dtype, shape, then its bytes in
-    little-endian order, last axis fastest.
-    """
-    digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    named = {"/".join(_name_key(key) for key in path): x for path, x in leaves}
-    for name, leaf in sorted(named.items()):
-        array = np.ascontiguousarray(leaf)
-        if sys.byteorder == "big":
-            array = array.byteswap()
-        digest.update(f"{name} {array.dtype.name} {np.shape(leaf)}\n".encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
-
-
-def _name_key(key: Any) -> str:
-    """Returns a key of a tree's path, the same for a dict's and an attribute's."""
-    for kind in ("key", "name", "idx"):
-        if hasattr(key, kind):
-            return str(getattr(key, kind))
-    return str(key)
 
 
 def _check_progress(document: Any) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def _open_openvino(content: bytes) -> Opened:
     core = openvino.Core()
     try:
         model = core.read_model(content)
-    except RuntimeError as error:
+    except Exception as error:  # RuntimeError, and what its bindings raise
         raise EngineError(f"cannot be read ({summarise(error)})") from error
     settings = {
         # Else it computes in bfloat16 where the processor can: no 1e-4 then.
@@ -182,7 +182,13 @@ def _open_stablehlo(content: bytes) -> Opened:
         raise EngineError(
             f"asks for what no exported model needs: {', '.join(foreign[:3])}"
         )
-    call = jax.jit(exported.call, compiler_options=compiler_options())
+    try:
+        call = jax.jit(exported.call, compiler_options=compiler_options())
+    except RuntimeError as error:
+        raise MissingPackageError(
+            f"--runtime=jax: JAX finds nothing to compute with ({summarise(error)}). "
+            "Unset JAX_PLATFORMS, or give an ONNX file as --model."
+        ) from error
 
     def run(counts: np.ndarray) -> dict[str, np.ndarray]:
         result = call(counts)

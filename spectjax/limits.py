@@ -49,6 +49,17 @@ MASK_PIXELS = 64 * MIB
 FILLED_PIXELS = 64 * MIB
 HOTSPOTS = 1_000  # of one image; a mask of dots has 65 536
 
+# Time for opening an exported model and for its first answer about a batch of a size,
+# for which JAX compiles; and for any other. On two busy cores a VGG-16 takes a minute
+# for the first, a Mask R-CNN 3 s for any other.
+OPEN_SECONDS = 600.0
+ANSWER_SECONDS = 120.0
+# Its memory: so much, some for each core (threads have stacks), and so many times the
+# size of its file. A VGG-16 takes 3.1 GiB, six times its file.
+MODEL_MEMORY_BYTES = 4 * GIB
+MODEL_MEMORY_BYTES_A_CORE = 32 * MIB
+MODEL_MEMORY_FACTOR = 8
+
 # Pixels of all frames of a whole-body file: 1024x256, two detectors, a few energy
 # windows are a tenth of it. A damaged header can claim terabytes.
 WHOLE_BODY_PIXELS = 4096 * 4096

@@ -7,6 +7,7 @@ own, limited in time and memory. Batch, height, width and class axes are B, H, W
 
 import functools
 import json
+import os
 import pathlib
 import sys
 from collections.abc import Callable
@@ -26,7 +27,14 @@ from spectjax.engines import (
     summarise,
 )
 from spectjax.instances import Instances
-from spectjax.limits import ANSWER_BYTES, GIB
+from spectjax.limits import (
+    ANSWER_BYTES,
+    ANSWER_SECONDS,
+    MODEL_MEMORY_BYTES,
+    MODEL_MEMORY_BYTES_A_CORE,
+    MODEL_MEMORY_FACTOR,
+    OPEN_SECONDS,
+)
 from spectjax.model_files import (
     EXPORTED,
     METADATA,
@@ -60,15 +68,6 @@ RUNTIMES = ("jax", "onnxruntime", "openvino")
 
 # By format; the first is the default.
 RUNTIMES_FOR = {ONNX: ("onnxruntime", "openvino"), STABLEHLO: ("jax",)}
-
-# Time for opening a model and for its first answer about a batch of a size, for which
-# JAX compiles; and for any other. A Mask R-CNN compiles for two minutes on two cores
-# and answers in some seconds.
-OPEN_SECONDS = 600.0
-ANSWER_SECONDS = 120.0
-# Memory for a model: so much, and so many times the size of its file.
-MEMORY_BYTES = 8 * GIB
-MEMORY_FACTOR = 8
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,8 @@ def _open_here(path: pathlib.Path, runtime: str, file: ModelFile) -> tuple[Run, 
 
 def _open_apart(path: pathlib.Path, runtime: str, file: ModelFile) -> tuple[Run, str]:
     """Opens a model in a process of its own."""
-    memory = MEMORY_BYTES + MEMORY_FACTOR * len(file.program)
+    memory = MODEL_MEMORY_BYTES + MODEL_MEMORY_BYTES_A_CORE * (os.cpu_count() or 1)
+    memory += MODEL_MEMORY_FACTOR * len(file.program)
     child = Child("spectjax.engines", memory=memory)
 
     def ask(

@@ -65,6 +65,7 @@ class Child:
             memory: bytes that it may use.
         """
         self._memory = memory
+        self._fate: str | None = None  # why it answers no more
         self._log = tempfile.TemporaryFile()
         path = [str(pathlib.Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
         code = "import sys; from spectjax.sandbox import serve; serve(*sys.argv[1:])"
@@ -92,6 +93,8 @@ class Child:
         Raises:
             ChildError: if there is none; says why.
         """
+        if self._fate is not None:
+            raise ChildError(self._fate)
         late = threading.Event()
 
         def stop() -> None:
@@ -110,7 +113,8 @@ class Child:
             watch.cancel()
             if isinstance(error, ValueError):  # neither is it ours, nor a pipe's end
                 self._process.kill()
-            raise ChildError(self._explain_end(error, late, seconds)) from None
+            self._fate = self._explain_end(error, late, seconds)
+            raise ChildError(self._fate) from None
         finally:
             watch.cancel()
         if "error" in answer:

@@ -1,5 +1,6 @@
 """What a process of `spectjax.sandbox` does in the tests of it."""
 
+import mmap
 import os
 import signal
 import sys
@@ -33,10 +34,12 @@ def kill(parts, name):
     time.sleep(60)
 
 
-def fill(parts, megabytes):
+def fill(parts, megabytes, shared):
     held = []
     while len(held) < megabytes:
-        held.append(b"\1" * 2**20)
+        held.append(mmap.mmap(-1, 2**20) if shared else bytearray(2**20))
+        held[-1][:] = b"\1" * 2**20
+        time.sleep(0.001)
     return {"held": len(held)}, []
 
 

@@ -19,6 +19,7 @@ FLOORS = (
         "spectjax.interruption",
         "spectjax.limits",
         "spectjax.paths",
+        "spectjax.links",
         "spectjax.sandbox",
         "spectjax.startup",
         "spectjax.workers",
@@ -30,6 +31,7 @@ FLOORS = (
         "spectjax.imaging",
         "spectjax.instances",
         "spectjax.ops",
+        "spectjax.state_digest",
     },
     {"spectjax.answers", "spectjax.recipes"},
     {
@@ -92,6 +94,7 @@ OUTSIDE = {
     "spectjax.metrics": {"jax", "numpy", "scipy"},
     "spectjax.normalisation": {"jax"},
     "spectjax.recipes": {"ml_collections"},
+    "spectjax.state_digest": {"jax", "numpy"},
     "spectjax.step": {"flax", "jax", "optax"},
     "spectjax.tasks": {"flax", "jax"},
     "spectjax.weights": {"ml_dtypes", "numpy", "safetensors"},

@@ -208,6 +208,10 @@ def test_an_encrypted_entry_is_refused():
     ("content", "message"),
     [
         (b"\x08\x08" * 20_000, "over 10000 fields"),
+        (
+            encode(7, encode(5, encode(13, encode(1, b"location") + encode(2, b"w")))),
+            "it keeps numbers in other files",
+        ),
         (b"\x08" + b"\xff" * 11, "a number without an end"),
         (encode(14, encode(1, b"spectjax")) * 2, "two entries 'spectjax'"),
         (encode(14, bytes(2**20 + 1)), "metadata that are no text, or too long"),

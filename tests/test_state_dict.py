@@ -1,5 +1,6 @@
 """Files of weights: what they hold, and that hostile ones are refused."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -317,6 +318,19 @@ def test_one_storage_read_as_two_kinds_of_numbers_is_refused(tmp_path):
     }
     path = write_zip(tmp_path / "w.pth", content, {"0": ROW.tobytes()})
     refuse(path, "a storage of two kinds of numbers")
+
+
+def test_a_file_of_torchvisions_is_held_against_the_digest_in_its_name(tmp_path):
+    path = write_old(tmp_path / "old.pth", {"x": view("0", ROW)}, {"0": ROW})
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    check(path.rename(tmp_path / f"vgg16-{digest}.pth"), {"x": ROW})
+    path = tmp_path / f"vgg16-{digest}.pth"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # of a number: nothing else could notice
+    path.write_bytes(content)
+    refuse(path, f"SHA-256 begins with {digest}; found .*Download it again")
+    # Not every name that ends in digits is torchvision's.
+    assert read_state_dict(path.rename(tmp_path / "mine-20240101.pth"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe is asked for")

@@ -1,6 +1,8 @@
 """State dicts of PyTorch models from files: arrays by name."""
 
+import hashlib
 import pathlib
+import re
 import stat
 
 import numpy as np
@@ -10,6 +12,11 @@ from spectjax.limits import GIB, WEIGHTS_BYTES, WEIGHTS_LIST_BYTES
 from spectjax.weights import WeightsError
 from spectjax.weights.torch_file import read_old, read_zip
 
+# The names of torchvision's files end with the first digits of their SHA-256. Its old
+# ones have no other checksum.
+_DIGEST_IN_NAME = re.compile(
+    r"(?:vgg|resnet|densenet|maskrcnn_resnet)[0-9a-z_]*-([0-9a-f]{8})\.pth"
+)
 # Names begin with it where the model was spread over several GPUs.
 _PARALLEL = "module."
 
@@ -35,6 +42,7 @@ def read_state_dict(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     path = pathlib.Path(path)
     try:
         _check_size(path)
+        _check_digest(path)
         with path.open("rb") as stream:
             head = stream.read(16)
         if head.startswith(b"PK"):
@@ -72,6 +80,21 @@ def _check_size(path: pathlib.Path) -> None:
         raise WeightsError(
             f"{path}: expected weights of at most {WEIGHTS_BYTES // GIB} GiB, found "
             f"{status.st_size / GIB:.1f} GiB. Give those of a torchvision model."
+        )
+
+
+def _check_digest(path: pathlib.Path) -> None:
+    """Raises WeightsError if a file of torchvision's is not what its name says."""
+    named = _DIGEST_IN_NAME.fullmatch(path.name)
+    if named is None:
+        return
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if not digest.startswith(named[1]):
+        raise WeightsError(
+            f"{path}: expected the file of torchvision with this name, whose SHA-256 "
+            f"begins with {named[1]}; found {digest[:8]}. Download it again; if it is "
+            "another file, rename it."
         )
 
 
