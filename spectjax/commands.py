@@ -148,7 +148,8 @@ def end_plainly(stopped: str = "Stopped.") -> Iterator[None]:
     except Exception as error:
         line = describe_error(error)
         if line is None:
-            traceback.print_exception(error)
+            for text in "".join(traceback.format_exception(error)).splitlines():
+                print(make_printable(text), file=sys.stderr)
             _end(
                 "error: this is a bug of spectjax. Please report the lines above; they "
                 "may name files: leave out what names patients.",

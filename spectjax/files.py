@@ -34,7 +34,8 @@ def write_file(path: pathlib.Path, content: bytes | str) -> None:
             temporary file is gone and `path` is as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Of a name as long as the system takes, a part: ours is longer.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:

@@ -141,12 +141,13 @@ def test_a_device_without_memory_is_one_line():
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), KeyError("x"), RuntimeError("x"), AssertionError()]
+    "error", [ValueError("\x1b[2J"), KeyError("x"), RuntimeError("x"), AssertionError()]
 )
 def test_a_bug_shows_its_traceback_and_asks_to_be_reported(end, error):
     status, said = end(error)
     assert status == BUG_STATUS == 70
     assert said.startswith("Traceback (most recent call last):")
+    assert "\x1b" not in said
     assert "report" in said.splitlines()[-1]
 
 
