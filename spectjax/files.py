@@ -4,6 +4,7 @@ Imports nothing but the standard library, so that every room may use it.
 """
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -34,8 +35,10 @@ def write_file(path: pathlib.Path, content: bytes | str) -> None:
             temporary file is gone and `path` is as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    # Of a name as long as the system takes, a part: ours is longer.
-    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.partial")
+    name = os.fsencode(path.name)
+    # A name as long as a disk takes has no room for more.
+    stem = path.name if len(name) <= 200 else hashlib.sha256(name).hexdigest()
+    temporary = path.with_name(f".{stem}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as stream:
