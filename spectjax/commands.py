@@ -26,6 +26,8 @@ from absl import app, flags
 from spectjax.messages import Stop, UserError, make_printable
 from spectjax.paths import read_path
 
+# --help shows the flags that a command defines with what is here as its own.
+flags.disclaim_key_flags()
 BUG_STATUS = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # 128 + SIGINT, as shells tell of it
 

@@ -93,6 +93,8 @@ def test_what_a_user_can_mend_is_one_line_and_status_1(tmp_path):
     status, _, stderr = run(tmp_path, "", "some\nwhere")
     assert status == 1
     assert stderr.endswith(b"error: some\\nwhere: no\n")
+    (shown,) = run(tmp_path, "", "--help")[1:2]
+    assert b"--output_dir: Where to." in shown  # a flag of the command, not of ours
     for argument in ("gs://bucket", "--output_dir=s3://bucket", "--nix", "~nobody_x/y"):
         status, _, stderr = run(tmp_path, "", argument)
         assert status == 1
