@@ -26,6 +26,8 @@ from absl import app, flags
 from spectjax.messages import Stop, UserError, make_printable
 from spectjax.paths import read_path
 
+# --help shows the flags that a command defines with what is here as its own.
+flags.disclaim_key_flags()
 BUG_STATUS = 70  # EX_SOFTWARE of sysexits.h
 _INTERRUPTED = 130  # 128 + SIGINT, as shells tell of it
 
@@ -148,7 +150,8 @@ def end_plainly(stopped: str = "Stopped.") -> Iterator[None]:
     except Exception as error:
         line = describe_error(error)
         if line is None:
-            traceback.print_exception(error)
+            for text in "".join(traceback.format_exception(error)).splitlines():
+                print(make_printable(text), file=sys.stderr)
             _end(
                 "error: this is a bug of spectjax. Please report the lines above; they "
                 "may name files: leave out what names patients.",

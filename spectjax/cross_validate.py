@@ -210,8 +210,8 @@ def load_configs(names: Sequence[str], *, arg: str | None) -> dict[str, ConfigDi
     """
     configs: dict[str, ConfigDict] = {}
     for name in names:
-        typed, colon, own = name.partition(":")
-        path = read_path(typed, "CONFIG")
+        typed, colon, own = str(read_path(name, "CONFIG")).partition(":")
+        path = pathlib.Path(typed)
         stem = path.stem
         if stem in configs:
             raise ConfigError(f"{name}: {stem} is named twice; its runs would collide.")

@@ -45,11 +45,12 @@ def read_path(text: str | os.PathLike[str], flag: str) -> pathlib.Path:
         )
     # Not pathlib's: to that, the folder ./~ is the home as well.
     path = pathlib.Path(os.path.expanduser(text))
-    if text.startswith("~") and str(path).startswith("~"):
+    user = text.partition("/")[0]
+    homeless = user == "~" and os.environ.get("HOME") == ""  # that would be the root
+    if text.startswith("~") and (homeless or str(path).startswith("~")):
         raise PathError(
             f"{flag}={shown}: expected the home folder of a user, found none for "
-            f"{pathlib.PurePath(text).parts[0]}. Give the whole path; a folder whose "
-            f"name begins so is ./{shown}."
+            f"{user}. Give the whole path; a folder whose name begins so is ./{shown}."
         )
     if str(path).startswith("~"):
         path = path.absolute()  # lest a library takes it for a home

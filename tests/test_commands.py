@@ -93,6 +93,8 @@ def test_what_a_user_can_mend_is_one_line_and_status_1(tmp_path):
     status, _, stderr = run(tmp_path, "", "some\nwhere")
     assert status == 1
     assert stderr.endswith(b"error: some\\nwhere: no\n")
+    (shown,) = run(tmp_path, "", "--help")[1:2]
+    assert b"--output_dir: Where to." in shown  # a flag of the command, not of ours
     for argument in ("gs://bucket", "--output_dir=s3://bucket", "--nix", "~nobody_x/y"):
         status, _, stderr = run(tmp_path, "", argument)
         assert status == 1
@@ -141,12 +143,13 @@ def test_a_device_without_memory_is_one_line():
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("x"), KeyError("x"), RuntimeError("x"), AssertionError()]
+    "error", [ValueError("\x1b[2J"), KeyError("x"), RuntimeError("x"), AssertionError()]
 )
 def test_a_bug_shows_its_traceback_and_asks_to_be_reported(end, error):
     status, said = end(error)
     assert status == BUG_STATUS == 70
     assert said.startswith("Traceback (most recent call last):")
+    assert "\x1b" not in said
     assert "report" in said.splitlines()[-1]
 
 

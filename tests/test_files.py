@@ -34,6 +34,12 @@ def test_write_file_on_a_full_disk_leaves_the_old_file_alone(
     assert os.listdir(tmp_path) == ["metrics.json"]
 
 
+def test_write_file_takes_names_as_long_as_the_system_does(tmp_path):
+    for name in ("x" * 255, "ü" * 127):
+        write_file(tmp_path / name, b"1")
+        assert (tmp_path / name).read_bytes() == b"1"
+
+
 def test_write_file_names_a_folder_that_is_a_file(tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(WriteError, match="cannot be written"):

@@ -80,6 +80,22 @@ def test_who_waits_says_for_whom_and_gets_the_folder_in_the_end(tmp_path, holder
     assert not (tmp_path / "run" / LOCK_NAME).exists()
 
 
+def test_a_file_that_was_removed_while_it_was_being_locked_is_no_lock(
+    tmp_path, monkeypatch
+):
+    system, path = fcntl.flock, tmp_path / LOCK_NAME
+    moments = iter(["the one before ends"])
+
+    def flock(descriptor, flags):
+        system(descriptor, flags)
+        if next(moments, None):
+            path.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with hold(tmp_path), path.open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_the_file_is_removed_and_so_is_a_folder_with_nothing_in_it(tmp_path):
     with hold(tmp_path / "a" / "b"):
         assert [x.name for x in (tmp_path / "a" / "b").iterdir()] == [LOCK_NAME]

@@ -21,6 +21,12 @@ def test_a_tilde_at_the_beginning_is_the_home_folder(home, text):
     assert read_path(text, "--workdir") == home / text[2:]
 
 
+def test_without_a_home_folder_a_tilde_is_refused(monkeypatch):
+    monkeypatch.setenv("HOME", "")
+    with pytest.raises(PathError, match="^--f=~/x: .* found none for ~. Give"):
+        read_path("~/x", "--f")
+
+
 def test_a_tilde_before_a_name_is_that_users_home():
     pwd = pytest.importorskip("pwd")
     me = pwd.getpwuid(os.getuid())

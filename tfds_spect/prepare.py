@@ -66,7 +66,9 @@ def prepare(
         reused = builder.data_path.exists()
         if not reused:
             with hold(root, wait=True):
-                build(builder, source, beam, processes)
+                reused = builder.data_path.exists()  # who was waited for may have built
+                if not reused:
+                    build(builder, source, beam, processes)
             builder = Builder(config=name, data_dir=root)
         check_source(builder, source)
         return describe(builder, reused=reused)
