@@ -125,19 +125,20 @@ def decode_frame(path: Path, dataset: Dataset, frame: int) -> np.ndarray:
         )
     syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
     is_compressed = syntax.is_transfer_syntax and syntax.is_compressed
-    remedy = "The file is cut off or damaged: export it again."
     try:
         if not is_compressed:
             _check_length(dataset)
             return pydicom.pixels.pixel_array(dataset, index=frame)
         encoded = _split_frames(dataset)
         streams = [_check_stream(syntax, dataset, each) for each in encoded]
-        remedy = (
-            "Export it uncompressed, or install more decoders "
-            "(pip install 'spectjax[codecs]')."
-        )
         return _decode(syntax, dataset, encoded[frame], streams[frame])
     except Exception as error:  # every decoder raises errors of its own
+        remedy = "The file is cut off or damaged: export it again."
+        if is_compressed and not isinstance(error, DamagedStreamError):
+            remedy = (
+                "Export it uncompressed, or install more decoders "
+                "(pip install 'spectjax[codecs]')."
+            )
         raise UnreadableFileError(
             f"{path}: expected pixels, found pixel data ({syntax.name}) that cannot be "
             f"decoded ({_shorten(error)}). {remedy}"
