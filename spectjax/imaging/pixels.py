@@ -37,7 +37,7 @@ from spectjax.imaging.codestreams import (
 from spectjax.imaging.scan import EmptyImageError, UnreadableFileError
 from spectjax.limits import DICOM_FRAGMENTS
 
-_BITS_ALLOCATED = (8, 16, 32)
+_BITS_ALLOCATED = (8, 16, 32, 64)
 _ITEM = b"\xfe\xff\x00\xe0"  # begins a fragment
 _STRICT = "pyjpegls"
 _PROBE_BYTES, _FILLINGS = 8, (b"\x55", b"\x2a")
@@ -153,7 +153,7 @@ def _check_length(dataset: Dataset) -> None:
     """
     allocated = dataset.BitsAllocated
     if allocated not in _BITS_ALLOCATED:
-        raise DamagedStreamError(f"expected 8, 16 or 32 bits, found {allocated}")
+        raise DamagedStreamError(f"expected whole bytes, found {allocated}")
     count = int(dataset.get("NumberOfFrames") or 1)
     rows, columns = dataset.Rows, dataset.Columns
     expected, found = count * rows * columns * allocated // 8, len(dataset.PixelData)
