@@ -8,7 +8,7 @@ import os
 
 import numpy as np
 import pytest
-from nm_files import BOTH, FRAMES, ONE, write_nm
+from nm_files import BOTH, FRAMES, ONE, start_angles, write_nm
 
 from spectjax.imaging.dicom import (
     NotWholeBodyError,
@@ -123,6 +123,22 @@ def test_scans_hold_no_identifier_of_the_patient(tmp_path):
         text = repr(scan)
         for secret in ("Secret", "4711", "1950", "1.2.826"):
             assert secret not in text.replace(str(path), "")
+
+
+def test_warnings_are_what_a_person_should_look_at(tmp_path):
+    quiet = write_nm(tmp_path / "a.dcm", ONE, ge_labels="_E")
+    assert read_bone_scans(quiet)[0].warnings == ()
+    weak = write_nm(
+        tmp_path / "b.dcm",
+        ONE,
+        DetectorInformationSequence=start_angles(180),
+        BurnedInAnnotation="YES",
+    )
+    view, text = read_bone_scans(weak)[0].warnings
+    assert view.startswith("view: WARNING: only the detector's start angle 180")
+    assert text == "text may be burned into the pixels"
+    (doubted,) = read_bone_scans(quiet, view="posterior")[0].warnings
+    assert doubted.startswith("view: the user's word; but anterior by GEMS_GENIE_1")
 
 
 def patient_key(path, **elements):

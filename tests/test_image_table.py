@@ -264,6 +264,7 @@ def test_a_picture_has_one_view_and_a_dicom_file_two_that_are_stated(tmp_path):
     ("column", "text", "found"),
     [
         ("spacing_mm", "0.23", "'0.23'"),
+        ("spacing_mm", "20.1", "'20.1'"),
         ("spacing_mm", "nan", "'nan'"),
         ("spacing_mm", "2.3 mm", "'2.3 mm'"),
         ("inverted", "maybe", "'maybe'"),
@@ -514,6 +515,25 @@ def test_a_dicom_row_adds_what_the_file_does_not_say(tmp_path):
         listed(tmp_path, "b.dcm,,POST,", header=HEADER)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"), [("1", "1.0"), ("P 7", "p  7"), ("Ä", "A\u0308")]
+)
+def test_a_patient_is_one_however_the_rows_write_it(folder, one, other):
+    keys = [
+        listed(folder, f"{name},{patient},,", header=HEADER).scan.patient_key
+        for name, patient in (("a.dcm", one), ("b.dcm", other), ("b.dcm", "007"))
+        if write_nm(folder / name, FRAMES[:1], ge_labels="_E", PatientID="")
+    ]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_row_names_the_patient_of_a_file_with_an_issuer(tmp_path):
+    elements = {"IssuerOfPatientID": "HOSPITAL", "PatientID": "4711"}
+    path = write_nm(tmp_path / "a.dcm", FRAMES[:1], ge_labels="_E", **elements)
+    (own,) = read_bone_scans(path)
+    assert listed(tmp_path, "a.dcm,4711,,").scan.patient_key == own.patient_key
+
+
 def check(folder):
     command = [sys.executable, "-m", "spectjax.imaging.check_images", str(folder)]
     return subprocess.run(command, capture_output=True, text=True)
@@ -549,3 +569,12 @@ def test_check_images_fails_in_one_line_without_a_table(tmp_path):
     result = check(tmp_path)
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.count("\n") == 1 and "images.csv" in result.stderr
+
+
+def test_check_images_names_files_that_contradict_each_other(tmp_path):
+    for name in ("a.dcm", "b.dcm"):
+        write_nm(tmp_path / name, FRAMES[:1], ge_labels="_E", PatientID="")
+    write_table(tmp_path, "a.dcm,1,,normal", "b.dcm,2,,normal")
+    result = check(tmp_path)
+    assert result.returncode == 1
+    assert "a.dcm and" in result.stdout and "one Study Instance UID" in result.stdout

@@ -147,15 +147,19 @@ def check_jpeg2000(encoded: bytes, expected: Shape) -> None:
     bits = (sign_and_bits & 0x7F) + 1
     _compare(Shape(lower - upper, right - left, samples, bits), expected)
     position += 2
-    tile_parts = 0
+    tile_parts: set[tuple[int, int]] = set()
     for _ in range(_MOST_SEGMENTS):
         if encoded[position : position + 2] == _END_OF_JPEG2000:
             break
         start = position
         marker, contents, position = _read_segment(encoded, position)
         if marker == _TILE_PART:
-            tile_parts += 1
-            _, length = _unpack(">HI", contents)
+            tile, length, part = _unpack(">HIB", contents)
+            if (tile, part) in tile_parts:
+                raise DamagedStreamError(
+                    "expected each tile-part once, found one twice"
+                )
+            tile_parts.add((tile, part))
             if length == 0:  # the last one: to the end of the codestream
                 position = max(encoded.rfind(_END_OF_JPEG2000), position)
             elif start + length > len(encoded) or start + length <= start:

@@ -31,6 +31,7 @@ _FIRST_ELEMENTS = {
 }
 _PIXEL_DATA = 0x7FE00010
 _HEADER_BYTES = 12  # the longest header of an element
+_FIRST_BYTES = (1, 8)  # pydicom asks for where an element may begin, or the file end
 
 
 def read_dicom(path: Path) -> Dataset:
@@ -52,18 +53,14 @@ def read_dicom(path: Path) -> Dataset:
             large in whole or in a part, or cut off within an element's header.
     """
     contents = read_limited(path, DICOM_BYTES, error=UnreadableFileError)
-    if not contents:
+    if contents[_MARK] != b"DICM" and not _is_bare(contents):
         raise UnreadableFileError(
-            f"{path}: expected a DICOM file, found an empty file. Export it again."
+            f"{path}: expected a DICOM file, found "
+            f"{'another format' if contents else 'an empty file'}. Remove it, or "
+            "export it again."
         )
     stream = _BoundedStream(path, contents)
-    try:
-        dataset = pydicom.dcmread(stream, force=_is_bare(contents))
-    except pydicom.errors.InvalidDicomError:
-        raise UnreadableFileError(
-            f"{path}: expected a DICOM file, found another format. Remove it, or "
-            "export it again."
-        ) from None
+    dataset = pydicom.dcmread(stream, force=True)
     if stream.is_cut and "PixelData" not in dataset:
         raise stream.make_error()
     dataset.buffer = None  # or the contents would stay in memory
@@ -138,7 +135,8 @@ class _BoundedStream(io.BytesIO):
         piece = super().read(size)
         if len(piece) < size:
             is_header = size <= _HEADER_BYTES
-            if bool(piece) == is_header:  # nothing before a header is the end
+            is_end = not piece and size in _FIRST_BYTES
+            if is_header and not is_end or not is_header and not piece:
                 raise self.make_error()
             self.is_cut |= not is_header
         return piece

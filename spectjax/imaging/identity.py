@@ -68,8 +68,7 @@ def fold_text(text: str) -> str:
     Capitals, as most systems write them, but hashes stay in small letters; so most
     pseudonyms are what they were before texts were folded.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    folded = unicodedata.normalize("NFKC", folded)
+    folded = unicodedata.normalize("NFKC", text.casefold())
     visible = (c if unicodedata.category(c)[0] != "C" else " " for c in folded)
     folded = " ".join("".join(visible).split())
     return folded if _HEXADECIMAL.fullmatch(folded) else folded.upper()

@@ -37,7 +37,7 @@ from spectjax.imaging.codestreams import (
 from spectjax.imaging.scan import EmptyImageError, UnreadableFileError
 from spectjax.limits import DICOM_FRAGMENTS
 
-_BITS_ALLOCATED = (8, 16, 32)
+_BITS_ALLOCATED = (8, 16, 32, 64)
 _ITEM = b"\xfe\xff\x00\xe0"  # begins a fragment
 _STRICT = "pyjpegls"
 _PROBE_BYTES, _FILLINGS = 8, (b"\x55", b"\x2a")
@@ -125,19 +125,20 @@ def decode_frame(path: Path, dataset: Dataset, frame: int) -> np.ndarray:
         )
     syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
     is_compressed = syntax.is_transfer_syntax and syntax.is_compressed
-    remedy = "The file is cut off or damaged: export it again."
     try:
         if not is_compressed:
             _check_length(dataset)
             return pydicom.pixels.pixel_array(dataset, index=frame)
         encoded = _split_frames(dataset)
         streams = [_check_stream(syntax, dataset, each) for each in encoded]
-        remedy = (
-            "Export it uncompressed, or install more decoders "
-            "(pip install 'spectjax[codecs]')."
-        )
         return _decode(syntax, dataset, encoded[frame], streams[frame])
     except Exception as error:  # every decoder raises errors of its own
+        remedy = "The file is cut off or damaged: export it again."
+        if is_compressed and not isinstance(error, DamagedStreamError):
+            remedy = (
+                "Export it uncompressed, or install more decoders "
+                "(pip install 'spectjax[codecs]')."
+            )
         raise UnreadableFileError(
             f"{path}: expected pixels, found pixel data ({syntax.name}) that cannot be "
             f"decoded ({_shorten(error)}). {remedy}"
@@ -152,7 +153,7 @@ def _check_length(dataset: Dataset) -> None:
     """
     allocated = dataset.BitsAllocated
     if allocated not in _BITS_ALLOCATED:
-        raise DamagedStreamError(f"expected 8, 16 or 32 bits, found {allocated}")
+        raise DamagedStreamError(f"expected whole bytes, found {allocated}")
     count = int(dataset.get("NumberOfFrames") or 1)
     rows, columns = dataset.Rows, dataset.Columns
     expected, found = count * rows * columns * allocated // 8, len(dataset.PixelData)
