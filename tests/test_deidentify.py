@@ -4,13 +4,21 @@ import csv
 import errno
 import json
 import os
-import subprocess
-import sys
+from collections import Counter
 from datetime import date, timedelta
 
 import numpy as np
 import pydicom
 import pytest
+from deidentified import (
+    FRAMES,
+    KEY,
+    OPPOSITE,
+    deidentify,
+    files_in,
+    only_output,
+    run,
+)
 from nm_files import detectors, item, write_nm
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement
@@ -19,62 +27,20 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from spectjax.files import WriteError
 from spectjax.imaging.annotation import agree, find_annotations
-from spectjax.imaging.deidentify import profile as profile_module
-from spectjax.imaging.deidentify.attributes import (
-    pseudonymise_uid,
-)
+from spectjax.imaging.deidentify.attributes import pseudonymise_uid
 from spectjax.imaging.deidentify.folder import (
-    deidentify_folder,
     open_target,
-    write_report,
 )
 from spectjax.imaging.deidentify.image import RefusedError
+from spectjax.imaging.deidentify.kept_values import read_table
 from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
-from spectjax.imaging.diagnosis import SITE_WORDS
 from spectjax.imaging.dicom import find_bone_scans, read_bone_scans
-
-KEY = "a key for tests, of enough characters"
-FRAMES = np.zeros((2, 40, 20), np.uint16)
-FRAMES[0, 3, 5], FRAMES[0, 30, 12], FRAMES[1, 7, 2], FRAMES[1, 38, 19] = 9, 300, 41, 7
-OPPOSITE = detectors("anterior", "posterior")
 
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch):
     monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", KEY)
-
-
-def deidentify(source, target, **options):
-    """Runs the room on a folder; returns the entries."""
-    options = {"view": None, "allow_burned_in": False, "words": frozenset()} | options
-    options["words"] |= frozenset(SITE_WORDS)
-    table = options.pop("table", None) or read_profile()
-    open_target(target)
-    entries = deidentify_folder(source, target, table, **options)
-    write_report(target.with_name(f"{target.name}-report"), entries)
-    return entries
-
-
-def run(*arguments, key=KEY):
-    command = [sys.executable, "-m", "spectjax.imaging.deidentify", *arguments]
-    environment = os.environ | {"SPECTJAX_PSEUDONYM_KEY": key}
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, env=environment
-    )
-
-
-def files_in(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def only_output(target):
-    (path,) = (target / "dicom").iterdir()
-    return path, pydicom.dcmread(path)
 
 
 def actions_of(entries):
@@ -150,7 +116,7 @@ class Canaries:
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory):
+def ward(tmp_path_factory):
     """A folder of a hospital with a canary in every place: folder and canaries."""
     canaries = Canaries()
     root = tmp_path_factory.mktemp("hospital")
@@ -170,7 +136,7 @@ def hospital(tmp_path_factory):
         Manufacturer=f"maker of {name.lower()}",
     )
     dataset = pydicom.dcmread(path)
-    rows = profile_module._read_table("basic_profile.csv")
+    rows = read_table("basic_profile.csv")
     canaries.fill(dataset, rows)
     canaries.fill(dataset.DetectorInformationSequence[0], rows)
     canaries.fill(dataset.EnergyWindowInformationSequence[0], rows[::9])
@@ -230,8 +196,8 @@ def hospital(tmp_path_factory):
     return root, canaries
 
 
-def test_no_original_string_is_in_any_output_name_report_or_message(hospital, tmp_path):
-    folder, canaries = hospital
+def test_no_original_string_is_in_any_output_name_report_or_message(ward, tmp_path):
+    folder, canaries = ward
     inside = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     inside += " ".join(map(str, folder.rglob("*"))).encode()
     assert len(canaries.made) > 1000
@@ -247,10 +213,8 @@ def test_no_original_string_is_in_any_output_name_report_or_message(hospital, tm
         assert canaries.found_in(name) == [] == canaries.found_in(content)
 
 
-def test_counts_views_spacing_and_outlines_are_those_of_the_original(
-    hospital, tmp_path
-):
-    folder, _ = hospital
+def test_counts_views_spacing_and_outlines_are_those_of_the_original(ward, tmp_path):
+    folder, _ = ward
     deidentify(folder, tmp_path / "out")
     scans, errors = find_bone_scans([tmp_path / "out"])
     assert errors == []
@@ -473,9 +437,11 @@ def test_what_is_no_whole_body_image_stays_behind(tmp_path):
         document = {"imagePath": f"{name}.png", "shapes": [shape]}
         (folder / f"{name}.json").write_text(json.dumps(document))
     entries = deidentify(folder, tmp_path / "out")
-    assert actions_of(entries) == [
-        ("image", "written"),
+    assert sorted(actions_of(entries[:2])) == [
         ("image", "skipped"),
+        ("image", "written"),
+    ]
+    assert actions_of(entries[2:]) == [
         ("image", "skipped"),
         ("image", "skipped"),
         ("annotation", "refused"),
@@ -485,7 +451,11 @@ def test_what_is_no_whole_body_image_stays_behind(tmp_path):
     assert "--word" in reasons[0] and "not written" in reasons[1]
     with (tmp_path / "out-report" / "report.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["action"] for row in rows] == [entry.action for entry in entries]
+    assert Counter(row["action"] for row in rows) == {
+        "written": 1,
+        "skipped": 3,
+        "refused": 2,
+    }
     assert "Smith" not in (tmp_path / "out-report" / "report.csv").read_text()
     words = frozenset(["dr smith's"])
     assert deidentify(folder, tmp_path / "out", words=words)[4].action == "written"
@@ -515,8 +485,8 @@ def test_a_full_disk_leaves_whole_files_that_the_next_run_completes(
     assert files_in(tmp_path / "out") == whole
 
 
-def test_damaged_files_are_refused_and_nothing_of_them_gets_through(hospital, tmp_path):
-    folder, canaries = hospital
+def test_damaged_files_are_refused_and_nothing_of_them_gets_through(ward, tmp_path):
+    folder, canaries = ward
     (good,) = folder.rglob("*.dcm")
     content = good.read_bytes()
     rng = np.random.default_rng(0)

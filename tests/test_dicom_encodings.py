@@ -313,7 +313,7 @@ def test_lossy_copies_of_a_real_scan_are_close(name):
     if name == "JPGExtended.dcm":
         pytest.importorskip("libjpeg", reason="pylibjpeg-libjpeg reads JPEG extended")
     (scan,) = read_bone_scans(get_testdata_file(name))
-    assert scan.view_evidence == "GEMS_GENIE_1 Dataset Name 'WHOLE BODY_E'"
+    assert scan.view_evidence == "GEMS_GENIE_1 Dataset Name says anterior (_E)"
     assert scan.counts.shape == (1024, 256)
     assert scan.spacing_mm == (2.26, 2.26)
     assert not scan.synthetic

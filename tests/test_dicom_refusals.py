@@ -106,7 +106,7 @@ REFUSALS = {
         DetectorInformationSequence=detectors(A, A),
     ),
     "a label that contradicts itself": no_view(
-        "posterior by GEMS_GENIE_1 Dataset Name 'POS_E' and anterior by",
+        "posterior by GEMS_GENIE_1 Dataset Name says posterior (POS) and anterior by",
         expected="one view for frame 1",
         ge_labels="POS_E",
     ),

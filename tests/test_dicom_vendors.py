@@ -26,8 +26,8 @@ from spectjax.imaging.dicom import find_bone_scans, read_bone_scans
 A, P = "anterior", "posterior"
 SCT_A = "View Code Sequence 399321004 (SCT)"
 SCT_P = "View Code Sequence 399001007 (SCT)"
-GE_A = "GEMS_GENIE_1 Dataset Name 'WHOLE BODY_E'"
-GE_P = "GEMS_GENIE_1 Dataset Name 'WHOLE BODY_F'"
+GE_A = "GEMS_GENIE_1 Dataset Name says anterior (_E)"
+GE_P = "GEMS_GENIE_1 Dataset Name says posterior (_F)"
 BACK = "(0 is the patient's back; compare with the picture)"
 XRAY = "an X-ray projection (compare with the picture)"
 
@@ -168,16 +168,19 @@ VARIANTS = {
     "GE label F": one(P, GE_P, ge_labels="WHOLE BODY_F"),
     "GE label ANT": one(
         A,
-        "GEMS_GENIE_1 Dataset Name 'WB ANT'",
+        "GEMS_GENIE_1 Dataset Name says anterior (ANT)",
         ge_labels="WB ANT",
         SeriesDescription="",
     ),
     "GE label POS": one(
-        P, "GEMS_GENIE_1 Dataset Name 'WB_POS'", ge_labels="WB_POS", ImageID="1"
+        P,
+        "GEMS_GENIE_1 Dataset Name says posterior (POS)",
+        ge_labels="WB_POS",
+        ImageID="1",
     ),
     "GE picture name": one(
         P,
-        "GEMS_GENIE_1 Picture Object Name 'Bone_F'",
+        "GEMS_GENIE_1 Picture Object Name says posterior (_F)",
         ge_labels="Bone_F",
         ge_offset=0x30,
     ),

@@ -144,7 +144,8 @@ def decide_views(
 
 def find_view(text: str) -> View | None:
     """Returns the view that words such as ANT or posterior name, if it is one."""
-    return _view_named_in(text, _WORDS)
+    word = _find_view_word(text, _WORDS)
+    return _WORDS[word] if word else None
 
 
 def _collect_claims(
@@ -223,10 +224,13 @@ def _ge_label_claims(dataset: Dataset, frame: int) -> Iterator[Claim]:
         if offset not in block:
             continue
         text = _text_of_frame(block[offset].value, dataset, frame)
-        views = _view_named_in(text, _GE_WORDS), _GE_SUFFIXES.get(text[-2:].lower())
-        for view in views:
+        word, suffix = _find_view_word(text, _GE_WORDS) or "", text[-2:].lower()
+        said = (word, _GE_WORDS.get(word)), (suffix, _GE_SUFFIXES.get(suffix))
+        for token, view in said:
             if view:
-                yield Claim(view, f"{_GE_CREATOR} {name} {text!r}")
+                # The label itself is not repeated: it may hold the patient's name.
+                evidence = f"{name} says {view} ({token.upper()})"
+                yield Claim(view, f"{_GE_CREATOR} {evidence}")
 
 
 def _description_claims(dataset: Dataset) -> Iterator[Claim]:
@@ -237,7 +241,7 @@ def _description_claims(dataset: Dataset) -> Iterator[Claim]:
         ("SeriesDescription", "Series Description"),
         ("StudyDescription", "Study Description"),
     ):
-        view = _view_named_in(str(dataset.get(keyword) or ""), _WORDS)
+        view = find_view(str(dataset.get(keyword) or ""))
         if view:
             # The text itself is not repeated: descriptions may hold names.
             yield Claim(view, f"{name} says {view}")
@@ -248,14 +252,15 @@ def _start_angle_claims(dataset: Dataset, detector: int) -> Iterator[Claim]:
     angle = item.get("StartAngle") if item is not None else None
     if angle is None:
         return
+    degrees = float(angle) % 360.0
     # Zero is the patient's back (PS3.3 C.8.4). GE's two-frame files keep to it; others
     # may not.
     angles: dict[View, float] = {"anterior": 180.0, "posterior": 0.0}
     for view, expected in angles.items():
-        distance = abs((float(angle) - expected + 180.0) % 360.0 - 180.0)
+        distance = abs((degrees - expected + 180.0) % 360.0 - 180.0)
         if distance <= _ANGLE_TOLERANCE:
             evidence = (
-                f"WARNING: only the detector's start angle {float(angle):g} degrees "
+                f"WARNING: only the detector's start angle {degrees:g} degrees "
                 "(0 is the patient's back; compare with the picture)"
             )
             yield Claim(view, evidence)
@@ -287,8 +292,8 @@ def _text_of_frame(value: object, dataset: Dataset, frame: int) -> str:
     return text.strip(" \0")
 
 
-def _view_named_in(text: str, names: dict[str, View]) -> View | None:
-    """Returns the view that the words of `text` name, if they name exactly one."""
+def _find_view_word(text: str, names: dict[str, View]) -> str | None:
+    """Returns a word of `text` that names a view, if they name exactly one."""
     # The longest description has 64 characters, and a search below takes their square.
     if len(text) > _MOST_CHARACTERS:
         return None
@@ -301,5 +306,5 @@ def _view_named_in(text: str, names: dict[str, View]) -> View | None:
         is_followed = after and after not in _WORDS_AFTER_POST and after not in names
         if word == "post" and (before in _TIME_UNITS or is_followed):
             return None
-    views = {names[word] for word in words if word in names}
-    return views.pop() if len(views) == 1 else None
+    found = [word for word in words if word in names]
+    return found[0] if len({names[word] for word in found}) == 1 else None

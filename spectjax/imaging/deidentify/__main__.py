@@ -5,10 +5,12 @@ r"""Takes the patients out of a folder of whole-body files.
 
 DICOM PS3.15, Basic Application Level Confidentiality Profile: names, dates,
 descriptions and all private attributes go; identifiers and UIDs become pseudonyms, the
-same ones in every run with the same key. The view is written as View Code Sequence
-first, since what tells it is removed. LabelMe outlines come along. OUT-report tells
-what was done, without a value of the originals. Only NM whole-body images go out; look
-at the pictures before you hand them on: nothing here reads text in pixels.
+same ones in every run with the same key. Of what the profile keeps, only words, codes
+and numbers of closed lists stay; other text is emptied, since it may hold a name. The
+view is written as View Code Sequence first, since what tells it is removed. LabelMe
+outlines come along. OUT-report tells what was done, without a value of the originals.
+Only NM whole-body images go out; look at the pictures before you hand them on: nothing
+here reads text in pixels.
 
 Make a key once, and keep it secret and safe:
     python -c "import secrets; print(secrets.token_hex(32))"
@@ -58,6 +60,7 @@ def main(arguments: list[str]) -> None:
     for fault in find_faults(source, target, report, mapping):
         raise UserError(fault)
 
+    from spectjax.imaging.deidentify.attributes import NOT_LISTED
     from spectjax.imaging.deidentify.folder import (
         deidentify_folder,
         open_target,
@@ -86,6 +89,16 @@ def main(arguments: list[str]) -> None:
         Counter((e.kind, e.action, e.reason) for e in entries).items()
     ):
         print(f"{count:6} {kind}: {action}{': ' + reason if reason else ''}")
+    emptied = sum(
+        count
+        for e in entries
+        for (_, deed), count in e.tally.items()
+        if deed == NOT_LISTED
+    )
+    print(
+        f"{emptied} texts, codes and numbers are on no list and were emptied (of which "
+        f"attributes: {report / 'attributes.csv'})."
+    )
     warned = sum(bool(entry.warnings) for entry in entries)
     print(f"{warned} images need a look (warnings in {report / 'report.csv'}).")
     if mapping is None:

@@ -5,7 +5,6 @@ import dataclasses
 import io
 import json
 import os
-import re
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,23 +15,23 @@ from tqdm import tqdm
 from spectjax.files import WriteError, write_file
 from spectjax.imaging.annotation import ANNOTATION_SUFFIXES, find_annotations
 from spectjax.imaging.deidentify.attributes import (
+    ANEW,
     DUMMY,
     EMPTIED,
     NEW_UID,
+    NOT_LISTED,
     PRIVATE_BLOCK,
     REMOVED,
-    REPEATS_IDENTITY,
     UNUSABLE,
     Tally,
 )
 from spectjax.imaging.deidentify.image import CleanImage, RefusedError, clean_image
 from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
-from spectjax.imaging.deidentify.profile import EDITION, Profile
+from spectjax.imaging.deidentify.profile import EDITION, Profile, digest_rules
 from spectjax.imaging.dicom import collect_warnings, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.scan import (
-    BoneScan,
     EmptyImageError,
     NotWholeBodyError,
     ScanError,
@@ -41,7 +40,7 @@ from spectjax.imaging.scan import (
 )
 
 MARKER = "deidentified.json"
-_DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, REPEATS_IDENTITY, UNUSABLE, PRIVATE_BLOCK)
+_DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
 _REASONS: dict[type[Exception], str] = {
     NotWholeBodyError: "no NM whole-body image",
     UnknownViewError: "nothing tells the view, or it contradicts itself: see --view",
@@ -100,7 +99,9 @@ def deidentify_folder(
         words: labels of outlines that may go out, lower-case.
 
     Returns:
-        An entry for each file, in the order of their paths within each kind.
+        An entry for each file. Files are read, written and told in an order that only
+        the key gives: that of their names would tell who is who to anyone who has the
+        list of patients.
 
     Raises:
         WriteError: if the target cannot be written; what is there is whole.
@@ -112,52 +113,58 @@ def deidentify_folder(
     for error in errors:
         reason = "a folder that cannot be read, or without DICOM files"
         entries.append(Entry(source, "other", "refused", "", reason, str(error)))
-    for path in tqdm(sorted(files), unit="file", disable=None):
+    files.sort(key=lambda path: _shuffle(path, source))
+    for path in tqdm(files, unit="file", disable=None):
         entry = Entry(path, "image", "refused")
         entries.append(entry)
         image = _clean(entry, profile, view, allow_burned_in)
         if image is None:
             continue
+        # An outline may be named after either of two copies.
+        for scan in image.scans:
+            name, hw = f"{image.stem}_{scan.view}", scan.counts.shape
+            place = WrittenView(name, (hw[0], hw[1]), scan.synthetic)
+            places = views_by_name.setdefault(scan.name, [])
+            if place not in places:
+                places.append(place)
         if image.stem in written:
             entry.action, entry.reason = "skipped", "the same image as an earlier file"
             continue
         entry.action, entry.file = "written", f"dicom/{image.stem}.dcm"
         entry.tally, entry.warnings = image.tally, image.warnings
-        entry.view_evidence = " | ".join(map(_describe_evidence, image.scans))
+        entry.view_evidence = " | ".join(scan.view_evidence for scan in image.scans)
         write_file(target / entry.file, image.content)
         written.add(image.stem)
-        for scan in image.scans:
-            name, hw = f"{image.stem}_{scan.view}", scan.counts.shape
-            written_view = WrittenView(name, (hw[0], hw[1]), scan.synthetic)
-            views_by_name.setdefault(scan.name, []).append(written_view)
     entries += _write_annotations(source, target, views_by_name, words)
     seen = {entry.original.resolve() for entry in entries}
     for path in walk_files(source):
         if path.resolve() not in seen:
             reason = "neither DICOM nor a LabelMe annotation"
             entries.append(Entry(path, "other", "skipped", reason=reason))
-    return entries
+    return sorted(entries, key=lambda entry: _shuffle(entry.original, source))
 
 
 def open_target(target: Path) -> None:
     """Makes the output folder ours, or checks that it is.
 
     Raises:
-        RefusedError: it holds other files, or results of another key.
+        RefusedError: it holds other files, or results of another key or of older rules,
+            which may have kept what these remove.
         WriteError: if it cannot be written.
     """
     # Tells whether two runs had the same key, and tells nobody the key.
-    mark = {"profile": EDITION, "key": compute_pseudonym("key of a folder")}
+    mark = {"profile": EDITION, "rules": digest_rules()}
+    mark["key"] = compute_pseudonym("key of a folder")
     marker = target / MARKER
     if marker.is_file():
         try:
-            is_same = json.loads(marker.read_text()).get("key") == mark["key"]
-        except (ValueError, AttributeError):
+            is_same = json.loads(marker.read_bytes()) == mark
+        except (ValueError, RecursionError):
             is_same = False
         if not is_same:
             raise RefusedError(
-                f"{target}: expected results of the same key, found those of another. "
-                "Name a new folder, or use the key of before."
+                f"{target}: expected results of the same key and rules, found those of "
+                "others. Name a new folder, or use the key of before."
             )
     elif target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RefusedError(
@@ -230,8 +237,7 @@ def _clean(
     except MemoryError:
         raise
     except Exception as error:
-        entry.reason = _describe_bug(error)
-        entry.detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        entry.reason, entry.detail = _describe_bug(error), _describe_error(error)
     return None
 
 
@@ -251,14 +257,16 @@ def _write_annotations(
     views_by_name: dict[str, list[WrittenView]],
     words: frozenset[str],
 ) -> Iterator[Entry]:
-    by_image, errors = find_annotations([source])
+    written: set[str] = set()
+    with collect_warnings():  # they quote values
+        by_image, errors = find_annotations([source])
     for path in walk_files(source):
         is_candidate = path.suffix.lower() in ANNOTATION_SUFFIXES
         error = next((e for e in errors if str(e).startswith(f"{path}: ")), None)
         if is_candidate and error is not None:
             reason = "an annotation that is damaged or given twice"
             yield Entry(path, "annotation", "refused", reason=reason, detail=str(error))
-    for name in sorted(by_image):
+    for name in sorted(by_image, key=lambda name: _shuffle(Path(name), Path())):
         places = views_by_name.get(name, [])
         for annotation in by_image[name]:
             entry = Entry(annotation.path, "annotation", "refused")
@@ -271,20 +279,30 @@ def _write_annotations(
                 yield entry
                 continue
             reader = compute_pseudonym("reader", annotation.reader)[:8]
+            file = f"annotations/reader_{reader}/{places[0].name}.json"
             try:
+                if file in written:
+                    raise RefusedError("its reader has another of the same image")
                 text = encode_outlines(annotation, places[0], words)
             except RefusedError as error:
                 entry.reason = str(error)
+            except Exception as error:  # what one file holds stops no other
+                entry.reason, entry.detail = _DAMAGED, _describe_error(error)
             else:
-                entry.action = "written"
-                entry.file = f"annotations/reader_{reader}/{places[0].name}.json"
-                write_file(target / entry.file, text)
+                entry.action, entry.file = "written", file
+                write_file(target / file, text)
+                written.add(file)
             yield entry
 
 
-def _describe_evidence(scan: BoneScan) -> str:
-    """Returns the evidence without the label that it quotes."""
-    return re.split(r"\s['\"]", scan.view_evidence)[0]
+def _shuffle(path: Path, source: Path) -> str:
+    """Returns what sorts paths in an order that tells nothing of their names."""
+    relative = os.fsencode(os.path.relpath(path, source))
+    return compute_pseudonym("order", relative.decode("latin-1"))
+
+
+def _describe_error(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _format_csv(rows: Sequence[Sequence[object]]) -> str:

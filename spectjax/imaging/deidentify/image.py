@@ -93,13 +93,16 @@ def clean_image(
     frames = np.stack([decode_frame(path, dataset, i) for i in range(count)])
     if dataset.file_meta.TransferSyntaxUID in _LOSSY:
         dataset.LossyImageCompression = "01"
-    _write_views(dataset, views, count)
+    vectors = arrange_frames(dataset, views, count)
     del dataset.PixelData  # decoded above
 
     tally = Tally()
-    cleaned = clean_attributes(dataset, profile, collect_identity(dataset), tally)
+    identity = collect_identity(dataset, profile)
+    cleaned = clean_attributes(dataset, profile, identity, tally)
     _write_identity(cleaned, scans[0])
-    _write_pixels(cleaned, frames)
+    for keyword, value in vectors.items():
+        setattr(cleaned, keyword, value)
+    _write_pixels(cleaned, frames, dataset)
     content = _encode(cleaned)
     _verify(content, scans)
     instance = compute_pseudonym("instance", str(dataset.SOPInstanceUID))
@@ -121,35 +124,49 @@ def _check_burned_in(dataset: Dataset, allow_burned_in: bool) -> list[str]:
     return ["text may be burned into the pixels: look at the picture"]
 
 
-def _write_views(dataset: Dataset, views: dict[int, View], count: int) -> None:
-    """Writes a View Code for each detector, and vectors that agree with the items.
+def arrange_frames(
+    dataset: Dataset, views: dict[int, View], count: int
+) -> dict[str, object]:
+    """Puts the items of detectors and windows in order, with a View Code for each view.
 
     Args:
         dataset: is changed.
         views: view of each detector whose frames are used.
         count: number of frames.
+
+    Returns:
+        The elements that say which frame belongs to which item.
     """
-    used = read_vector(dataset, "DetectorVector") or [1] * count
+    detectors = read_vector(dataset, "DetectorVector") or [1] * count
     windows = read_vector(dataset, "EnergyWindowVector") or [1] * count
-    detectors = sorted(set(used))
-    present = list(dataset.get("DetectorInformationSequence") or ())
-    items = []
-    for detector in detectors:
-        is_present = 1 <= detector <= len(present)
-        item = present[detector - 1] if is_present else Dataset()
-        # An item of an unused detector keeps its own code, if it has one.
+    # An item of an unused detector keeps its own code, if it has one.
+    items = _sort_items(dataset, "DetectorInformationSequence", detectors)
+    for detector, item in items.items():
         if detector in views:
             item.ViewCodeSequence = [make_code(*VIEW_CODES["sct", views[detector]])]
-        items.append(item)
     if "ViewCodeSequence" in dataset:  # belongs into the items
         del dataset.ViewCodeSequence
-    dataset.DetectorInformationSequence = items
-    dataset.DetectorVector = [detectors.index(d) + 1 for d in used]
-    dataset.NumberOfDetectors = len(detectors)
-    dataset.EnergyWindowVector = windows
-    if not dataset.get("NumberOfEnergyWindows"):
-        dataset.NumberOfEnergyWindows = max(windows)
-    dataset.FrameIncrementPointer = [0x00540010, 0x00540020]
+    _sort_items(dataset, "EnergyWindowInformationSequence", windows)
+    return {
+        "FrameIncrementPointer": [0x00540010, 0x00540020],
+        "EnergyWindowVector": [sorted(set(windows)).index(w) + 1 for w in windows],
+        "NumberOfEnergyWindows": len(set(windows)),
+        "DetectorVector": [sorted(set(detectors)).index(d) + 1 for d in detectors],
+        "NumberOfDetectors": len(set(detectors)),
+    }
+
+
+def _sort_items(
+    dataset: Dataset, keyword: str, numbers: list[int]
+) -> dict[int, Dataset]:
+    """Leaves one item for each number that a frame has, and returns them by it."""
+    present = list(dataset.get(keyword) or ())
+    items = {
+        number: present[number - 1] if 1 <= number <= len(present) else Dataset()
+        for number in sorted(set(numbers))
+    }
+    setattr(dataset, keyword, list(items.values()))
+    return items
 
 
 def _write_identity(cleaned: Dataset, scan: BoneScan) -> None:
@@ -164,17 +181,33 @@ def _write_identity(cleaned: Dataset, scan: BoneScan) -> None:
     cleaned.LongitudinalTemporalInformationModified = "REMOVED"
 
 
-def _write_pixels(cleaned: Dataset, frames: np.ndarray) -> None:
-    kind = "i" if cleaned.PixelRepresentation else "u"
-    if cleaned.BitsAllocated not in (8, 16, 32):
+def _write_pixels(cleaned: Dataset, frames: np.ndarray, dataset: Dataset) -> None:
+    """Writes frames (F, H, W), and what the header says of them, from themselves.
+
+    Args:
+        cleaned: is added to.
+        frames: as decoded.
+        dataset: tells their type.
+    """
+    allocated, stored_bits = dataset.BitsAllocated, dataset.BitsStored
+    if allocated not in (8, 16, 32) or not 1 <= stored_bits <= allocated:
         raise RefusedError("pixels are not of 8, 16 or 32 bits")
-    stored = frames.astype(f"<{kind}{cleaned.BitsAllocated // 8}")
+    is_signed = bool(dataset.PixelRepresentation)
+    stored = frames.astype(f"<{'i' if is_signed else 'u'}{allocated // 8}")
     if not np.array_equal(stored, frames):
         raise RefusedError("pixels do not fit the bits that the file states")
-    cleaned.NumberOfFrames = len(frames)
+    cleaned.SamplesPerPixel = 1
+    cleaned.PhotometricInterpretation = "MONOCHROME2"
+    cleaned.NumberOfFrames, cleaned.Rows, cleaned.Columns = frames.shape
+    cleaned.BitsAllocated, cleaned.BitsStored = allocated, stored_bits
+    cleaned.HighBit = stored_bits - 1
+    cleaned.PixelRepresentation = int(is_signed)
+    total = int(frames.sum(dtype=np.int64))
+    is_count = "RescaleSlope" not in dataset and 0 <= total < 2**31
+    cleaned.CountsAccumulated = total if is_count else None
     pixels = stored.tobytes()
     cleaned.PixelData = pixels + bytes(len(pixels) % 2)
-    cleaned["PixelData"].VR = "OB" if cleaned.BitsAllocated == 8 else "OW"
+    cleaned["PixelData"].VR = "OB" if allocated == 8 else "OW"
 
 
 def _encode(cleaned: Dataset) -> bytes:
@@ -207,7 +240,7 @@ def _verify(content: bytes, scans: list[BoneScan]) -> None:
     for name, is_same in {
         "views": [s.view for s in found] == [s.view for s in scans],
         "frames": [s.frame for s in found] == [s.frame for s in scans],
-        "spacing": [s.spacing_mm for s in found] == [s.spacing_mm for s in scans],
+        "spacing": all(map(_is_close, found, scans)),
         "synthetic mark": [s.synthetic for s in found] == [s.synthetic for s in scans],
         "view code": all(s.view_evidence.startswith("View Code") for s in found),
     }.items():
@@ -217,3 +250,10 @@ def _verify(content: bytes, scans: list[BoneScan]) -> None:
         np.array_equal(a.counts, b.counts) for a, b in zip(found, scans, strict=True)
     ):
         raise RefusedError("the counts would not be the same afterwards")
+
+
+def _is_close(one: BoneScan, other: BoneScan) -> bool:
+    """Compares spacings; a decimal string of DICOM holds 14 digits of them."""
+    if one.spacing_mm is None or other.spacing_mm is None:
+        return one.spacing_mm == other.spacing_mm
+    return bool(np.allclose(one.spacing_mm, other.spacing_mm, rtol=1e-12, atol=0))

@@ -1,6 +1,7 @@
 """A reader's outlines without the reader: a new LabelMe file with nothing else."""
 
 import base64
+import dataclasses
 import json
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.diagnosis import clean_word
-from spectjax.imaging.labelme import Annotation, Region
+from spectjax.imaging.labelme import Annotation, Region, lies_inside
 from spectjax.imaging.masks import encode_grey
 
 
@@ -31,7 +32,8 @@ def encode_outlines(
         words: labels that may go out, as `clean_word` gives them.
 
     Raises:
-        RefusedError: a label is not among the words, or the image has another size.
+        RefusedError: a label is not among the words, the image has another size, or an
+            outline lies outside of it or leaves no pixel.
     """
     if annotation.image_hw not in (None, view.hw):
         raise RefusedError("the annotation is of an image of another size")
@@ -40,8 +42,9 @@ def encode_outlines(
         label = clean_word(region.label)
         if label not in words:
             raise RefusedError("a label is not among the words allowed by --word")
-        if region.mask is None or region.mask.any():
-            shapes.append({"label": label, **_encode_region(region)})
+        if not region.fill(view.hw).any():
+            raise RefusedError("an outline leaves no pixel")
+        shapes.append({"label": label, **_encode_region(region, view.hw)})
     document = {
         "version": "5.4.1",
         "flags": {"SYNTHETIC": True} if view.synthetic else {},
@@ -54,10 +57,10 @@ def encode_outlines(
     return json.dumps(document, indent=1)
 
 
-def _encode_region(region: Region) -> dict[str, Any]:
+def _encode_region(region: Region, hw: tuple[int, int]) -> dict[str, Any]:
     rest: dict[str, Any] = {"group_id": None, "description": "", "flags": {}}
     if region.mask is None:
-        points = np.asarray(region.polygon_xy).tolist()
+        points = _round_points(region, hw).tolist()
         return {"points": points, "shape_type": "polygon", **rest}
     rows, columns = np.nonzero(region.mask)
     y0, y1 = int(rows.min()), int(rows.max())
@@ -69,3 +72,17 @@ def _encode_region(region: Region) -> dict[str, Any]:
         "mask": base64.b64encode(png).decode(),
         **rest,
     }
+
+
+def _round_points(region: Region, hw: tuple[int, int]) -> np.ndarray:
+    """Returns corners (N, 2) with as few digits as fill the same pixels."""
+    points = np.asarray(region.polygon_xy)
+    # A number far beyond the frame is no place in it.
+    if not lies_inside(points, hw):
+        raise RefusedError("an outline lies outside of its image")
+    filled = region.fill(hw)
+    for decimals in (1, 2, 3, 4, 6):
+        rounded = dataclasses.replace(region, polygon_xy=points.round(decimals))
+        if np.array_equal(rounded.fill(hw), filled):
+            return points.round(decimals)
+    return points

@@ -201,7 +201,7 @@ def _radiopharmaceutical(exam: Exam) -> Dataset:
     item.RadionuclideTotalDose = round(exam.activity_mbq, 1)  # MBq in NM (C.8.4.10)
     item.Radiopharmaceutical = "Tc-99m MDP"
     item.RadionuclideCodeSequence = Sequence(
-        [make_code("72454003", "SCT", "^99m^Technetium")]
+        [make_code("72454006", "SCT", "^99m^Technetium")]
     )
     return item
 
