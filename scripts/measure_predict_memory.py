@@ -8,11 +8,14 @@ model that marks the middle of every image. Prints the peak of each process. Wit
 pictures a view takes about a second, without a tenth of it.
 """
 
+import contextlib
 import dataclasses
 import multiprocessing
+import os
 import resource
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +80,7 @@ def measure(folder: Path, output_dir: Path, pictures: bool) -> Measurement:
     before = _read_peak()
     problems = Problems(output_dir)
     intake = Intake([folder], problems)
-    with open("/dev/null", "w") as sys.stdout:
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         written = predict.predict_examinations(
             intake.read_examinations(),
             lambda: model,
@@ -93,8 +96,10 @@ def measure_apart(file: Path, views: int, pictures: bool) -> Measurement:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "scans")
         copy_patient(file, folder, views // len(read_bone_scans(file)))
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            return pool.apply(measure, (folder, Path(scratch, "out"), pictures))
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context) as pool:
+            out = Path(scratch, "out")
+            return pool.submit(measure, folder, out, pictures).result()
 
 
 def _read_peak() -> float:

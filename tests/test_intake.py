@@ -335,3 +335,24 @@ def test_evidence_of_a_crop_draws_any_name_and_every_warning(hospital, tmp_path)
     title = draw_evidence(thorax).get_suptitle()
     assert "lossy compression" in title and "weak evidence" in title
     assert thorax.to_json()["warnings"] == odd.warnings
+
+
+def test_a_folder_whose_files_cannot_be_looked_at_costs_itself_alone(
+    tmp_path, monkeypatch, capsys
+):
+    write_scan(tmp_path / "a" / "1.dcm", 1)
+    write_scan(tmp_path / "closed" / "2.dcm", 2)
+    write_scan(tmp_path / "z" / "3.dcm", 3)
+    is_file = pathlib.Path.is_file
+
+    def refuse(path):  # as where a folder can be read but not entered
+        if path.parent.name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(pathlib.Path, "is_file", refuse)
+    problems = Problems(tmp_path)
+    found = take_all(tmp_path, problems)
+    assert [scan.path.name for (scan,) in found] == ["1.dcm", "3.dcm"]
+    assert problems.refused == 1
+    assert "closed" in capsys.readouterr().err

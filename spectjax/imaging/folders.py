@@ -28,5 +28,11 @@ def walk_files(
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             file = Path(parent, name)
-            if not name.startswith(".") and file.is_file():
+            try:
+                is_ours = not name.startswith(".") and file.is_file()
+            except OSError as error:  # names can be listed here, files not looked at
+                if on_error is not None:
+                    on_error(error)
+                break
+            if is_ours:
                 yield file
