@@ -19,6 +19,7 @@ of an earlier run is replaced, that of another view of the same name never.
 """
 
 import csv
+import gc
 import io
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,6 +46,7 @@ from spectjax.report import DISCLAIMER
 from spectjax.runtimes import RUNTIMES, LoadedModel
 
 SUMMARY = "summary.csv"
+_EXAMINATIONS_TO_COLLECT = 20  # a picture is a cycle of megabytes
 MARK = "rule"  # no other command's JSON files have one
 
 
@@ -159,6 +161,8 @@ def predict_examinations(
                 written += 1
                 if finding.row:
                     rows.append({"examination": number} | finding.row)
+        if number % _EXAMINATIONS_TO_COLLECT == 0:
+            gc.collect()
     if rows:
         write_file(output_dir / SUMMARY, _format_rows(rows))
     return written

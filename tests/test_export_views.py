@@ -59,3 +59,29 @@ def test_export_views_refuses_two_scans_of_one_name(tmp_path):
     result = run(f"--output_dir={out}", tmp_path / "a", tmp_path / "b")
     assert result.returncode == 1
     assert "different names" in result.stderr and not out.exists()
+
+
+def test_export_views_replaces_its_own_picture_and_no_other(tmp_path):
+    scans = [tmp_path / folder / "IM1.dcm" for folder in ("a", "b")]
+    for path in scans:
+        path.parent.mkdir()
+        write_nm(path, COUNTS[None].astype(np.uint16), ge_labels="_E")
+    out = tmp_path / "out"
+    assert run(f"--output_dir={out}", scans[0]).returncode == 0
+    before = (out / "IM1_anterior.png").read_bytes()
+    assert run(f"--output_dir={out}", scans[0]).returncode == 0
+    result = run(f"--output_dir={out}", scans[1])
+    assert result.returncode == 1
+    assert f"{scans[1]}: expected {out / 'IM1_anterior.png'} to be free" in (
+        result.stderr
+    )
+    assert (out / "IM1_anterior.png").read_bytes() == before
+
+
+def test_export_views_refuses_a_name_that_leaves_no_room_for_an_annotation(tmp_path):
+    path = tmp_path / ("x" * 251 + ".dcm")
+    write_nm(tmp_path / "a.dcm", COUNTS[None].astype(np.uint16), ge_labels="_E")
+    (tmp_path / "a.dcm").rename(path)
+    result = run(f"--output_dir={tmp_path / 'out'}", path)
+    assert result.returncode == 1
+    assert "expected a name that leaves room for _anterior.json" in result.stderr

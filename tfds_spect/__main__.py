@@ -8,8 +8,11 @@ A hospital's own:
 
     python -m tfds_spect --data_dir=data --manual_dir=FOLDER
 
-A prepared data set is reused. Exit status 1: it could not be prepared.
+A prepared data set is reused. Exit status 1: it could not be prepared; 3: it was, but
+without files that met an unexpected error, a bug, which the summary tells.
 """
+
+import sys
 
 from absl import flags
 
@@ -57,6 +60,7 @@ def main(argv: list[str]) -> None:
     """Prepares what the flags name."""
     refuse_arguments(argv)
     # Here, so that --help need not wait for TFDS.
+    from spectjax.imaging.problems import BUG_STATUS
     from tfds_spect.prepare import prepare
 
     prepared = prepare(
@@ -67,6 +71,8 @@ def main(argv: list[str]) -> None:
         processes=_PROCESSES.value,
     )
     print(prepared.summarise())
+    if prepared.n_unexpected:
+        sys.exit(BUG_STATUS)
 
 
 if __name__ == "__main__":

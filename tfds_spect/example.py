@@ -73,6 +73,8 @@ class ThoraxExample:
         copy: how the image was moved; an original was not.
         copy_number: counts the copies of an original from 0; None for an original.
         place: where it was read; None if it was not.
+        warnings: reasons to doubt view or counts, as `BoneScan.warnings` has them.
+        weak_view: whether the evidence for the view is weak.
         identity: what its file says of the patient; None if it was not read.
     """
 
@@ -91,6 +93,8 @@ class ThoraxExample:
     copy: GeometricCopy = ORIGINAL
     copy_number: int | None = None
     place: Place | None = None
+    warnings: tuple[str, ...] = ()
+    weak_view: bool = False
     identity: Identity | None = None
 
     @property

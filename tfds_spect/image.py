@@ -83,6 +83,8 @@ def make_example(
         frame_hw=thorax.transform.frame_hw,
         source=scan.image_key,
         synthetic=scan.synthetic,
+        warnings=scan.warnings,
+        weak_view=scan.has_weak_view,
         identity=scan.identity,
     )
 

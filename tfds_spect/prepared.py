@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spectjax.imaging.problems import LOG_NAME
 from tfds_spect.sizes import PartSize
 from tfds_spect.skips import Skip, read_skips
 from tfds_spect.tfds_spect_dataset_builder import Builder
@@ -26,6 +27,9 @@ class Prepared:
         n_skipped: number of files and images that were left out.
         skipped: which, and why; empty if the data set was prepared elsewhere.
         skipped_path: file that lists them.
+        n_unexpected: how many of them met an unexpected error, a bug of ours.
+        n_warned: how many of the images there is a reason to doubt for.
+        n_weak_views: how many of these rest on weak evidence for their view.
         reused: whether the data set was there already.
     """
 
@@ -39,6 +43,9 @@ class Prepared:
     n_skipped: int
     skipped: tuple[Skip, ...]
     skipped_path: pathlib.Path
+    n_unexpected: int
+    n_warned: int
+    n_weak_views: int
     reused: bool
 
     def summarise(self) -> str:
@@ -55,6 +62,18 @@ class Prepared:
             lines.append(f"Files and images that were left out: {self.n_skipped}")
             lines += [f"  {skip.name}: {skip.reason}" for skip in self.skipped[:_FEW]]
             lines.append(f"  all of them: {self.skipped_path}")
+        if self.n_unexpected:
+            lines.append(
+                f"UNEXPECTED ERROR in {self.n_unexpected} of them, a bug of spectjax: "
+                "please report it, the traceback is in "
+                f"{self.skipped_path.with_name(LOG_NAME)}."
+            )
+        if self.n_warned:
+            lines.append(
+                f"Images with a warning: {self.n_warned}, {self.n_weak_views} of them "
+                "for weak evidence of the view; all of them: "
+                f"{self.skipped_path.with_name('warnings.csv')}"
+            )
         if self.leaking:
             lines.append(
                 f"LEAKING, AS IN THE PAPERS: {self.patients_on_both_sides} of "
@@ -90,5 +109,8 @@ def describe(builder: Builder, *, reused: bool) -> Prepared:
         n_skipped=metadata["n_skipped"],
         skipped=read_skips(skipped_path),
         skipped_path=skipped_path,
+        n_unexpected=metadata.get("n_unexpected", 0),
+        n_warned=metadata.get("n_warned", 0),
+        n_weak_views=metadata.get("n_weak_views", 0),
         reused=reused,
     )

@@ -1,4 +1,4 @@
-"""What is left out of a data set, and why."""
+"""What is left out of a data set, and why; and what is doubtful in the rest."""
 
 import csv
 import io
@@ -6,8 +6,10 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spectjax.files import write_file
+from spectjax.files import format_csv, write_file
+from spectjax.imaging.problems import append_traceback
 from spectjax.messages import make_printable
+from tfds_spect.example import ThoraxExample
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,12 @@ class Skip:
     Attributes:
         name: the file, relative to its folder, or the image, `<DICOM stem>_<view>`.
         reason: why, in one line.
+        traceback: of an unexpected error, a bug of ours; else empty.
     """
 
     name: str
     reason: str
+    traceback: str = ""
 
     def __post_init__(self) -> None:
         """Makes both printable: they quote what others named and wrote."""
@@ -37,8 +41,38 @@ def write_skips(path: pathlib.Path, skips: Sequence[Skip]) -> None:
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(("name", "reason"))
-    writer.writerows((skip.name, skip.reason) for skip in skips)
+    writer.writerows((make_printable(skip.name), skip.reason) for skip in skips)
     write_file(path, table.getvalue())
+
+
+def write_tracebacks(path: pathlib.Path, skips: Sequence[Skip]) -> int:
+    """Writes the tracebacks of unexpected errors, if there are any.
+
+    Returns:
+        How many there are.
+
+    Raises:
+        WriteError: if the file cannot be written.
+    """
+    unexpected = [skip for skip in skips if skip.traceback]
+    path.unlink(missing_ok=True)
+    for skip in unexpected:
+        append_traceback(path, skip.name, skip.traceback)
+    return len(unexpected)
+
+
+def write_warnings(path: pathlib.Path, examples: Sequence[ThoraxExample]) -> None:
+    """Writes what there is to doubt of images that are used, a row for each reason.
+
+    Raises:
+        WriteError: if the file cannot be written.
+    """
+    rows = [
+        (make_printable(e.place.name if e.place else e.example_id), e.example_id, each)
+        for e in examples
+        for each in e.warnings
+    ]
+    write_file(path, format_csv(("name", "example_id", "warning"), rows))
 
 
 def read_skips(path: pathlib.Path) -> tuple[Skip, ...]:

@@ -35,6 +35,8 @@ from spectjax.imaging.image_table import (
     read_listed_image,
     read_words,
 )
+from spectjax.imaging.problems import LOG_NAME as PROBLEMS_NAME
+from spectjax.imaging.problems import describe_bug, format_traceback
 from spectjax.imaging.scan import (
     DICOM_SUFFIXES,
     PICTURE_SUFFIXES,
@@ -205,11 +207,17 @@ def _read_tables(
 
 
 def read_file(file: SourceFile, *, keep_pixels: bool = True) -> FileContent:
-    """Reads the images of one file; arguments as of `read_source`."""
+    """Reads the images of one file; arguments as of `read_source`.
+
+    What one of them does to the code is its own skip, with the traceback.
+    """
     try:
         images, errors = _read_images(file)
     except (ScanError, AnnotationError) as error:
         return FileContent((), (), (), (_skip(error),))
+    except Exception as error:
+        bug = _skip_for_bug(str(file.path), error)
+        return FileContent((), (), (), (bug,))
     names, outlined, examples = [], [], []
     skips = [_skip(error) for error in errors]
     for scan, annotations, evidence, stated in images:
@@ -229,6 +237,8 @@ def read_file(file: SourceFile, *, keep_pixels: bool = True) -> FileContent:
                 _skip(error),
                 Skip(scan.name, f"a file of it is not used: {error}"),
             ]
+        except Exception as error:
+            skips.append(_skip_for_bug(scan.name, error))
     return FileContent(tuple(names), tuple(outlined), tuple(examples), tuple(skips))
 
 
@@ -328,6 +338,18 @@ def _stem(path: pathlib.Path) -> str:
 
 def _relative(folder: pathlib.Path, name: str) -> str:
     return name.removeprefix(f"{folder}{os.sep}")
+
+
+def _skip_for_bug(name: str, error: Exception) -> Skip:
+    """Returns what an unexpected error says of a file or an image.
+
+    Raises:
+        MemoryError: if it is one: no image is to blame.
+    """
+    if isinstance(error, MemoryError):
+        raise error
+    _, _, reason = describe_bug(name, error, PROBLEMS_NAME).partition(": unexpected")
+    return Skip(name, f"unexpected{reason}", traceback=format_traceback(error))
 
 
 def _skip(error: Exception) -> Skip:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from spectjax.files import write_file
 from spectjax.imaging.diagnosis import NORMAL
+from spectjax.imaging.problems import LOG_NAME
 from spectjax.workers import Workers
 from tfds_spect.acquisitions import check_acquisitions
 from tfds_spect.configs import SpectConfig, list_configs
@@ -25,7 +26,7 @@ from tfds_spect.sizes import (
     count_patients_on_both_sides,
     measure_parts,
 )
-from tfds_spect.skips import Skip, write_skips
+from tfds_spect.skips import Skip, write_skips, write_tracebacks, write_warnings
 from tfds_spect.source import fingerprint_folder, read_source
 from tfds_spect.splits import Portion, make_records, plan_folds, plan_leaking
 from tfds_spect.writers import CanonicalWriter, SerialisedAlready, list_formats
@@ -164,6 +165,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if config.needs_outlines:
             originals, skips = _leave_out_unmarked(originals, skips)
         write_skips(self.local_path("skipped.csv"), skips)
+        write_warnings(self.local_path("warnings.csv"), originals)
+        n_unexpected = write_tracebacks(self.local_path(LOG_NAME), skips)
         write_file(self.local_path("source.txt"), folder.resolve().name)
         folds = deal_folds(originals)
         if not all(folds):
@@ -179,6 +182,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             leaking=config.leaking,
             synthetic=all(e.synthetic for e in originals),
             n_skipped=len(skips),
+            n_unexpected=n_unexpected,
+            n_warned=sum(bool(e.warnings) for e in originals),
+            n_weak_views=sum(e.weak_view for e in originals),
             patients_per_fold=[len({e.patient for e in fold}) for fold in folds],
             diagnoses=count_diagnoses(originals, n_copies),
             parts={

@@ -3,10 +3,12 @@ r"""Reads every image that images.csv lists and says what cannot be used.
     python -m spectjax.imaging.check_images FOLDER
 
 Prints a line for each problem, then what the rest holds. To be run before a data set is
-prepared, which leaves the same rows out. Exits with 1 if a row cannot be used.
+prepared, which leaves the same rows out. Exits with 1 if a row cannot be used, with 3
+if one met an error that nobody expected, a bug.
 """
 
 import sys
+import traceback
 from collections import Counter
 
 from spectjax.commands import read_paths, run_command
@@ -21,6 +23,7 @@ def main(arguments: list[str]) -> None:
     from spectjax.imaging.annotation import AnnotationError
     from spectjax.imaging.identity import Identity
     from spectjax.imaging.patients import IdentityError, unite_patients
+    from spectjax.imaging.problems import BUG_STATUS, describe_bug
     from spectjax.imaging.scan import ScanError
 
     if len(arguments) != 2:
@@ -34,7 +37,7 @@ def main(arguments: list[str]) -> None:
     words = image_table.read_words(folder)
     rows, errors = image_table.read_image_table(table, words)
 
-    problems = list(map(str, errors))
+    problems, bugs = list(map(str, errors)), 0
     firsts: dict[str, image_table.ImageRow] = {}
     identities: list[tuple[Identity, str]] = []
     counts: dict[str, Counter[str]] = {
@@ -45,6 +48,13 @@ def main(arguments: list[str]) -> None:
             listed = image_table.read_listed_image(row, words)
         except (ScanError, AnnotationError) as error:
             problems.append(str(error))
+            continue
+        except MemoryError:
+            raise
+        except Exception as error:
+            traceback.print_exception(error)
+            problems.append(describe_bug(row.file, error, "the output above"))
+            bugs += 1
             continue
         first = firsts.setdefault(listed.scan.image_key, row)
         if first is not row:
@@ -75,7 +85,7 @@ def main(arguments: list[str]) -> None:
         found = ", ".join(f"{number} {what}" for what, number in counter.most_common())
         print(f"{name}: {found or 'none'}.")
     if problems:
-        sys.exit(1)
+        sys.exit(BUG_STATUS if bugs else 1)
 
 
 if __name__ == "__main__":

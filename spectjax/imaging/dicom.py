@@ -182,7 +182,7 @@ def find_dicom_files(
         errors.append(UnreadableFileError(text))
 
     for path in map(Path, paths):
-        if path.is_dir():
+        if os.path.isdir(path):  # unlike pathlib's, it never raises
             everything = list(walk_files(path, report))
             dicom = [file for file in everything if looks_like_dicom(file)]
             if not dicom:
@@ -193,7 +193,7 @@ def find_dicom_files(
                 errors.append(UnreadableFileError(text))
             for file in dicom:
                 files.setdefault(file.resolve(), file)
-        elif path.exists():
+        elif os.path.exists(path):
             files.setdefault(path.resolve(), path)
         else:
             text = f"{path}: expected a file or folder, found nothing. Check the path."

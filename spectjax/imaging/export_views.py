@@ -12,6 +12,7 @@ It is 3 if a view was passed over for an error that nobody expected, a bug:
 OUT/problems.log then has what to report.
 """
 
+import io
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -120,13 +121,48 @@ def _check_name(scan: "BoneScan", namesakes: list[Path]) -> None:
         )
 
 
-def _export(scan: "BoneScan", output_dir: Path) -> None:
-    """Writes the picture of one view, and prints what there is to doubt."""
-    from spectjax.files import write_file
-    from spectjax.imaging.masks import encode_grey
+def _check_free(path: Path, scan: "BoneScan") -> None:
+    """Checks that a picture replaces none but an earlier one of the same image.
 
+    Raises:
+        ScanError: if it would.
+    """
+    from PIL import Image
+
+    from spectjax.imaging.scan import ScanError
+
+    try:
+        with Image.open(path) as picture:
+            found = picture.info.get("image_key")
+    except FileNotFoundError:
+        return
+    except OSError:
+        found = None
+    if found != scan.image_key:
+        raise ScanError(
+            f"{scan.path}: expected {path} to be free, found the picture of another "
+            "image, or of an unknown one. Choose another --output_dir."
+        )
+
+
+def _export(scan: "BoneScan", output_dir: Path) -> None:
+    """Writes the picture of one view, and prints what there is to doubt.
+
+    Raises:
+        ScanError: if another image's picture is there already.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from spectjax.files import write_file
+
+    path, info = output_dir / f"{scan.name}.png", PngInfo()
+    _check_free(path, scan)
+    info.add_text("image_key", scan.image_key)
     picture = render_view(scan.counts, _BLACK_PERCENTILE.value)
-    write_file(output_dir / f"{scan.name}.png", encode_grey(picture))
+    png = io.BytesIO()
+    Image.fromarray(picture).save(png, format="PNG", pnginfo=info)
+    write_file(path, png.getvalue())
     for warning in scan.warnings:
         print(make_printable(f"{scan.name}: WARNING: {warning}"))
 

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -234,9 +235,21 @@ def _clean(
             entry.action = "skipped"
         entry.reason = _REASONS.get(type(error), _DAMAGED)
         entry.detail = str(error)
-    except Exception as error:  # damaged files raise almost anything
-        entry.reason, entry.detail = _DAMAGED, _describe_error(error)
+    except MemoryError:
+        raise
+    except Exception as error:
+        entry.reason, entry.detail = _describe_bug(error), _describe_error(error)
     return None
+
+
+def _describe_bug(error: Exception) -> str:
+    """Returns where an unexpected error came up; its text may quote the file."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    return (
+        f"unexpected error, a bug of spectjax ({type(error).__name__} in {where}): "
+        "please report it"
+    )
 
 
 def _write_annotations(
