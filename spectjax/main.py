@@ -74,16 +74,24 @@ def main(argv: list[str]) -> None:
         from spectjax.parallel import is_first_process, start_processes
         from spectjax.train import Stopped
 
-        start_processes(values.coordinator, values.num_processes, values.process_id)
-        find_devices()
-        try:
-            metrics = train_and_evaluate(
-                values.config,
-                workdir,
-                data_dir=values.data_dir,
-                manual_dir=values.manual_dir,
-            )
-        except Stopped as stopped:
+        stopped: Stopped | None = None
+        with start_processes(
+            values.coordinator,
+            values.num_processes,
+            values.process_id,
+            values.process_timeout,
+        ):
+            find_devices()
+            try:
+                metrics = train_and_evaluate(
+                    values.config,
+                    workdir,
+                    data_dir=values.data_dir,
+                    manual_dir=values.manual_dir,
+                )
+            except Stopped as error:
+                stopped = error
+        if stopped is not None:
             print(stopped, file=sys.stderr)
             sys.exit(128 + stopped.signal)  # as shells tell of a signal
     except (ValueError, OSError, FloatingPointError) as error:
@@ -354,6 +362,12 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("num_processes", None, "How many processes share the run.")
     flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
+    flags.DEFINE_float(
+        "process_timeout",
+        300.0,
+        "Seconds after which a process that is missing, at the start or later, ends "
+        "the others.",
+    )
     flags.mark_flag_as_required("config")
 
 

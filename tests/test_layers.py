@@ -17,6 +17,7 @@ FLOORS = (
         "spectjax.files",
         "spectjax.interruption",
         "spectjax.limits",
+        "spectjax.process_watch",
         "spectjax.startup",
         "spectjax.workers",
     },
