@@ -79,9 +79,12 @@ def main(argv: list[str]) -> None:
     load_jax()
     from spectjax.parallel import is_first_process, start_processes
 
+    joined = (values.coordinator, values.num_processes, values.process_id)
     # Before the processes meet: whoever is refused leaves nobody waiting half-way.
-    with hold_run(workdir, first=_is_first(values.process_id)):
-        start_processes(values.coordinator, values.num_processes, values.process_id)
+    with (
+        hold_run(workdir, first=_is_first(values.process_id)),
+        start_processes(*joined, values.process_timeout),
+    ):
         find_devices()
         metrics = train_and_evaluate(
             values.config,
@@ -388,6 +391,12 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("num_processes", None, "How many processes share the run.")
     flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
+    flags.DEFINE_float(
+        "process_timeout",
+        300.0,
+        "Seconds after which a process that is missing, at the start or later, ends "
+        "the others.",
+    )
     flags.mark_flag_as_required("config")
 
 

@@ -5,7 +5,9 @@ be global, the function itself averages or sums over the axis `AXIS`. So the num
 those of one device, up to rounding, whichever layout is chosen.
 """
 
+import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -16,17 +18,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from spectjax.messages import UserError
 from spectjax.ops.convolution import compiler_options
+from spectjax.process_watch import ProcessError, meet
 
 AXIS = "batch"
-
-
-class ProcessError(UserError):
-    """Processes that do not find or do not fit each other; one line for the user."""
+PROCESS_TIMEOUT = 300.0  # seconds to wait for a process that is missing
 
 
 def start_processes(
-    coordinator: str | None, num_processes: int | None, process_id: int | None
-) -> None:
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    timeout: float = PROCESS_TIMEOUT,
+) -> contextlib.AbstractContextManager[object]:
     """Joins the processes of one run, if there are several.
 
     Args:
@@ -34,32 +37,74 @@ def start_processes(
             of one started by SLURM's `srun`, which tells all three.
         num_processes: how many there are.
         process_id: number of this one, from 0.
+        timeout: seconds after which a process is missing, at the start or later.
+
+    Returns:
+        A context in which the run is done: it ends the process with one line where
+        another one is missing, and as soon as this one has an error.
 
     Raises:
-        ProcessError: if only some of the three are given, or process 0 does not answer.
+        ProcessError: if only some of the three are given, or a process is missing.
     """
+    if timeout < 1:
+        raise ProcessError(f"--process_timeout={timeout:g}: expected 1 s or more.")
     given = (coordinator, num_processes, process_id)
     if given == (None, None, None):
         if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) <= 1:
-            return
-    elif None in given:
+            return contextlib.nullcontext()
+        coordinator, num_processes, process_id = _ask_slurm()
+    if coordinator is None or num_processes is None or process_id is None:
         raise ProcessError(
             "--coordinator, --num_processes and --process_id go together; found "
             f"{coordinator}, {num_processes} and {process_id}."
         )
-    elif not 0 <= process_id < num_processes:  # type: ignore[operator]
+    if not 0 <= process_id < num_processes:
         raise ProcessError(
-            f"--process_id={process_id}: expected 0 to {num_processes - 1}, "  # type: ignore[operator]
+            f"--process_id={process_id}: expected 0 to {num_processes - 1}, "
             f"as --num_processes={num_processes} says."
         )
+    watch = meet(coordinator, num_processes, process_id, timeout)
+    seconds = max(60, round(timeout))
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+        jax.distributed.initialize(
+            watch.relay(coordinator) if process_id else coordinator,
+            num_processes,
+            process_id,
+            initialization_timeout=seconds,
+            # Later than ours, for its client ends the process with a stack trace.
+            heartbeat_timeout_seconds=10 * seconds,
+            shutdown_timeout_seconds=seconds,
+        )
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ProcessError(
             f"The processes of this run do not find each other ({reason}). Start all "
             "of them, with one --coordinator=HOST:PORT that each can reach."
         ) from error
+    return watch
+
+
+def _ask_slurm() -> tuple[str, int, int]:
+    """Returns what `srun` says: host:port of process 0, how many, which this is.
+
+    The first host of its list, and a port by the job's number, as jax chooses them.
+
+    Raises:
+        ProcessError: if it does not say it.
+    """
+    try:
+        nodes = os.environ["SLURM_STEP_NODELIST"]
+        job = int(os.environ["SLURM_JOB_ID"])
+        count, number = (int(os.environ[f"SLURM_{x}"]) for x in ("NTASKS", "PROCID"))
+    except (KeyError, ValueError) as error:
+        raise ProcessError(
+            f"SLURM does not say which process this is ({error}). Name --coordinator, "
+            "--num_processes and --process_id."
+        ) from error
+    # "node7", "node7,other", "node[007-015,020],other"
+    found = re.match(r"([^,\[]+)(?:\[(\w+))?", nodes)
+    host = "".join(filter(None, found.groups())) if found else nodes
+    return f"{host}:{65535 - 2**12 + 1 + job % 2**12}", count, number
 
 
 def is_first_process() -> bool:

@@ -6,6 +6,7 @@ perhaps `stop`: ask for a stop after the first checkpoint, or `stored`: stream t
 examples.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -23,7 +24,10 @@ from test_train import make_config, make_spots  # noqa: E402
 from spectjax import checkpoint, parallel, train  # noqa: E402
 
 train.SHORT_SECONDS = 0.0  # one step a dispatch, however fast the machine is
-parallel.start_processes(*ORDERS.get("processes", (None, None, None)))
+stack = contextlib.ExitStack()
+stack.enter_context(
+    parallel.start_processes(*ORDERS.get("processes", (None, None, None)))
+)
 for order in ORDERS["runs"]:
     save = checkpoint.Checkpoints.save
     if order.get("stop"):
@@ -45,3 +49,4 @@ for order in ORDERS["runs"]:
     except (train.Stopped, ValueError) as error:
         print(error)
     checkpoint.Checkpoints.save = save
+stack.close()

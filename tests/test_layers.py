@@ -21,6 +21,7 @@ FLOORS = (
         "spectjax.paths",
         "spectjax.links",
         "spectjax.sandbox",
+        "spectjax.process_watch",
         "spectjax.startup",
         "spectjax.workers",
     },

@@ -6,6 +6,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import jax
@@ -148,6 +149,24 @@ def test_processes_that_do_not_share_the_workdir_are_told_so(layouts):
     for text in layouts.said:
         assert "do not see the same checkpoint" in text
         assert "--workdir and --data_dir must name folders that all share" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_process_that_is_killed_ends_the_other_with_one_line(killed, tmp_path):
+    changes = {"num_epochs": 100_000}
+    run = [{"workdir": str(tmp_path / "run"), "changes": changes}]
+    processes = start_two(1, lambda i: run)
+    while not list((tmp_path / "run").glob("checkpoints/[0-9]*")):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.2)
+    processes[killed].kill()
+    text, _ = processes[1 - killed].communicate(timeout=60)
+    processes[killed].communicate()
+    assert processes[1 - killed].returncode == 1
+    last = text.strip().splitlines()[-1]
+    assert last.startswith(f"error: Process {killed} of 2 has ended. See what it said")
+    assert "client.h" not in text  # jax's client did not end it with a stack trace
 
 
 def test_without_flags_or_slurm_a_run_is_one_process(monkeypatch):
