@@ -18,6 +18,9 @@ PICTURE_BYTES = 64 * MIB
 LABELME_BYTES = 64 * MIB  # with the picture that wkentaro's LabelMe embeds
 BOXES_BYTES = 1 * MIB  # some five thousand boxes
 TABLE_BYTES = 64 * MIB  # some half a million rows
+CONFIG_BYTES = 1 * MIB
+SCORES_BYTES = 256 * MIB  # curves and, of detections, all outlines
+DATA_SET_INFO_BYTES = 64 * MIB  # a hundred bytes for each of its files
 
 # Pixels of all frames of a whole-body file: 1024x256, two detectors, a few energy
 # windows are a tenth of it. A damaged header can claim terabytes.

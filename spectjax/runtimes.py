@@ -5,7 +5,6 @@ wrote. Batch, height, width and class axes are B, H, W and K.
 """
 
 import functools
-import json
 import os
 import pathlib
 import sys
@@ -18,8 +17,10 @@ import numpy as np
 
 from spectjax.answers import Answer, Predict
 from spectjax.instances import Instances
+from spectjax.limits import SCORES_BYTES
 from spectjax.messages import UserError
 from spectjax.provenance import ModelFileError, find_input_hw, parse_metadata
+from spectjax.schema import read_json
 
 ONNX = ".onnx"
 STABLEHLO = ".stablehlo.zip"
@@ -171,7 +172,15 @@ def is_trained_on_synthetic(workdir: pathlib.Path) -> bool | None:
     metrics = workdir / "eval" / "metrics.json"
     if not metrics.is_file():
         return None
-    return bool(json.loads(metrics.read_text())["data"]["synthetic"])
+    document = read_json(
+        metrics,
+        {"data": {"synthetic": bool}},
+        what="the scores of a finished run",
+        remedy=f"Remove {metrics.parent}; training again writes it.",
+        most=SCORES_BYTES,
+        error=ModelFileError,
+    )
+    return bool(document["data"]["synthetic"])
 
 
 def load_file(path: pathlib.Path, runtime: str) -> LoadedModel:

@@ -212,7 +212,7 @@ def test_reading_names_a_run_that_is_none(tmp_path):
     with pytest.raises(ValueError, match=r"metrics\.json: expected a finished run of"):
         read_metrics(tmp_path, "classification")
     write_run(tmp_path, "good", 0, GOOD[0])
-    with pytest.raises(ValueError, match="the task is classification"):
+    with pytest.raises(ValueError, match="one whose task is classification"):
         read_metrics(tmp_path / "good_fold0", "segmentation")
 
 

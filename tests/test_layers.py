@@ -20,6 +20,7 @@ FLOORS = (
         "spectjax.startup",
         "spectjax.workers",
     },
+    {"spectjax.schema"},
     {
         "spectjax.config",
         "spectjax.hotspots",
@@ -40,7 +41,12 @@ FLOORS = (
     },
     {"spectjax.detection_losses"},
     {"spectjax.tasks"},
-    {"spectjax.input_pipeline", "spectjax.checkpoint", "spectjax.parallel"},
+    {
+        "spectjax.checkpoint",
+        "spectjax.input_pipeline",
+        "spectjax.parallel",
+        "spectjax.run_data",
+    },
     {"spectjax.feed", "spectjax.report", "spectjax.step"},
     {
         "spectjax.bookkeeping",

@@ -4,11 +4,23 @@ import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tfds_spect.content import describe_damage
+from tfds_spect.errors import PrepareError
 from tfds_spect.sizes import PartSize
 from tfds_spect.skips import Skip, read_skips
 from tfds_spect.tfds_spect_dataset_builder import Builder
 
 _FEW = 5  # skips that are shown; the file has all
+_NEEDED = (
+    "diagnoses",
+    "fingerprint",
+    "leaking",
+    "n_skipped",
+    "parts",
+    "patients_on_both_sides",
+    "patients_per_fold",
+    "synthetic",
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,7 @@ class Prepared:
         skipped: which, and why; empty if the data set was prepared elsewhere.
         skipped_path: file that lists them.
         reused: whether the data set was there already.
+        fingerprint: of its content, see `tfds_spect.content`.
     """
 
     builder_dir: pathlib.Path
@@ -40,6 +53,7 @@ class Prepared:
     skipped: tuple[Skip, ...]
     skipped_path: pathlib.Path
     reused: bool
+    fingerprint: str
 
     def summarise(self) -> str:
         """Returns what is where, in a few lines for people."""
@@ -72,9 +86,25 @@ class Prepared:
         return "\n".join(lines)
 
 
-def describe(builder: Builder, *, reused: bool) -> Prepared:
-    """Says what a data set on disk holds."""
+def describe(builder: Builder, *, reused: bool, fingerprint: str) -> Prepared:
+    """Says what a data set on disk holds.
+
+    Args:
+        builder: the data set.
+        reused: whether it was there already.
+        fingerprint: of its content.
+
+    Raises:
+        PrepareError: if its metadata do not say what they should.
+    """
     metadata = builder.info.metadata
+    missing = set(_NEEDED) - {
+        name for name in _NEEDED if metadata.get(name) is not None
+    }
+    if missing:
+        found = f"none of {', '.join(sorted(missing))}"
+        path = pathlib.Path(builder.data_path, "metadata.json")
+        raise PrepareError(describe_damage(path, found))
     skipped_path = builder.local_path("skipped.csv")
     return Prepared(
         builder_dir=pathlib.Path(builder.data_path),
@@ -91,4 +121,5 @@ def describe(builder: Builder, *, reused: bool) -> Prepared:
         skipped=read_skips(skipped_path),
         skipped_path=skipped_path,
         reused=reused,
+        fingerprint=fingerprint,
     )

@@ -33,6 +33,7 @@ from spectjax.report.figures import save_figure
 from spectjax.report.kmeans import draw_centroids, draw_cluster_curve
 from spectjax.report.overlays import KMEANS, NETWORK, Segmentation, draw_comparison
 from spectjax.runs import restore_model
+from spectjax.schema import Each, Maybe
 
 _KMEANS = "kmeans"  # registry name
 # Figures that every run draws, by the names that they get beside these.
@@ -42,6 +43,19 @@ _OWN = {
     "median": "case_median",
     "worst": "case_worst",
     "precision_recall": "precision_recall",
+}
+# What of `metrics.json` they draw.
+_DRAWN = {
+    "n_images": int,
+    "n_patients": int,
+    "lesion": {
+        "n": int,
+        "min_iou": float,
+        "sensitivity_at": {"1": Maybe(float)},
+        "froc": {"false_per_image": [float], "sensitivity": [Maybe(float)]},
+    },
+    "intervals": {"lesion.sensitivity_at.1": [Maybe(float)]},
+    "burden": {"area_mm2": Each(Maybe(float)), "counts": Each(Maybe(float))},
 }
 _EXAMPLE_CLUSTERS = 5  # as in [P1] Fig. 9
 _HOTSPOT_CLUSTERS = (1, 2)  # brightest ones: which are hotspots [P1] does not say
@@ -69,7 +83,7 @@ def draw_run(
         ValueError: if a file of the run is missing, or the data set has other images.
         WriteError: if a file cannot be written.
     """
-    metrics = read_metrics(workdir, *HOTSPOT_TASKS)
+    metrics = read_metrics(workdir, *HOTSPOT_TASKS, schema=_DRAWN)
     cases = read_run_tables(workdir / "eval")
     examples = input_pipeline.load_examples(builder_dir, metrics["data"]["split"])
     check_images(cases, examples, builder_dir)

@@ -18,6 +18,7 @@ from spectjax.imaging.labelme import (
     NotAnnotationError,
     Region,
     lies_inside,
+    list_mask_files,
     read_annotation,
 )
 from spectjax.imaging.thorax.transform import CropTransform
@@ -32,6 +33,7 @@ __all__ = [
     "agree",
     "crop_hotspots",
     "find_annotations",
+    "list_mask_files",
     "read_annotation",
 ]
 

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from spectjax.imaging.masks import decode_mask, fill_polygon, trace_circle
+from spectjax.limits import LABELME_BYTES, read_limited
 from spectjax.messages import UserError
 
 # A drawn point may stray so far beyond the frame, pixels; LabelMe itself cuts at the
@@ -271,19 +272,41 @@ def _xml_region(
     return Region(label, None, decode_mask(_read_mask_file(path, name), image_hw))
 
 
+def list_mask_files(path: Path) -> list[Path]:
+    """Returns the files that an MIT LabelMe file may take its masks from.
+
+    They are those that exist, wherever a mask that it names is looked for. Nothing else
+    is read of it, and a file that is no such annotation names none.
+    """
+    if path.suffix.lower() != ".xml":
+        return []
+    try:
+        root = parse_xml(read_limited(path, LABELME_BYTES))
+    except (ValueError, RecursionError):
+        return []
+    names = {_text(thing, "segm/mask") for thing in root.findall("object")}
+    places = [
+        place for name in sorted(names) for place in _list_mask_places(path, name)
+    ]
+    return [place for place in places if place.is_file()]
+
+
+def _list_mask_places(path: Path, name: str) -> tuple[Path, ...]:
+    """Returns where a mask is looked for: nowhere if it has no plain name."""
+    if not re.fullmatch(r"[\w\- ]+(\.[\w\- ]+)*", name):
+        return ()
+    folder = path.absolute().parent
+    # LabelMe keeps Annotations/<folder>/ and Masks/<folder>/ side by side.
+    tree = folder.parent.parent / "Masks" / folder.name
+    return folder / name, folder / "Masks" / name, tree / name
+
+
 def _read_mask_file(path: Path, name: str) -> bytes:
     """Reads a mask from beside the annotation, or from LabelMe's tree of folders."""
-    if not re.fullmatch(r"[\w\- ]+(\.[\w\- ]+)*", name):
+    places = _list_mask_places(path, name)
+    if not places:
         raise ValueError(f"expected the plain name of a mask file, found {name!r}")
-    folder = path.absolute().parent
-    places = (
-        folder,
-        folder / "Masks",
-        # LabelMe keeps Annotations/<folder>/ and Masks/<folder>/ side by side.
-        folder.parent.parent / "Masks" / folder.name,
-    )
-    for place in places:
-        file = place / name
+    for file in places:
         if file.is_file() and file.stat().st_size <= MAX_BYTES:
             return file.read_bytes()
     raise ValueError(
