@@ -184,13 +184,15 @@ def _derive_schema(value: Any) -> Any:
 def describe_differences(wanted: ConfigDict, found: ConfigDict) -> list[str]:
     """Returns one `key: found -> wanted` for each key whose values differ.
 
-    Those of `RESUMABLE` may. Fingerprints of data are compared where the data are.
+    Those of `RESUMABLE` may. A fingerprint differs from another one only.
     """
     new, old = _flatten(wanted.to_dict()), _flatten(found.to_dict())
     return [
         f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
         for key in sorted(new.keys() | old.keys())
-        if new.get(key) != old.get(key) and key not in (*RESUMABLE, FINGERPRINT)
+        if new.get(key) != old.get(key)
+        and key not in RESUMABLE
+        and not (key == FINGERPRINT and None in (new.get(key), old.get(key)))
     ]
 
 

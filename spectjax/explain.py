@@ -247,6 +247,7 @@ def _load_held_out(
     workdir: pathlib.Path, data_dir: str | None, manual_dir: str | None
 ) -> "Examples":
     """Returns the examples that a run holds out, with whole canvases."""
+    from spectjax.evaluation.classification_cases import check_scored
     from spectjax.input_pipeline import choose_splits, load_examples
     from spectjax.run_data import find_data
 
@@ -260,25 +261,8 @@ def _load_held_out(
     ).held_out
     examples = load_examples(builder_dir, held_out)
     if data.fingerprint is None:
-        _check_scored(workdir / "eval" / "cases.csv", examples.example_ids)
+        check_scored(workdir / "eval" / "cases.csv", examples.example_ids)
     return examples
-
-
-def _check_scored(path: pathlib.Path, example_ids: Sequence[str]) -> None:
-    """Checks that a run scored these very images, so that it has not seen them.
-
-    Raises:
-        OtherDataError: if it did not, or has not scored anything yet.
-    """
-    from spectjax.evaluation.classification_cases import read_cases
-    from spectjax.run_data import OtherDataError
-
-    if not path.exists() or sorted(read_cases(path).example_ids) != sorted(example_ids):
-        raise OtherDataError(
-            f"{path}: expected the {len(example_ids)} images that the run would hold "
-            "out of these data, found others or none: it may have been trained on "
-            "them. Give the --data_dir and --manual_dir of the run's own data."
-        )
 
 
 def _write(

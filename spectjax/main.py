@@ -14,7 +14,7 @@ import math
 import pathlib
 import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
@@ -27,17 +27,12 @@ from spectjax.config import (
     load_config,
 )
 from spectjax.run_data import (
-    OtherDataError,
-    check_data,
     check_finished,
     locate_metrics,
-    read_fingerprints,
     read_metrics,
+    settle_fingerprint,
 )
 from spectjax.schema import Maybe
-
-if TYPE_CHECKING:
-    from tfds_spect.prepared import Prepared
 
 LEAK_WARNING = """\
   LEAKING: images of these patients were trained on as well, as in the papers.
@@ -181,7 +176,9 @@ def train_and_evaluate(
     if is_first_process():
         wait_for_all("prepared")
     builder_dir = prepared.builder_dir
-    config.data.fingerprint = settle_fingerprint(config, workdir, prepared)
+    config.data.fingerprint = settle_fingerprint(
+        config.data.fingerprint, workdir, prepared.fingerprint, builder_dir
+    )
 
     splits = input_pipeline.choose_splits(
         config.data.name,
@@ -228,27 +225,6 @@ def read_scores(workdir: pathlib.Path) -> dict[str, Any]:
     section, titles, names = SHOWN[task]
     scores = dict.fromkeys(titles, dict.fromkeys(names, Maybe(float)))
     return read_metrics(workdir, _PRINTED | ({section: scores} if section else scores))
-
-
-def settle_fingerprint(
-    config: ConfigDict, workdir: pathlib.Path, prepared: "Prepared"
-) -> str | None:
-    """Returns the fingerprint of a run's data; None if it began without one.
-
-    Raises:
-        OtherDataError: if `workdir` holds a run on other data, or `config` asks for
-            others.
-    """
-    asked = config.data.fingerprint
-    if asked not in (None, prepared.fingerprint):
-        raise OtherDataError(
-            f"--config.data.fingerprint={asked}: expected these data in "
-            f"{prepared.builder_dir}, found {prepared.fingerprint}. Leave the key out, "
-            "or give their --data_dir."
-        )
-    check_data([workdir], prepared.fingerprint, prepared.builder_dir)
-    began_without = None in read_fingerprints(workdir).values()
-    return None if began_without else prepared.fingerprint
 
 
 def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:

@@ -115,6 +115,33 @@ def check_data(
         )
 
 
+def settle_fingerprint(
+    asked: str | None,
+    workdir: pathlib.Path,
+    fingerprint: str,
+    builder_dir: pathlib.Path,
+) -> str | None:
+    """Returns the fingerprint that a run keeps; None if it began without one.
+
+    Args:
+        asked: the value of `--config.data.fingerprint`.
+        workdir: folder of the run, which may have begun.
+        fingerprint: of the data set that it meets.
+        builder_dir: the data set's folder.
+
+    Raises:
+        OtherDataError: if it began with other data, or others are asked for.
+    """
+    if asked not in (None, fingerprint):
+        raise OtherDataError(
+            f"--config.data.fingerprint={asked}: expected these data in {builder_dir}, "
+            f"found {fingerprint}. Leave the key out, or give their --data_dir."
+        )
+    check_data([workdir], fingerprint, builder_dir)
+    began_without = None in read_fingerprints(workdir).values()
+    return None if began_without else fingerprint
+
+
 def check_finished(
     workdirs: Sequence[pathlib.Path], data_dir: str | None, manual_dir: str | None
 ) -> None:

@@ -8,7 +8,8 @@ from test_configs import KMEANS, load
 
 from spectjax import cross_validate, explain, figures, main, run_data
 from spectjax.checkpoint import CheckpointError
-from spectjax.config import ConfigError, base_config, load_config, save_config
+from spectjax.config import ConfigError, load_config, save_config
+from spectjax.evaluation.classification_cases import check_scored
 from spectjax.evaluation.folds import check_images, check_same_data
 from spectjax.run_data import OtherDataError, check_data, check_finished, find_data
 from spectjax.train import _check_examples
@@ -98,6 +99,8 @@ def test_a_finished_run_is_reported_on_its_own_data_only(tmp_path, at_hand, caps
     run = write_run(tmp_path / "run")
     assert run_again(run)["data"]["fingerprint"] == OURS
     assert "this run is finished" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="data.fingerprint: aaa.* -> bbb"):
+        run_again(run, **{"data.fingerprint": OTHERS})
     at_hand.fingerprint = OTHERS
     with pytest.raises(OtherDataError, match="found other data"):
         run_again(run)
@@ -135,10 +138,10 @@ def test_a_run_goes_on_with_its_own_data_only(tmp_path, at_hand):
 
 
 def test_what_began_without_a_fingerprint_gets_none(tmp_path, capsys):
-    config, ours = base_config(), make_prepared(OURS)
-    assert main.settle_fingerprint(config, tmp_path / "new", ours) == OURS
+    data = (OURS, tmp_path / "data")
+    assert run_data.settle_fingerprint(None, tmp_path / "new", *data) == OURS
     run = write_run(tmp_path / "run", fingerprint=None)
-    assert main.settle_fingerprint(config, run, ours) is None
+    assert run_data.settle_fingerprint(None, run, *data) is None
     assert "NOT checked" in capsys.readouterr().err
 
 
@@ -178,13 +181,13 @@ def test_explanations_and_figures_refuse_other_data(tmp_path, at_hand):
 def test_an_older_run_explains_only_what_it_has_scored(tmp_path):
     path = tmp_path / "cases.csv"
     with pytest.raises(OtherDataError, match="may have been trained on them"):
-        explain._check_scored(path, ["x", "y"])
+        check_scored(path, ["x", "y"])
     header = "example_id,patient,view,diagnosis,label,log_odds\n"
     rows = [f"{name},p,anterior,normal,normal,0.5\n" for name in ("y", "x")]
     path.write_text(header + "".join(rows))
-    explain._check_scored(path, ["x", "y"])
+    check_scored(path, ["x", "y"])
     with pytest.raises(OtherDataError, match="may have been trained on them"):
-        explain._check_scored(path, ["x", "z"])
+        check_scored(path, ["x", "z"])
 
 
 # Tables of several runs.

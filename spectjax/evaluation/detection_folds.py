@@ -23,6 +23,7 @@ from spectjax.evaluation.detection_scores import (
 )
 from spectjax.evaluation.folds import summarise_folds
 from spectjax.evaluation.segmentation_cases import SegmentationCases
+from spectjax.messages import UserError
 from spectjax.metrics.intervals import bootstrap_sums
 
 # Paths of the scores whose spread over folds and whose differences are told.
@@ -41,13 +42,13 @@ def read_folds(
         scored: what the tables of the same runs hold.
 
     Raises:
-        ValueError: if a file is missing, not such a one, or of other images than the
+        UserError: if a file is missing, not such a one, or of other images than the
             tables beside it.
     """
     folds = [read_detections(each / "eval" / FILE) for each in workdirs]
     for workdir, found, cases in zip(workdirs, folds, scored, strict=True):
         if found.example_ids != cases.example_ids:
-            raise ValueError(
+            raise UserError(
                 f"{workdir / 'eval' / FILE}: expected the images of cases.csv beside "
                 f"it, found others. Remove {workdir / 'eval'}; the same command "
                 "evaluates again."

@@ -32,6 +32,7 @@ from spectjax.models.kmeans import KMeans
 from spectjax.report.figures import save_figure
 from spectjax.report.kmeans import draw_centroids, draw_cluster_curve
 from spectjax.report.overlays import KMEANS, NETWORK, Segmentation, draw_comparison
+from spectjax.run_data import OtherDataError
 from spectjax.runs import restore_model
 from spectjax.schema import Each, Maybe
 
@@ -80,7 +81,7 @@ def draw_run(
         The names of the files.
 
     Raises:
-        ValueError: if a file of the run is missing, or the data set has other images.
+        UserError: if a file of the run is missing, or the data set has other images.
         WriteError: if a file cannot be written.
     """
     metrics = read_metrics(workdir, *HOTSPOT_TASKS, schema=_DRAWN)
@@ -216,12 +217,12 @@ def check_images(
     """Checks that a data set still holds the images that a run was scored on.
 
     Raises:
-        ValueError: if it does not.
+        OtherDataError: if it does not.
     """
     lesion_px = np.count_nonzero(examples.masks, axis=(1, 2))
     known = cases.pixels.tp + cases.pixels.fn
     if cases.example_ids != examples.example_ids or (known != lesion_px).any():
-        raise ValueError(
+        raise OtherDataError(
             f"{builder_dir}, {examples.split}: expected the {len(cases)} images that "
             "the run was scored on, found others: the data set was prepared anew. Name "
             "the folder of the old one with --data_dir, or train again."
