@@ -17,6 +17,7 @@ from tfds_spect.errors import PrepareError
 from tfds_spect.opening import list_files, open_data_set, read_content
 from tfds_spect.prepare import check_prepared, prepare
 from tfds_spect.reading import open_split
+from tfds_spect.skips import Skip, read_skips, write_skips
 
 BOX = (80, 80, 90, 90)
 COUNTS = np.full((256, 256), 7, np.uint16)
@@ -243,3 +244,21 @@ def test_metadata_without_what_is_printed_are_one_line(prepared, hospital, tmp_p
     edit(folder / "metadata.json", parts=None)
     with pytest.raises(PrepareError, match=r"metadata\.json: .* found: none of parts"):
         prepare("segmentation_originals", data_dir=data_dir, manual_dir=hospital)
+
+
+def test_a_data_set_without_array_records_is_read_from_tfrecords(copied, prepared):
+    wanted = [e["example_id"] for e in open_split(copied, "fold0+fold1")]
+    for path in copied.glob("*.array_record-*"):
+        path.unlink()
+    assert check_prepared(copied).fingerprint == prepared.fingerprint
+    assert [e["example_id"] for e in open_split(copied, "fold0+fold1")] == wanted
+
+
+def test_names_of_any_bytes_stand_in_the_table_of_what_was_left_out(tmp_path):
+    path = tmp_path / "skipped.csv"
+    write_skips(path, [Skip("caf\udce9.dcm", "a\nreason")])
+    assert read_skips(path) == (Skip(r"caf\udce9.dcm", r"a\nreason"),)
+    for damaged in (b"\xff\xfe", b"other\nx\n"):
+        path.write_bytes(damaged)
+        with pytest.raises(PrepareError, match=r"skipped\.csv: .*Remove this file"):
+            read_skips(path)

@@ -86,6 +86,14 @@ def open_data_set(builder_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
     return builder
 
 
+def reads_array_record(folder: pathlib.Path) -> bool:
+    """Says whether a data set is read from ArrayRecord files.
+
+    It has none if it was prepared where they cannot be written.
+    """
+    return has_array_record() and any(folder.glob("*.array_record-*"))
+
+
 def list_files(
     builder: tfds.core.DatasetBuilder, split: str, *, portable: bool = False
 ) -> list[pathlib.Path]:
@@ -98,7 +106,7 @@ def list_files(
     """
     folder = pathlib.Path(builder.data_path)
     names = sorted(builder.info.splits[split].filenames)
-    if has_array_record() and not portable:
+    if reads_array_record(folder) and not portable:
         old, new = (f".{each.file_suffix}-" for each in (TFRECORD, ARRAY_RECORD))
         names = [name.replace(old, new) for name in names]
     return [folder / name for name in names]

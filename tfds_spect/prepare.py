@@ -200,7 +200,11 @@ def check_source(builder: Builder, source: pathlib.Path | None) -> None:
     if source is None or found == fingerprint_folder(source):
         return
     name_path = builder.local_path("source.txt")
-    name = repr(name_path.read_text()) if name_path.exists() else "another folder"
+    name = (
+        repr(name_path.read_text(errors="replace"))
+        if name_path.exists()
+        else "another folder"
+    )
     raise PrepareError(
         f"{builder.data_path} was prepared from {name}, not from {source} as it is "
         "now: images, annotations, tables or the pseudonym key differ. Give another "

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import tensorflow_datasets as tfds
 
 from tfds_spect.errors import PrepareError
-from tfds_spect.opening import check_files, open_data_set
-from tfds_spect.writers import find_records, has_array_record, read_record
+from tfds_spect.opening import check_files, open_data_set, reads_array_record
+from tfds_spect.writers import find_records, read_record
 
 
 class DataSource(Protocol):
@@ -48,11 +48,20 @@ def open_split(
     check_files(
         builder, [name for name in names_of_splits if name in builder.info.splits]
     )
-    if not has_array_record():
+    folder = pathlib.Path(builder.data_path)
+    if not reads_array_record(folder):
         return TFRecordSource(builder, split, names)
-    records = builder.as_data_source(
-        split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
-    )
+    try:
+        records = builder.as_data_source(
+            split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+        )
+        len(records)  # which opens the files
+    except RuntimeError as error:  # of ArrayRecord
+        raise PrepareError(
+            f"{builder_dir}: expected the files of {split} as they were written, found "
+            f"them damaged ({error}). Copy the data set again, or remove this folder "
+            "and prepare it anew."
+        ) from error
     features = _select(builder.info.features, names)
     return SelectedSource(records, features, str(builder_dir))
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spectjax.files import write_file
+from spectjax.messages import make_printable
+from tfds_spect.errors import PrepareError
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,27 @@ def write_skips(path: pathlib.Path, skips: Sequence[Skip]) -> None:
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(("name", "reason"))
-    writer.writerows((skip.name, skip.reason) for skip in skips)
+    # Names that are not UTF-8, and line breaks in them, are escaped.
+    writer.writerows(
+        (make_printable(skip.name), make_printable(skip.reason)) for skip in skips
+    )
     write_file(path, table.getvalue())
 
 
 def read_skips(path: pathlib.Path) -> tuple[Skip, ...]:
-    """Returns what `write_skips` wrote; nothing if the file is not there."""
+    """Returns what `write_skips` wrote; nothing if the file is not there.
+
+    Raises:
+        PrepareError: if it cannot be read.
+    """
     if not path.exists():
         return ()
-    with path.open(newline="", encoding="utf-8") as stream:
-        return tuple(Skip(**row) for row in csv.DictReader(stream))
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = csv.DictReader(stream)
+            return tuple(Skip(str(row["name"]), str(row["reason"])) for row in rows)
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise PrepareError(
+            f"{path}: expected the table of what was left out, found: {error}. Remove "
+            "this file to go on without it."
+        ) from error

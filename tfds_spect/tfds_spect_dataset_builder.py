@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from spectjax.files import write_file
 from spectjax.imaging.diagnosis import NORMAL
+from spectjax.messages import make_printable
 from spectjax.workers import Workers
 from tfds_spect.acquisitions import check_acquisitions
 from tfds_spect.configs import SpectConfig, list_configs
@@ -193,7 +194,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if config.needs_outlines:
             originals, skips = _leave_out_unmarked(originals, skips)
         write_skips(self.local_path("skipped.csv"), skips)
-        write_file(self.local_path("source.txt"), folder.resolve().name)
+        name = make_printable(folder.resolve().name)
+        write_file(self.local_path("source.txt"), name)
         folds = deal_folds(originals)
         if not all(folds):
             raise PrepareError(self._explain_shortage(folder, originals, skips))
