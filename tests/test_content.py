@@ -262,3 +262,13 @@ def test_names_of_any_bytes_stand_in_the_table_of_what_was_left_out(tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(PrepareError, match=r"skipped\.csv: .*Remove this file"):
             read_skips(path)
+
+
+@pytest.mark.parametrize("text", [None, "metastasis\nnormal\n", "normal\n", "\xff"])
+def test_numbers_that_stand_for_other_words_are_refused(copied, text):
+    path = copied / "label.labels.txt"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(
+        PrepareError, match=r"(label\.labels\.txt|dataset_info\.json): "
+    ):
+        check_prepared(copied)

@@ -17,6 +17,7 @@ from tfds_spect.content import (
     parse_content,
 )
 from tfds_spect.errors import PrepareError
+from tfds_spect.features import list_features
 from tfds_spect.writers import ARRAY_RECORD, TFRECORD, has_array_record
 
 _REMEDY = "Give the folder that python -m tfds_spect names in its last line."
@@ -82,8 +83,28 @@ def open_data_set(builder_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
             f"{builder_dir}: expected version 2.0.0 or later, found "
             f"{builder.info.full_name}, which has no diagnoses. Prepare it anew."
         )
+    _check_words(builder_dir, features)
     check_files(builder, splits, whole=False)
     return builder
+
+
+def _check_words(builder_dir: pathlib.Path, features: Any) -> None:
+    """Checks that numbers stand for the words that they stand for in our code.
+
+    TFDS reads them from a file for each feature, and does without one that is missing.
+
+    Raises:
+        PrepareError: naming the file that differs.
+    """
+    for name, feature in list_features().items():
+        if not isinstance(feature, tfds.features.ClassLabel):
+            continue
+        found = getattr(features[name], "names", None) if name in features else None
+        if found != feature.names:
+            wrong = f"{found} instead of {', '.join(feature.names)}"
+            raise PrepareError(
+                describe_damage(builder_dir / f"{name}.labels.txt", wrong)
+            )
 
 
 def reads_array_record(folder: pathlib.Path) -> bool:
