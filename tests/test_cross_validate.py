@@ -5,6 +5,7 @@ import math
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from spectjax.evaluation import classification_scores as scores
 from spectjax.evaluation.classification_cases import Cases, format_cases
 from spectjax.evaluation.classification_folds import scale_folds
 from spectjax.evaluation.folds import read_metrics, read_training_seconds
+from tfds_spect import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Log-odds of the normal image and of the metastasis of each fold.
@@ -102,8 +104,10 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Replaces training; the list tells what was trained."""
+    """Replaces data and training; the list tells what was trained."""
     asked = []
+    data = types.SimpleNamespace(builder_dir="builder", fingerprint="c0ffee")
+    monkeypatch.setattr(prepare, "prepare", lambda *_, **__: data)
 
     def fake_train(config, workdir, *, data_dir, manual_dir):
         asked.append((workdir.name, config.data.fold, data_dir, manual_dir))
