@@ -44,6 +44,8 @@ from spectjax.messages import UserError  # noqa: E402
 if TYPE_CHECKING:
     from peers.monai_unet import Settings
 
+    from tfds_spect.prepared import Prepared
+
 _PACKAGES = ("torch", "monai")
 _FOLDS = range(5)
 _OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
@@ -122,6 +124,7 @@ def compare(
     from peers.table import format_table, read_ours, read_peer
 
     from spectjax.files import write_file
+    from spectjax.run_data import check_data
     from tfds_spect.prepare import choose_config, prepare
 
     settings = Settings(
@@ -138,14 +141,21 @@ def compare(
     prepared = prepare(name, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value)
     for fold in folds:
         workdir = output_dir / f"fold{fold}"
+        check_data([workdir], prepared.fingerprint, prepared.builder_dir)
         if not is_finished(workdir, settings):
             with hold(workdir):
-                run_fold(name, fold, settings, prepared.builder_dir, workdir)
+                run_fold(name, fold, settings, prepared, workdir)
     found = [output_dir / f"fold{fold}" for fold in _FOLDS]
     peers = {p.name: read_peer(p) for p in found if (p / "eval/metrics.json").exists()}
     ours = {}
     if _OURS.value:
-        ours = {n: read_ours(f"{_OURS.value}{n.removeprefix('fold')}") for n in peers}
+        runs = {n: f"{_OURS.value}{n.removeprefix('fold')}" for n in peers}
+        check_data(
+            [pathlib.Path(run) for run in runs.values()],
+            prepared.fingerprint,
+            prepared.builder_dir,
+        )
+        ours = {name: read_ours(run) for name, run in runs.items()}
     table = format_table(peers, ours)
     write_file(output_dir / "table.md", table)
     print(table)
@@ -175,7 +185,7 @@ def run_fold(
     name: str,
     fold: int,
     settings: "Settings",
-    builder_dir: pathlib.Path,
+    prepared: "Prepared",
     workdir: pathlib.Path,
 ) -> None:
     """Trains the peer on the other folds, scores it on this one, writes its folder."""
@@ -186,7 +196,7 @@ def run_fold(
     from spectjax.input_pipeline import choose_splits, load_examples
 
     splits = choose_splits(name, fold, copies=False)
-    examples = load_examples(builder_dir, splits.train)
+    examples = load_examples(prepared.builder_dir, splits.train)
     print(f"{workdir}: {len(examples)} images train.", file=sys.stderr, flush=True)
     training = monai_unet.train(examples.images, examples.masks, settings)
     write_file(workdir / "train.csv", training.log)
@@ -201,11 +211,15 @@ def run_fold(
         lambda counts: monai_unet.predict_probs(
             training.network, counts, settings.normalisation
         ),
-        load_examples(builder_dir, splits.held_out),
+        load_examples(prepared.builder_dir, splits.held_out),
         batch_size=settings.batch_size,
         output_dir=workdir / "eval",
         model_name="monai_unet",
-        dataset_info={"config": name, "held_out_fold": fold},
+        dataset_info={
+            "config": name,
+            "fingerprint": prepared.fingerprint,
+            "held_out_fold": fold,
+        },
         training_log=workdir / "train.csv",
     )
 

@@ -3,7 +3,6 @@
 Imports nothing heavier than `ml_collections`: a config file loads in milliseconds.
 """
 
-import json
 import pathlib
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,9 @@ from ml_collections import ConfigDict, config_dict
 
 from spectjax.config_rules import find_faults, flatten
 from spectjax.files import write_json
+from spectjax.limits import CONFIG_BYTES
 from spectjax.messages import UserError
+from spectjax.schema import Maybe, read_json
 
 # Keys that change how a run is computed, not what: a resumed run may change them.
 RESUMABLE = (
@@ -22,6 +23,7 @@ RESUMABLE = (
     "parallel",
     "steps_per_dispatch",
 )
+FINGERPRINT = "data.fingerprint"
 # What marks hotspots learns from the same data sets and stands in the same tables.
 HOTSPOT_TASKS = ("segmentation", "instance_segmentation")
 _BOOLS = {"true": True, "": True, "false": False}
@@ -48,6 +50,8 @@ def base_config() -> ConfigDict:
 
     config.data = ConfigDict()
     config.data.name = "segmentation"  # builder config of tfds_spect
+    # Of the data set's content; the program fills it in. Given, other data are refused.
+    config.data.fingerprint = config_dict.placeholder(str)
     config.data.fold = 0  # held out; the other folds train
     # A fold that picks the best checkpoint and does not train; none by default.
     config.data.validation_fold = config_dict.placeholder(int)
@@ -146,38 +150,61 @@ def load_config(path: pathlib.Path) -> ConfigDict:
         ConfigError: if `path` is missing or not such a file, or a value of it cannot be
             used.
     """
-    try:
-        document = json.loads(path.read_text())
-    except FileNotFoundError as error:
+    if not path.exists():
         raise ConfigError(
             f"{path}: not found; expected the folder of a training run, as made by "
             "python -m spectjax.main --workdir."
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f"{path}: expected a run's config: {error}.") from error
-    found = flatten(document) if isinstance(document, dict) else {}
-    missing = flatten(base_config().to_dict()).keys() - found.keys()
+        )
+    document = _read(path, {})
+    found = flatten(document)
+    default = base_config().to_dict()
+    missing = flatten(default).keys() - found.keys() - {FINGERPRINT}
     if missing:
         raise ConfigError(
             f"{path}: expected a run's config, found one without "
             f"{', '.join(sorted(missing))}. Choose another folder."
         )
+    _read(path, _derive_schema(default) | {"model": {"name": Maybe(str)}})
+    document["data"].setdefault("fingerprint", None)  # older runs have none
     config = ConfigDict(_with_tuples(document)).lock()
     # Whether its values fit each other shows where its model is built.
     check_config(config, str(path), together=False)
     return config
 
 
+def _read(path: pathlib.Path, schema: dict[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = read_json(
+        path,
+        schema,
+        what="a run's config",
+        remedy="Choose another folder.",
+        most=CONFIG_BYTES,
+        error=ConfigError,
+    )
+    return document
+
+
+def _derive_schema(value: Any) -> Any:
+    """Returns what JSON must be to hold a value like this one."""
+    if isinstance(value, dict):
+        return {key: _derive_schema(item) for key, item in value.items()}
+    if value is None:
+        return Maybe((int, str))
+    return [float] if isinstance(value, tuple) else type(value)
+
+
 def describe_differences(wanted: ConfigDict, found: ConfigDict) -> list[str]:
     """Returns one `key: found -> wanted` for each key whose values differ.
 
-    Those of `RESUMABLE` may.
+    Those of `RESUMABLE` may. A fingerprint differs from another one only.
     """
     new, old = flatten(wanted.to_dict()), flatten(found.to_dict())
     return [
         f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
         for key in sorted(new.keys() | old.keys())
-        if new.get(key) != old.get(key) and key not in RESUMABLE
+        if new.get(key) != old.get(key)
+        and key not in RESUMABLE
+        and not (key == FINGERPRINT and None in (new.get(key), old.get(key)))
     ]
 
 

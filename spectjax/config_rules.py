@@ -97,6 +97,7 @@ RULES: dict[str, Rule] = {
     "parallel": _one_of("jit", "pmap"),
     "steps_per_dispatch": _whole(0, 10_000),
     "data.name": _TEXT,
+    "data.fingerprint": _or_none(_TEXT),
     "data.fold": _FOLD,
     "data.validation_fold": _or_none(_FOLD),
     "data.augmentation": _one_of("copies", "online"),

@@ -85,32 +85,38 @@ def cross_validate(
             tasks of several tables or several data sets, or if a folder holds another
             run.
         LockedError: if another process trains in one of the folders.
+        OtherDataError: if a run is on other data than those that are named now, or
+            than the others.
         UserError, OSError, FloatingPointError, Stopped: as `train_and_evaluate`.
     """
     # Here, so that --help need not wait for jax.
     from spectjax.evaluation.cross_validation import COMPARE
     from spectjax.main import check_workdir, hold_run, train_and_evaluate
+    from spectjax.run_data import locate_metrics
     from tfds_spect.prepare import choose_config
 
     check_configs(configs)
-    missing = []
+    finished, due, missing = [], [], []
     for name, given in configs.items():
-        config = given.copy_and_resolve_references()
-        config.data.name = choose_config(config.data.name, manual_dir)
         for fold in FOLDS:
-            workdir = output_dir / f"{name}_fold{fold}"
+            config = given.copy_and_resolve_references()
+            config.data.name = choose_config(config.data.name, manual_dir)
             config.data.fold = fold
+            workdir = output_dir / f"{name}_fold{fold}"
             check_workdir(config, workdir)
-            if (workdir / "eval" / "metrics.json").exists():
-                continue
-            if fold not in folds:
+            if locate_metrics(workdir).exists():
+                finished.append(workdir)
+            elif fold in folds:
+                due.append((config, workdir))
+            else:
                 missing.append(workdir.name)
-                continue
-            print(f"{workdir}: fold {fold} is held out.", flush=True)
-            with hold_run(workdir):
-                train_and_evaluate(
-                    config, workdir, data_dir=data_dir, manual_dir=manual_dir
-                )
+    check_runs(finished, due, data_dir=data_dir, manual_dir=manual_dir)
+    for config, workdir in due:
+        print(f"{workdir}: fold {config.data.fold} is held out.", flush=True)
+        with hold_run(workdir):
+            train_and_evaluate(
+                config, workdir, data_dir=data_dir, manual_dir=manual_dir
+            )
     if missing:
         return missing
     with hold(output_dir):
@@ -132,6 +138,37 @@ def cross_validate(
     kind = "SYNTHETIC patients" if metrics["data"]["synthetic"] else "Patients"
     print(f"{kind}, each held out once: {output_dir}/table.md, metrics.json, figures/")
     return []
+
+
+def check_runs(
+    finished: Sequence[pathlib.Path],
+    due: Sequence[tuple[ConfigDict, pathlib.Path]],
+    *,
+    data_dir: str | os.PathLike[str] | None,
+    manual_dir: str | os.PathLike[str] | None,
+) -> None:
+    """Checks that all runs of a table are on one data set, before any is trained.
+
+    Args:
+        finished: folders of runs that are finished.
+        due: configs and folders of those that are to be trained now.
+        data_dir: as of `cross_validate`.
+        manual_dir: as of `cross_validate`.
+
+    Raises:
+        OtherDataError: naming the runs that are on other data.
+        PrepareError: if the data cannot be prepared.
+    """
+    from spectjax.run_data import check_data, check_finished
+    from tfds_spect.prepare import prepare
+
+    if due:
+        name = due[0][0].data.name
+        prepared = prepare(name, data_dir=data_dir, manual_dir=manual_dir)
+        begun = [workdir for _, workdir in due]
+        check_data([*finished, *begun], prepared.fingerprint, prepared.builder_dir)
+    elif finished:
+        check_finished(finished, data_dir, manual_dir)
 
 
 def describe_scores(model: Mapping[str, Any]) -> str:

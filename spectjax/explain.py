@@ -159,7 +159,8 @@ def explain_held_out(
         example_ids: which examples to draw; none: the surest of each outcome.
         num_examples: how many of each outcome.
         data_dir: where data sets live, None for TFDS's own default.
-        manual_dir: folder of which the run's data set was made, None for the phantom.
+        manual_dir: folder of which the run's data set was made; None: it is prepared,
+            or of simulated patients.
         category: the class for which the maps speak.
         check_sanity: whether to see what random weights make of the maps.
 
@@ -252,18 +253,22 @@ def _load_held_out(
     manual_dir: str | os.PathLike[str] | None,
 ) -> "Examples":
     """Returns the examples that a run holds out, with whole canvases."""
+    from spectjax.evaluation.classification_cases import check_scored
     from spectjax.input_pipeline import choose_splits, load_examples
-    from tfds_spect.prepare import prepare
+    from spectjax.run_data import find_data
 
     data = load_config(workdir / "config.json").data
-    prepared = prepare(data.name, data_dir=data_dir, manual_dir=manual_dir)
+    builder_dir = find_data([workdir], data_dir, manual_dir, may_simulate=True)
     held_out = choose_splits(
         data.name,
         data.fold,
         data.validation_fold,
         copies=data.augmentation == "copies",
     ).held_out
-    return load_examples(prepared.builder_dir, held_out)
+    examples = load_examples(builder_dir, held_out)
+    if data.fingerprint is None:
+        check_scored(workdir / "eval" / "cases.csv", examples.example_ids)
+    return examples
 
 
 def _write(

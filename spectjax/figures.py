@@ -51,7 +51,7 @@ def draw_figures(
 
     Raises:
         ConfigError: if `workdir` holds no finished segmentation run.
-        ValueError: if the run's data set is not there or has other images now.
+        UserError: if the run's data set is not there or has other content now.
         WriteError: if a file cannot be written.
     """
     check_run(workdir)
@@ -59,10 +59,9 @@ def draw_figures(
     from spectjax.startup import start_jax
 
     start_jax()
-    from tfds_spect.prepare import find_prepared
+    from spectjax.run_data import find_data
 
-    name = load_config(workdir / "config.json").data.name
-    builder_dir = find_prepared(name, data_dir=data_dir)
+    builder_dir = find_data([workdir], data_dir)
 
     from spectjax.evaluation.run_figures import draw_run
     from spectjax.report import DISCLAIMER

@@ -50,8 +50,9 @@ class Examples:
         synthetic: the images are simulated.
         name: data set and builder config.
         split: the TFDS split that was read.
-        fingerprint: tells this data set and split from others, and from an older
-            preparation of the same.
+        fingerprint: of the content of the split, see `tfds_spect.content`.
+        older_fingerprint: what older checkpoints hold in its place: of name, number of
+            examples and their size alone.
         leaking: whether patients of this split are in the training split as well.
         numbered: whether `read` gives `instances` as well, see `number_lesions`.
     """
@@ -68,6 +69,7 @@ class Examples:
     name: str
     split: str
     fingerprint: str
+    older_fingerprint: str = ""
     leaking: bool = False
     numbered: bool = False
 
@@ -107,7 +109,7 @@ class StoredExamples:
         hw: the central part of each image that is wanted, pixels.
         name: data set and builder config.
         split: the TFDS split.
-        fingerprint: as of `Examples`; the same for the same split.
+        fingerprint, older_fingerprint: as of `Examples`; the same for the same split.
         numbered: whether `read` gives `instances` as well, see `number_lesions`.
     """
 
@@ -116,6 +118,7 @@ class StoredExamples:
     name: str
     split: str
     fingerprint: str
+    older_fingerprint: str = ""
     numbered: bool = False
 
     def __len__(self) -> int:
@@ -158,7 +161,7 @@ def number_lesions(masks: np.ndarray) -> np.ndarray:
         1, 2, ... in each image, 0 for background, uint8, (N, H, W).
 
     Raises:
-        ValueError: if an image has more than 255 lesions.
+        UserError: if an image has more than 255 lesions.
     """
     numbers = np.zeros(masks.shape, np.uint8)
     for mask, found in zip(masks, numbers, strict=True):
@@ -273,9 +276,10 @@ def open_examples(
         max_bytes: how large images and masks may be to be read into memory.
 
     Raises:
-        ValueError: if the data set has no such split or the split has no example.
+        ConfigError: if the data set has no such split or the split has no example.
+        PrepareError: if the data set is damaged or incomplete.
     """
-    builder, source, fingerprint = _open(builder_dir, split, _LEARNT)
+    builder, source, fingerprints = _open(builder_dir, split, _LEARNT)
     image = builder.info.features["image"]
     height, width, _ = image.shape
     bytes_per_pixel = np.dtype(image.np_dtype).itemsize + 1  # the mask takes one
@@ -286,7 +290,7 @@ def open_examples(
         hw=(height, width),
         name=f"{builder.info.name}/{builder.info.config_name}",
         split=split,
-        fingerprint=fingerprint,
+        **fingerprints,
     )
 
 
@@ -294,9 +298,10 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     """Reads a split of a prepared data set into memory, without TensorFlow.
 
     Raises:
-        ValueError: if the data set has no such split or the split has no example.
+        ConfigError: if the data set has no such split or the split has no example.
+        PrepareError: if the data set is damaged or incomplete.
     """
-    builder, source, fingerprint = _open(builder_dir, split, _FEATURES)
+    builder, source, fingerprints = _open(builder_dir, split, _FEATURES)
     count, features = len(source), builder.info.features
     image = features["image"]
     images = np.empty((count, *image.shape), image.np_dtype)
@@ -327,21 +332,21 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         synthetic=synthetic,
         name=f"{builder.info.name}/{builder.info.config_name}",
         split=split,
-        fingerprint=fingerprint,
+        **fingerprints,
         leaking=LEAKING in builder.info.config_name,
     )
 
 
 def _open(
     builder_dir: str | pathlib.Path, split: str, features: Sequence[str]
-) -> tuple[Any, "DataSource", str]:
-    """Returns the builder, what reads these features of the split, its fingerprint."""
+) -> tuple[Any, "DataSource", dict[str, Any]]:
+    """Returns the builder, what reads these features of the split, its fingerprints."""
     # Here, because only training needs TFDS, and `predict` need not wait for it.
-    import tensorflow_datasets as tfds
-
+    from tfds_spect.content import join_fingerprints
+    from tfds_spect.opening import open_data_set, read_content
     from tfds_spect.reading import open_split
 
-    builder = tfds.builder_from_directory(builder_dir)
+    builder = open_data_set(pathlib.Path(builder_dir))
     splits = builder.info.splits
     missing = set(split.split("+")) - set(splits)
     if missing:
@@ -351,23 +356,30 @@ def _open(
                 " It was prepared without copies: move its originals instead, with "
                 "--config.data.augmentation=online."
             )
-        raise UserError(
+        raise ConfigError(
             f"{builder_dir}: no split {', '.join(sorted(missing))}; it has "
             f"{', '.join(sorted(splits))}.{remedy}"
         )
     source = open_split(str(builder_dir), split, features)
     if not len(source):
-        raise UserError(
+        raise ConfigError(
             f"{builder_dir}: split {split} has no example; prepare more patients or "
             "hold out another fold with --config.data.fold."
         )
-    # Sizes in bytes differ as soon as one compressed image does.
-    parts = [
-        (name, splits[name].num_examples, splits[name].num_bytes)
-        for name in split.split("+")
+    names = split.split("+")
+    content = read_content(builder, names)
+    sizes = [
+        (name, splits[name].num_examples, splits[name].num_bytes) for name in names
     ]
-    text = f"{builder.info.full_name} {parts}"
-    return builder, source, hashlib.sha256(text.encode()).hexdigest()[:16]
+    text = f"{builder.info.full_name} {sizes}"
+    return (
+        builder,
+        source,
+        {
+            "fingerprint": join_fingerprints({k: content.splits[k] for k in names}),
+            "older_fingerprint": hashlib.sha256(text.encode()).hexdigest()[:16],
+        },
+    )
 
 
 def _text(value: bytes | str) -> str:

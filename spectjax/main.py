@@ -11,7 +11,6 @@ machines, start the same command on each with --coordinator, --num_processes and
 """
 
 import contextlib
-import json
 import math
 import os
 import pathlib
@@ -34,6 +33,13 @@ from spectjax.config import (
 from spectjax.locks import hold
 from spectjax.messages import UserError
 from spectjax.paths import read_path
+from spectjax.run_data import (
+    check_finished,
+    locate_metrics,
+    read_metrics,
+    settle_fingerprint,
+)
+from spectjax.schema import Maybe
 
 STOPPED = "Stopped. The same command goes on from the last checkpoint."
 LEAK_WARNING = """\
@@ -58,6 +64,21 @@ SHOWN = {
             "f1": "F-1",
             "auc": "AUC",
         },
+    ),
+}
+# What else is printed, for all tasks.
+_PRECISION = {"AP50": Maybe(float), "AP10_50": Maybe(float)}
+_PRINTED: dict[str, Any] = {
+    "n_images": int,
+    "n_patients": int,
+    "detection": Maybe({"mask": _PRECISION, "box": _PRECISION}),
+    "lesion": Maybe(
+        {
+            "n": int,
+            "found": int,
+            "false_per_image": float,
+            "sensitivity_at": {"1": Maybe(float)},
+        }
     ),
 }
 PRODUCTS = dict.fromkeys(HOTSPOT_TASKS, "Hotspots") | {"classification": "Metastasis"}
@@ -130,7 +151,8 @@ def train_and_evaluate(
 
     The state after the last epoch is scored: nothing is selected on the held-out fold.
     With `config.num_epochs` 0, for a model without parameters, nothing is trained.
-    A run that was stopped goes on; one that is finished is only reported.
+    A run that was stopped goes on; one that is finished is only reported, after a look
+    whether its data are those that are named now.
 
     Args:
         config: what to do, see `spectjax.config.base_config`.
@@ -144,6 +166,7 @@ def train_and_evaluate(
     Raises:
         ConfigError: if a value cannot be used, or `workdir` holds another run.
         PrepareError: if the data cannot be prepared.
+        OtherDataError: if the run was begun with other data.
         CheckpointError: if a checkpoint cannot be read or written.
         FloatingPointError: if the loss is not finite any more.
         Stopped: if a signal asked training to stop.
@@ -162,12 +185,12 @@ def train_and_evaluate(
     check_config(config)
     config.data.name = choose_config(config.data.name, manual_dir)
     check_workdir(config, workdir)
-    metrics_path = workdir / "eval" / "metrics.json"
     wait_for_all("started")
-    if metrics_path.exists():
+    if locate_metrics(workdir).exists():
         if is_first_process():
+            check_finished([workdir], data_dir, manual_dir)
             print(f"{workdir}: this run is finished.", flush=True)
-        return json.loads(metrics_path.read_text())
+        return read_scores(workdir)
 
     splits = input_pipeline.choose_splits(
         config.data.name,
@@ -180,11 +203,13 @@ def train_and_evaluate(
         check_pretrained(config, workdir)
     if not is_first_process():
         wait_for_all("prepared")
-    builder_dir = prepare(
-        config.data.name, data_dir=data_dir, manual_dir=manual_dir
-    ).builder_dir
+    prepared = prepare(config.data.name, data_dir=data_dir, manual_dir=manual_dir)
     if is_first_process():
         wait_for_all("prepared")
+    builder_dir = prepared.builder_dir
+    config.data.fingerprint = settle_fingerprint(
+        config.data.fingerprint, workdir, prepared.fingerprint, builder_dir
+    )
 
     room = ROOM[config.data.feed]
     if config.num_epochs:
@@ -204,13 +229,31 @@ def train_and_evaluate(
         skip_training(config, workdir)
     if not is_first_process():
         wait_for_all("evaluated")
-        return json.loads(metrics_path.read_text())
+        return read_scores(workdir)
     # Here, since it loads what draws pictures, and training need not wait for that.
     from spectjax.evaluation.held_out import evaluate_run
 
     metrics = evaluate_run(config, workdir, builder_dir, splits)
     wait_for_all("evaluated")
     return metrics
+
+
+def read_scores(workdir: pathlib.Path) -> dict[str, Any]:
+    """Returns the `metrics.json` of a finished run, with all that is printed of it.
+
+    Raises:
+        ConfigError: if it is missing, or damaged.
+    """
+    task = read_metrics(workdir)["task"]
+    if task not in SHOWN:
+        raise ConfigError(
+            f"{locate_metrics(workdir)}: expected a task of {', '.join(SHOWN)}, found "
+            f"{task!r}. Remove {workdir / 'eval'}; the same command scores the run "
+            "again."
+        )
+    section, titles, names = SHOWN[task]
+    scores = dict.fromkeys(titles, dict.fromkeys(names, Maybe(float)))
+    return read_metrics(workdir, _PRINTED | ({section: scores} if section else scores))
 
 
 def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -222,7 +265,14 @@ def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
     path = workdir / "config.json"
     if not path.exists():
         return
-    differences = describe_differences(config, load_config(path))
+    found = load_config(path)
+    if config.data.name == f"{found.data.name}_phantom":
+        raise ConfigError(
+            f"{workdir} holds a run on a hospital's data, {found.data.name}, and no "
+            "--manual_dir was given, which means simulated patients. Give the run's, "
+            "or choose another --workdir."
+        )
+    differences = describe_differences(config, found)
     if differences:
         raise ConfigError(
             f"{workdir} holds a run with another config: {'; '.join(differences)}. "

@@ -38,6 +38,8 @@ def create_task(config: ConfigDict) -> Task:
     """
     check_config(config)
     fields = config.model.to_dict()
+    if not isinstance(fields.get("name"), str):
+        raise ConfigError("--config.model.name: expected a model's name, found none.")
     try:
         model = create_model(
             fields.pop("name"), fields | {"dtype": config.dtype, "axis_name": AXIS}
@@ -146,6 +148,7 @@ def restore_model(workdir: pathlib.Path) -> TrainedModel:
         info={
             "model": config.model.name,
             "data": config.data.name,
+            "data_fingerprint": config.data.fingerprint,
             "held_out_fold": None if LEAKING in config.data.name else config.data.fold,
             "step": int(state.step),
             "spectjax_version": spectjax.__version__,

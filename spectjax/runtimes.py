@@ -6,7 +6,6 @@ own, limited in time and memory. Batch, height, width and class axes are B, H, W
 """
 
 import functools
-import json
 import os
 import pathlib
 import sys
@@ -34,6 +33,7 @@ from spectjax.limits import (
     MODEL_MEMORY_BYTES_A_CORE,
     MODEL_MEMORY_FACTOR,
     OPEN_SECONDS,
+    SCORES_BYTES,
 )
 from spectjax.model_files import (
     EXPORTED,
@@ -48,6 +48,7 @@ from spectjax.model_files import (
 )
 from spectjax.provenance import CLASS_NAMES, ModelFileError, find_input_hw
 from spectjax.sandbox import Child, ChildError
+from spectjax.schema import read_json
 
 __all__ = [
     "EXPORTED",
@@ -191,7 +192,15 @@ def is_trained_on_synthetic(workdir: pathlib.Path) -> bool | None:
     metrics = workdir / "eval" / "metrics.json"
     if not metrics.is_file():
         return None
-    return bool(json.loads(metrics.read_text())["data"]["synthetic"])
+    document = read_json(
+        metrics,
+        {"data": {"synthetic": bool}},
+        what="the scores of a finished run",
+        remedy=f"Remove {metrics.parent}; training again writes it.",
+        most=SCORES_BYTES,
+        error=ModelFileError,
+    )
+    return bool(document["data"]["synthetic"])
 
 
 def load_file(

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import signal
+import sys
 import time
 from collections import Counter
 from functools import partial
@@ -279,13 +280,34 @@ def _restore(
         f"The processes of this run do not see the same checkpoint in {workdir} or the "
         "same training data: --workdir and --data_dir must name folders that all share",
     )
-    if progress.data != examples.fingerprint:
-        raise CheckpointError(
-            f"{workdir}: its checkpoint of step {int(state.step)} was made with other "
-            f"training data than {examples.name}. Choose another --workdir, or the "
-            "--data_dir of before."
-        )
+    _check_examples(workdir, examples, int(state.step), progress.data)
     return state, progress
+
+
+def _check_examples(
+    workdir: pathlib.Path, examples: Examples | StoredExamples, step: int, found: str
+) -> None:
+    """Checks the fingerprint that a checkpoint holds.
+
+    Raises:
+        CheckpointError: if it is not that of the examples.
+    """
+    if found == examples.fingerprint:
+        return
+    if found != examples.older_fingerprint:
+        raise CheckpointError(
+            f"{workdir}: its checkpoint of step {step} was made with other training "
+            f"data than {examples.name} has: images, outlines, labels or names "
+            "differ. Choose another --workdir, or the --data_dir of before."
+        )
+    if is_first_process():
+        print(
+            f"{workdir}: its checkpoint of step {step} is older than fingerprints of "
+            f"content: {examples.name} has as many examples of the same size in all; "
+            "whether they are the same was not checked.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _create_feed(

@@ -5,6 +5,7 @@ import math
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from spectjax.evaluation import classification_scores as scores
 from spectjax.evaluation.classification_cases import Cases, format_cases
 from spectjax.evaluation.classification_folds import scale_folds
 from spectjax.evaluation.folds import read_metrics, read_training_seconds
+from tfds_spect import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Log-odds of the normal image and of the metastasis of each fold.
@@ -103,8 +105,10 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Replaces training; the list tells what was trained."""
+    """Replaces data and training; the list tells what was trained."""
     asked = []
+    data = types.SimpleNamespace(builder_dir="builder", fingerprint="c0ffee")
+    monkeypatch.setattr(prepare, "prepare", lambda *_, **__: data)
 
     def fake_train(config, workdir, *, data_dir, manual_dir):
         asked.append((workdir.name, config.data.fold, data_dir, manual_dir))
@@ -213,7 +217,7 @@ def test_reading_names_a_run_that_is_none(tmp_path):
     with pytest.raises(ValueError, match=r"metrics\.json: expected a finished run of"):
         read_metrics(tmp_path, "classification")
     write_run(tmp_path, "good", 0, GOOD[0])
-    with pytest.raises(ValueError, match="the task is classification"):
+    with pytest.raises(ValueError, match="one whose task is classification"):
         read_metrics(tmp_path / "good_fold0", "segmentation")
 
 

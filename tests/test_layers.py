@@ -25,7 +25,7 @@ FLOORS = (
         "spectjax.startup",
         "spectjax.workers",
     },
-    {"spectjax.commands", "spectjax.locks"},
+    {"spectjax.commands", "spectjax.locks", "spectjax.schema"},
     {
         "spectjax.config",
         "spectjax.hotspots",
@@ -47,7 +47,12 @@ FLOORS = (
     },
     {"spectjax.detection_losses"},
     {"spectjax.tasks"},
-    {"spectjax.input_pipeline", "spectjax.checkpoint", "spectjax.parallel"},
+    {
+        "spectjax.checkpoint",
+        "spectjax.input_pipeline",
+        "spectjax.parallel",
+        "spectjax.run_data",
+    },
     {"spectjax.feed", "spectjax.report", "spectjax.step"},
     {
         "spectjax.bookkeeping",

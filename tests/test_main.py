@@ -27,7 +27,7 @@ def data(monkeypatch):
 
     def fake_prepare(config_name, *, data_dir, manual_dir):
         asked.append((config_name, data_dir, manual_dir))
-        return types.SimpleNamespace(builder_dir="builder")
+        return types.SimpleNamespace(builder_dir="builder", fingerprint="c0ffee")
 
     def fake_load(builder_dir, split, max_bytes=None):
         asked.append((builder_dir, split))

@@ -116,7 +116,7 @@ def test_both_formats_hold_the_same_examples(prepared):
 
 def test_open_split_needs_no_array_record(prepared, monkeypatch):
     with_it = open_split(prepared.builder_dir, "fold1")
-    monkeypatch.setattr("tfds_spect.reading.has_array_record", lambda: False)
+    monkeypatch.setattr("tfds_spect.opening.has_array_record", lambda: False)
     without = open_split(prepared.builder_dir, "fold1")
     assert isinstance(without, TFRecordSource)
     assert without[0]["example_id"] == with_it[0]["example_id"]
@@ -128,7 +128,7 @@ def test_open_split_decodes_the_features_that_are_named(
 ):
     split = "fold0+fold1+fold2"
     whole = open_split(prepared.builder_dir, split)
-    monkeypatch.setattr("tfds_spect.reading.has_array_record", lambda: array_record)
+    monkeypatch.setattr("tfds_spect.opening.has_array_record", lambda: array_record)
     part = open_split(prepared.builder_dir, split, ["mask", "example_id"])
     part = pickle.loads(pickle.dumps(part))  # as a worker of Grain or PyTorch takes it
     assert len(part) == len(whole)

@@ -291,3 +291,46 @@ def test_files_that_contradict_each_other_about_a_patient_are_named(spoilt):
     with pytest.raises(PrepareError, match="P0004_A.dcm and .*P0004_P.dcm") as error:
         source.read_source(spoilt)
     assert "one patient for one Study Instance UID" in str(error.value)
+
+
+MASK_XML = """<annotation><filename>{name}.png</filename><object><name>metastasis</name>
+<segm><username>d</username><mask>{name}_mask_0.png</mask></segm></object>
+<imagesize><nrows>1024</nrows><ncols>256</ncols></imagesize></annotation>"""
+
+
+@pytest.mark.parametrize("place", [".", "Masks", "../../Masks/reader1"])
+def test_the_fingerprint_is_of_masks_that_an_annotation_names(spoilt, place):
+    reader, name = spoilt / "annotations" / "reader1", "P0002_A_anterior"
+    (reader / f"{name}.xml").write_text(MASK_XML.format(name=name))
+    mask = (reader / place).resolve() / f"{name}_mask_0.png"
+    mask.parent.mkdir(parents=True, exist_ok=True)
+    found = {source.fingerprint_folder(spoilt)}
+    for content in (b"one mask", b"another one"):
+        mask.write_bytes(content)
+        found.add(source.fingerprint_folder(spoilt))
+    assert len(found) == 3
+    (mask.parent / "other.png").write_bytes(b"that nobody names")
+    assert source.fingerprint_folder(spoilt) in found
+
+
+def test_the_fingerprint_is_of_what_a_link_leads_to(spoilt, tmp_path):
+    file = sorted((spoilt / "annotations" / "reader1").glob("*.json"))[0]
+    before = source.fingerprint_folder(spoilt)
+    elsewhere = file.rename(tmp_path / "elsewhere.json")
+    file.symlink_to(elsewhere)
+    assert source.fingerprint_folder(spoilt) == before
+    elsewhere.write_text(elsewhere.read_text() + " ")
+    assert source.fingerprint_folder(spoilt) != before
+
+
+def test_the_fingerprint_is_of_what_can_be_read_and_what_cannot(spoilt, monkeypatch):
+    before = source.fingerprint_folder(spoilt)
+    read = source._hash
+    monkeypatch.setattr(  # as where a file may not be read
+        source, "_hash", lambda x: "unreadable" if "P0002" in x.name else read(x)
+    )
+    assert source.fingerprint_folder(spoilt) != before
+
+
+def test_a_file_that_cannot_be_read_counts_as_such(spoilt):
+    assert source._hash(spoilt) == source._hash(spoilt / "nowhere") == "unreadable"

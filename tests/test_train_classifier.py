@@ -60,7 +60,9 @@ def data(monkeypatch):
     monkeypatch.setattr(
         prepare,
         "prepare",
-        lambda *_, **__: types.SimpleNamespace(builder_dir="builder"),
+        lambda *_, **__: types.SimpleNamespace(
+            builder_dir="builder", fingerprint="c0ffee"
+        ),
     )
     monkeypatch.setattr(input_pipeline, "load_examples", fake_load)
     monkeypatch.setattr(input_pipeline, "open_examples", fake_load)

@@ -30,9 +30,10 @@ from spectjax.files import write_file, write_json
 from spectjax.hotspots import bound_mask, encode_rle
 from spectjax.locks import hold
 from tfds_spect.errors import PrepareError
+from tfds_spect.opening import open_data_set
 from tfds_spect.prepare import quiet_tfds
 from tfds_spect.reading import open_split
-from tfds_spect.survey import is_copy, open_data_set
+from tfds_spect.survey import is_copy
 
 NOTICE = "Research software, not a medical device."
 # Of one image; the ids of its annotations follow from its own.

@@ -11,6 +11,8 @@ from spectjax.imaging.diagnosis import DIAGNOSES, LABELS
 from tfds_spect.example import CANVAS_HW, LESION_CLASSES, MASK_EVIDENCE, VIEWS
 from tfds_spect.writers import serialise_canonically
 
+COMPRESSED = ("image", "mask", "instance_masks")  # by zlib, each on its own
+
 
 def list_features(*, normalised: bool = False) -> tfds.features.FeaturesDict:
     """Returns what an example consists of.

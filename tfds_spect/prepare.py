@@ -17,7 +17,9 @@ from spectjax.locks import hold
 from spectjax.paths import read_path
 from spectjax.workers import WorkerError
 from tfds_spect.configs import PHANTOM_SUFFIX
-from tfds_spect.errors import PrepareError
+from tfds_spect.content import Content
+from tfds_spect.errors import NotPreparedError, PrepareError
+from tfds_spect.opening import check_files, open_data_set, read_content
 from tfds_spect.prepared import Prepared, describe
 from tfds_spect.source import fingerprint_folder
 from tfds_spect.tfds_spect_dataset_builder import Builder
@@ -50,8 +52,8 @@ def prepare(
         PrepareError: if the config is unknown, Beam is asked for but not installed,
             the folder has too little that is usable or one image under two patients,
             the prepared data come from another folder or from another state of this
-            one, or the disk is full or read-only. Nothing half-written is taken for a
-            data set by a later call.
+            one, are damaged or incomplete, or the disk is full or read-only. Nothing
+            half-written is taken for a data set by a later call.
     """
     if processes is not None and processes < 1:
         raise PrepareError(f"Expected processes >= 1, got {processes}.")
@@ -62,16 +64,22 @@ def prepare(
     with quiet_tfds(), explain_errors(root):
         if source is not None:
             check_folder(source, root)
-        builder = Builder(config=name, data_dir=root)
-        reused = builder.data_path.exists()
+        folder = locate(name, root)
+        reused = folder.exists()
         if not reused:
             with hold(root, wait=True):
-                reused = builder.data_path.exists()  # who was waited for may have built
+                reused = folder.exists()  # who was waited for may have built it
                 if not reused:
-                    build(builder, source, beam, processes)
-            builder = Builder(config=name, data_dir=root)
+                    build(Builder(config=name, data_dir=root), source, beam, processes)
+        content = check_prepared(folder)
+        builder = Builder(config=name, data_dir=root)
         check_source(builder, source)
-        return describe(builder, reused=reused)
+        return describe(builder, reused=reused, fingerprint=content.fingerprint)
+
+
+def locate(config_name: str, root: pathlib.Path) -> pathlib.Path:
+    """Returns where the data set of a config is, or would be."""
+    return root / Builder.name / config_name / str(Builder.VERSION)
 
 
 def find_prepared(
@@ -84,15 +92,15 @@ def find_prepared(
         data_dir: folder for data sets; None is TFDS's own default.
 
     Raises:
-        PrepareError: if the config is unknown or the data set is not there.
+        PrepareError: if the config is unknown.
+        NotPreparedError: if the data set is not there.
     """
     if config_name not in Builder.builder_configs:
         raise PrepareError(f"Expected a data set config, got {config_name!r}.")
     root = read_path(data_dir or tfds.core.constants.DATA_DIR, "--data_dir")
-    with quiet_tfds():
-        found = pathlib.Path(Builder(config=config_name, data_dir=root).data_path)
+    found = locate(config_name, root)
     if not found.exists():
-        raise PrepareError(
+        raise NotPreparedError(
             f"{found}: expected the run's data set, found none. Name its folder with "
             "--data_dir, or prepare it as for the run."
         )
@@ -167,24 +175,39 @@ def build(
         builder.download_and_prepare(download_dir=downloads, download_config=config)
 
 
+def check_prepared(folder: pathlib.Path) -> Content:
+    """Checks that a data set is ours, whole and undamaged, and returns its content.
+
+    Raises:
+        PrepareError: if it is not.
+    """
+    if not (folder / "metadata.json").exists():
+        raise PrepareError(
+            f"{folder}: expected a complete data set, found something else. Remove "
+            "this folder and run the same command again."
+        )
+    opened = open_data_set(folder)
+    check_files(opened, opened.info.splits)
+    return read_content(opened)
+
+
 def check_source(builder: Builder, source: pathlib.Path | None) -> None:
-    """Checks that a data set is ours, and of a hospital's folder as it is now.
+    """Checks that a data set is of a hospital's folder as it is now.
 
     Simulated patients need no such check: the config names them.
 
     Raises:
         PrepareError: if it is not.
     """
-    found = builder.info.metadata.get("fingerprint")
-    if found is None:
-        raise PrepareError(
-            f"{builder.data_path}: expected a complete data set, found something else. "
-            "Remove this folder and run the same command again."
-        )
+    found = builder.info.metadata["fingerprint"]
     if source is None or found == fingerprint_folder(source):
         return
     name_path = builder.local_path("source.txt")
-    name = repr(name_path.read_text()) if name_path.exists() else "another folder"
+    name = (
+        repr(name_path.read_text(errors="replace"))
+        if name_path.exists()
+        else "another folder"
+    )
     raise PrepareError(
         f"{builder.data_path} was prepared from {name}, not from {source} as it is "
         "now: images, annotations, tables or the pseudonym key differ. Give another "

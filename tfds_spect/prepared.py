@@ -5,11 +5,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spectjax.imaging.problems import LOG_NAME
+from tfds_spect.content import describe_damage
+from tfds_spect.errors import PrepareError
 from tfds_spect.sizes import PartSize
 from tfds_spect.skips import Skip, read_skips
 from tfds_spect.tfds_spect_dataset_builder import Builder
 
 _FEW = 5  # skips that are shown; the file has all
+_NEEDED = (
+    "diagnoses",
+    "fingerprint",
+    "leaking",
+    "n_skipped",
+    "parts",
+    "patients_on_both_sides",
+    "patients_per_fold",
+    "synthetic",
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,7 @@ class Prepared:
         n_warned: how many of the images there is a reason to doubt for.
         n_weak_views: how many of these rest on weak evidence for their view.
         reused: whether the data set was there already.
+        fingerprint: of its content, see `tfds_spect.content`.
     """
 
     builder_dir: pathlib.Path
@@ -47,6 +60,7 @@ class Prepared:
     n_warned: int
     n_weak_views: int
     reused: bool
+    fingerprint: str
 
     def summarise(self) -> str:
         """Returns what is where, in a few lines for people."""
@@ -91,9 +105,25 @@ class Prepared:
         return "\n".join(lines)
 
 
-def describe(builder: Builder, *, reused: bool) -> Prepared:
-    """Says what a data set on disk holds."""
+def describe(builder: Builder, *, reused: bool, fingerprint: str) -> Prepared:
+    """Says what a data set on disk holds.
+
+    Args:
+        builder: the data set.
+        reused: whether it was there already.
+        fingerprint: of its content.
+
+    Raises:
+        PrepareError: if its metadata do not say what they should.
+    """
     metadata = builder.info.metadata
+    missing = set(_NEEDED) - {
+        name for name in _NEEDED if metadata.get(name) is not None
+    }
+    if missing:
+        found = f"none of {', '.join(sorted(missing))}"
+        path = pathlib.Path(builder.data_path, "metadata.json")
+        raise PrepareError(describe_damage(path, found))
     skipped_path = builder.local_path("skipped.csv")
     return Prepared(
         builder_dir=pathlib.Path(builder.data_path),
@@ -113,4 +143,5 @@ def describe(builder: Builder, *, reused: bool) -> Prepared:
         n_warned=metadata.get("n_warned", 0),
         n_weak_views=metadata.get("n_weak_views", 0),
         reused=reused,
+        fingerprint=fingerprint,
     )

@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import tensorflow_datasets as tfds
 
-from tfds_spect.writers import find_records, has_array_record, read_record
+from tfds_spect.errors import PrepareError
+from tfds_spect.opening import check_files, open_data_set, reads_array_record
+from tfds_spect.writers import find_records, read_record
 
 
 class DataSource(Protocol):
@@ -36,16 +38,32 @@ def open_split(
         split: e.g. "fold0" or "fold1+fold1_augmented[:50%]".
         names: the features to decode, all by default. Image and mask alone take a
             third of the time.
+
+    Raises:
+        PrepareError: if no data set is there, or a file of these splits is missing or
+            not as it was written. So does whatever reads an example that is damaged.
     """
-    builder = tfds.builder_from_directory(builder_dir)
-    if not has_array_record():
-        return TFRecordSource(builder, split, names)
-    if names is None:
-        return builder.as_data_source(split)
-    raw = builder.as_data_source(
-        split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+    builder = open_data_set(pathlib.Path(builder_dir))
+    names_of_splits = [part.partition("[")[0] for part in split.split("+")]
+    check_files(
+        builder, [name for name in names_of_splits if name in builder.info.splits]
     )
-    return SelectedSource(raw, _select(builder.info.features, names))
+    folder = pathlib.Path(builder.data_path)
+    if not reads_array_record(folder):
+        return TFRecordSource(builder, split, names)
+    try:
+        records = builder.as_data_source(
+            split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+        )
+        len(records)  # which opens the files
+    except RuntimeError as error:  # of ArrayRecord
+        raise PrepareError(
+            f"{builder_dir}: expected the files of {split} as they were written, found "
+            f"them damaged ({error}). Copy the data set again, or remove this folder "
+            "and prepare it anew."
+        ) from error
+    features = _select(builder.info.features, names)
+    return SelectedSource(records, features, str(builder_dir))
 
 
 def _select(
@@ -56,30 +74,64 @@ def _select(
     return tfds.features.FeaturesDict({name: features[name] for name in names})
 
 
-class SelectedSource:
-    """Some features of the examples of a source."""
+class _Source:
+    """Serialised examples, decoded one by one."""
 
-    def __init__(
-        self, records: Sequence[bytes], features: tfds.features.FeaturesDict
-    ) -> None:
-        """Takes serialised examples and the features to decode of each."""
-        self._records = records
+    def __init__(self, features: tfds.features.FeaturesDict, name: str) -> None:
+        """Takes the features to decode, and how errors call the data set."""
         self._features = features
+        self._name = name
+
+    def _read(self, index: int) -> bytes:
+        """Returns a serialised example."""
+        raise NotImplementedError
 
     def __len__(self) -> int:
         """Returns the number of examples."""
-        return len(self._records)
+        raise NotImplementedError
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Reads one example."""
-        return self._features.deserialize_example_np(self._records[index])
+        index = range(len(self))[index]  # IndexError ends a loop over all of them
+        try:
+            return self._features.deserialize_example_np(self._read(index))
+        except PrepareError:
+            raise
+        # ArrayRecord, protobuf, zlib and TFDS have errors of their own.
+        except Exception as error:
+            raise PrepareError(
+                f"{self._name}: expected example {index} as it was written, found it "
+                f"damaged ({error}). Copy the data set again, or remove this folder "
+                "and prepare it anew."
+            ) from error
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Reads several examples."""
         return [self[index] for index in indices]
 
 
-class TFRecordSource:
+class SelectedSource(_Source):
+    """Some features of the examples of a source."""
+
+    def __init__(
+        self,
+        records: Sequence[bytes],
+        features: tfds.features.FeaturesDict,
+        name: str,
+    ) -> None:
+        """Takes serialised examples, the features to decode of each and a name."""
+        super().__init__(features, name)
+        self._records = records
+
+    def __len__(self) -> int:
+        """Returns the number of examples."""
+        return len(self._records)
+
+    def _read(self, index: int) -> bytes:
+        return self._records[index]
+
+
+class TFRecordSource(_Source):
     """The examples of a split, read from TFRecord files."""
 
     def __init__(
@@ -89,7 +141,8 @@ class TFRecordSource:
         names: Sequence[str] | None = None,
     ) -> None:
         """Finds the records of a split; reads none of them."""
-        self._features = _select(builder.info.features, names)
+        features = _select(builder.info.features, names)
+        super().__init__(features, str(builder.data_path))
         self._records: list[tuple[str, int, int]] = []
         for shard in builder.info.splits[split].file_instructions:
             records = find_records(shard.filename)
@@ -100,10 +153,5 @@ class TFRecordSource:
         """Returns the number of examples."""
         return len(self._records)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Reads one example."""
-        return self._features.deserialize_example_np(read_record(*self._records[index]))
-
-    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """Reads several examples."""
-        return [self[index] for index in indices]
+    def _read(self, index: int) -> bytes:
+        return read_record(*self._records[index])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from spectjax.files import format_csv, write_file
 from spectjax.imaging.problems import append_traceback
 from spectjax.messages import make_printable
+from tfds_spect.errors import PrepareError
 from tfds_spect.example import ThoraxExample
 
 
@@ -76,8 +77,19 @@ def write_warnings(path: pathlib.Path, examples: Sequence[ThoraxExample]) -> Non
 
 
 def read_skips(path: pathlib.Path) -> tuple[Skip, ...]:
-    """Returns what `write_skips` wrote; nothing if the file is not there."""
+    """Returns what `write_skips` wrote; nothing if the file is not there.
+
+    Raises:
+        PrepareError: if it cannot be read.
+    """
     if not path.exists():
         return ()
-    with path.open(newline="", encoding="utf-8") as stream:
-        return tuple(Skip(**row) for row in csv.DictReader(stream))
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = csv.DictReader(stream)
+            return tuple(Skip(str(row["name"]), str(row["reason"])) for row in rows)
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise PrepareError(
+            f"{path}: expected the table of what was left out, found: {error}. Remove "
+            "this file to go on without it."
+        ) from error

@@ -21,6 +21,7 @@ from spectjax.imaging.annotation import (
     UnusedFile,
     find_annotations,
     find_doubted,
+    list_mask_files,
 )
 from spectjax.imaging.diagnosis import translate_words
 from spectjax.imaging.dicom import find_bone_scans, find_dicom_files
@@ -290,21 +291,38 @@ def read_again(original: ThoraxExample) -> ThoraxExample:
 def fingerprint_folder(folder: pathlib.Path) -> str:
     """Returns a hash of the names and contents of the files that `read_source` reads.
 
-    Nothing is decoded, and where the folder lies does not matter. The key of the
-    pseudonyms counts as well: another one makes another data set of the same files.
+    So are files that others name: masks and boxes of images.csv, masks of LabelMe XML.
+    Nothing is decoded, and where the folder lies does not matter. What cannot be read
+    counts as such, and as something else once it can. The key of the pseudonyms counts
+    as well: another one makes another data set of the same files.
+
+    Raises:
+        PrepareError: if images.csv or words.csv cannot be read.
     """
+    closed: list[OSError] = []
     files, _ = find_dicom_files([folder])
-    files += [f for f in walk_files(folder) if f.suffix.lower() in ANNOTATION_SUFFIXES]
+    for file in walk_files(folder, closed.append):
+        if file.suffix.lower() in ANNOTATION_SUFFIXES:
+            files += [file, *list_mask_files(file)]
     _, rows, _ = _read_tables(folder)
     files += [file for row in rows for file in row.files]
     files += [f for f in (folder / name for name in TABLE_NAMES) if f.is_file()]
+    files += [pathlib.Path(str(error.filename)) for error in closed]
     digest = hashlib.sha256(compute_pseudonym("fingerprint").encode())
-    names = {_relative(folder, str(file)): file for file in files}
-    for name in sorted(names):
-        with names[name].open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{pathlib.Path(name).as_posix()}\0{content}\0".encode())
+    top = folder.absolute()
+    names = {os.path.relpath(file.absolute(), top): file for file in files}
+    for name in sorted(names, key=os.fsencode):
+        shown = pathlib.Path(name).as_posix()
+        digest.update(os.fsencode(shown) + f"\0{_hash(names[name])}\0".encode())
     return digest.hexdigest()
+
+
+def _hash(file: pathlib.Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:  # a folder, too
+        return "unreadable"
 
 
 def _drop_repeated(

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from tfds_spect.errors import PrepareError
+from tfds_spect.opening import open_data_set
 from tfds_spect.reading import DataSource, open_split
 
 AUGMENTED = "_augmented"
@@ -156,32 +156,6 @@ def survey_data_set(builder_dir: pathlib.Path) -> Survey:
         leaking=bool(builder.info.metadata.get("leaking", False)),
         normalised=_is_normalised(features),
     )
-
-
-def open_data_set(builder_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
-    """Returns the builder of a prepared data set.
-
-    Raises:
-        PrepareError: if no data set of ours is there, or one without diagnoses.
-    """
-    remedy = "Give the folder that python -m tfds_spect names in its last line."
-    if not (builder_dir / "dataset_info.json").is_file():
-        raise PrepareError(
-            f"{builder_dir}: expected a prepared data set, found no dataset_info.json. "
-            + remedy
-        )
-    builder = tfds.builder_from_directory(builder_dir)
-    if "instance_masks" not in builder.info.features:
-        raise PrepareError(
-            f"{builder_dir}: expected a tfds_spect data set, found "
-            f"{builder.info.full_name}. {remedy}"
-        )
-    if "diagnosis" not in builder.info.features:
-        raise PrepareError(
-            f"{builder_dir}: expected version 2.0.0 or later, found "
-            f"{builder.info.full_name}, which has no diagnoses. Prepare it anew."
-        )
-    return builder
 
 
 def is_copy(example: Mapping[str, Any]) -> bool:

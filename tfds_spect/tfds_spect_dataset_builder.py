@@ -13,14 +13,17 @@ from tqdm import tqdm
 from spectjax.files import write_file
 from spectjax.imaging.diagnosis import NORMAL
 from spectjax.imaging.problems import LOG_NAME
+from spectjax.messages import make_printable
 from spectjax.workers import Workers
 from tfds_spect.acquisitions import check_acquisitions
 from tfds_spect.configs import SpectConfig, list_configs
+from tfds_spect.content import KEY, dump_content, measure_content
 from tfds_spect.copies import plan_copies
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import NO_EVIDENCE, ThoraxExample
 from tfds_spect.features import list_features
 from tfds_spect.folds import N_FOLDS, check_folds, deal_folds
+from tfds_spect.opening import list_files
 from tfds_spect.sizes import (
     count_diagnoses,
     count_patients_on_both_sides,
@@ -84,6 +87,32 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _example_writer(self) -> CanonicalWriter:
         return CanonicalWriter(self.info.file_format)
+
+    def _download_and_prepare(
+        self,
+        dl_manager: tfds.download.DownloadManager,
+        download_config: tfds.download.DownloadConfig,
+    ) -> None:
+        """Writes all splits, then reads them for their fingerprint.
+
+        Raises:
+            PrepareError: if the source changed meanwhile, or what was written cannot be
+                read.
+        """
+        super()._download_and_prepare(dl_manager, download_config)
+        folder = self._find_source(dl_manager)
+        if fingerprint_folder(folder) != self.info.metadata["fingerprint"]:
+            raise PrepareError(
+                f"{folder}: expected the same files from the beginning to the end, "
+                "found others: it changed while it was read. Run the same command "
+                "again."
+            )
+        tfrecords = {
+            split: list_files(self, split, portable=True) for split in self.info.splits
+        }
+        written = pathlib.Path(self.data_path).glob("*record-*-of-*")
+        content = measure_content(tfrecords, written)
+        self.info.metadata[KEY] = dump_content(content)
 
     def _generate_splits(
         self,
@@ -161,13 +190,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """Reads the source, checks it and says what goes where."""
         config = self.builder_config
         folder = self._find_source(dl_manager)
+        fingerprint = fingerprint_folder(folder)  # before anything is read
         originals, skips = read_source(folder, workers, keep_pixels=not self.with_beam)
         if config.needs_outlines:
             originals, skips = _leave_out_unmarked(originals, skips)
         write_skips(self.local_path("skipped.csv"), skips)
         write_warnings(self.local_path("warnings.csv"), originals)
         n_unexpected = write_tracebacks(self.local_path(LOG_NAME), skips)
-        write_file(self.local_path("source.txt"), folder.resolve().name)
+        name = make_printable(folder.resolve().name)
+        write_file(self.local_path("source.txt"), name)
         folds = deal_folds(originals)
         if not all(folds):
             raise PrepareError(self._explain_shortage(folder, originals, skips))
@@ -178,7 +209,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         plan = plan_leaking if config.leaking else plan_folds
         splits = plan(folds, n_copies, normalised=config.normalised)
         self.info.metadata.update(
-            fingerprint=fingerprint_folder(folder),
+            fingerprint=fingerprint,
             leaking=config.leaking,
             synthetic=all(e.synthetic for e in originals),
             n_skipped=len(skips),

@@ -25,7 +25,7 @@ from tensorflow_datasets.core import example_serializer, file_adapters
 from tensorflow_datasets.core import writer as tfds_writer
 from tensorflow_datasets.proto import tf_example_pb2
 
-from spectjax.messages import UserError
+from tfds_spect.errors import PrepareError
 
 TFRECORD = file_adapters.FileFormat.TFRECORD
 ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
@@ -72,7 +72,7 @@ def find_records(path: str) -> Iterator[tuple[int, int]]:
     """Yields (offset, length) in bytes of each record's data in a TFRecord file.
 
     Raises:
-        ValueError: if the file ends within a record or a length is damaged.
+        PrepareError: if the file ends within a record or a length is damaged.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as stream:
@@ -85,18 +85,20 @@ def find_records(path: str) -> Iterator[tuple[int, int]]:
             yield offset, length
             offset += length + _CRC.size
         if offset > size:
-            raise UserError(f"{path}: ends within a record. Copy it again.")
+            raise PrepareError(f"{path}: ends within a record. Copy it again.")
 
 
 def _parse_length(path: str, header: bytes) -> int:
     """Returns the length in a record's header.
 
     Raises:
-        ValueError: if the header is cut or does not match its checksum.
+        PrepareError: if the header is cut or does not match its checksum.
     """
     length, crc = header[: _LENGTH.size], header[_LENGTH.size :]
     if len(crc) < _CRC.size or _CRC.unpack(crc) != (mask_crc(length),):
-        raise UserError(f"{path}: damaged where a record should begin. Copy it again.")
+        raise PrepareError(
+            f"{path}: damaged where a record should begin. Copy it again."
+        )
     return _LENGTH.unpack(length)[0]
 
 
@@ -104,14 +106,16 @@ def read_record(path: str, offset: int, length: int) -> bytes:
     """Returns the data of the record that `find_records` found.
 
     Raises:
-        ValueError: if the data do not match their checksum.
+        PrepareError: if the data do not match their checksum.
     """
     with open(path, "rb") as stream:
         stream.seek(offset)
         record = stream.read(length)
         crc = stream.read(_CRC.size)
     if crc != _CRC.pack(mask_crc(record)):
-        raise UserError(f"{path}: a record does not match its checksum. Copy it again.")
+        raise PrepareError(
+            f"{path}: a record does not match its checksum. Copy it again."
+        )
     return record
 
 

@@ -106,7 +106,7 @@ def format_table(peers: Mapping[str, Scored], ours: Mapping[str, Scored]) -> str
     """Returns the table, and by how much our Dice is above the peer's.
 
     Raises:
-        ValueError: if a run of ours scored other images than the peer.
+        ValueError: if a run of ours scored other images or outlines than the peer.
     """
     lines = [
         f"| fold | by | steps | training s | {' | '.join(_SCORES)} |",
@@ -117,6 +117,8 @@ def format_table(peers: Mapping[str, Scored], ours: Mapping[str, Scored]) -> str
         if fold in ours:
             if ours[fold].example_ids != peer.example_ids:
                 raise UserError(f"{fold}: our run scored other images than the peer.")
+            if (_count_true(ours[fold]) != _count_true(peer)).any():
+                raise UserError(f"{fold}: our run scored other outlines than the peer.")
             lines.append(_format_row(fold, "spectjax", ours[fold]))
     everyone = {"MONAI U-Net": join(list(peers.values()))}
     if ours:
@@ -125,6 +127,11 @@ def format_table(peers: Mapping[str, Scored], ours: Mapping[str, Scored]) -> str
     if ours:
         lines += ["", _compare_dice(everyone["spectjax"], everyone["MONAI U-Net"])]
     return "\n".join(lines) + "\n"
+
+
+def _count_true(found: Scored) -> np.ndarray:
+    """Returns how many pixels of each image are hotspots, (N,)."""
+    return found.pixels[:, 0] + found.pixels[:, 2]
 
 
 def _format_row(fold: str, by: str, found: Scored) -> str:

@@ -17,6 +17,7 @@ from spectjax.imaging.diagnosis import LABELS
 from spectjax.messages import UserError
 from spectjax.metrics.binary import compute_probs
 from spectjax.metrics.classification import PatientScores, group_by_patient
+from spectjax.run_data import OtherDataError
 
 CASE_COLUMNS = (
     "example_id",
@@ -122,7 +123,7 @@ def read_cases(path: pathlib.Path) -> Cases:
     """Reads what `format_cases` wrote.
 
     Raises:
-        ValueError: if the file is missing or not such a table.
+        UserError: if the file is missing or not such a table.
     """
     try:
         with path.open(newline="") as stream:
@@ -135,11 +136,29 @@ def read_cases(path: pathlib.Path) -> Cases:
             labels=np.array([LABELS.index(row["label"]) for row in rows], np.int64),
             log_odds=np.array([float(row["log_odds"]) for row in rows], np.float32),
         )
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise UserError(
             f"{path}: expected a classifier's table of cases ({error}). Remove "
             f"{path.parent}; the same command evaluates again."
         ) from error
+
+
+def check_scored(path: pathlib.Path, example_ids: Sequence[str]) -> None:
+    """Checks that a run scored these very images, so that it has not seen them.
+
+    Args:
+        path: the run's table of cases.
+        example_ids: the images.
+
+    Raises:
+        OtherDataError: if it did not, or has not scored anything yet.
+    """
+    if not path.exists() or sorted(read_cases(path).example_ids) != sorted(example_ids):
+        raise OtherDataError(
+            f"{path}: expected the {len(example_ids)} images that the run would hold "
+            "out of these data, found others or none: it may have been trained on "
+            "them. Give the --data_dir and --manual_dir of the run's own data."
+        )
 
 
 def _format(log_odds: np.ndarray) -> list[str]:

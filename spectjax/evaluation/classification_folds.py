@@ -18,6 +18,7 @@ from spectjax.evaluation.classification_scores import (
 )
 from spectjax.evaluation.folds import (
     check_images,
+    check_same_data,
     describe_folds,
     end_document,
     read_metrics,
@@ -66,7 +67,13 @@ def compare_classifiers(
         name: [read_cases(each / "eval" / "cases.csv") for each in folders]
         for name, folders in workdirs.items()
     }
-    check_images({k: [each.example_ids for each in v] for k, v in folds.items()})
+    check_same_data(documents, workdirs)
+    check_images(
+        {
+            name: [dict(zip(x.example_ids, x.labels.tolist(), strict=True)) for x in v]
+            for name, v in folds.items()
+        }
+    )
     cases = {name: join_cases(found) for name, found in folds.items()}
     everyone = next(iter(cases.values()))
     metrics: dict[str, Any] = replace_undefined(

@@ -15,6 +15,7 @@ import numpy as np
 from spectjax.evaluation.detection_cases import DetectionCases, Outlines
 from spectjax.files import write_json
 from spectjax.hotspots import CLASS_NAMES, decode_rle
+from spectjax.limits import SCORES_BYTES, read_limited
 from spectjax.messages import UserError
 from spectjax.report import DISCLAIMER, SYNTHETIC
 
@@ -82,10 +83,10 @@ def read_detections(path: pathlib.Path) -> DetectionCases:
     """Reads what `write_detections` wrote.
 
     Raises:
-        ValueError: if the file is missing or not such a one.
+        UserError: if the file is missing or not such a one.
     """
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(read_limited(path, SCORES_BYTES))
         if document["categories"] != _CATEGORIES:
             raise ValueError(f"its categories are {document['categories']}")
         images = document["images"]
@@ -101,7 +102,7 @@ def read_detections(path: pathlib.Path) -> DetectionCases:
             ),
             detections=_read_entries(document["detections"], sizes),
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise UserError(
             f"{path}: expected detections as this version writes them "
             f"({_describe(error)}). Remove {path.parent}; the same command evaluates "

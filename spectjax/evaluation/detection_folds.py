@@ -42,7 +42,7 @@ def read_folds(
         scored: what the tables of the same runs hold.
 
     Raises:
-        ValueError: if a file is missing, not such a one, or of other images than the
+        UserError: if a file is missing, not such a one, or of other images than the
             tables beside it.
     """
     folds = [read_detections(each / "eval" / FILE) for each in workdirs]

@@ -5,42 +5,85 @@ Every image is scored once, by the run that held its patient out.
 
 import csv
 import dataclasses
-import json
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import spectjax
-from spectjax.config import load_config
-from spectjax.messages import UserError
+from spectjax import run_data
+from spectjax.config import ConfigError, load_config
 from spectjax.metrics.intervals import summarise_repeats
 from spectjax.report import DISCLAIMER
+from spectjax.run_data import OtherDataError
 
 
-def read_metrics(workdir: pathlib.Path, *tasks: str) -> dict[str, Any]:
+def read_metrics(
+    workdir: pathlib.Path, *tasks: str, schema: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Reads the `metrics.json` of a finished run.
 
+    Args:
+        workdir: folder of the run.
+        tasks: which it may have.
+        schema: what else the file must hold, see `spectjax.schema`.
+
     Raises:
-        ValueError: if it is missing or of none of these tasks.
+        ConfigError: if it is missing, damaged or of none of these tasks.
     """
-    path = workdir / "eval" / "metrics.json"
-    try:
-        metrics: dict[str, Any] = json.loads(path.read_text())
-        if metrics["task"] not in tasks:
-            raise ValueError(f"the task is {metrics['task']}")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: expected a finished run of {' or '.join(tasks)} ({error}). "
-            f"Remove {workdir}; the same command trains it again."
-        ) from error
-    return metrics
+    path = run_data.locate_metrics(workdir)
+    found = "none"
+    if path.exists():
+        metrics = run_data.read_metrics(workdir, schema)
+        if metrics["task"] in tasks:
+            return metrics
+        found = f"one whose task is {metrics['task']}"
+    raise ConfigError(
+        f"{path}: expected a finished run of {' or '.join(tasks)}, found {found}. "
+        f"Remove {workdir}; the same command trains it again."
+    )
+
+
+def check_same_data(
+    documents: Mapping[str, Sequence[Mapping[str, Any]]],
+    workdirs: Mapping[str, Sequence[pathlib.Path]],
+) -> None:
+    """Checks that all runs of a table state the same data; tells of those without.
+
+    Args:
+        documents: `metrics.json` of the runs, by the name of the model.
+        workdirs: their folders.
+
+    Raises:
+        OtherDataError: naming the folders of each of the data sets.
+    """
+    folders: dict[str | None, list[str]] = {}
+    for name, found in documents.items():
+        for metrics, workdir in zip(found, workdirs[name], strict=True):
+            fingerprint = metrics["data"].get("fingerprint")
+            folders.setdefault(fingerprint, []).append(str(workdir))
+    unknown = folders.pop(None, [])
+    if len(folders) > 1:
+        sides = (f"{k[:12]}: {', '.join(v)}" for k, v in folders.items() if k)
+        raise OtherDataError(
+            "Expected runs on the same images, outlines, labels and folds, found "
+            f"several data sets ({'; '.join(sides)}). Choose another --output_dir and "
+            "train again."
+        )
+    if unknown:
+        print(
+            f"{', '.join(unknown)}: older than fingerprints of data; that they were "
+            "scored on the same outlines and labels was NOT checked.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def read_training_seconds(workdir: pathlib.Path) -> float:
     """Returns how long the epochs of a run took, 0 for what trains nothing.
 
     Raises:
-        ValueError: if a run that trains has left no log.
+        ConfigError: if a run that trains has left no log.
     """
     path = workdir / "train.csv"
     if not load_config(workdir / "config.json").num_epochs:
@@ -49,30 +92,35 @@ def read_training_seconds(workdir: pathlib.Path) -> float:
         with path.open(newline="") as stream:
             return sum(float(row["seconds"]) for row in csv.DictReader(stream))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
+        raise ConfigError(
             f"{path}: expected the log of a finished run ({error}). Remove {workdir}; "
             "the same command trains it again."
         ) from error
 
 
-def check_images(example_ids: Mapping[str, Sequence[Sequence[str]]]) -> None:
+def check_images(truths: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Checks that all models scored the same images, and none of them twice.
 
     Args:
-        example_ids: by the name of the model, the images of each fold.
+        truths: by the name of the model, for each fold what is true of each image, such
+            as its label or how many of its pixels are hotspots, by the image's name.
 
     Raises:
-        ValueError: naming the first model that did not.
+        OtherDataError: naming the first model that did not.
     """
-    first = next(iter(example_ids))
-    for name, folds in example_ids.items():
-        ids = [sorted(fold) for fold in folds]
-        if ids != [sorted(fold) for fold in example_ids[first]] or len(
-            {each for fold in ids for each in fold}
-        ) < sum(len(fold) for fold in ids):
-            raise UserError(
+    first = next(iter(truths))
+    for name, folds in truths.items():
+        fault = ""
+        if len(set().union(*folds)) < sum(map(len, folds)):
+            fault = "an image in two folds"
+        elif list(map(set, folds)) != list(map(set, truths[first])):
+            fault = "other images"
+        elif list(folds) != list(truths[first]):
+            fault = "the same images with another truth"
+        if fault:
+            raise OtherDataError(
                 f"{name}: expected runs that score every image once, those of {first}; "
-                "found others. They come from data sets prepared differently: choose "
+                f"found {fault}. They come from data sets prepared differently: choose "
                 "another --output_dir and train again."
             )
 
@@ -87,13 +135,15 @@ def describe_folds(
         patients: whose image each is.
     """
     data = first[0]["data"]
+    all_known = all(run["data"].get("fingerprint") for run in first)
     return {
         "task": first[0]["task"],
         "data": {
             "name": data["name"],
             "split": f"{len(first)} folds",
             "synthetic": data["synthetic"],
-            "leaking": data["leaking"],
+            "leaking": bool(data.get("leaking")),
+            "fingerprint": data.get("fingerprint") if all_known else None,
         },
         "n_images": len(patients),
         "n_patients": len(set(patients)),

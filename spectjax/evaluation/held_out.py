@@ -42,6 +42,7 @@ def evaluate_run(
         "model_name": config.model.name,
         "dataset_info": {
             "config": config.data.name,
+            "fingerprint": config.data.fingerprint,
             "held_out_fold": None if held_out.leaking else config.data.fold,
         },
         "training_log": workdir / "train.csv" if config.num_epochs else None,

@@ -27,13 +27,14 @@ from spectjax.evaluation.segmentation_scores import summarise_segmentation
 from spectjax.evaluation.segmentation_tables import read_run_tables
 from spectjax.files import replace_undefined, write_file
 from spectjax.input_pipeline import Examples
-from spectjax.messages import UserError
 from spectjax.metrics.pixel import PixelCounts, score_pixels
 from spectjax.models.kmeans import KMeans
 from spectjax.report.figures import save_figure
 from spectjax.report.kmeans import draw_centroids, draw_cluster_curve
 from spectjax.report.overlays import KMEANS, NETWORK, Segmentation, draw_comparison
+from spectjax.run_data import OtherDataError
 from spectjax.runs import restore_model
+from spectjax.schema import Each, Maybe
 
 _KMEANS = "kmeans"  # registry name
 # Figures that every run draws, by the names that they get beside these.
@@ -43,6 +44,19 @@ _OWN = {
     "median": "case_median",
     "worst": "case_worst",
     "precision_recall": "precision_recall",
+}
+# What of `metrics.json` they draw.
+_DRAWN = {
+    "n_images": int,
+    "n_patients": int,
+    "lesion": {
+        "n": int,
+        "min_iou": float,
+        "sensitivity_at": {"1": Maybe(float)},
+        "froc": {"false_per_image": [float], "sensitivity": [Maybe(float)]},
+    },
+    "intervals": {"lesion.sensitivity_at.1": [Maybe(float)]},
+    "burden": {"area_mm2": Each(Maybe(float)), "counts": Each(Maybe(float))},
 }
 _EXAMPLE_CLUSTERS = 5  # as in [P1] Fig. 9
 _HOTSPOT_CLUSTERS = (1, 2)  # brightest ones: which are hotspots [P1] does not say
@@ -67,10 +81,10 @@ def draw_run(
         The names of the files.
 
     Raises:
-        ValueError: if a file of the run is missing, or the data set has other images.
+        UserError: if a file of the run is missing, or the data set has other images.
         WriteError: if a file cannot be written.
     """
-    metrics = read_metrics(workdir, *HOTSPOT_TASKS)
+    metrics = read_metrics(workdir, *HOTSPOT_TASKS, schema=_DRAWN)
     cases = read_run_tables(workdir / "eval")
     examples = input_pipeline.load_examples(builder_dir, metrics["data"]["split"])
     check_images(cases, examples, builder_dir)
@@ -203,12 +217,12 @@ def check_images(
     """Checks that a data set still holds the images that a run was scored on.
 
     Raises:
-        ValueError: if it does not.
+        OtherDataError: if it does not.
     """
     lesion_px = np.count_nonzero(examples.masks, axis=(1, 2))
     known = cases.pixels.tp + cases.pixels.fn
     if cases.example_ids != examples.example_ids or (known != lesion_px).any():
-        raise UserError(
+        raise OtherDataError(
             f"{builder_dir}, {examples.split}: expected the {len(cases)} images that "
             "the run was scored on, found others: the data set was prepared anew. Name "
             "the folder of the old one with --data_dir, or train again."

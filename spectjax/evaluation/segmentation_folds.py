@@ -17,6 +17,7 @@ from spectjax.evaluation.detection_folds import (
 from spectjax.evaluation.detection_pictures import draw_model_detection
 from spectjax.evaluation.folds import (
     check_images,
+    check_same_data,
     describe_folds,
     end_document,
     read_metrics,
@@ -75,7 +76,8 @@ def compare_segmentations(
         name: [read_run_tables(each / "eval") for each in folders]
         for name, folders in workdirs.items()
     }
-    check_images({k: [each.example_ids for each in v] for k, v in folds.items()})
+    check_same_data(documents, workdirs)
+    check_images({k: [_count_true(each) for each in v] for k, v in folds.items()})
     detections = {
         name: read_folds(workdirs[name], found)
         for name, found in folds.items()
@@ -119,6 +121,12 @@ def compare_segmentations(
     _draw(cases, metrics, output_dir / "figures")
     write_json(output_dir / "metrics.json", metrics)
     return metrics
+
+
+def _count_true(cases: SegmentationCases) -> dict[str, int]:
+    """Returns how many pixels of each image are hotspots, by its name."""
+    pixels = (cases.pixels.tp + cases.pixels.fn).tolist()
+    return dict(zip(cases.example_ids, pixels, strict=True))
 
 
 def _summarise_detections(

@@ -98,8 +98,9 @@ def describe_images(metrics: Mapping[str, Any]) -> dict[str, Any]:
         metrics: a document with `data`, `n_images` and `n_patients`.
     """
     data = metrics["data"]
+    leaking = "LEAKING, " if data.get("leaking") else ""
     return {
-        "subtitle": f"{'LEAKING, ' * data['leaking']}{data['name']} {data['split']}: "
+        "subtitle": f"{leaking}{data['name']} {data['split']}: "
         f"{metrics['n_images']} images of {metrics['n_patients']} patients",
         "synthetic": data["synthetic"],
     }

@@ -100,7 +100,7 @@ def read_run_tables(eval_dir: pathlib.Path) -> SegmentationCases:
         eval_dir: folder of an evaluation, usually `<workdir>/eval`.
 
     Raises:
-        ValueError: if a table is missing, not such a one, or does not fit the others.
+        UserError: if a table is missing, not such a one, or does not fit the others.
     """
     cases_path = eval_dir / "cases.csv"
     rows = _read_rows(cases_path, CASE_COLUMNS)
@@ -147,7 +147,7 @@ def _read_rows(path: pathlib.Path, names: Sequence[str]) -> dict[str, list[str]]
     """Returns the columns of a table by their names.
 
     Raises:
-        ValueError: if the table is missing or has other columns.
+        UserError: if the table is missing or has other columns.
     """
     with _refuse_others(path), path.open(newline="") as stream:
         header, *rows = list(csv.reader(stream))
@@ -162,7 +162,7 @@ def _refuse_others(path: pathlib.Path) -> Iterator[None]:
     """Turns what goes wrong while reading a table into one line for the user."""
     try:
         yield
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise UserError(
             f"{path}: expected a segmentation's table as this version writes it "
             f"({error}). Remove {path.parent}; the same command evaluates again."

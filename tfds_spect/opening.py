@@ -1,0 +1,196 @@
+"""Opening a prepared data set: whole, undamaged and ours, or one line that says not."""
+
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from spectjax.limits import DATA_SET_INFO_BYTES
+from spectjax.schema import Each, Maybe, read_json
+from tfds_spect.content import (
+    KEY,
+    Content,
+    describe_damage,
+    hash_file,
+    measure_content,
+    parse_content,
+)
+from tfds_spect.errors import PrepareError
+from tfds_spect.features import list_features
+from tfds_spect.writers import ARRAY_RECORD, TFRECORD, has_array_record
+
+_REMEDY = "Give the folder that python -m tfds_spect names in its last line."
+_AGAIN = "Copy the data set again, or remove its folder and prepare it anew."
+_SIZE = {"patients": int, "images": int, "copies": int}
+# What the files beside the records must hold for us and for TFDS to read them.
+_FILES: dict[str, Any] = {
+    "dataset_info.json": {"name": str, "version": str, "splits": [{"name": str}]},
+    "features.json": {},
+    "metadata.json": {
+        "fingerprint": Maybe(str),
+        "leaking": Maybe(bool),
+        "synthetic": Maybe(bool),
+        "n_skipped": Maybe(int),
+        "patients_per_fold": Maybe([int]),
+        "diagnoses": Maybe(Each([int])),
+        "parts": Maybe(Each(_SIZE)),
+        "patients_on_both_sides": Maybe(int),
+        KEY: Maybe({"fingerprint": str, "splits": Each(str), "files": Each(str)}),
+    },
+}
+
+
+def open_data_set(builder_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
+    """Returns the builder of a prepared data set all of whose record files are there.
+
+    Raises:
+        PrepareError: if no data set of ours is there, one without diagnoses, or one
+            that is damaged or incomplete.
+    """
+    if not (builder_dir / "dataset_info.json").is_file():
+        raise PrepareError(
+            f"{builder_dir}: expected a prepared data set, found no dataset_info.json. "
+            + _REMEDY
+        )
+    for name, schema in _FILES.items():
+        if name != "metadata.json" or (builder_dir / name).exists():
+            read_json(
+                builder_dir / name,
+                schema,
+                what="a file of a prepared data set",
+                remedy=_AGAIN,
+                most=DATA_SET_INFO_BYTES,
+                error=PrepareError,
+            )
+    try:
+        builder = tfds.builder_from_directory(builder_dir)
+        features, splits = builder.info.features, builder.info.splits
+        sum(split.num_examples for split in splits.values())
+    # TFDS and protobuf raise many types.
+    except Exception as error:
+        found = f"files that TFDS cannot read ({error})"
+        raise PrepareError(
+            describe_damage(builder_dir / "dataset_info.json", found)
+        ) from error
+    if features is None or "instance_masks" not in features:
+        raise PrepareError(
+            f"{builder_dir}: expected a tfds_spect data set, found "
+            f"{builder.info.full_name}. {_REMEDY}"
+        )
+    if "diagnosis" not in features:
+        raise PrepareError(
+            f"{builder_dir}: expected version 2.0.0 or later, found "
+            f"{builder.info.full_name}, which has no diagnoses. Prepare it anew."
+        )
+    _check_words(builder_dir, features)
+    check_files(builder, splits, whole=False)
+    return builder
+
+
+def _check_words(builder_dir: pathlib.Path, features: Any) -> None:
+    """Checks that numbers stand for the words that they stand for in our code.
+
+    TFDS reads them from a file for each feature, and does without one that is missing.
+
+    Raises:
+        PrepareError: naming the file that differs.
+    """
+    for name, feature in list_features().items():
+        if not isinstance(feature, tfds.features.ClassLabel):
+            continue
+        found = getattr(features[name], "names", None) if name in features else None
+        if found != feature.names:
+            wrong = f"{found} instead of {', '.join(feature.names)}"
+            raise PrepareError(
+                describe_damage(builder_dir / f"{name}.labels.txt", wrong)
+            )
+
+
+def reads_array_record(folder: pathlib.Path) -> bool:
+    """Says whether a data set is read from ArrayRecord files.
+
+    It has none if it was prepared where they cannot be written.
+    """
+    return has_array_record() and any(folder.glob("*.array_record-*"))
+
+
+def list_files(
+    builder: tfds.core.DatasetBuilder, split: str, *, portable: bool = False
+) -> list[pathlib.Path]:
+    """Returns the record files of a split that are read here.
+
+    Args:
+        builder: the data set.
+        split: one split's name.
+        portable: list the TFRecord files, which every platform has.
+    """
+    folder = pathlib.Path(builder.data_path)
+    names = sorted(builder.info.splits[split].filenames)
+    if reads_array_record(folder) and not portable:
+        old, new = (f".{each.file_suffix}-" for each in (TFRECORD, ARRAY_RECORD))
+        names = [name.replace(old, new) for name in names]
+    return [folder / name for name in names]
+
+
+def check_files(
+    builder: tfds.core.DatasetBuilder, splits: Iterable[str], *, whole: bool = True
+) -> None:
+    """Checks the record files of some splits, a second for 2 GB.
+
+    Args:
+        builder: the data set.
+        splits: names.
+        whole: compare their contents as well with what was written, where the data set
+            says what that was.
+
+    Raises:
+        PrepareError: naming the first file that is missing or differs.
+    """
+    known = stored_content(builder)
+    for split in splits:
+        for path in list_files(builder, split):
+            if not path.is_file():
+                raise PrepareError(describe_damage(path, "no such file"))
+            written = known.files.get(path.name) if known and whole else None
+            if written is not None and hash_file(path) != written:
+                raise PrepareError(
+                    describe_damage(path, "other contents than were written")
+                )
+
+
+def stored_content(builder: tfds.core.DatasetBuilder) -> Content | None:
+    """Returns the content that a data set states; None if it is older than that.
+
+    Raises:
+        PrepareError: if what it states contradicts itself.
+    """
+    document = (builder.info.metadata or {}).get(KEY)
+    if document is None:
+        return None
+    path = pathlib.Path(builder.data_path, "metadata.json")
+    try:
+        content = parse_content(document)
+    except ValueError as error:
+        raise PrepareError(describe_damage(path, error)) from error
+    if set(content.splits) != set(builder.info.splits):
+        raise PrepareError(describe_damage(path, "hashes of other splits"))
+    return content
+
+
+def read_content(
+    builder: tfds.core.DatasetBuilder, splits: Sequence[str] | None = None
+) -> Content:
+    """Returns the content of a data set: what it states, or else what is read.
+
+    Args:
+        builder: the data set.
+        splits: which are wanted at least; None: all of them.
+
+    Raises:
+        PrepareError: if it is damaged.
+    """
+    wanted = splits or list(builder.info.splits)
+    return stored_content(builder) or measure_content(
+        {split: list_files(builder, split, portable=True) for split in wanted}
+    )
