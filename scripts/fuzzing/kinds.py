@@ -366,13 +366,16 @@ class Checkpoint:
         """See `Kind`."""
         import jax
 
+        from spectjax.checkpoint import Checkpoints
         from spectjax.config import load_config
-        from spectjax.runs import restore_state
 
-        config = load_config(path / "config.json")
-        state = restore_state(config, path)
+        load_config(path / "config.json")
+        # Not by restore_state, which traces the model anew each time.
+        sound = _sound_state()
+        with Checkpoints(path, read_only=True) as checkpoints:
+            state, _ = checkpoints.restore(sound)
         for found, original in zip(
-            jax.tree.leaves(state), jax.tree.leaves(_sound_state()), strict=True
+            jax.tree.leaves(state), jax.tree.leaves(sound), strict=True
         ):
             if not np.array_equal(np.asarray(found), np.asarray(original)):
                 raise BrokenPromiseError("accepted, with other numbers")
