@@ -81,9 +81,12 @@ def _take(path: pathlib.Path, wait: bool) -> int:
     while True:
         try:
             descriptor = _open(path)
-        except PermissionError:
+        except PermissionError as error:
             # Another user's, left behind: what can be read can be locked.
-            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:  # there is none: the folder is shut
+                raise error from None
         try:
             lock(descriptor, False)
             # The one before may have removed the file between our two calls.

@@ -248,6 +248,16 @@ def test_another_commands_result_is_not_overwritten(tmp_path):
     assert predicted.choose(scan) == f"IM1_anterior_{scan.image_key}"
 
 
+def test_what_is_no_result_is_neither_waited_for_nor_replaced(tmp_path):
+    """A pipe would block whoever opens it."""
+    scan = make_scan()
+    os.mkfifo(tmp_path / "IM1_anterior.json")
+    name = f"IM1_anterior_{scan.image_key}"
+    os.symlink("nowhere", tmp_path / f"{name}.json")
+    names = OutputNames([scan.path], tmp_path, mark="rule")
+    assert names.choose(scan) == f"{name}_2"
+
+
 def test_a_long_name_is_shortened_in_one_way_and_stays_apart_from_others():
     names = ["é" * 140, "é" * 139 + "e", "x" * 250, "x" * 249 + "y"]
     short = [shorten(name) for name in names]
@@ -343,14 +353,14 @@ def test_a_folder_whose_files_cannot_be_looked_at_costs_itself_alone(
     write_scan(tmp_path / "a" / "1.dcm", 1)
     write_scan(tmp_path / "closed" / "2.dcm", 2)
     write_scan(tmp_path / "z" / "3.dcm", 3)
-    is_file = pathlib.Path.is_file
+    status = os.stat
 
-    def refuse(path):  # as where a folder can be read but not entered
-        if path.parent.name == "closed":
+    def refuse(path, **options):  # as where a folder can be read but not entered
+        if "closed/" in str(path):
             raise PermissionError(13, "Permission denied", str(path))
-        return is_file(path)
+        return status(path, **options)
 
-    monkeypatch.setattr(pathlib.Path, "is_file", refuse)
+    monkeypatch.setattr(os, "stat", refuse)
     problems = Problems(tmp_path)
     found = take_all(tmp_path, problems)
     assert [scan.path.name for (scan,) in found] == ["1.dcm", "3.dcm"]
