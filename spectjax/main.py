@@ -247,9 +247,9 @@ def read_scores(workdir: pathlib.Path) -> dict[str, Any]:
     task = read_metrics(workdir)["task"]
     if task not in SHOWN:
         raise ConfigError(
-            f"{locate_metrics(workdir)}: expected a task of {', '.join(SHOWN)}, found "
-            f"{task!r}. Remove {workdir / 'eval'}; the same command scores the run "
-            "again."
+            f"{locate_metrics(workdir)}: expected a task, found {task!r}; known are "
+            f"{', '.join(SHOWN)}. Remove {workdir / 'eval'}; the same command scores "
+            "the run again."
         )
     section, titles, names = SHOWN[task]
     scores = dict.fromkeys(titles, dict.fromkeys(names, Maybe(float)))

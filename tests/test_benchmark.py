@@ -340,6 +340,7 @@ sys.meta_path.insert(0, Blocker())
 """
 
 
+@pytest.mark.slow
 def test_a_model_added_later_is_measured_on_a_bare_machine(tmp_path):
     clone = tmp_path / "clone"
     for folder in ("spectjax", "scripts"):

@@ -26,7 +26,7 @@ def test_a_few_spoilt_files_do_no_harm(name, pool, tmp_path):
     for package in NEEDS.get(name, ()):
         pytest.importorskip(package)
     kind = KINDS[name]()
-    seeds = kind.make_seeds(pool / name)
+    seeds = kind.make_seeds(pool)
     results = []
     for index in range(FEW):
         path = worker.make_input(kind, seeds, 1, index, tmp_path / "input")
@@ -48,7 +48,7 @@ def test_thousands_of_spoilt_files_do_no_harm(name, tmp_path):
 
 def test_the_same_number_makes_the_same_input(pool, tmp_path):
     kind = KINDS["labelme"]()
-    seeds = kind.make_seeds(pool / "labelme")
+    seeds = kind.make_seeds(pool)
     one, other = (
         worker.make_input(kind, seeds, 0, 7, tmp_path / name).read_bytes()
         for name in ("one", "other")

@@ -112,6 +112,7 @@ def test_the_summary_tells_of_bugs_and_weak_evidence(tmp_path):
         n_warned=7,
         n_weak_views=3,
         reused=False,
+        fingerprint="f" * 64,
         **fields,
     )
     text = prepared.summarise()

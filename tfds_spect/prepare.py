@@ -210,8 +210,9 @@ def check_source(builder: Builder, source: pathlib.Path | None) -> None:
     )
     raise PrepareError(
         f"{builder.data_path} was prepared from {name}, not from {source} as it is "
-        "now: images, annotations, tables or the pseudonym key differ. Give another "
-        f"--data_dir, or remove {builder.data_path} to prepare it anew."
+        "now: images, annotations, tables or the pseudonym key differ, or an older "
+        "version of spectjax prepared it, by other rules. Give another --data_dir, or "
+        f"remove {builder.data_path} to prepare it anew."
     )
 
 

@@ -73,7 +73,9 @@ class Dicom:
 
     def make_seeds(self, pool: pathlib.Path) -> list[bytes]:
         """See `Kind`."""
-        return seed_files.encode_dicom_files(seed_files.write_hospital(pool))
+        return seed_files.encode_dicom_files(
+            seed_files.write_hospital(pool / "hospital")
+        )
 
     def mutate(
         self, rng: np.random.Generator, seeds: list[bytes], folder: pathlib.Path
@@ -158,7 +160,7 @@ class Labelme:
 
     def make_seeds(self, pool: pathlib.Path) -> list[str]:
         """See `Kind`."""
-        return seed_files.read_labelme(seed_files.write_hospital(pool))
+        return seed_files.read_labelme(seed_files.write_hospital(pool / "hospital"))
 
     def mutate(
         self, rng: np.random.Generator, seeds: list[str], folder: pathlib.Path
@@ -196,7 +198,7 @@ class MitXml:
 
     def make_seeds(self, pool: pathlib.Path) -> list[tuple[str, bytes]]:
         """See `Kind`."""
-        folder = seed_files.write_hospital(pool) / "annotations"
+        folder = seed_files.write_hospital(pool / "hospital") / "annotations"
         drawn = [(file.name, file.read_bytes()) for file in folder.rglob("*.xml")]
         own = "scan_anterior.xml", seed_files.make_mit_xml("scan_anterior")
         return [own, *sorted(drawn)]
@@ -387,7 +389,7 @@ class Crop:
 
     def make_seeds(self, pool: pathlib.Path) -> list[BoneScan]:
         """See `Kind`."""
-        hospital = seed_files.write_hospital(pool)
+        hospital = seed_files.write_hospital(pool / "hospital")
         files = sorted((hospital / "dicom").glob("*.dcm"))
         self._scans = [scan for file in files for scan in read_bone_scans(file)]
         return self._scans

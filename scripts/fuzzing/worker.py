@@ -5,7 +5,6 @@ to be read; JSON on the next one says how that ended.
 """
 
 import argparse
-import gc
 import json
 import pathlib
 import shutil
@@ -78,7 +77,6 @@ def judge(read: Callable[[pathlib.Path], None], path: pathlib.Path) -> dict[str,
 
 def _reset_peak() -> int | None:
     """Makes the peak of memory the present use, which is returned in KiB."""
-    gc.collect()
     try:
         _CLEAR_REFS.write_text("5")
     except OSError:
