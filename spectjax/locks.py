@@ -21,6 +21,7 @@ from spectjax.messages import UserError, make_printable
 
 LOCK_NAME = ".spectjax.lock"
 _ATTEMPTS = 10
+_OWN_FILE = getattr(os, "O_NOFOLLOW", 0)  # what a link leads to is not ours to empty
 _MOST_BYTES = 4096  # of what a holder tells of itself
 
 
@@ -84,7 +85,7 @@ def _take(path: pathlib.Path, wait: bool) -> int:
         except PermissionError as error:
             # Another user's, left behind: what can be read can be locked.
             try:
-                descriptor = os.open(path, os.O_RDONLY)
+                descriptor = os.open(path, os.O_RDONLY | _OWN_FILE)
             except FileNotFoundError:  # there is none: the folder is shut
                 raise error from None
         try:
@@ -124,7 +125,7 @@ def _open(path: pathlib.Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The one before may remove a folder with nothing in it in between.
         with contextlib.suppress(FileNotFoundError):
-            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            return os.open(path, os.O_RDWR | os.O_CREAT | _OWN_FILE, 0o666)
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 

@@ -177,3 +177,11 @@ def test_a_folder_that_is_shut_is_said_to_be(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(WriteError, match="Permission denied"), hold(tmp_path):
         pass
+
+
+def test_a_link_in_the_place_of_the_file_empties_no_other_file(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / LOCK_NAME).symlink_to("precious")
+    with pytest.raises(WriteError, match=LOCK_NAME), hold(tmp_path):
+        pass
+    assert (tmp_path / "precious").read_text() == "kept"
