@@ -21,6 +21,7 @@ LOSSES_OF = {
     "instance_segmentation": ("mask_rcnn",),
     "classification": ("cross_entropy",),
 }
+_SCALED = "classification_d2"  # how the names of those begin that hold no counts
 _LEAKING = "_leaking"  # in the names of data sets that have no folds
 
 
@@ -283,6 +284,17 @@ _CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[..., bool], str, str], ..
             key,
             f"{still}, or --config.data.augmentation=online, for it changes images on "
             "the device",
+        )
+        for key, still in (("data.count_level", 1), ("data.contrast", 0))
+    ),
+    *(
+        (
+            (key, "data.name"),
+            lambda value, name, still=still: (
+                value != still and name.startswith(_SCALED)
+            ),
+            key,
+            f"{still}, for the images of {{1}} are scaled and have no counts to thin",
         )
         for key, still in (("data.count_level", 1), ("data.contrast", 0))
     ),

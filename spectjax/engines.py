@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from spectjax.messages import UserError
+from spectjax.startup import StartError, start_jax
 
 # Maps counts, float32, (B, H, W, 1), to the arrays of the answer by name; of a model
 # with a single one it has no name.
@@ -56,6 +57,7 @@ def open_model(runtime: str, content: bytes) -> Opened:
     Raises:
         EngineError: if it cannot be opened, or calls what is not `CUSTOM_CALLS`.
         MissingPackageError: if the runtime is not installed.
+        StartError: if a setting of the environment keeps jax from computing.
     """
     run, version = _OPENERS[runtime](content)
 
@@ -86,7 +88,7 @@ def answer(
     if not _opened:
         try:
             run, version = open_model(header["runtime"], parts[0])
-        except MissingPackageError as error:
+        except (MissingPackageError, StartError) as error:
             return {"missing": str(error)}, []
         _opened.append(run)
         return {"version": version}, []
@@ -167,6 +169,8 @@ def _open_openvino(content: bytes) -> Opened:
 def _open_stablehlo(content: bytes) -> Opened:
     try:
         import flatbuffers  # noqa: F401 - jax.export reads with it, and jax lacks it
+
+        start_jax(cached=False)  # programs of others leave nothing behind
         import jax
         import jax.export
 
@@ -182,13 +186,7 @@ def _open_stablehlo(content: bytes) -> Opened:
         raise EngineError(
             f"asks for what no exported model needs: {', '.join(foreign[:3])}"
         )
-    try:
-        call = jax.jit(exported.call, compiler_options=compiler_options())
-    except RuntimeError as error:
-        raise MissingPackageError(
-            f"--runtime=jax: JAX finds nothing to compute with ({summarise(error)}). "
-            "Unset JAX_PLATFORMS, or give an ONNX file as --model."
-        ) from error
+    call = jax.jit(exported.call, compiler_options=compiler_options())
 
     def run(counts: np.ndarray) -> dict[str, np.ndarray]:
         result = call(counts)

@@ -3,7 +3,21 @@
 import signal
 import sys
 import threading
-from types import FrameType
+from types import FrameType, TracebackType
+
+
+def tell_interruption(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Makes one line of a Ctrl-C that nobody has caught, as while modules load.
+
+    A hook for `sys.excepthook`: whatever else ends a process is told as ever. Python
+    ends it by SIGINT after that, of which shells make status 130.
+    """
+    if issubclass(kind, KeyboardInterrupt):
+        print("Stopped.", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 class StopRequest:

@@ -20,6 +20,7 @@ BOXES_BYTES = 1 * MIB  # some five thousand boxes
 TABLE_BYTES = 64 * MIB
 CONFIG_BYTES = 1 * MIB
 SCORES_BYTES = 256 * MIB  # curves and, of detections, all outlines
+RESULT_BYTES = 64 * MIB  # what a command said of one view
 DATA_SET_INFO_BYTES = 64 * MIB  # a hundred bytes for each of its files
 MASK_BYTES = 4 * MIB  # a PNG that an annotation names
 WEIGHTS_BYTES = 4 * GIB  # eight times a VGG-16

@@ -21,6 +21,7 @@ from spectjax.messages import UserError, make_printable
 
 LOCK_NAME = ".spectjax.lock"
 _ATTEMPTS = 10
+_OWN_FILE = getattr(os, "O_NOFOLLOW", 0)  # what a link leads to is not ours to empty
 _MOST_BYTES = 4096  # of what a holder tells of itself
 
 
@@ -81,9 +82,12 @@ def _take(path: pathlib.Path, wait: bool) -> int:
     while True:
         try:
             descriptor = _open(path)
-        except PermissionError:
+        except PermissionError as error:
             # Another user's, left behind: what can be read can be locked.
-            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                descriptor = os.open(path, os.O_RDONLY | _OWN_FILE)
+            except FileNotFoundError:  # there is none: the folder is shut
+                raise error from None
         try:
             lock(descriptor, False)
             # The one before may have removed the file between our two calls.
@@ -121,7 +125,7 @@ def _open(path: pathlib.Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The one before may remove a folder with nothing in it in between.
         with contextlib.suppress(FileNotFoundError):
-            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            return os.open(path, os.O_RDWR | os.O_CREAT | _OWN_FILE, 0o666)
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 

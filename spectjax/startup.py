@@ -35,18 +35,24 @@ class StartError(UserError):
     """A setting of the environment with which jax cannot be used."""
 
 
-def start_jax() -> None:
+def start_jax(*, cached: bool = True) -> None:
     """Makes jax ready to compute, for a command of one process.
+
+    Args:
+        cached: see `load_jax`.
 
     Raises:
         StartError: if a setting of the environment keeps it from that.
     """
-    load_jax()
+    load_jax(cached=cached)
     find_devices()
 
 
-def load_jax() -> None:
+def load_jax(*, cached: bool = True) -> None:
     """Loads jax with the settings of this program; asks for no device yet.
+
+    Args:
+        cached: keep compiled programs, see `enable_compilation_cache`.
 
     Raises:
         StartError: if an environment variable has a value that jax or XLA does not
@@ -67,7 +73,8 @@ def load_jax() -> None:
                 f"{name.upper()}={found}: expected {wanted}, for results would differ "
                 "from those that were tested. Unset it."
             )
-    enable_compilation_cache()
+    if cached:
+        enable_compilation_cache()
 
 
 def find_devices() -> None:

@@ -235,6 +235,13 @@ def test_a_broken_link_to_a_folder_is_a_folder_that_cannot_be_read(folder):
     assert by_image == {} and "leads nowhere" in unused[0].reason
 
 
+def test_a_broken_link_to_a_scan_is_no_readers_file(folder):
+    """It costs no image its votes: what is missed is an image."""
+    os.symlink(folder / "unmounted.dcm", folder / "scan.dcm")
+    by_image, unused = find_annotations([folder])
+    assert NAME in by_image and unused == []
+
+
 def test_boxes_that_somebody_else_reads_are_no_lost_vote(folder):
     boxes = folder / "r3" / f"{NAME}.xml"
     boxes.write_text(VOC.format(NAME))

@@ -226,3 +226,20 @@ def test_every_command_ends_the_same_way(path):
         r'DEFINE_\w+\(\s*"(workdir|output|output_dir|data_dir|manual_dir)"', source
     )
     assert not re.search(r"type=(pathlib\.)?Path\b", source)
+
+
+@pytest.mark.parametrize("module", ["spectjax.predict", "tfds_spect"])
+def test_ctrl_c_while_modules_load_is_one_line(tmp_path, module):
+    """Whichever loads numpy first, it is as if the user lost patience then."""
+    (tmp_path / "numpy.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nimport time\n"
+        "time.sleep(60)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "Stopped.\n")

@@ -28,6 +28,7 @@ from spectjax.models.vgg import ACTIVATIONS
 from spectjax.normalisation import NORMALISATIONS
 from spectjax.parallel import LAYOUTS
 from spectjax.tasks import TASKS
+from tfds_spect.configs import list_configs
 from tfds_spect.example import CANVAS_HW
 
 BY_NAME = {path.stem: path for path in CONFIGS}
@@ -176,6 +177,16 @@ def test_the_largest_seed_is_the_last_that_jax_tells_from_others():
             "augmentation='online': expected copies, for segmentation_leaking has no",
         ),
         ("unet", {"data.contrast": 0.5}, "expected 0, or --config.data.augmentation="),
+        *(
+            (
+                "specs_v16",
+                {"data.name": name, "data.augmentation": "online", key: 0.5},
+                f"--config.{key}=0.5: expected {still}, for the images of {name} are",
+            )
+            for key, still in (("data.count_level", 1), ("data.contrast", 0))
+            for name in (each.name for each in list_configs() if each.normalised)
+            if "_leaking" not in name
+        ),
         ("unet", {"class_weights": (1.0,)}, "expected 2 numbers above 0"),
         ("unet", {"num_epochs": 0}, "expected 1 epoch or more"),
         ("unet", {"task": "classification", "data.name": "classification_d1"}, "loss="),

@@ -249,6 +249,21 @@ def test_find_bone_scans_follows_a_link_to_another_folder(tmp_path):
     assert ([scan.path for scan in scans], errors) == ([folder / "link" / "a.dcm"], [])
 
 
+@pytest.mark.parametrize("target", ["nowhere", "scan.dcm"])
+def test_a_link_that_leads_nowhere_is_told(tmp_path, target):
+    """The scans that it led to are missed; a circle is one as well."""
+    (tmp_path / "scan.dcm").symlink_to(target)
+    (tmp_path / ".hidden.dcm").symlink_to("nowhere")
+    (tmp_path / "one.dcm").write_bytes(b"")
+    scans, errors = find_bone_scans([tmp_path])
+    assert scans == []
+    assert [str(error) for error in errors][0] == (
+        f"{tmp_path / 'scan.dcm'}: expected a readable file or folder, found: a link "
+        "that leads nowhere."
+    )
+    assert not any(".hidden" in str(error) for error in errors)
+
+
 def test_walk_files_ends_where_a_link_leads_back(tmp_path):
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "b").write_bytes(b"")

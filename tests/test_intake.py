@@ -249,6 +249,16 @@ def test_another_commands_result_is_not_overwritten(tmp_path):
     assert predicted.choose(scan) == f"IM1_anterior_{scan.image_key}"
 
 
+def test_what_is_no_result_is_neither_waited_for_nor_replaced(tmp_path):
+    """A pipe would block whoever opens it."""
+    scan = make_scan()
+    os.mkfifo(tmp_path / "IM1_anterior.json")
+    name = f"IM1_anterior_{scan.image_key}"
+    os.symlink("nowhere", tmp_path / f"{name}.json")
+    names = OutputNames([scan.path], tmp_path, mark="rule")
+    assert names.choose(scan) == f"{name}_2"
+
+
 def test_a_long_name_is_shortened_in_one_way_and_stays_apart_from_others():
     names = ["é" * 140, "é" * 139 + "e", "x" * 250, "x" * 249 + "y"]
     short = [shorten(name) for name in names]

@@ -11,12 +11,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 # From the ground up. A module may import from rooms on lower floors and from its own
 # room; a name stands for the module or the package and all that is in it.
 FLOORS = (
+    {"spectjax.interruption"},
     {"spectjax"},
     {"spectjax.config_rules", "spectjax.messages"},
     {
         "spectjax.archives",
         "spectjax.files",
-        "spectjax.interruption",
         "spectjax.limits",
         "spectjax.paths",
         "spectjax.links",

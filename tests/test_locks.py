@@ -163,3 +163,25 @@ def test_another_users_file_that_can_only_be_read_is_locked_all_the_same(
     monkeypatch.setattr(os, "open", open_to_read)
     with hold(tmp_path), pytest.raises(LockedError), hold(tmp_path):
         pass
+
+
+def test_a_folder_that_is_shut_is_said_to_be(tmp_path, monkeypatch):
+    """Not that its file is missing, which is what opening it to read would tell."""
+    system = os.open
+
+    def refuse(path, flags, *mode):
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return system(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(WriteError, match="Permission denied"), hold(tmp_path):
+        pass
+
+
+def test_a_link_in_the_place_of_the_file_empties_no_other_file(tmp_path):
+    (tmp_path / "precious").write_text("kept")
+    (tmp_path / LOCK_NAME).symlink_to("precious")
+    with pytest.raises(WriteError, match=LOCK_NAME), hold(tmp_path):
+        pass
+    assert (tmp_path / "precious").read_text() == "kept"

@@ -421,6 +421,20 @@ def test_a_program_that_calls_out_of_itself_is_refused(tmp_path, target, isolate
         runtimes.load_file(path, "jax", isolated=isolated)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("JAX_PLATFORMS", "cuda"), ("JAX_ENABLE_X64", "maybe"), ("XLA_FLAGS", "--no")],
+)
+def test_a_setting_that_keeps_jax_from_computing_there_is_told_here(
+    tmp_path, monkeypatch, variable, value
+):
+    path = tmp_path / "model.stablehlo.zip"
+    write_stablehlo(path, make_metadata())
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(MissingPackageError, match=f"^({variable}|jax does).*nset"):
+        runtimes.load_file(path, "jax")
+
+
 def test_a_package_that_is_missing_there_is_told_here(tmp_path, monkeypatch):
     path = tmp_path / "model.stablehlo.zip"
     write_stablehlo(path, make_metadata())

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from spectjax.imaging.folders import BROKEN_LINK, is_broken_link
 from spectjax.imaging.image_names import (
     Claim,
     ImageNames,
@@ -265,8 +266,10 @@ def _walk(folder: Path, unused: list[UnusedFile]) -> Iterator[Path]:
             path = Path(parent, name)
             if path.suffix.lower() in _SUFFIXES:
                 yield path
-            elif not name.startswith(".") and not os.path.exists(path):
-                report(OSError(0, "a link that leads nowhere", str(path)))
+            # That to a scan alone is no reader's, and whoever looks for scans tells.
+            elif not name.startswith(".") and path.suffix.lower() != ".dcm":
+                if is_broken_link(path):
+                    report(OSError(0, BROKEN_LINK, str(path)))
 
 
 def _list_claims(path: Path, is_loose: bool) -> tuple[Claim, ...]:

@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from spectjax.imaging.dicom_file import looks_like_dicom, read_dicom
-from spectjax.imaging.folders import walk_files
+from spectjax.imaging.folders import BROKEN_LINK, walk_files
 from spectjax.imaging.frames import choose_frames
 from spectjax.imaging.identity import compute_pseudonym, identify
 from spectjax.imaging.pixels import describe_compression, read_counts
@@ -178,7 +178,8 @@ def find_dicom_files(
     errors: list[ScanError] = []
 
     def report(error: OSError) -> None:
-        text = f"{error.filename}: expected a readable folder, found: {error.strerror}."
+        kind = "file or folder" if error.strerror == BROKEN_LINK else "folder"
+        text = f"{error.filename}: expected a readable {kind}, found: {error.strerror}."
         errors.append(UnreadableFileError(text))
 
     for path in map(Path, paths):

@@ -1,9 +1,12 @@
 """Walking through folders that others hand over."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+BROKEN_LINK = "a link that leads nowhere"
 
 
 def walk_files(
@@ -17,7 +20,8 @@ def walk_files(
 
     Args:
         folder: where to start.
-        on_error: called for each folder that cannot be read.
+        on_error: called for each folder that cannot be read, and for each link that
+            leads nowhere: what it led to is missed.
     """
     visited: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=on_error):
@@ -30,10 +34,19 @@ def walk_files(
         refusals: list[OSError] = []
         for name in sorted(files):
             file = Path(parent, name)
-            if not name.startswith(".") and _is_file(file, refusals):
+            if name.startswith("."):
+                continue
+            if _is_file(file, refusals):
                 yield file
+            elif on_error and is_broken_link(file):
+                on_error(OSError(errno.ENOENT, BROKEN_LINK, str(file)))
         if refusals and on_error:  # its names can be listed, and none of them opened
             on_error(OSError(refusals[0].errno, refusals[0].strerror, parent))
+
+
+def is_broken_link(path: Path) -> bool:
+    """Returns whether there is a link that leads nowhere, or in a circle."""
+    return os.path.islink(path) and not os.path.exists(path)
 
 
 def _is_file(path: Path, refusals: list[OSError]) -> bool:

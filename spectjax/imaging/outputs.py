@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from spectjax.imaging.scan import BoneScan, find_stem
+from spectjax.limits import RESULT_BYTES, read_limited
 
 _MOST_BYTES = 200  # of 255 that file systems take: a suffix and more are to follow
 
@@ -58,16 +59,16 @@ class OutputNames:
         """Whether a name is nobody's, or of an earlier result of the same image."""
         if self._taken.get(fold_name(name), scan.image_key) != scan.image_key:
             return False
+        path = self._output_dir / f"{name}.json"
+        if not os.path.lexists(path):
+            return True
         try:
-            document = json.loads((self._output_dir / f"{name}.json").read_bytes())
+            document = json.loads(read_limited(path, RESULT_BYTES))
             source = document.get("source", document)
             return self._mark in document and source["image_key"] == scan.image_key
-        except FileNotFoundError:
-            return True
+        # What cannot be read, and pipes, are UserErrors, which are ValueErrors.
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return False  # not ours: keep it
-        except OSError:
-            return False
 
 
 def fold_name(name: str) -> str:
