@@ -144,7 +144,7 @@ class Checkpoints:
         """
         if step == self.latest_step():
             return
-        document = dataclasses.asdict(progress) | {"loss": loss}
+        document = dataclasses.asdict(progress) | {"loss": loss, "step": step}
         del document["verified"]
         digest = hash_state(state, document)
         arguments = ocp.args.Composite(
@@ -223,7 +223,8 @@ class Checkpoints:
                 "without a digest, so it could not be checked for damage.",
                 file=sys.stderr,
             )
-        document.pop("loss", None)
+        for name in ("loss", "step"):
+            document.pop(name, None)
         return state, Progress(**document, verified=digest is not None)
 
     def _read_progress(self, step: int) -> dict[str, Any]:
@@ -232,9 +233,13 @@ class Checkpoints:
         try:
             with _silent_orbax():
                 document = self._manager.restore(step, args=arguments).progress
-            return _check_progress(document)
+            document = _check_progress(document)
         except Exception as error:  # orbax raises many types
             self._refuse(step, self._summarise(error), error)
+        # A checkpoint of an older version does not say it.
+        if document.get("step", step) != step:
+            self._refuse(step, f"it is that of step {document['step']}")
+        return document
 
     def _read_loss(self, step: int) -> float | None:
         """Returns the loss by which orbax keeps a checkpoint, None if it has none."""
@@ -363,7 +368,7 @@ def _check_progress(document: Any) -> dict[str, Any]:
         ValueError: if it has not; a few words.
     """
     kinds: dict[str, Any] = {"data": str, "sums": dict, "seconds": (int, float)}
-    optional = {"loss": (int, float, type(None)), "sha256": str}
+    optional = {"loss": (int, float, type(None)), "sha256": str, "step": int}
     if not isinstance(document, dict) or not (
         kinds.keys() <= document.keys() <= kinds.keys() | optional.keys()
     ):

@@ -63,13 +63,16 @@ def open_model(runtime: str, content: bytes) -> Opened:
 
     def run_safely(counts: np.ndarray) -> dict[str, np.ndarray]:
         try:
-            return run(counts)
+            arrays = run(counts)
         except MemoryError:
             raise
         except Exception as error:  # their types have no base of their own
             raise EngineError(
                 f"fails on counts of shape {counts.shape} ({summarise(error)})"
             ) from error
+        if not all(array.dtype.kind in "biuf" for array in arrays.values()):
+            raise EngineError("answers something else than numbers")
+        return arrays
 
     return run_safely, version
 

@@ -19,7 +19,9 @@ class WriteError(OSError):
     """A file that could not be written; the message is one line for the user."""
 
 
-def write_file(path: pathlib.Path, content: bytes | str) -> None:
+def write_file(
+    path: pathlib.Path, content: bytes | str, *, private: bool = False
+) -> None:
     """Writes `content` to `path` in one piece, over what may have been there.
 
     The bytes go to a temporary file in the same folder that then takes the place of
@@ -29,6 +31,7 @@ def write_file(path: pathlib.Path, content: bytes | str) -> None:
     Args:
         path: target file.
         content: bytes, or text that is written as UTF-8.
+        private: for its owner's eyes alone, from the first byte on.
 
     Raises:
         WriteError: if the system refuses (full disk, no permission, ...). The
@@ -41,7 +44,11 @@ def write_file(path: pathlib.Path, content: bytes | str) -> None:
     temporary = path.with_name(f".{stem}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as stream:
+        # A new one always: of an old one the permissions would stay.
+        temporary.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        mode = 0o600 if private else 0o666
+        with open(os.open(temporary, flags, mode), "wb") as stream:
             stream.write(data)
             stream.flush()
             # Some file systems report a full disk or a quota only here.

@@ -67,6 +67,8 @@ __all__ = [
 
 RUNTIMES = ("jax", "onnxruntime", "openvino")
 
+_ROUNDING = 1e-3  # so far beyond 0 or 1 may probabilities be
+
 # By format; the first is the default.
 RUNTIMES_FOR = {ONNX: ("onnxruntime", "openvino"), STABLEHLO: ("jax",)}
 
@@ -335,6 +337,7 @@ def _take_answer(
         pixels = (height, width) if task == "segmentation" else ()
         expected = {"": ("float32", (batch, *pixels, classes))}
         if found == expected:
+            _check_probabilities(path, arrays[""])
             return arrays[""]
     else:
         rows = (batch, *arrays["scores"].shape[1:2]) if "scores" in arrays else (batch,)
@@ -346,8 +349,22 @@ def _take_answer(
             "masks": ("bool", (*rows, height, width)),
         }
         if found == expected and len(rows) == 2:
+            _check_probabilities(path, arrays["scores"])
             return Instances(**arrays)
     raise explain_damage(path, f"answers {_list(found)}, not {_list(expected)}")
+
+
+def _check_probabilities(path: pathlib.Path, numbers: np.ndarray) -> None:
+    """Refuses what is no probability; what is not finite is said of one image.
+
+    Raises:
+        ModelFileError: if a number is far below 0 or above 1.
+    """
+    known = numbers[np.isfinite(numbers)]
+    if known.size and not -_ROUNDING <= known.min() <= known.max() <= 1 + _ROUNDING:
+        raise explain_damage(
+            path, f"gives probabilities from {known.min():.3g} to {known.max():.3g}"
+        )
 
 
 def _list(arrays: dict[str, tuple[str, tuple[int, ...]]]) -> str:

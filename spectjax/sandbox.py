@@ -44,6 +44,7 @@ _LENGTH = struct.Struct("<Q")
 _OUT_OF_MEMORY = 86  # exit status
 _LOOKS_SECONDS = 0.2
 _LOG_BYTES = 2**24  # of what libraries print; no other file is written
+_LAST_BYTES = 2**14  # of that, what is looked at
 _GRACE_SECONDS = 10  # until the process ends itself where nobody does it any more
 
 
@@ -141,8 +142,9 @@ class Child:
                 f"crashed ({_name_signal(-status)}; it was allowed "
                 f"{self._memory / 2**30:.3g} GiB of memory)"
             )
-        self._log.seek(0)
-        said = self._log.read(_LOG_BYTES).decode(errors="replace").split("\n")
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - _LAST_BYTES))
+        said = self._log.read(_LAST_BYTES).decode(errors="replace").split("\n")
         last = next((line for line in reversed(said) if line.strip()), "without a word")
         return f"ended with status {status} ({last[:200]})"
 
@@ -167,7 +169,8 @@ def _send(stream: Any, header: Header, parts: Parts) -> None:
     sizes = [memoryview(part).nbytes for part in parts]
     text = json.dumps(header | {"sizes": sizes}).encode()
     for part in (_LENGTH.pack(len(text)), text, *parts):
-        left = memoryview(part).cast("B")
+        # What is empty cannot be cast.
+        left = memoryview(part).cast("B") if len(part) else memoryview(b"")
         while left:
             left = left[stream.write(left) :]
     stream.flush()

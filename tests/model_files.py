@@ -1,6 +1,6 @@
 """Exported models written by hand: the probability of metastasis is counts / SCALE.
 
-That of each pixel by its own counts, or that of an image by the mean of its counts.
+At most 1. That of each pixel by its own counts, or of an image by their mean.
 One sees the same two instances in every image.
 """
 
@@ -41,7 +41,7 @@ CLASSIFIER = {"task": "classification", "class_names": ["normal", "metastasis"]}
 
 
 def expected_probs(counts):
-    metastasis = counts.astype(np.float64) / SCALE
+    metastasis = np.minimum(counts.astype(np.float64), SCALE) / SCALE
     return np.concatenate([1 - metastasis, metastasis], axis=-1)
 
 
@@ -52,6 +52,7 @@ def write_stablehlo(path, metadata, hw=(4, 6), *, whole=False):
     def predict(counts):
         if whole:
             counts = counts.mean(axis=(1, 2))
+        counts = jnp.minimum(counts, SCALE)
         return jnp.concatenate([1 - counts / SCALE, counts / SCALE], axis=-1)
 
     batch = jax.export.symbolic_shape("B")
@@ -71,7 +72,8 @@ def write_onnx(path, metadata, hw=(4, 6), *, whole=False):
     graph = helper.make_graph(
         [
             *(mean if whole else []),
-            helper.make_node("Div", ["mean" if whole else "counts", "scale"], ["m"]),
+            helper.make_node("Min", ["mean" if whole else "counts", "scale"], ["low"]),
+            helper.make_node("Div", ["low", "scale"], ["m"]),
             helper.make_node("Sub", ["one", "m"], ["rest"]),
             helper.make_node("Concat", ["rest", "m"], ["p"], axis=-1),
         ],

@@ -74,3 +74,10 @@ def write(parts, path, megabytes):
     except OSError as error:
         return {"found": error.strerror}, []
     return {"found": "nothing in the way"}, []
+
+
+def say(parts, text, times):
+    for _ in range(times):
+        sys.stderr.write(text)
+    sys.stderr.flush()
+    os._exit(3)

@@ -285,6 +285,13 @@ def test_a_loss_that_would_pick_another_checkpoint_is_refused(saved, copy):
         read(copy, saved[1])
 
 
+def test_a_checkpoint_under_the_step_of_another_is_refused(saved, copy):
+    folder = copy / "checkpoints"
+    shutil.copytree(folder / "1", folder / "3")
+    with pytest.raises(CheckpointError, match=r"/3: .*it is that of step 1"):
+        read(copy, saved[1])
+
+
 def test_a_checkpoint_of_before_is_read_and_said_not_to_be_checked(saved, copy, capsys):
     for step in ("1", "2"):
         progress = copy / "checkpoints" / step / "progress" / "metadata"

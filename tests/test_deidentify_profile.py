@@ -139,6 +139,9 @@ def test_an_unlisted_word_leaves_the_words_behind_it_in_their_places():
     ("keyword", "number", "identifying"),
     [
         ("ScanLength", 1941, {"PatientBirthDate": "19410317"}),
+        ("ScanLength", "1941.04", {"PatientBirthDate": "19410317"}),
+        ("ActualFrameDuration", 4711399, {"PatientID": "4711"}),
+        ("TableHeight", "76.543", {"PatientID": "7654321"}),
         ("ActualFrameDuration", 170341, {"PatientBirthDate": "19410317"}),
         ("ActualFrameDuration", 1234567, {"PatientID": "A-123.4567"}),
         ("TableHeight", "765.4321", {"PatientName": "Smith^7654321"}),

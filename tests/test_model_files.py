@@ -5,6 +5,7 @@ import json
 import pathlib
 import random
 import struct
+import tracemalloc
 import zipfile
 
 import pytest
@@ -186,6 +187,36 @@ def test_a_bomb_is_refused_before_it_is_inflated(method):
     )
     assert len(content) < 2**17
     refuse("a.stablehlo.zip", content, "has 33554432 bytes|compressed in a way")
+
+
+@pytest.mark.parametrize("name", ["model.jax_export", "metadata.json"])
+@pytest.mark.parametrize("claims", [(1000, None), (2**25, 2**22)])
+def test_a_bomb_that_lies_about_its_size_is_not_inflated(name, claims):
+    content = bytearray(
+        rewrite(
+            FILES["model.stablehlo.zip"],
+            lambda known, data: bytes(2**25) if known == name else data,
+            compression=zipfile.ZIP_DEFLATED,
+        )
+    )
+    place = content.rindex(name.encode()) - 46  # the list's record of the entry
+    inflated, packed = claims
+    struct.pack_into("<I", content, place + 24, inflated)
+    if packed:
+        struct.pack_into("<I", content, place + 20, packed)
+    tracemalloc.start()
+    refuse("a.stablehlo.zip", bytes(content), "bytes|CRC")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+@pytest.mark.parametrize("tag", [b"\x0a", b"\x8a\x00"])
+@pytest.mark.parametrize("size", [b"\x08", b"\x88\x00", b"\x88\x80\x00"])
+def test_numbers_in_other_files_are_refused_however_that_is_written(tag, size):
+    elsewhere = encode(5, encode(13, tag + size + b"location" + encode(2, b"/a")))
+    content = FILES["model.onnx"] + encode(7, elsewhere)
+    refuse("a.onnx", content, "keeps numbers in other files")
 
 
 def test_a_zip_file_packed_again_is_read():

@@ -195,6 +195,21 @@ def test_predict_passes_over_a_scan_without_thorax(tmp_path, monkeypatch, capsys
 
 
 @SMALL_CROP
+def test_a_model_that_fails_ends_the_command_at_the_first_scan(tmp_path):
+    asked = []
+
+    def fail(counts):
+        asked.append(counts)
+        raise runtimes.ModelFileError("model.onnx: took more than 120 s and was ended")
+
+    scans = [make_scan(f"{n}.dcm", image_key=f"{n}" * 16) for n in range(3)]
+    model = runtimes.LoadedModel(fail, MODEL_INFO, "segmentation", (8, 8))
+    with pytest.raises(runtimes.ModelFileError, match="took more than 120 s"):
+        ask(model, [[scan] for scan in scans], tmp_path)
+    assert len(asked) == 1
+
+
+@SMALL_CROP
 def test_predict_on_a_full_disk_leaves_nothing_half_written(tmp_path, monkeypatch):
     def refuse(_):
         raise OSError(errno.ENOSPC, "No space left on device")

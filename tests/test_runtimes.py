@@ -452,6 +452,13 @@ def test_answers_of_another_shape_are_refused(tmp_path, runtime):
         model.predict(make_counts(1))
 
 
+def test_numbers_that_are_no_probabilities_are_refused(tmp_path, runtime):
+    path = write_model(tmp_path, runtime, make_metadata())
+    model = runtimes.load_file(path, runtime, isolated=False)
+    with pytest.raises(ModelFileError, match=r"probabilities from -0\.25 to 1\.25"):
+        model.predict(np.full((1, 4, 6, 1), -16.0))
+
+
 def test_an_old_file_is_read_and_said_not_to_be_checked(tmp_path, runtime, capsys):
     path = write_model(tmp_path, runtime, make_metadata())
     model = runtimes.load_file(path, runtime, isolated=False)

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import pytest
 
@@ -103,6 +104,20 @@ def test_no_file_is_filled(start, tmp_path):
 def test_an_end_without_an_answer_tells_the_last_words(start):
     with pytest.raises(ChildError, match=r"ended with status 3 \(this is why\)"):
         ask(start(), "leave")
+
+
+def test_of_many_words_the_last_count(start):
+    tracemalloc.start()
+    with pytest.raises(ChildError, match=r"ended with status 3 \(no word\)"):
+        ask(start(), "say", "no word\n" + "\n" * 1000, 1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_an_empty_part_arrives(start):
+    child = start()
+    assert ask(child, "reverse", parts=[memoryview(b""), b"ab"])[1] == [b"", b"ba"]
 
 
 def test_an_error_for_the_user_arrives_and_the_process_goes_on(start):

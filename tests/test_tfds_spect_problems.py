@@ -136,5 +136,5 @@ def test_deidentify_tells_a_bug_from_a_damaged_file_and_quotes_neither(
 
     monkeypatch.setattr(deidentify_folder, "clean_image", fail)
     entry = Entry(make_scan().path, "image", "refused")
-    assert deidentify_folder._clean(entry, None, None, False) is None
+    assert deidentify_folder._clean(entry, None, {}, None, False) is None
     assert entry.reason.startswith(expected) and "Secret" not in entry.reason

@@ -54,7 +54,7 @@ class Intake:
             problems.refuse(error)
         groups: dict[str, list[_Card]] = {}
         for path in found:
-            identity = _read_identity(path)
+            identity = read_identity(path)
             key = f"{path}\0"
             if identity is not None:
                 key = identity.study or identity.patient
@@ -89,7 +89,7 @@ class Intake:
                 yield scans
 
 
-def _read_identity(path: Path) -> Identity | None:
+def read_identity(path: Path) -> Identity | None:
     """Returns whose file it is; what is wrong with it, reading it will tell."""
     try:
         with collect_warnings():

@@ -17,7 +17,21 @@ _WORDS = {"patient_id": "Patient ID", "name": "name", "birth_date": "birth date"
 
 
 class IdentityError(UserError):
-    """Files that contradict each other about a patient; the text names both."""
+    """Files that contradict each other about a patient; the text names both.
+
+    Attributes:
+        files: the two.
+        what: what was expected of them and found, without their names.
+    """
+
+    def __init__(self, one: str, other: str, what: str, text: str) -> None:
+        """Takes the names of the files, what is wrong, and the whole text."""
+        super().__init__(text)
+        self.files, self.what = (one, other), what
+
+
+class StudyError(IdentityError):
+    """Files of one study that state what no two of one patient do."""
 
 
 def unite_patients(found: Iterable[tuple[Identity, str]]) -> dict[str, str]:
@@ -69,9 +83,13 @@ def _unite_issuers(files: dict[Identity, str], united: dict[str, str]) -> None:
         first, *others = by_issuer.values()
         if others:
             raise IdentityError(
+                files[without],
+                files[first],
+                "expected an Issuer of Patient ID, since two have given one ID, found "
+                "none",
                 f"{files[without]}: expected an Issuer of Patient ID, since two have "
                 f"given this ID ({files[first]} and {files[others[0]]}), found none. "
-                "State it in the file."
+                "State it in the file.",
             )
         united[first.patient] = without.patient
 
@@ -139,6 +157,7 @@ def _check_study(
             "one patient for one Study Instance UID",
             f"two, by their {_WORDS[what]}",
             "If they are two people, give each a study",
+            kind=StudyError,
         )
 
 
@@ -159,9 +178,17 @@ def _check_birth_dates(files: dict[Identity, str], united: dict[str, str]) -> No
 
 
 def _contradiction(
-    one: str, other: str, expected: str, found: str, remedy: str
+    one: str,
+    other: str,
+    expected: str,
+    found: str,
+    remedy: str,
+    kind: type[IdentityError] = IdentityError,
 ) -> IdentityError:
-    return IdentityError(
-        f"{one} and {other}: expected {expected}, found {found}. Correct the wrong "
-        f"header. {remedy}."
+    what = f"expected {expected}, found {found}"
+    return kind(
+        one,
+        other,
+        what,
+        f"{one} and {other}: {what}. Correct the wrong header. {remedy}.",
     )

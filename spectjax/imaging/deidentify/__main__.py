@@ -10,12 +10,14 @@ and numbers of closed lists stay; other text is emptied, since it may hold a nam
 view is written as View Code Sequence first, since what tells it is removed. LabelMe
 outlines come along. OUT-report tells what was done, without a value of the originals.
 Only NM whole-body images go out; look at the pictures before you hand them on: nothing
-here reads text in pixels.
+here reads text in pixels. Exit status: 0 if an image was written, else 1; 3 if a bug
+kept a file from being written.
 
 Make a key once, and keep it secret and safe:
     python -c "import secrets; print(secrets.token_hex(32))"
 """
 
+import sys
 from collections import Counter
 from typing import cast
 
@@ -70,6 +72,7 @@ def main(arguments: list[str]) -> None:
     )
     from spectjax.imaging.deidentify.profile import read_profile
     from spectjax.imaging.diagnosis import SITE_WORDS, clean_word
+    from spectjax.imaging.problems import BUG_STATUS
     from spectjax.imaging.scan import View
 
     # Not in OUT, which is handed on: who worked on it is nobody's business.
@@ -108,11 +111,20 @@ def main(arguments: list[str]) -> None:
         f"attributes: {report / 'attributes.csv'})."
     )
     warned = sum(bool(entry.warnings) for entry in entries)
+    for warning, count in sorted(
+        Counter(w for e in entries for w in e.warnings).items()
+    ):
+        print(f"{count:6} images: WARNING: {warning}")
     print(f"{warned} images need a look (warnings in {report / 'report.csv'}).")
     if mapping is None:
         print("Files are numbered there; --mapping=FILE tells their paths.")
-    if not any(e.kind == "image" and e.action == "written" for e in entries):
+    is_bug = any(entry.is_bug for entry in entries)
+    if not is_bug and not any(
+        e.kind == "image" and e.action == "written" for e in entries
+    ):
         raise UserError(f"Expected whole-body files, found none to write to {target}.")
+    if is_bug:
+        sys.exit(BUG_STATUS)
 
 
 if __name__ == "__main__":

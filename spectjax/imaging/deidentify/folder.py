@@ -7,7 +7,7 @@ import json
 import os
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -28,6 +28,7 @@ from spectjax.imaging.deidentify.attributes import (
 from spectjax.imaging.deidentify.image import CleanImage, RefusedError, clean_image
 from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
 from spectjax.imaging.deidentify.profile import EDITION, Profile, digest_rules
+from spectjax.imaging.deidentify.pseudonyms import Pseudonyms, read_pseudonyms
 from spectjax.imaging.dicom import collect_warnings, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
@@ -64,6 +65,7 @@ class Entry:
         view_evidence: where the views were read.
         tally: what was done to its attributes.
         warnings: what a person should look at.
+        is_bug: whether an error that nobody expected kept it from being written.
     """
 
     original: Path
@@ -75,6 +77,7 @@ class Entry:
     view_evidence: str = ""
     tally: Tally = dataclasses.field(default_factory=Tally)
     warnings: list[str] = dataclasses.field(default_factory=list)
+    is_bug: bool = False
 
 
 def deidentify_folder(
@@ -115,11 +118,21 @@ def deidentify_folder(
         reason = "a folder that cannot be read, or without DICOM files"
         entries.append(Entry(source, "other", "refused", "", reason, str(error)))
     files.sort(key=lambda path: _shuffle(path, source))
+    pseudonyms = read_pseudonyms(files)
+    stems_before = _list_stems(target)
     for path in tqdm(files, unit="file", disable=None):
         entry = Entry(path, "image", "refused")
         entries.append(entry)
-        image = _clean(entry, profile, view, allow_burned_in)
+        if path in pseudonyms.contradictions:
+            continue  # the report's numbers are not known yet
+        image = _clean(entry, profile, pseudonyms.patients, view, allow_burned_in)
         if image is None:
+            continue
+        if stems_before.get(image.instance, image.stem) != image.stem:
+            entry.reason = (
+                "an earlier run, that saw other files, wrote it under another "
+                "pseudonym of its patient: name a new folder"
+            )
             continue
         # An outline may be named after either of two copies.
         for scan in image.scans:
@@ -142,7 +155,9 @@ def deidentify_folder(
         if path.resolve() not in seen:
             reason = "neither DICOM nor a LabelMe annotation"
             entries.append(Entry(path, "other", "skipped", reason=reason))
-    return sorted(entries, key=lambda entry: _shuffle(entry.original, source))
+    entries.sort(key=lambda entry: _shuffle(entry.original, source))
+    _name_contradictions(entries, pseudonyms)
+    return entries
 
 
 def open_target(target: Path) -> None:
@@ -213,18 +228,56 @@ def write_mapping(path: Path, entries: Sequence[Entry]) -> None:
     for number, entry in enumerate(entries, 1):
         original = os.fsencode(entry.original).decode(errors="replace")
         rows.append([number, original, entry.file, entry.reason, entry.detail])
-    write_file(path, _format_csv(rows))
-    path.chmod(0o600)
+    write_file(path, _format_csv(rows), private=True)
+
+
+def _list_stems(target: Path) -> dict[str, str]:
+    """Returns for each image that is in the output folder its name, by its pseudonym.
+
+    One patient would else be two: which pseudonym is a patient's depends on all files.
+    """
+    return {p.stem.rpartition("_")[2]: p.stem for p in target.glob("dicom/*.dcm")}
+
+
+def _name_contradictions(entries: Sequence[Entry], pseudonyms: Pseudonyms) -> None:
+    """Tells files whose patient is not clear which two contradict each other.
+
+    By their numbers: a path may hold a name.
+    """
+    numbers = {entry.original: number for number, entry in enumerate(entries, 1)}
+    both = pseudonyms.doubts | pseudonyms.contradictions
+    for entry in entries:
+        found = both.get(entry.original)
+        if found is None or entry.kind != "image":
+            continue
+        one, other = sorted(numbers[file] for file in found.files)
+        what = (
+            f"files {one} and {other} of the report contradict each other about the "
+            f"patient: {found.what}"
+        )
+        if entry.original in pseudonyms.contradictions:
+            entry.reason = what
+        elif entry.action == "written":
+            entry.warnings = [*entry.warnings, what]
+        entry.detail = entry.detail or found.detail
 
 
 def _clean(
-    entry: Entry, profile: Profile, view: View | None, allow_burned_in: bool
+    entry: Entry,
+    profile: Profile,
+    patients: Mapping[str, str],
+    view: View | None,
+    allow_burned_in: bool,
 ) -> CleanImage | None:
     """Returns the clean file, or None with the reason in `entry`."""
     try:
         with collect_warnings():  # they quote values
             return clean_image(
-                entry.original, profile, view=view, allow_burned_in=allow_burned_in
+                entry.original,
+                profile,
+                patients,
+                view=view,
+                allow_burned_in=allow_burned_in,
             )
     except WriteError:
         raise  # no room for a temporary file is no fault of the image
@@ -238,15 +291,16 @@ def _clean(
     except MemoryError:
         raise
     except Exception as error:
-        entry.reason, entry.detail = _describe_bug(error), _describe_error(error)
+        _note_bug(entry, error)
     return None
 
 
-def _describe_bug(error: Exception) -> str:
-    """Returns where an unexpected error came up; its text may quote the file."""
+def _note_bug(entry: Entry, error: Exception) -> None:
+    """Says where an unexpected error came up; its text may quote the file."""
+    entry.is_bug, entry.detail = True, _describe_error(error)
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}:{place.lineno}"
-    return (
+    entry.reason = (
         f"unexpected error, a bug of spectjax ({type(error).__name__} in {where}): "
         "please report it"
     )
@@ -288,7 +342,7 @@ def _write_annotations(
             except RefusedError as error:
                 entry.reason = str(error)
             except Exception as error:  # what one file holds stops no other
-                entry.reason, entry.detail = _DAMAGED, _describe_error(error)
+                _note_bug(entry, error)
             else:
                 entry.action, entry.file = "written", file
                 write_file(target / file, text)

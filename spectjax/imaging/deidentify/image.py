@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,8 @@ class CleanImage:
     """A file that may go out.
 
     Attributes:
-        stem: file name without suffix, two pseudonyms.
+        stem: file name without suffix, two pseudonyms: patient's and image's.
+        instance: the second.
         content: the DICOM file.
         scans: the views as read from the original.
         tally: what was done to its attributes.
@@ -56,6 +58,7 @@ class CleanImage:
     """
 
     stem: str
+    instance: str
     content: bytes
     scans: list[BoneScan]
     tally: Tally
@@ -63,7 +66,12 @@ class CleanImage:
 
 
 def clean_image(
-    path: Path, profile: Profile, *, view: View | None, allow_burned_in: bool
+    path: Path,
+    profile: Profile,
+    patients: Mapping[str, str],
+    *,
+    view: View | None,
+    allow_burned_in: bool,
 ) -> CleanImage:
     """Returns a file without its patient; frames, views and spacing are the same.
 
@@ -74,6 +82,7 @@ def clean_image(
     Args:
         path: a DICOM file.
         profile: the action for each attribute.
+        patients: for each pseudonym that a file gives its patient, the patient's.
         view: as in `read_bone_scans`.
         allow_burned_in: take files that may show text in their pixels.
 
@@ -83,6 +92,9 @@ def clean_image(
         WriteError: if the system's folder for temporary files is full.
     """
     dataset, scans = read_with_scans(path, view=view)
+    patient = patients.get(scans[0].patient_key)
+    if patient is None:
+        raise RefusedError("it was replaced while the folder was read: run again")
     warnings = _check_burned_in(dataset, allow_burned_in)
     if any(scan.view_evidence.startswith("WARNING") for scan in scans):
         warnings.append("the view rests on weak evidence: compare with the picture")
@@ -99,15 +111,15 @@ def clean_image(
     tally = Tally()
     identity = collect_identity(dataset, profile)
     cleaned = clean_attributes(dataset, profile, identity, tally)
-    _write_identity(cleaned, scans[0])
+    _write_identity(cleaned, patient, synthetic=scans[0].synthetic)
     for keyword, value in vectors.items():
         setattr(cleaned, keyword, value)
     _write_pixels(cleaned, frames, dataset)
     content = _encode(cleaned)
     _verify(content, scans)
     instance = compute_pseudonym("instance", str(dataset.SOPInstanceUID))
-    stem = f"{scans[0].patient_key}_{instance}"
-    return CleanImage(stem, content, scans, tally, warnings)
+    stem = f"{patient}_{instance}"
+    return CleanImage(stem, instance, content, scans, tally, warnings)
 
 
 def _check_burned_in(dataset: Dataset, allow_burned_in: bool) -> list[str]:
@@ -169,10 +181,9 @@ def _sort_items(
     return items
 
 
-def _write_identity(cleaned: Dataset, scan: BoneScan) -> None:
-    key = scan.patient_key
+def _write_identity(cleaned: Dataset, key: str, *, synthetic: bool) -> None:
     # The reader knows a phantom by this word; Image Comments are gone.
-    cleaned.PatientName = f"SYNTHETIC^{key}" if scan.synthetic else key
+    cleaned.PatientName = f"SYNTHETIC^{key}" if synthetic else key
     cleaned.PatientID = key
     cleaned.SpecificCharacterSet = "ISO_IR 192"
     cleaned.PatientIdentityRemoved = "YES"

@@ -67,10 +67,14 @@ class KeptValues:
         except ValueError:
             return None
         limits = self.numbers[keyword]
-        if not limits.low <= number <= limits.high or _repeats(number, identity):
+        if not limits.low <= number <= limits.high:
             return None
         figures = limits.figures
-        return number if figures is None else float(f"{number:.{figures}g}")
+        kept = number if figures is None else float(f"{number:.{figures}g}")
+        # Rounding may bring out what decimals had hidden: a birth year in 1941.2.
+        if _repeats(number, identity) or _repeats(kept, identity):
+            return None
+        return kept
 
     def find_code(self, item: Dataset) -> tuple[str, str, str] | None:
         """Returns value, scheme and meaning if an item's code is listed."""
@@ -141,18 +145,21 @@ def _fold(text: str) -> str:
 def _repeats(number: float, identity: Collection[str]) -> bool:
     """Tells whether a number repeats one that identifies, or begins or ends one.
 
-    Numbers of fewer than three digits are found anywhere; of the digits behind a point
-    only five or more in a row are no chance.
+    Numbers of fewer than three digits are found anywhere; with a point, only five or
+    more digits in a row are no chance. Zeros at the end may come from rounding.
     """
     digits = re.sub(r"\D", "", format(Decimal(repr(float(number))), "f"))
     digits = digits.lstrip("0")
     if any(len(known) >= 5 and known in digits for known in identity):
         return True
-    if not float(number).is_integer():
-        return False
-    whole = str(abs(int(number)))
-    if len(whole) == 3:
-        return whole in identity
-    return len(whole) > 3 and any(
-        known.startswith(whole) or known.endswith(whole) for known in identity
+    whole = digits
+    if float(number).is_integer():
+        whole = str(abs(int(number)))
+        if len(whole) == 3:
+            return whole in identity
+    enough = 3 if float(number).is_integer() else 4
+    return any(
+        len(part) > enough and (known.startswith(part) or known.endswith(part))
+        for part in (whole, whole.rstrip("0"))
+        for known in identity
     )
