@@ -135,10 +135,14 @@ def test_warnings_are_what_a_person_should_look_at(tmp_path):
         BurnedInAnnotation="YES",
     )
     view, text = read_bone_scans(weak)[0].warnings
-    assert view.startswith("view: WARNING: only the detector's start angle 180")
+    assert view.startswith(
+        "anterior by weak evidence: only the detector's start angle 180"
+    )
     assert text == "text may be burned into the pixels"
     (doubted,) = read_bone_scans(quiet, view="posterior")[0].warnings
-    assert doubted.startswith("view: the user's word; but anterior by GEMS_GENIE_1")
+    assert doubted.startswith(
+        "posterior by weak evidence: the user's word; but anterior"
+    )
 
 
 def patient_key(path, **elements):

@@ -231,3 +231,12 @@ def test_one_byte_may_make_the_length_even(tmp_path):
         PixelData=frame.tobytes() + b"\0",
     )
     assert read_bone_scans(path)[0].counts.sum() == 35 * 17
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_zeros_in_place_of_the_rest_are_no_pixels(codec, share):
+    """A part of a file that got lost is filled with zeros by file systems."""
+    write, encoded = codec
+    kept = encoded[: int((len(encoded) - 2) * share)]
+    zeros = bytes(len(encoded) - 2 - len(kept))
+    assert_refused(write(kept + zeros + encoded[-2:]))

@@ -111,6 +111,13 @@ def find_annotations(
     return finder.finish()
 
 
+def list_candidates(folder: Path) -> list[Path]:
+    """Returns what `find_annotations` looks at in a folder, or cannot look into."""
+    unused: list[UnusedFile] = []
+    found = [path for path in _walk(folder, unused) if not _is_apple_double(path)]
+    return found + [file.path for file in unused if file.is_about_any]
+
+
 def find_doubted(
     unused: Iterable[UnusedFile],
     names: Iterable[str],
@@ -233,7 +240,9 @@ class _Finder:
             if os.path.realpath(path) in masks:
                 continue
             name = _find_image_name(path)
-            if path.parent in stems.get(fold_name(name), ()) or _is_dicom(path):
+            others = stems.get(fold_name(name), ())
+            is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+            if path.parent in others or is_picture and not others or _is_dicom(path):
                 continue
             self._leave_out(
                 path,
