@@ -12,8 +12,8 @@ from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 
-from spectjax.imaging.codestreams import Shape, check_jpeg
 from spectjax.imaging import codestreams
+from spectjax.imaging.codestreams import Shape, check_jpeg
 from spectjax.imaging.dicom import UnreadableFileError, read_bone_scans
 
 END = b"\xff\xd9"
