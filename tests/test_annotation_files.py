@@ -8,6 +8,7 @@ import json
 import os
 
 import pytest
+from PIL import Image
 
 from spectjax.imaging.annotation import find_annotations, find_doubted
 from spectjax.imaging.folders import walk_files
@@ -24,6 +25,7 @@ VOC = (
     "<annotation><filename>{}.png</filename><size><width>9</width></size><object>"
     "<name>metastasis</name><bndbox><xmin>1</xmin></bndbox></object></annotation>"
 )
+MIT = "<annotation><filename>P1_anterior.png</filename>{}</annotation>"
 
 
 def labelme(name=NAME, *shapes, **more):
@@ -80,6 +82,8 @@ DAMAGED = {
         "'kind: benign'",
     ),
     "coco": (b'{"images": [], "annotations": []}', "another tool"),
+    "in a remark": (labelme(description="metastasis in L3").encode(), "'description'"),
+    "other capitals": (labelme(Flags={"metastasis": True}).encode(), "'Flags'"),
     "list": (b"[1, 2]", "JSON without 'shapes'"),
     "other image": (labelme("P7_anterior", SHAPE).encode(), "'P7_anterior.png'"),
     "deep": (b'{"shapes": ' + b"[" * 100_000, "too many brackets"),
@@ -103,6 +107,16 @@ def test_a_json_that_cannot_be_used_takes_its_image_out(folder, case):
         ("<annotation><filename>P1_anterior.png</filename><object>", "cannot be read"),
         ("<annotations/>", "another tool"),
         ("<html/>", "XML of a <html>"),
+        (MIT.format("<lesion>metastasis</lesion>"), "<lesion> and no object"),
+        (MIT.format('<shape points="1,2"/>'), "<shape> and no object"),
+        (MIT.format("<![CDATA[<object>]]>"), "text and no object"),
+        (
+            MIT.format(
+                "<object><name>metastasis</name><deleted>1</deleted>"
+                "<deleted>0</deleted></object>"
+            ),
+            "<deleted>, found '0, 1'",
+        ),
         ('<annotation xmlns="urn:a"/>', "XML of a <{urn:a}annotation>"),
     ],
 )
@@ -178,7 +192,15 @@ def test_copies_that_programs_keep_are_no_votes(folder):
     assert set(by_image) == {NAME} | OTHERS
 
 
-@pytest.mark.parametrize("name", ["P1_anterior.txt", "P1_anterior.nii.gz"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("P1_anterior.txt", "P1_anterior.nii.gz", "P1_anterior.json.bak"),
+        *("P1_anterior.json.txt", "P1_anterior.json~", "P1_anterior.json "),
+        *("P1_anterior", "P1_anterior.JSON.gz", "P1_anterior_mask.png"),
+        *("P1_anterior-label.PNG", "P1_anterior.json.crdownload"),
+    ],
+)
 def test_a_file_of_another_tool_takes_its_image_out_unless_labelme_lies_beside(
     folder, name
 ):
@@ -188,6 +210,29 @@ def test_a_file_of_another_tool_takes_its_image_out_unless_labelme_lies_beside(
     path = folder / "r3" / name
     path.write_text("0 0.5 0.5 0.1 0.1")
     check_left_out(folder, path, reason="no LabelMe file beside it")
+
+
+def test_a_folder_in_place_of_a_file_takes_its_image_out(folder):
+    path = folder / "r3" / f"{NAME}.json"
+    path.mkdir()
+    check_left_out(folder, path, reason="directory")
+
+
+def test_what_lies_beside_the_images_is_no_lost_vote(folder):
+    (folder / "r3" / f"{NAME}.png").write_bytes(b"readers drew on it")
+    (folder / f"{NAME}").write_bytes(bytes(128) + b"DICM")
+    mask = folder / "r2" / "Masks" / f"{NAME}_mask_0.png"
+    mask.parent.mkdir()
+    Image.new("L", (9, 12), 1).save(mask)
+    (folder / "r2" / f"{NAME}.json").unlink()
+    (folder / "r2" / f"{NAME}.xml").write_text(
+        MIT.format(
+            "<imagesize><nrows>12</nrows><ncols>9</ncols></imagesize><object><name>a"
+            f"</name><segm><mask>{mask.name}</mask></segm></object>"
+        )
+    )
+    by_image, unused = find_annotations([folder])
+    assert unused == [] and set(by_image) == {NAME} | OTHERS
 
 
 def test_links_that_lead_nowhere_and_links_to_another_vote_are_told(folder):

@@ -281,3 +281,32 @@ def test_spacing_that_no_camera_has_is_refused(tmp_path, spacing):
 def test_spacing_that_a_camera_may_have_is_read(tmp_path, spacing):
     path = write_nm(tmp_path / "a.dcm", ONE, ge_labels="_E", PixelSpacing=[*spacing])
     assert read_bone_scans(path)[0].spacing_mm == spacing
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        {"EnergyWindowVector": [1, 2]},  # of the second window one view alone
+        {"EnergyWindowVector": [0, 1]},
+        {"EnergyWindowVector": [3, 3], "NumberOfEnergyWindows": 1},
+        {"DetectorVector": [0, 1]},
+    ],
+)
+def test_vectors_that_no_camera_counts_are_refused(tmp_path, vectors):
+    path = write_nm(tmp_path / "a.dcm", FRAMES, **(BOTH | vectors))
+    with pytest.raises(UnreadableFileError, match="expected"):
+        read_bone_scans(path)
+
+
+def test_columns_that_fit_the_pixels_in_number_alone_are_refused(tmp_path):
+    path = write_nm(tmp_path / "a.dcm", ONE, ge_labels="_E", Rows=64 * 3, Columns=11)
+    with pytest.raises(UnreadableFileError, match="12 times higher than wide"):
+        read_bone_scans(path)
+
+
+def test_bits_above_bits_stored_are_no_counts_and_are_told(tmp_path):
+    high = ONE | np.uint16(0xF000)
+    path = write_nm(tmp_path / "a.dcm", high, ge_labels="_E", BitsStored=12, HighBit=11)
+    (scan,) = read_bone_scans(path)
+    np.testing.assert_array_equal(scan.counts, ONE[0])
+    assert scan.notes == (f"bits above Bits Stored ignored in {ONE.size} words",)

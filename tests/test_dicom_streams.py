@@ -12,6 +12,7 @@ from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate, generate_frames
 
+from spectjax.imaging import codestreams
 from spectjax.imaging.codestreams import Shape, check_jpeg
 from spectjax.imaging.dicom import UnreadableFileError, read_bone_scans
 
@@ -231,3 +232,22 @@ def test_one_byte_may_make_the_length_even(tmp_path):
         PixelData=frame.tobytes() + b"\0",
     )
     assert read_bone_scans(path)[0].counts.sum() == 35 * 17
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_zeros_in_place_of_the_rest_are_no_pixels(codec, share):
+    """A part of a file that got lost is filled with zeros by file systems."""
+    write, encoded = codec
+    kept = encoded[: int((len(encoded) - 2) * share)]
+    zeros = bytes(len(encoded) - 2 - len(kept))
+    assert_refused(write(kept + zeros + encoded[-2:]))
+
+
+def test_zeros_are_noticed_before_a_decoder_of_jpeg_2000_takes_them_for_pixels():
+    rows, columns = ONE[0].shape
+    shape = codestreams.Shape(rows, columns, 1, 16)
+    encoded = compressed(uid.JPEG2000Lossless)
+    codestreams.check_jpeg2000(encoded, shape)
+    body = encoded.rstrip(b"\0")[:-2]
+    with pytest.raises(codestreams.DamagedStreamError, match="found zeros"):
+        codestreams.check_jpeg2000(body[:-30] + bytes(30) + END, shape)

@@ -173,6 +173,32 @@ def test_one_person_under_two_patient_ids_is_an_error():
     assert_contradiction(text, one, other)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("YAMADA^TAROU=山田^太郎", "=山田^太郎"),
+        ("YAMADA^TAROU=山田^太郎=やまだ^たろう", "==やまだ^たろう"),
+        ("YAMADA^TAROU=山田^太郎", "山田^太郎"),
+    ],
+)
+def test_a_name_in_two_scripts_and_in_one_of_them_is_of_one_patient(one, other):
+    both = [
+        patient(PatientName=name, PatientBirthDate="19500101", StudyInstanceUID=study)
+        for name, study in ((one, "1.2.1"), (other, "1.2.2"))
+    ]
+    assert unite(*both) == unite(*both[::-1]) == [0, 0]
+    assert unite(*both, patient(PatientID="7", **PERSON)) == [0, 0, 2]
+
+
+@pytest.mark.parametrize("other", ["A\u20111", "A\u22121", "A-\u200b1", "\u00ada-1"])
+def test_dashes_are_alike_and_what_is_not_seen_does_not_count(other):
+    assert fold_id(other) == "A-1"
+
+
+def test_the_sign_that_makes_a_spreadsheet_keep_zeros_is_no_part_of_an_id():
+    assert fold_id("'007") == "007" != fold_id("7")
+
+
 def test_a_dummy_that_most_patients_share_is_no_person():
     dummy = {"PatientName": "ANONYMOUS", "PatientBirthDate": "19000101"}
     many = [patient(PatientID=str(i), **dummy) for i in range(4)]

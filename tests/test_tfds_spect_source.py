@@ -334,3 +334,28 @@ def test_the_fingerprint_is_of_what_can_be_read_and_what_cannot(spoilt, monkeypa
 
 def test_a_file_that_cannot_be_read_counts_as_such(spoilt):
     assert source._hash(spoilt) == source._hash(spoilt / "nowhere") == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "r9/{}.txt",
+            "r9/{}.json.bak",
+            ".r9/{}.json",
+            "r9/.{}.json",
+            "r9/{}_mask.png",
+        ),
+        "r9/{}.json/",
+    ],
+)
+def test_a_file_that_may_be_a_lost_vote_counts_for_the_fingerprint(
+    voted, tmp_path, name
+):
+    folder = tmp_path / "copy"
+    shutil.copytree(voted[0], folder)
+    before = source.fingerprint_folder(folder)
+    path = folder / name.format(voted[1])
+    path.parent.mkdir(exist_ok=True)
+    path.mkdir() if name.endswith("/") else path.write_text("0")
+    assert source.fingerprint_folder(folder) != before

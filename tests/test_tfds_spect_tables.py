@@ -283,3 +283,37 @@ def test_a_table_that_cannot_be_read_is_one_clear_error(pictures, tmp_path):
     with pytest.raises(PrepareError, match=r"images\.csv") as error:
         prepare("classification_d1", data_dir=tmp_path / "d", manual_dir=pictures)
     assert "\n" not in str(error.value)
+
+
+def test_two_rows_of_one_image_that_contradict_each_other_are_both_left_out(
+    pictures, originals
+):
+    name = with_lesions(originals)
+    table = pictures / "images.csv"
+    lines = table.read_text().splitlines()
+    (row,) = (line for line in lines[1:] if line.startswith(f"{name}.png,"))
+    cells = dict(zip(lines[0].split(","), row.split(","), strict=True))
+    cells |= {"label": "normal", "mask": ""}
+    other = ",".join(cells.values())
+    table.write_text("\n".join([*lines, row]) + "\n")
+    assert set(read_by_name(pictures)[0]) == set(originals)
+    table.write_text("\n".join([*lines, other]) + "\n")
+    examples, skips = read_by_name(pictures)
+    assert set(examples) == set(originals) - {name}
+    assert any("both are left out" in skip.reason for skip in skips)
+
+
+def test_copies_of_one_image_with_two_labels_are_both_left_out(pictures, originals):
+    name = with_lesions(originals)
+    table = pictures / "images.csv"
+    lines = table.read_text().splitlines()
+    (row,) = (line for line in lines[1:] if line.startswith(f"{name}.png,"))
+    cells = dict(zip(lines[0].split(","), row.split(","), strict=True))
+    copy = name.replace("P", "Q", 1)
+    shutil.copy(pictures / f"{name}.png", pictures / f"{copy}.png")
+    cells |= {"file": f"{copy}.png", "label": "normal", "mask": ""}
+    table.write_text("\n".join([*lines, ",".join(cells.values())]) + "\n")
+    examples, skips = read_by_name(pictures)
+    assert set(examples) == set(originals) - {name}
+    told = {skip.name for skip in skips if "both are left out" in skip.reason}
+    assert {each.rpartition("_")[0] for each in told} == {name, copy}

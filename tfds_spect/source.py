@@ -21,9 +21,10 @@ from spectjax.imaging.annotation import (
     UnusedFile,
     find_annotations,
     find_doubted,
+    list_candidates,
     list_mask_files,
 )
-from spectjax.imaging.diagnosis import translate_words
+from spectjax.imaging.diagnosis import label_diagnosis, translate_words
 from spectjax.imaging.dicom import find_bone_scans, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
@@ -174,6 +175,16 @@ def list_source(folder: pathlib.Path) -> Listing:
         for name, of_image in found.items()
     }
     skips = [_skip(error) for error in (*row_errors, *file_errors)]
+    unclear = {error.contradicted for error in row_errors}
+    skips += [
+        Skip(
+            str(row.table),
+            f"row {row.number}: another row says something else about its image: both "
+            "are left out. Delete one.",
+        )
+        for row in rows
+        if row.number in unclear
+    ]
     if rows:  # then a folder without DICOM files is no mistake
         skips = [skip for skip in skips if skip.name != str(folder)]
     names = {str(file.path) for file in unused}
@@ -192,7 +203,7 @@ def list_source(folder: pathlib.Path) -> Listing:
         SourceFile(path, by_stem.get(_stem(path), {}), row, words)
         for path, row in (
             *((path, None) for path in unlisted),
-            *((row.file, row) for row in rows),
+            *((row.file, row) for row in rows if row.number not in unclear),
         )
     ]
     return Listing(files, annotations, unused, skips)
@@ -307,6 +318,7 @@ def fingerprint_folder(folder: pathlib.Path) -> str:
     for file in walk_files(folder, closed.append):
         if file.suffix.lower() in ANNOTATION_SUFFIXES:
             files += [file, *list_mask_files(file)]
+    files += list_candidates(folder)  # a lost vote leaves its image out
     _, rows, _ = _read_tables(folder)
     files += [file for row in rows for file in row.files]
     files += [f for f in (folder / name for name in TABLE_NAMES) if f.is_file()]
@@ -322,6 +334,8 @@ def fingerprint_folder(folder: pathlib.Path) -> str:
 
 def _hash(file: pathlib.Path) -> str:
     try:
+        if not file.is_file():  # a pipe would block
+            return "unreadable"
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:  # a folder, too
@@ -331,15 +345,37 @@ def _hash(file: pathlib.Path) -> str:
 def _drop_repeated(
     examples: Sequence[ThoraxExample], skips: list[Skip]
 ) -> list[ThoraxExample]:
-    """Returns the examples by id; one that has a second name goes to `skips`."""
+    """Returns the examples by id; one that has a second name goes to `skips`.
+
+    So do both if their labels or outlines are not the same.
+    """
     first: dict[tuple[str, str], ThoraxExample] = {}
+    unclear: set[tuple[str, str]] = set()
     for example in examples:
         # Under two patients it is no repetition but a mistake: `check_acquisitions`.
         same = first.setdefault((example.source, example.patient), example)
         if same is not example:
             reason = f"the same image (SOP Instance UID or pixels) as {_name(same)}"
+            key = (example.source, example.patient)
+            if not _says_the_same(same, example):
+                reason += ", with another label or other outlines: both are left out"
+                if key not in unclear:
+                    skips.append(
+                        Skip(_name(same), reason.replace(_name(same), _name(example)))
+                    )
+                unclear.add(key)
             skips.append(Skip(_name(example), reason))
+    for key in unclear:
+        del first[key]
     return sorted(first.values(), key=lambda example: example.example_id)
+
+
+def _says_the_same(one: ThoraxExample, other: ThoraxExample) -> bool:
+    """Tells whether two examples of one image agree, as far as both say something."""
+    has_both = NO_EVIDENCE not in (one.mask_evidence, other.mask_evidence)
+    return label_diagnosis(one.diagnosis) == label_diagnosis(other.diagnosis) and (
+        not has_both or len(one.labels) == len(other.labels)
+    )
 
 
 def _drop_pixels(example: ThoraxExample) -> ThoraxExample:

@@ -16,6 +16,7 @@ from spectjax.imaging.annotation_files import (
     UnusedFile,
     find_annotations,
     find_doubted,
+    list_candidates,
 )
 from spectjax.imaging.labelme import (
     Annotation,
@@ -41,6 +42,7 @@ __all__ = [
     "crop_hotspots",
     "find_annotations",
     "find_doubted",
+    "list_candidates",
     "list_mask_files",
     "read_annotation",
 ]

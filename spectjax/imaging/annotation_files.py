@@ -7,11 +7,13 @@ these are is told by `find_doubted`.
 
 import dataclasses
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from spectjax.imaging.dicom_file import looks_like_dicom
 from spectjax.imaging.folders import BROKEN_LINK, is_broken_link
 from spectjax.imaging.image_names import (
     Claim,
@@ -26,17 +28,19 @@ from spectjax.imaging.labelme import (
     NotAnnotationError,
     read_annotation,
 )
+from spectjax.imaging.labelme_xml import list_mask_files
+from spectjax.imaging.scan import DICOM_SUFFIXES, PICTURE_SUFFIXES
 from spectjax.limits import LABELME_BYTES, read_limited
 from spectjax.messages import UserError, make_printable
 
 ANNOTATION_SUFFIXES = (".json", ".xml")
-# What other tools write one file an image in: YOLO, ImageJ, ITK-SNAP, Slicer, QuPath.
-_OTHER_SUFFIXES = (
-    *(".txt", ".csv", ".tsv", ".yaml", ".yml", ".jsonl", ".ndjson", ".geojson"),
-    *(".roi", ".zip", ".nii", ".gz", ".nrrd", ".mhd", ".mha", ".mat", ".npy", ".npz"),
-    *(".seg", ".svg", ".pkl", ".h5"),
+# What lies in a folder of images and is nobody's vote.
+_IMAGE_SUFFIXES = (*DICOM_SUFFIXES, *PICTURE_SUFFIXES)
+_VIEWS = ("_anterior", "_posterior")  # end the name of an image
+_MASK_NAME = re.compile(
+    r"(.+_(?:anterior|posterior))[ _.-]+(?:mask|label|seg).*", re.IGNORECASE
 )
-_SUFFIXES = (*ANNOTATION_SUFFIXES, *_OTHER_SUFFIXES)
+_MOST_SUFFIXES = 4  # P1_anterior.json.bak has two
 _OURS = ("phantom.json", "deidentified.json")  # written by our own commands
 # Folders of programs, which keep copies and old versions.
 _PROGRAM_FOLDERS = (
@@ -108,6 +112,13 @@ def find_annotations(
     return finder.finish()
 
 
+def list_candidates(folder: Path) -> list[Path]:
+    """Returns what `find_annotations` looks at in a folder, or cannot look into."""
+    unused: list[UnusedFile] = []
+    found = [path for path in _walk(folder, unused) if not _is_apple_double(path)]
+    return found + [file.path for file in unused if file.is_about_any]
+
+
 def find_doubted(
     unused: Iterable[UnusedFile],
     names: Iterable[str],
@@ -155,7 +166,7 @@ class _Finder:
                 continue
             if suffix in ANNOTATION_SUFFIXES and path.name not in _OURS:
                 self.read(path, is_hidden=_is_hidden(path.relative_to(folder)))
-            elif suffix in _OTHER_SUFFIXES:
+            elif suffix not in ANNOTATION_SUFFIXES:
                 self._others.append(path)
 
     def read(self, path: Path, *, is_hidden: bool = False) -> None:
@@ -213,23 +224,35 @@ class _Finder:
                 )
 
     def _judge_others(self) -> None:
-        """Lists files of other tools in folders where LabelMe's file is missing."""
+        """Lists files of other kinds in folders where LabelMe's file is missing.
+
+        So do other tools call theirs (YOLO, ImageJ, ITK-SNAP, Slicer), and so are those
+        of LabelMe called that a mail program, an editor or a broken copy renamed.
+        """
         stems: defaultdict[str, set[Path]] = defaultdict(set)
         for name, annotations in self._by_image.items():
             stems[name] |= {each.path.parent for each in annotations}
+        xmls = [each.path for of in self._by_image.values() for each in of]
+        is_mask = any(path.suffix.lower() in PICTURE_SUFFIXES for path in self._others)
+        masks = {
+            os.path.realpath(m) for x in xmls * is_mask for m in list_mask_files(x)
+        }
         for path in self._others:
-            name = path.name
-            while Path(name).suffix.lower() in _OTHER_SUFFIXES:
-                name = Path(name).stem
-            has_view = name.lower().endswith(("_anterior", "_posterior"))
-            if has_view and path.parent not in stems.get(fold_name(name), ()):
-                self._leave_out(
-                    path,
-                    f"expected a LabelMe file of {name!r}, found a {path.suffix} file "
-                    "of that name and no LabelMe file beside it. Outline the image in "
-                    "LabelMe, or move the file elsewhere.",
-                    Claim(name, is_loose=False),
-                )
+            if os.path.realpath(path) in masks:
+                continue
+            name = _find_image_name(path)
+            others = stems.get(fold_name(name), ())
+            is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+            if path.parent in others or is_picture and not others or _is_dicom(path):
+                continue
+            self._leave_out(
+                path,
+                f"expected a LabelMe file of {name!r}, found a "
+                f"{path.suffix.strip() or 'suffixless'} file of that name and no "
+                "LabelMe file beside it. Outline the image in LabelMe, rename the file "
+                "if it is LabelMe's, or move it elsewhere.",
+                Claim(name, is_loose=False),
+            )
 
     def _leave_out(self, path: Path, reason: str, *claims: Claim) -> None:
         error = AnnotationError(f"{path}: {reason}")
@@ -256,6 +279,8 @@ def _walk(folder: Path, unused: list[UnusedFile]) -> Iterator[Path]:
             continue
         visited.add(real)
         for name in sorted(folders):
+            if Path(name).suffix.lower() in ANNOTATION_SUFFIXES:
+                yield Path(parent, name)  # reading it will say that it is no file
             if name.startswith(_PROGRAM_FOLDERS):
                 folders.remove(name)
                 text = f"{Path(parent, name)}: expected readers' files, found a folder"
@@ -264,7 +289,8 @@ def _walk(folder: Path, unused: list[UnusedFile]) -> Iterator[Path]:
         folders.sort()
         for name in sorted(files):
             path = Path(parent, name)
-            if path.suffix.lower() in _SUFFIXES:
+            suffix = path.suffix.lower()
+            if suffix in ANNOTATION_SUFFIXES or _find_image_name(path):
                 yield path
             # That to a scan alone is no reader's, and whoever looks for scans tells.
             elif not name.startswith(".") and path.suffix.lower() != ".dcm":
@@ -282,6 +308,27 @@ def _list_claims(path: Path, is_loose: bool) -> tuple[Claim, ...]:
         Claim(path.stem, is_loose),
         *(Claim(name, is_loose=False) for name in sorted(quoted)),
     )
+
+
+def _find_image_name(path: Path) -> str:
+    """Returns a file's name without its suffixes if an image may have that name."""
+    name = path.name.strip().rstrip("~")
+    if path.suffix.lower() in _IMAGE_SUFFIXES:  # readers drew on it, if not on a mask
+        found = _MASK_NAME.fullmatch(path.stem)
+        return found[1] if found else ""
+    for _ in range(_MOST_SUFFIXES):
+        if name.lower().endswith(_VIEWS):
+            return name
+        name = Path(name).stem.strip()
+    return name if name.lower().endswith(_VIEWS) else ""
+
+
+def _is_dicom(path: Path) -> bool:
+    """Tells whether a file is an image, whatever its suffix."""
+    try:
+        return path.is_file() and looks_like_dicom(path)
+    except OSError:
+        return False
 
 
 def _is_hidden(path: Path) -> bool:

@@ -24,6 +24,10 @@ _END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")
 _END_OF_LS_SCAN = re.compile(rb"\xff[\x80-\xcf\xd8-\xff]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 _FILLING = re.compile(rb"\xff+")
+_CODING_STYLE = 0x52
+# Bytes of zero at the end of coded pixels beside those of empty packets, one for each;
+# more of them stand where a part of a file got lost.
+_MOST_ZEROS = 8
 _MOST_SEGMENTS = 10_000  # few have more than ten, or than the tiles of a picture
 _RLE_HEADER = struct.Struct("<16L")
 
@@ -147,6 +151,7 @@ def check_jpeg2000(encoded: bytes, expected: Shape) -> None:
     bits = (sign_and_bits & 0x7F) + 1
     _compare(Shape(lower - upper, right - left, samples, bits), expected)
     position += 2
+    most_zeros = len(encoded)
     tile_parts: set[tuple[int, int]] = set()
     for _ in range(_MOST_SEGMENTS):
         if encoded[position : position + 2] == _END_OF_JPEG2000:
@@ -169,12 +174,19 @@ def check_jpeg2000(encoded: bytes, expected: Shape) -> None:
                 )
             else:
                 position = max(start + length, position)
+        elif marker == _CODING_STYLE:
+            style, _, layers, _, levels = _unpack(">BBHBB", contents)
+            if not style & 1:  # one precinct for each resolution
+                most_zeros = layers * (levels + 1) + _MOST_ZEROS
         elif tile_parts:
             raise DamagedStreamError("expected a tile-part or the end, found neither")
     else:
         raise DamagedStreamError(f"expected at most {_MOST_SEGMENTS} segments")
     if not tile_parts:
         raise DamagedStreamError("expected a tile-part, found none")
+    coded = encoded[:position]
+    if len(coded) - len(coded.rstrip(b"\0")) > most_zeros:
+        raise DamagedStreamError("expected coded pixels up to the end, found zeros")
     _check_rest(encoded[position + 2 :])
 
 

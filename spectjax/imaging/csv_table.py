@@ -18,15 +18,22 @@ class ImageTableError(UserError):
     Attributes:
         path: the table.
         cells: the row's.
+        contradicted: number of another row of the same image that says something else,
+            which is not to be used either; 0 for none.
     """
 
     def __init__(
-        self, text: str, path: Path = Path(), cells: Iterable[str] = ()
+        self,
+        text: str,
+        path: Path = Path(),
+        cells: Iterable[str] = (),
+        contradicted: int = 0,
     ) -> None:
         """Takes the text for the user, and what it is about."""
         super().__init__(text)
         self.path = path
         self.cells = tuple(cells)
+        self.contradicted = contradicted
 
 
 def read_table(

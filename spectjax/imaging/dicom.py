@@ -33,7 +33,11 @@ from spectjax.imaging.scan import (
     View,
 )
 from spectjax.imaging.views import decide_views
-from spectjax.imaging.whole_body import check_whole_body, describe_doubts
+from spectjax.imaging.whole_body import (
+    check_proportions,
+    check_whole_body,
+    describe_doubts,
+)
 from spectjax.limits import SPACING_MM
 
 __all__ = [
@@ -239,6 +243,7 @@ def _read_scans(path: Path, dataset: Dataset, view: View | None) -> list[BoneSca
                 identity=identity,
             )
         )
+    check_proportions(path, dataset)
     return scans
 
 

@@ -64,6 +64,15 @@ def choose_frames(
                 f"{path}: expected {keyword} to name all {n} frames, found "
                 f"{len(vectors[keyword])} values. Export one file for each view."
             )
+        # Some state one detector and name two: their views are told by more than this.
+        most = keyword == "EnergyWindowVector" and _count(dataset, source)
+        low, high = min(vectors[keyword]), max(vectors[keyword])
+        if low < 1 or high > (most or high):
+            raise UnreadableFileError(
+                f"{path}: expected {keyword} to count from 1"
+                f"{f' to {most}' if most else ''}, found {low} to {high}. Export the "
+                "file again."
+            )
     windows, detectors = vectors["EnergyWindowVector"], vectors["DetectorVector"]
 
     different = sorted(set(windows))
@@ -74,6 +83,14 @@ def choose_frames(
         raise UnreadableFileError(
             f"{path}: expected one frame from each of one or two detectors, found "
             f"frames of the detectors {chosen}. Export the whole-body images alone."
+        )
+    if len(set(zip(windows, detectors, strict=True))) != len(different) * len(
+        set(detectors)
+    ):
+        raise UnreadableFileError(
+            f"{path}: expected a frame of each detector in each energy window, found "
+            f"{n} frames of {len(different)} windows and {len(set(detectors))} "
+            "detectors: a view would be missing. Export the file again."
         )
     note = f"energy window {primary} of {len(different)}: {reason}"
     return frames, note if len(different) > 1 else None
@@ -89,8 +106,13 @@ def names_no_detector(dataset: Dataset) -> bool:
 
 
 def _is_several(dataset: Dataset, source: _Source) -> bool:
+    return _count(dataset, source) > 1
+
+
+def _count(dataset: Dataset, source: _Source) -> int:
+    """Returns how many the header states; 0 if it does not."""
     n_items = len(dataset.get(source.items) or ())
-    return max(int(dataset.get(source.number) or 0), n_items) > 1
+    return max(int(dataset.get(source.number) or 0), n_items)
 
 
 def read_vector(dataset: Dataset, keyword: str) -> list[int]:

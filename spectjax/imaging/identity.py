@@ -40,6 +40,7 @@ class Identity:
         patient_id: the Patient ID, whoever issued it.
         issuer: who issued it.
         name: the patient's name.
+        other_names: the same in other scripts.
         birth_date: the patient's birth date.
         study: the Study Instance UID.
     """
@@ -51,6 +52,7 @@ class Identity:
     name: str | None = None
     birth_date: str | None = None
     study: str | None = None
+    other_names: tuple[str, ...] = ()
 
 
 def compute_pseudonym(*parts: str) -> str:
@@ -62,6 +64,12 @@ def compute_pseudonym(*parts: str) -> str:
     return hashlib.blake2b(text, digest_size=8, key=key, person=b"spectjax").hexdigest()
 
 
+def _show(character: str) -> str:
+    """Returns what is to be seen of a character: dashes alike, marks of format not."""
+    kind = "Pd" if character == "\N{MINUS SIGN}" else unicodedata.category(character)
+    return {"Cf": "", "Pd": "-"}.get(kind, " " if kind[0] == "C" else character)
+
+
 def fold_text(text: str) -> str:
     """Returns a text as it is compared: Unicode form, case and blanks do not count.
 
@@ -69,8 +77,7 @@ def fold_text(text: str) -> str:
     pseudonyms are what they were before texts were folded.
     """
     folded = unicodedata.normalize("NFKC", text.casefold())
-    visible = (c if unicodedata.category(c)[0] != "C" else " " for c in folded)
-    folded = " ".join("".join(visible).split())
+    folded = " ".join("".join(map(_show, folded)).split())
     return folded if _HEXADECIMAL.fullmatch(folded) else folded.upper()
 
 
@@ -79,7 +86,7 @@ def fold_id(text: str) -> str:
 
     Leading zeros count: to a hospital, 007 and 7 are two patients.
     """
-    folded = fold_text(text)
+    folded = fold_text(text).lstrip("'")  # which makes a spreadsheet keep zeros
     number = _WHOLE_NUMBER.fullmatch(folded)
     return number[1] if number else folded
 
@@ -90,12 +97,18 @@ def fold_name(text: str) -> str:
     Of a name in several scripts the first counts that is there: letters, ideographs,
     then phonetic signs (DICOM PS3.5, 6.2.1). Carets, commas and blanks divide alike.
     """
+    return next(iter(fold_names(text)), "")
+
+
+def fold_names(text: str) -> list[str]:
+    """Returns what `fold_name` does of a person's name in each script."""
+    names = []
     for group in text.split("="):
         parts = group.split("^")[:_NAME_PARTS]
         words = re.split(r"[\^,\s]+", fold_text("^".join(parts)))
         if any(words):
-            return "^".join(filter(None, words))
-    return ""
+            names.append("^".join(filter(None, words)))
+    return names
 
 
 def identify_by_id(patient: str) -> Identity:
@@ -130,7 +143,8 @@ def identify(dataset: Dataset) -> Identity | None:
         fold_text(texts[keyword])
         for keyword in ("IssuerOfPatientID", "StudyInstanceUID")
     )
-    patient_id, name = fold_id(texts["PatientID"]), fold_name(texts["PatientName"])
+    patient_id = fold_id(texts["PatientID"])
+    name, *others = fold_names(texts["PatientName"]) or [""]
     birth_date = re.sub(r"\D", "", fold_text(texts["PatientBirthDate"]))
     is_removed = fold_text(str(dataset.get("PatientIdentityRemoved") or "")) == "YES"
     evidence: PatientEvidence
@@ -144,7 +158,7 @@ def identify(dataset: Dataset) -> Identity | None:
     else:
         return None
     if is_removed:  # then the same dummies may stand in the files of all patients
-        name = birth_date = ""
+        name, birth_date, others = "", "", []
     return Identity(
         key,
         evidence,
@@ -153,4 +167,5 @@ def identify(dataset: Dataset) -> Identity | None:
         name=compute_pseudonym("name", name) if name else None,
         birth_date=compute_pseudonym("born", birth_date) if birth_date else None,
         study=compute_pseudonym("study", study) if study else None,
+        other_names=tuple(compute_pseudonym("name", other) for other in others),
     )

@@ -5,6 +5,7 @@
 beside it says what a hospital's words mean: columns `word` and `label`.
 """
 
+import dataclasses
 import os
 import re
 from collections.abc import Mapping
@@ -116,14 +117,15 @@ def read_image_table(
     path = Path(path)
     records, errors = read_table(path, _REQUIRED, _OPTIONAL)
     rows: list[ImageRow] = []
-    first_rows: dict[tuple[Path, View | None], int] = {}
+    first_rows: dict[tuple[Path, View | None], ImageRow] = {}
     for number, cells in records:
         try:
             row = _read_row(path, number, cells, words)
             _check_repeated(row, first_rows)
         except UserError as error:
             text = f"{path}: row {number}: {error}"
-            errors.append(ImageTableError(text, path, cells.values()))
+            contradicted = getattr(error, "contradicted", 0)
+            errors.append(ImageTableError(text, path, cells.values(), contradicted))
         else:
             rows.append(row)
     return rows, errors
@@ -275,8 +277,16 @@ def _read_answer(text: str) -> bool | None:
     return _ANSWERS[answer]
 
 
+class _RepeatedError(UserError):
+    """A second row for an image, and the number of the first if that says otherwise."""
+
+    def __init__(self, text: str, *, contradicted: int) -> None:
+        super().__init__(text)
+        self.contradicted = contradicted
+
+
 def _check_repeated(
-    row: ImageRow, first_rows: dict[tuple[Path, View | None], int]
+    row: ImageRow, first_rows: dict[tuple[Path, View | None], ImageRow]
 ) -> None:
     """Refuses a second row for a picture, or for a view of a DICOM file."""
     file = row.file.resolve()
@@ -284,11 +294,13 @@ def _check_repeated(
     for view in ("anterior", "posterior", None):
         first = first_rows.get((file, view))
         if first and (is_picture or row.view is None or view in (row.view, None)):
-            raise UserError(
-                f"expected each image once, found the one of row {first} again. Delete "
-                "a row, or state the view of a DICOM file in each."
+            is_other = dataclasses.replace(row, number=first.number) != first
+            raise _RepeatedError(
+                f"expected each image once, found the one of row {first.number} again. "
+                "Delete a row, or state the view of a DICOM file in each.",
+                contradicted=first.number * is_other,
             )
-    first_rows[file, row.view] = row.number
+    first_rows[file, row.view] = row
 
 
 def _clean(text: str) -> str:

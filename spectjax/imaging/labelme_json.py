@@ -33,6 +33,11 @@ _KEYS_OF_OTHERS = {
     *("tags", "_via_img_metadata", "predictions", "labels", "boxes", "polygons"),
 }
 _OUR_FLAG = "synthetic"  # of the phantom and of de-identified outlines
+# Keys that say nothing of lesions, or are judged by themselves.
+_SAYS_NOTHING = {
+    *("version", "flags", "shapes", "imagePath", "imageData", "imageHeight"),
+    *("imageWidth", "lineColor", "fillColor", "checked"),
+}
 _SIDES = ("imageHeight", "imageWidth")
 
 
@@ -69,6 +74,8 @@ def parse_json(contents: bytes) -> Parsed:
     reader = _ShapeReader(image_hw)
     regions = tuple(map(reader.read, shapes))
     _check_flags(document, {clean_word(region.label) for region in regions})
+    if not regions:
+        _check_silence(document)
     return Parsed(image, image_hw, regions)
 
 
@@ -164,6 +171,17 @@ def _check_flags(document: dict[str, Any], labels: set[str]) -> None:
                 f"expected outlines that say what the image's flag {flag[:80]!r} says, "
                 f"found {', '.join(map(repr, sorted(labels)))[:200] or 'none'}; say it "
                 "by outlines and their labels, and clear the flag"
+            )
+
+
+def _check_silence(document: dict[str, Any]) -> None:
+    """Refuses a document without shapes that says something in another way."""
+    for key, value in document.items():
+        is_normal = isinstance(value, str) and clean_word(value) in ("", NORMAL)
+        if value and key not in _SAYS_NOTHING and not is_normal:
+            raise UserError(
+                "expected shapes, or nothing that could stand for some, found "
+                f"{key[:80]!r} and no shape"
             )
 
 

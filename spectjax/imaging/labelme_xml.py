@@ -32,6 +32,8 @@ _PLACES_OF_DRAWN = (
     *("object", "object/polygon", "object/polygon/pt", "object/bndbox"),
     *("object/segm", "object/segm/mask"),
 )
+# Parts of a document that say nothing of lesions.
+_SAYS_NOTHING = {"filename", "folder", "source", "imagesize"}
 
 
 class _SafeBuilder(ElementTree.TreeBuilder):
@@ -114,6 +116,8 @@ def parse_mit_xml(path: Path, contents: bytes) -> Parsed:
 
     things = root.findall("object")
     check_count(len(things), len(root.findall("object/polygon/pt")))
+    if not things:
+        _check_silence(root)
     drawn = [thing for thing in things if not _is_deleted(thing)]
     _check_one_reader(drawn)
     n_masks = sum(thing.find("polygon") is None for thing in drawn)
@@ -123,11 +127,28 @@ def parse_mit_xml(path: Path, contents: bytes) -> Parsed:
     return Parsed(image, image_hw, regions)
 
 
+def _check_silence(root: ElementTree.Element) -> None:
+    """Refuses a document without an object that says something in another way."""
+    found = [
+        str(thing.tag)
+        for thing in root
+        if thing.tag not in _SAYS_NOTHING
+        and (any(each.attrib for each in thing.iter()) or "".join(thing.itertext()))
+    ]
+    texts = [root.text or "", *(thing.tail or "" for thing in root)]
+    if found or any(text.strip() for text in texts):
+        raise UserError(
+            "expected objects, or nothing that could stand for some, found "
+            f"{f'<{found[0][:80]}>' if found else 'text'} and no object"
+        )
+
+
 def _is_deleted(thing: ElementTree.Element) -> bool:
-    deleted = _text(thing, "deleted")
-    if deleted not in ("", "0", "1"):
-        raise UserError(f"expected 0 or 1 in <deleted>, found {deleted[:40]!r}")
-    return deleted == "1"
+    stated = {(each.text or "").strip() for each in thing.findall("deleted")} - {""}
+    if len(stated) > 1 or not stated <= {"0", "1"}:
+        found = ", ".join(sorted(stated))
+        raise UserError(f"expected 0 or 1 in <deleted>, found {found[:40]!r}")
+    return stated == {"1"}
 
 
 def _check_one_reader(things: list[ElementTree.Element]) -> None:

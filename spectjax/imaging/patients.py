@@ -38,8 +38,9 @@ def unite_patients(found: Iterable[tuple[Identity, str]]) -> dict[str, str]:
     """Finds the pseudonyms that are of one patient.
 
     One patient are: a Patient ID with its issuer and without; a file without Patient ID
-    and the one patient of the same name and birth date; the files of one study that do
-    not contradict each other. Two issuers of one Patient ID are two patients.
+    and the one patient of the same birth date and name, in any script; the files of one
+    study that do not contradict each other. Two issuers of one Patient ID are two
+    patients.
 
     Args:
         found: what each file says, and the file's name for messages.
@@ -99,7 +100,8 @@ def _unite_persons(files: dict[Identity, str], united: dict[str, str]) -> None:
     by_person: dict[tuple[str, str], list[Identity]] = defaultdict(list)
     for identity in files:
         if identity.name and identity.birth_date:
-            by_person[identity.name, identity.birth_date].append(identity)
+            for name in {identity.name, *identity.other_names}:
+                by_person[name, identity.birth_date].append(identity)
     n_patients = len({_root(united, i.patient) for i in files if i.patient_id})
     for identities in by_person.values():
         known = {_root(united, i.patient): i for i in identities if i.patient_id}
@@ -114,7 +116,8 @@ def _unite_persons(files: dict[Identity, str], united: dict[str, str]) -> None:
                 "two",
                 "If they are two people, remove the names or birth dates",
             )
-        for patient in known:
+        # Without a Patient ID, the same name in one script and in two.
+        for patient in known or [_root(united, i.patient) for i in unknown[:1]]:
             for identity in unknown:
                 united[_root(united, identity.patient)] = patient
 

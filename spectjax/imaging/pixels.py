@@ -86,7 +86,25 @@ def read_counts(
             f"{path}: expected counts, found none in frame {frame + 1}. Remove the "
             "file, or export it again."
         )
-    return counts, f"{negative} negative values set to 0" if negative else None
+    notes = [f"{negative} negative values set to 0"] * (negative > 0)
+    if ignored := _count_ignored(dataset):
+        notes.append(f"bits above Bits Stored ignored in {ignored} words")
+    return counts, ", ".join(notes) or None
+
+
+def _count_ignored(dataset: Dataset) -> int:
+    """Returns how many uncompressed words of a file hold more than Bits Stored."""
+    allocated, bits = dataset.BitsAllocated, dataset.get("BitsStored") or 0
+    syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
+    if not 0 < bits < allocated or dataset.get("PixelRepresentation"):
+        return 0  # negative numbers fill their words with ones
+    if syntax.is_transfer_syntax and syntax.is_compressed:
+        return 0
+    order = "<" if not syntax.is_transfer_syntax or syntax.is_little_endian else ">"
+    kind = np.dtype(f"{order}u{allocated // 8}")
+    whole = len(dataset.PixelData) // kind.itemsize
+    words = np.frombuffer(dataset.PixelData, kind, whole)
+    return int(np.count_nonzero(words >> kind.type(bits)))
 
 
 def describe_compression(dataset: Dataset) -> str | None:

@@ -11,6 +11,8 @@ from spectjax.limits import WHOLE_BODY_FRAMES, WHOLE_BODY_PIXELS
 # A whole-body frame is at least so many times higher than wide. Cameras give 1024x256
 # and 1024x512; a static or a tomographic frame is square.
 MIN_ROWS_PER_COLUMN = 1.8
+# Nobody is so tall: Rows and Columns are not those of the pixels.
+_MAX_ROWS_PER_COLUMN = 12
 
 
 def check_whole_body(path: Path, dataset: Dataset) -> None:
@@ -30,6 +32,21 @@ def check_whole_body(path: Path, dataset: Dataset) -> None:
     _check_kind(path, dataset)
     _check_size(path, dataset)
     _check_grey_values(path, dataset)
+
+
+def check_proportions(path: Path, dataset: Dataset) -> None:
+    """Refuses frames whose Rows and Columns fit their pixels in number alone.
+
+    Raises:
+        UnreadableFileError: they are higher than any body.
+    """
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    if rows > _MAX_ROWS_PER_COLUMN * columns:
+        raise UnreadableFileError(
+            f"{path}: expected frames at most {_MAX_ROWS_PER_COLUMN} times higher than "
+            f"wide, found {rows}x{columns} pixels (rows x columns). Export the file "
+            "again."
+        )
 
 
 def describe_doubts(dataset: Dataset) -> list[str]:
