@@ -42,6 +42,17 @@ def pytest_xdist_auto_num_workers():
     return os.cpu_count() or 1
 
 
+def pytest_configure(config):
+    """Compiles quickly where slow tests are left out: each program runs a few times.
+
+    With them everything is compiled as users compile it.
+    """
+    if "not slow" in config.option.markexpr:
+        jax.config.update("jax_disable_most_optimizations", True)
+        # Processes that tests start do likewise.
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
+
 def pytest_collection_modifyitems(items):
     if "PYTEST_XDIST_WORKER" in os.environ:
         places = {name: place for place, name in enumerate(LONGEST)}
