@@ -18,19 +18,29 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Of the default suite those that take longest, the longest first. Begun early, none of
 # them is left for one worker at the end.
 LONGEST = (
-    "test_mask_rcnn.py",
     "test_parallel.py",
-    "test_export.py",
-    "test_roi_align.py",
-    "test_mask_rcnn_torchvision.py",
+    "test_mask_rcnn.py",
+    "test_mask_rcnn_run.py",
+    "test_fuzz.py",
     "test_train.py",
-    "test_benchmark.py",
-    "test_classifiers.py",
+    "test_export.py",
+    "test_mask_rcnn_torchvision.py",
     "test_convolution.py",
+    "test_augment.py",
     "test_train_classifier.py",
     "test_main.py",
+    "test_checkpoint.py",
+    "test_pooling.py",
+    "test_classifiers.py",
+    "test_disturb.py",
+    "test_roi_align.py",
     "test_feed.py",
+    "test_batch_norm.py",
+    "test_models.py",
+    "test_benchmark.py",
+    "test_benchmark_mask_rcnn.py",
     "test_runtimes.py",
+    "test_commands.py",
 )
 
 
@@ -40,6 +50,17 @@ def pytest_xdist_auto_num_workers():
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def pytest_configure(config):
+    """Compiles quickly where slow tests are left out: each program runs a few times.
+
+    With them everything is compiled as users compile it.
+    """
+    if "not slow" in config.option.markexpr:
+        jax.config.update("jax_disable_most_optimizations", True)
+        # Processes that tests start do likewise.
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 
 def pytest_collection_modifyitems(items):
