@@ -10,7 +10,6 @@ import pytest
 from scripts import fuzz
 from scripts.fuzzing import worker
 from scripts.fuzzing.kinds import KINDS, BrokenPromiseError
-from spectjax import runs
 from spectjax.messages import UserError
 
 FEW, MANY = 50, 2000
@@ -22,22 +21,8 @@ def pool(tmp_path_factory):
     return tmp_path_factory.mktemp("seeds")
 
 
-@pytest.fixture
-def traced_once(monkeypatch):
-    """Traces the model of a config once: its checkpoints are what is spoilt."""
-    describe, known = runs.describe_state, {}
-
-    def look_up(config):
-        text = config.to_json_best_effort()
-        if text not in known:
-            known[text] = describe(config)
-        return known[text]
-
-    monkeypatch.setattr(runs, "describe_state", look_up)
-
-
 @pytest.mark.parametrize("name", KINDS)
-def test_a_few_spoilt_files_do_no_harm(name, pool, tmp_path, traced_once):
+def test_a_few_spoilt_files_do_no_harm(name, pool, tmp_path):
     for package in NEEDS.get(name, ()):
         pytest.importorskip(package)
     kind = KINDS[name]()
