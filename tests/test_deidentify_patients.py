@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from types import SimpleNamespace
 
 import pydicom
 import pytest
@@ -161,7 +162,8 @@ def test_a_bug_in_one_file_is_an_exit_status_of_its_own(ward, tmp_path, monkeypa
         return clean(path, *rest, **options)
 
     monkeypatch.setattr(folder_module, "clean_image", fail_once)
-    command.flags.FLAGS.mark_as_parsed()
+    given = {"view": None, "allow_burned_in": False, "word": [], "mapping": None}
+    monkeypatch.setattr(command.flags, "FLAGS", SimpleNamespace(**given))
     with pytest.raises(SystemExit) as caught:
         command.main(["", str(source), str(tmp_path / "out")])
     assert caught.value.code == BUG_STATUS

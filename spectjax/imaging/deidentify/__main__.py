@@ -28,29 +28,6 @@ from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.locks import hold
 from spectjax.messages import UserError
 
-_VIEW = flags.DEFINE_enum(
-    "view",
-    None,
-    ["anterior", "posterior"],
-    "View of the first frame of every file, whatever the files say.",
-)
-_ALLOW_BURNED_IN = flags.DEFINE_bool(
-    "allow_burned_in",
-    False,
-    "Write files that say that text is burned into their pixels, and screen captures.",
-)
-_WORD = flags.DEFINE_multi_string(
-    "word",
-    [],
-    "Label of outlines that may go out, besides metastasis, spinal metastasis and "
-    "metastasis outside spine. Repeat for several.",
-)
-_MAPPING = define_path(
-    "mapping",
-    "File for the list of original paths and new names. It identifies patients: keep "
-    "it apart from the results.",
-)
-
 
 def main(arguments: list[str]) -> None:
     """De-identifies the folder IN into OUT."""
@@ -58,7 +35,7 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"Expected two folders, IN and OUT, got {len(arguments) - 1}.")
     source, target = read_paths(arguments)
     report = target.absolute().with_name(f"{target.absolute().name}-report")
-    mapping = _MAPPING.value
+    mapping = flags.FLAGS.mapping
     for fault in find_faults(source, target, report, mapping):
         raise UserError(fault)
 
@@ -83,9 +60,9 @@ def main(arguments: list[str]) -> None:
                 source,
                 target,
                 read_profile(),
-                view=cast(View | None, _VIEW.value),
-                allow_burned_in=_ALLOW_BURNED_IN.value,
-                words=frozenset(SITE_WORDS) | set(map(clean_word, _WORD.value)),
+                view=cast(View | None, flags.FLAGS.view),
+                allow_burned_in=flags.FLAGS.allow_burned_in,
+                words=frozenset(SITE_WORDS) | set(map(clean_word, flags.FLAGS.word)),
             )
         except WriteError:
             raise
@@ -127,5 +104,33 @@ def main(arguments: list[str]) -> None:
         sys.exit(BUG_STATUS)
 
 
+def define_flags() -> None:
+    """Defines the flags; only the command does, since flags are global to a process."""
+    flags.DEFINE_enum(
+        "view",
+        None,
+        ["anterior", "posterior"],
+        "View of the first frame of every file, whatever the files say.",
+    )
+    flags.DEFINE_bool(
+        "allow_burned_in",
+        False,
+        "Write files that say that text is burned into their pixels, and screen "
+        "captures.",
+    )
+    flags.DEFINE_multi_string(
+        "word",
+        [],
+        "Label of outlines that may go out, besides metastasis, spinal metastasis and "
+        "metastasis outside spine. Repeat for several.",
+    )
+    define_path(
+        "mapping",
+        "File for the list of original paths and new names. It identifies patients: "
+        "keep it apart from the results.",
+    )
+
+
 if __name__ == "__main__":
+    define_flags()
     run_command(main)
