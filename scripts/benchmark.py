@@ -45,8 +45,8 @@ from benchmarking.processes import (  # noqa: E402
 )
 from benchmarking.table import Row, describe_run, write_section  # noqa: E402
 
-from spectjax.commands import end_plainly  # noqa: E402
-from spectjax.paths import read_path  # noqa: E402
+from spectjax.system.commands import end_plainly  # noqa: E402
+from spectjax.system.paths import read_path  # noqa: E402
 
 _MODES = ("train", "inference")
 _COMPILE_MODES = {"eager": None, "compile": "default", "graphs": "reduce-overhead"}

@@ -22,13 +22,13 @@ import numpy as np
 from absl import flags
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from spectjax.commands import run_command
-from spectjax.imaging.phantom import cases, count_patients, draw_slots, subject
-from spectjax.imaging.phantom.cases import Case, find_case
-from spectjax.imaging.phantom.slots import seed_patient
 from spectjax.imaging.scan import BoneScan, View
 from spectjax.imaging.thorax import CropError, crop_thorax
-from spectjax.messages import UserError
+from spectjax.phantom import cases, count_patients, draw_slots, subject
+from spectjax.phantom.cases import Case, find_case
+from spectjax.phantom.slots import seed_patient
+from spectjax.system.commands import run_command
+from spectjax.system.messages import UserError
 
 _WHAT = flags.DEFINE_list("what", ["phantom", "crop"], "Any of: phantom, crop.")
 _PATIENTS = flags.DEFINE_integer("patients", 30, "Number of patients.", lower_bound=1)

@@ -26,8 +26,8 @@ import sklearn
 from absl import flags
 from sklearn.cluster import KMeans
 
-from spectjax.commands import refuse_arguments, run_command
 from spectjax.ops.kmeans import choose_centroids, find_clusters, refine_clusters
+from spectjax.system.commands import refuse_arguments, run_command
 
 _CLUSTERS = flags.DEFINE_integer("clusters", 9, "K.", lower_bound=2)
 _IMAGES = flags.DEFINE_integer("images", 8, "Images in the batch.", lower_bound=1)

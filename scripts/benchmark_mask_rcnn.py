@@ -43,9 +43,9 @@ from benchmarking.processes import (  # noqa: E402
 )
 from benchmarking.table import describe_run, lay_out  # noqa: E402
 
-from spectjax.commands import end_plainly  # noqa: E402
-from spectjax.messages import UserError  # noqa: E402
-from spectjax.paths import read_path  # noqa: E402
+from spectjax.system.commands import end_plainly  # noqa: E402
+from spectjax.system.messages import UserError  # noqa: E402
+from spectjax.system.paths import read_path  # noqa: E402
 
 _OURS = "benchmarking.detection_worker"
 _PEER = "benchmarking.torchvision_worker"

@@ -23,10 +23,10 @@ from unittest import mock
 import numpy as np
 from absl import flags
 
-from spectjax.commands import run_command
-from spectjax.imaging.dicom import BoneScan
-from spectjax.imaging.phantom import SimulatedView, simulate_patient
+from spectjax.imaging.dicom.reading import BoneScan
 from spectjax.imaging.thorax import CropError, crop, crop_thorax, landmarks
+from spectjax.phantom import SimulatedView, simulate_patient
+from spectjax.system.commands import run_command
 
 _PATIENTS = flags.DEFINE_integer("patients", 500, "Patients; each has two views.")
 _SEED = flags.DEFINE_integer("seed", 1, "Seed of the population.")

@@ -14,7 +14,7 @@ import statistics
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from spectjax.commands import define_path, refuse_arguments, run_command
+from spectjax.system.commands import define_path, refuse_arguments, run_command
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/specs_v16.py:d3")
 _DATA_DIR = define_path("data_dir", "Folder of data sets.")
@@ -55,8 +55,8 @@ def train(config: ConfigDict, examples) -> tuple[float, float, float, float]:
 
     from spectjax.input_pipeline import draw_batches
     from spectjax.ops.convolution import compiler_options
-    from spectjax.runs import create_optimizer, create_task
-    from spectjax.step import create_train_state, train_step
+    from spectjax.training.run import create_optimizer, create_task
+    from spectjax.training.step import create_train_state, train_step
 
     task = create_task(config)
     # One device, without a name for the axis of devices.

@@ -37,9 +37,9 @@ from typing import TYPE_CHECKING, Any, cast
 from absl import flags
 
 sys.path[:0] = [str(pathlib.Path(__file__).parents[i]) for i in (0, 1)]
-from spectjax.commands import define_path, refuse_arguments, run_command  # noqa: E402
-from spectjax.locks import hold  # noqa: E402
-from spectjax.messages import UserError  # noqa: E402
+from spectjax.system.commands import define_path, refuse_arguments, run_command  # noqa: E402
+from spectjax.system.locks import hold  # noqa: E402
+from spectjax.system.messages import UserError  # noqa: E402
 
 if TYPE_CHECKING:
     from peers.monai_unet import Settings
@@ -123,8 +123,8 @@ def compare(
     from peers.monai_unet import Settings
     from peers.table import format_table, read_ours, read_peer
 
-    from spectjax.files import write_file
-    from spectjax.run_data import check_data
+    from spectjax.system.files import write_file
+    from spectjax.training.run_data import check_data
     from tfds_spect.prepare import choose_config, prepare
 
     settings = Settings(
@@ -191,9 +191,9 @@ def run_fold(
     """Trains the peer on the other folds, scores it on this one, writes its folder."""
     from peers import monai_unet
 
-    from spectjax.evaluation.segmentation import evaluate_segmentation
-    from spectjax.files import write_file, write_json
     from spectjax.input_pipeline import choose_splits, load_examples
+    from spectjax.system.files import write_file, write_json
+    from spectjax.tasks.hotspots.evaluate import evaluate_segmentation
 
     splits = choose_splits(name, fold, copies=False)
     examples = load_examples(prepared.builder_dir, splits.train)

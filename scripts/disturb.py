@@ -33,9 +33,9 @@ from collections.abc import Callable, Iterator
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from spectjax.commands import end_plainly  # noqa: E402
-from spectjax.messages import UserError  # noqa: E402
-from spectjax.paths import read_path  # noqa: E402
+from spectjax.system.commands import end_plainly  # noqa: E402
+from spectjax.system.messages import UserError  # noqa: E402
+from spectjax.system.paths import read_path  # noqa: E402
 
 ENVIRONMENT = {
     **os.environ,
@@ -60,7 +60,7 @@ time.time_ns = lambda: int(moved() * 1e9)
 # folder.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "phantom": (
-        "spectjax.imaging.phantom",
+        "spectjax.phantom",
         "--output_dir={out}",
         "--patients=6",
         "--seed=5",
@@ -128,7 +128,7 @@ def main() -> None:
 
 def write_inputs(folder: pathlib.Path, commands: list[str]) -> dict[str, pathlib.Path]:
     """Writes six simulated patients, and where it is used a run with random weights."""
-    from spectjax.imaging.phantom import write_phantom
+    from spectjax.phantom import write_phantom
 
     inputs = {"hospital": folder / "hospital", "run": folder / "run"}
     write_phantom(inputs["hospital"], patients=6, seed=3, processes=1)

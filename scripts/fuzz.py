@@ -28,8 +28,8 @@ from typing import Any
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from spectjax.commands import end_plainly  # noqa: E402
-from spectjax.paths import read_path  # noqa: E402
+from spectjax.system.commands import end_plainly  # noqa: E402
+from spectjax.system.paths import read_path  # noqa: E402
 
 COUNTS = {"dicom": 100_000}  # of inputs where --count does not say; others:
 COUNT = 10_000

@@ -16,11 +16,11 @@ import numpy as np
 import pydicom
 from absl import flags
 
-from spectjax.commands import define_path, read_paths, run_command
-from spectjax.imaging.dicom import read_bone_scans
+from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.thorax import crop_thorax
-from spectjax.locks import hold
-from spectjax.messages import UserError
+from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.locks import hold
+from spectjax.system.messages import UserError
 
 _OUTPUT = define_path("output", "DICOM file to write.", required=True)
 _CONTRAST = flags.DEFINE_float("contrast", 2.0, "Peak, in medians of the thorax.")

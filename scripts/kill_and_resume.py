@@ -19,9 +19,9 @@ import subprocess
 import sys
 import time
 
-from spectjax.commands import end_plainly
-from spectjax.messages import UserError
-from spectjax.paths import read_path
+from spectjax.system.commands import end_plainly
+from spectjax.system.messages import UserError
+from spectjax.system.paths import read_path
 
 CHANGES = (
     "--config.num_epochs=40",
@@ -102,7 +102,7 @@ def compare(whole: pathlib.Path, killed: pathlib.Path) -> list[str]:
     import numpy as np
 
     from spectjax.config import load_config
-    from spectjax.runs import restore_state
+    from spectjax.training.run import restore_state
 
     states = [
         jax.tree_util.tree_leaves_with_path(

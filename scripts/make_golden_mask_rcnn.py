@@ -2,10 +2,11 @@
 
     PYTHONPATH=. python scripts/make_golden_mask_rcnn.py
 
-writes `tests/mask_rcnn_torchvision.npz`, to which `tests/test_mask_rcnn_torchvision.py`
-holds our network, for weights and images that anyone can draw again without PyTorch.
-Needs torch and torchvision. All is computed in float64, and no decision (a place among
-the best, a suppression, a match) is so close that rounding in float32 could turn it.
+writes `tests/models/mask_rcnn_torchvision.npz`, to which
+`tests/models/test_mask_rcnn_torchvision.py` holds our network, for weights and
+images that anyone can draw again without PyTorch. Needs torch and torchvision.
+All is computed in float64, and no decision (a place among the best, a suppression, a
+match) is so close that rounding in float32 could turn it.
 """
 
 import pathlib
@@ -21,7 +22,7 @@ from scripts.peers.torchvision_mask_rcnn import (
     compute_stages,
 )
 
-OUTPUT = pathlib.Path("tests/mask_rcnn_torchvision.npz")
+OUTPUT = pathlib.Path("tests/models/mask_rcnn_torchvision.npz")
 # Relative change of weights that no decision may notice; float32 rounds to 6e-8.
 NOISE = 2e-6
 # Numbers of an array that the file keeps at most; of pasted masks most are 0.

@@ -17,10 +17,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from absl import flags, logging
 
-from spectjax.commands import define_path, define_paths, refuse_arguments, run_command
-from spectjax.files import write_json
-from spectjax.locks import hold
-from spectjax.messages import UserError
+from spectjax.system.commands import (
+    define_path,
+    define_paths,
+    refuse_arguments,
+    run_command,
+)
+from spectjax.system.files import write_json
+from spectjax.system.locks import hold
+from spectjax.system.messages import UserError
 
 if TYPE_CHECKING:  # TFDS takes seconds: not before --help
     from spectjax.input_pipeline import Examples
@@ -72,7 +77,7 @@ def main(argv: list[str]) -> None:
     refuse_arguments(argv)
     logging.set_verbosity(logging.WARNING)
     # Here, so that --help need not wait for jax.
-    from spectjax.ensembles import find_model
+    from spectjax.inference.ensembles import find_model
 
     workdirs = _WORKDIR.value
     if len(workdirs) < 2:
@@ -85,7 +90,7 @@ def main(argv: list[str]) -> None:
 
 def compare(workdirs: Sequence[pathlib.Path], output_dir: pathlib.Path) -> None:
     """Scores the runs, alone and averaged, and writes and prints the table."""
-    from spectjax.ensembles import average_probs, find_model
+    from spectjax.inference.ensembles import average_probs, find_model
     from spectjax.metrics.intervals import bootstrap_patients
 
     examples = simulate(output_dir)
@@ -95,7 +100,7 @@ def compare(workdirs: Sequence[pathlib.Path], output_dir: pathlib.Path) -> None:
         probs = []
         for workdir in workdirs:
             model = find_model(workdirs=[workdir], file=None, runtime=None)()
-            predict = mirror(model.predict_probs) if suffix else model.predict_probs
+            predict = mirror(model.predict) if suffix else model.predict
             probs.append(predict_hotspots(predict, examples.images))
         members[SINGLE + suffix] = [measure(each, examples) for each in probs]
         members[ENSEMBLE + suffix] = [measure(average_probs(probs), examples)]
@@ -132,8 +137,8 @@ def compare(workdirs: Sequence[pathlib.Path], output_dir: pathlib.Path) -> None:
 
 def simulate(output_dir: pathlib.Path) -> "Examples":
     """Returns new patients, normal ones among them, with their true outlines."""
-    from spectjax.imaging.phantom import write_phantom
     from spectjax.input_pipeline import load_examples
+    from spectjax.phantom import write_phantom
     from tfds_spect.prepare import prepare
 
     folder = write_phantom(

@@ -19,9 +19,9 @@ from typing import cast
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from spectjax.commands import define_path, refuse_arguments, run_command
-from spectjax.config import HOTSPOT_TASKS
-from spectjax.files import write_json
+from spectjax.system.commands import define_path, refuse_arguments, run_command
+from spectjax.system.files import write_json
+from spectjax.tasks.hotspots import NAMES
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/unet_res.py:quick")
 _OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
@@ -36,7 +36,7 @@ _REPEATS = flags.DEFINE_integer(
 COPIED = {"segmentation_mixed": "segmentation_quick"}
 # What is compared: pooled over pixels, or over images.
 SCORES = {
-    **dict.fromkeys(HOTSPOT_TASKS, ("IoU", "Dice", "CPA", "Rec")),
+    **dict.fromkeys(NAMES, ("IoU", "Dice", "CPA", "Rec")),
     "classification": ("auc", "accuracy", "recall", "specificity"),
 }
 
@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
     refuse_arguments(argv)
     # Here, so that --help need not wait for jax.
     from spectjax.input_pipeline import LEAKING
-    from spectjax.startup import enable_compilation_cache
+    from spectjax.system.jax_setup import enable_compilation_cache
     from tfds_spect.prepare import prepare
 
     enable_compilation_cache()
@@ -92,7 +92,7 @@ def score(
     """Trains unless that is done, and returns the scores of a split."""
     from spectjax.input_pipeline import load_examples
     from spectjax.main import hold_run, train_and_evaluate
-    from spectjax.runs import restore_model
+    from spectjax.training.run import restore_model
 
     with hold_run(workdir):
         train_and_evaluate(
@@ -109,23 +109,25 @@ def score(
 
 def score_masks(config: ConfigDict, model, examples) -> dict[str, float]:
     """Returns scores pooled over the pixels of all images."""
-    from spectjax.evaluation.segmentation import predict_hotspots
     from spectjax.metrics.pixel import count_pixels, summarise_pixels
+    from spectjax.tasks.hotspots.evaluate import predict_hotspots
 
     _, classes = predict_hotspots(
-        model.predict_probs, examples.images, batch_size=config.data.batch_size
+        model.predict, examples.images, batch_size=config.data.batch_size
     )
     return summarise_pixels(count_pixels(classes, examples.masks))["pooled"]
 
 
 def score_labels(config: ConfigDict, model, examples) -> dict[str, float]:
     """Returns scores of the labels of all images."""
-    from spectjax.evaluation.classification import predict_log_odds
-    from spectjax.evaluation.classification_scores import score_images
+    from spectjax.tasks.classification.evaluate import predict_log_odds
+    from spectjax.tasks.classification.scores import score_images
 
     examples = examples.crop_centre(tuple(config.data.train_hw))
     log_odds = predict_log_odds(
-        model.predict_logits, examples.images, batch_size=config.data.batch_size
+        model.compile(model.task.predict_logits),
+        examples.images,
+        batch_size=config.data.batch_size,
     )
     return score_images(examples.labels, log_odds)
 

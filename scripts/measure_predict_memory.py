@@ -23,13 +23,13 @@ import pydicom
 from absl import flags
 
 from spectjax import predict
-from spectjax.commands import run_command
-from spectjax.imaging.dicom import read_bone_scans
+from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
-from spectjax.imaging.phantom import write_phantom
 from spectjax.imaging.problems import Problems
-from spectjax.runtimes import LoadedModel
+from spectjax.inference.runtimes import LoadedModel
+from spectjax.phantom import write_phantom
+from spectjax.system.commands import run_command
 
 _VIEWS = flags.DEFINE_multi_integer("views", [100, 2000], "Views of each measurement.")
 _PICTURES = flags.DEFINE_bool("pictures", True, "Draw the pictures as well.")

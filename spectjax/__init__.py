@@ -2,7 +2,7 @@
 
 import sys
 
-from spectjax.interruption import tell_interruption
+from spectjax.system.interruption import tell_interruption
 
 __version__ = "0.1.0"
 

@@ -20,17 +20,18 @@ import ast
 import importlib.util
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from spectjax.commands import define_path, run_command
 from spectjax.config import ConfigError, check_config, load_config
-from spectjax.locks import hold
 from spectjax.main import STOPPED
-from spectjax.paths import read_path
+from spectjax.system.commands import define_path, run_command
+from spectjax.system.locks import hold
+from spectjax.system.paths import read_path
+from spectjax.tasks import TASKS
 
 FOLDS = range(5)
 
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> None:
     folds = parse_folds(values.folds)
     check_values(configs, folds)
     # Here, so that --help need not wait for jax.
-    from spectjax.startup import start_jax
+    from spectjax.system.jax_setup import start_jax
 
     start_jax()
     missing = cross_validate(
@@ -90,9 +91,8 @@ def cross_validate(
         UserError, OSError, FloatingPointError, Stopped: as `train_and_evaluate`.
     """
     # Here, so that --help need not wait for jax.
-    from spectjax.evaluation.cross_validation import COMPARE
+    from spectjax.evaluation.metrics_file import locate_metrics
     from spectjax.main import check_workdir, hold_run, train_and_evaluate
-    from spectjax.run_data import locate_metrics
     from tfds_spect.prepare import choose_config
 
     check_configs(configs)
@@ -119,8 +119,9 @@ def cross_validate(
             )
     if missing:
         return missing
+    row = TASKS[next(iter(configs.values())).task]
     with hold(output_dir):
-        metrics = COMPARE[next(iter(configs.values())).task](
+        metrics = row.compare()(
             {
                 name: [output_dir / f"{name}_fold{fold}" for fold in FOLDS]
                 for name in configs
@@ -134,7 +135,7 @@ def cross_validate(
             output_dir,
         )
     for name, model in metrics["models"].items():
-        print(f"{name:12} {describe_scores(model)}")
+        print(f"{name:12} {row.summarise()(model)}")
     kind = "SYNTHETIC patients" if metrics["data"]["synthetic"] else "Patients"
     print(f"{kind}, each held out once: {output_dir}/table.md, metrics.json, figures/")
     return []
@@ -159,7 +160,7 @@ def check_runs(
         OtherDataError: naming the runs that are on other data.
         PrepareError: if the data cannot be prepared.
     """
-    from spectjax.run_data import check_data, check_finished
+    from spectjax.training.run_data import check_data, check_finished
     from tfds_spect.prepare import prepare
 
     if due:
@@ -169,25 +170,6 @@ def check_runs(
         check_data([*finished, *begun], prepared.fingerprint, prepared.builder_dir)
     elif finished:
         check_finished(finished, data_dir, manual_dir)
-
-
-def describe_scores(model: Mapping[str, Any]) -> str:
-    """Returns the main scores of one model, a line.
-
-    Args:
-        model: its entry under `models` in `metrics.json`.
-    """
-    if "image" in model:
-        image = model["image"]
-        return f"AUC {image['auc']:.4f}  accuracy {image['accuracy']:.4f}"
-    pixel, sensitivity = model["pixel"], model["lesion"]["sensitivity_at"]["1"]
-    found = "; no lesion to find"  # a hospital may have sent normal images alone
-    if sensitivity is not None:
-        found = f"; at 1 false region per image {sensitivity:.3f} of the lesions"
-    return (
-        f"IoU {pixel['pooled']['IoU']:.4f} pooled, {pixel['per_image']['IoU']:.4f} per "
-        f"image{found}"
-    )
 
 
 def check_values(configs: dict[str, ConfigDict], folds: Sequence[int]) -> None:
@@ -209,7 +191,6 @@ def check_configs(configs: dict[str, ConfigDict]) -> None:
     Raises:
         ConfigError: naming the first that is not.
     """
-    from spectjax.evaluation.cross_validation import COMPARE
     from spectjax.input_pipeline import LEAKING
 
     if not configs:
@@ -217,7 +198,7 @@ def check_configs(configs: dict[str, ConfigDict]) -> None:
     first = next(iter(configs))
     for name, config in configs.items():
         check_config(config, name, together=False)
-        if COMPARE[config.task] is not COMPARE[configs[first].task]:
+        if TASKS[config.task].compare != TASKS[configs[first].task].compare:
             raise ConfigError(
                 f"{name}: expected the task {configs[first].task} as for {first}, "
                 f"found {config.task}; one table is of one kind of task."
@@ -337,7 +318,7 @@ def describe_network(config: ConfigDict) -> dict[str, Any]:
     """
     import jax
 
-    from spectjax.runs import create_task
+    from spectjax.training.run import create_task
 
     task = create_task(config)
     shapes = jax.eval_shape(

@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import flags, logging
 
-from spectjax.commands import define_path, read_paths, run_command
 from spectjax.config import ConfigError, load_config
-from spectjax.files import write_json
-from spectjax.imaging.dicom import View
+from spectjax.imaging.dicom.reading import View
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import crop_thorax
-from spectjax.locks import hold
-from spectjax.messages import UserError, make_printable
-from spectjax.report import DISCLAIMER
+from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.files import write_json
+from spectjax.system.locks import hold
+from spectjax.system.messages import DISCLAIMER, UserError, make_printable
+from spectjax.tasks import TASKS
 
 if TYPE_CHECKING:  # what takes seconds to load: not before --help
     from spectjax.explanation.explainer import Explainer
@@ -78,7 +78,7 @@ def check_classifier(workdir: pathlib.Path) -> None:
         ConfigError: if it is not.
     """
     task = load_config(workdir / "config.json").task
-    if task != "classification":
+    if not TASKS[task].explained:
         raise ConfigError(
             f"{workdir}: expected the run of a classifier, found one whose task is "
             f"{task}. Its hotspots are their own explanation: python -m "
@@ -239,7 +239,7 @@ def score_maps(
 
 def _load(workdir: pathlib.Path, category: str) -> "Explainer":
     """Returns a run's explainer; loads jax, which takes seconds."""
-    from spectjax.startup import start_jax
+    from spectjax.system.jax_setup import start_jax
 
     start_jax()
     from spectjax.explanation.explainer import load_explainer
@@ -253,9 +253,9 @@ def _load_held_out(
     manual_dir: str | os.PathLike[str] | None,
 ) -> "Examples":
     """Returns the examples that a run holds out, with whole canvases."""
-    from spectjax.evaluation.classification_cases import check_scored
     from spectjax.input_pipeline import choose_splits, load_examples
-    from spectjax.run_data import find_data
+    from spectjax.tasks.classification.cases import check_scored
+    from spectjax.training.run_data import find_data
 
     data = load_config(workdir / "config.json").data
     builder_dir = find_data([workdir], data_dir, manual_dir, may_simulate=True)

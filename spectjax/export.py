@@ -25,17 +25,17 @@ import numpy as np
 from absl import flags
 from absl import logging as absl_logging
 
-from spectjax import runtimes
-from spectjax.answers import Answer, measure_difference, take
-from spectjax.commands import define_path, refuse_arguments, run_command
 from spectjax.config import load_config
-from spectjax.files import write_file
-from spectjax.instances import Instances
-from spectjax.locks import hold
-from spectjax.messages import UserError
-from spectjax.model_files import pack_onnx, pack_stablehlo
-from spectjax.provenance import CLASS_NAMES, describe, hash_parameters
-from spectjax.report import DISCLAIMER
+from spectjax.hotspots import Instances
+from spectjax.inference import runtimes
+from spectjax.inference.answers import Answer, measure_difference, take
+from spectjax.inference.metadata import describe, hash_parameters
+from spectjax.inference.model_files import pack_onnx, pack_stablehlo
+from spectjax.system.commands import define_path, refuse_arguments, run_command
+from spectjax.system.files import write_file
+from spectjax.system.locks import hold
+from spectjax.system.messages import DISCLAIMER, UserError
+from spectjax.tasks import TASKS
 
 if TYPE_CHECKING:  # jax takes seconds: not before the command line is understood
     import jax
@@ -73,7 +73,9 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
     """
     file_format = runtimes.find_format(output)
     runtimes.check_run(workdir)
-    from spectjax.startup import start_jax  # here, since jax takes seconds to load
+    from spectjax.system.jax_setup import (
+        start_jax,  # here, since jax takes seconds to load
+    )
 
     start_jax()
     if file_format == runtimes.ONNX:
@@ -103,7 +105,7 @@ def check_onnx(workdir: pathlib.Path, output: pathlib.Path) -> None:
         ExportError: if it has not.
     """
     task = load_config(workdir / "config.json").task
-    if task == "instance_segmentation":
+    if runtimes.ONNX not in TASKS[task].formats:
         raise ExportError(
             f"{output}: expected a run whose model ONNX can hold, found one of {task} "
             f"in {workdir}. Export it to {runtimes.STABLEHLO} instead."
@@ -126,11 +128,10 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     """
     from ml_collections import ConfigDict
 
-    from spectjax.runs import create_task, restore_model
-    from spectjax.tasks import InstanceSegmentation
+    from spectjax.training.run import create_task, restore_model
 
     model = restore_model(workdir)
-    names = CLASS_NAMES[model.config.task]
+    names = TASKS[model.config.task].class_names()
     if model.config.model.num_classes != len(names):
         raise ExportError(
             f"{workdir}: expected a model of the classes {', '.join(names)}, "
@@ -147,10 +148,9 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     )
 
     def predict(counts: "jax.Array") -> Any:
-        if isinstance(task, InstanceSegmentation):
-            # By name: jax.export knows dictionaries, and no tuples of ours.
-            return task.predict_instances(model.variables, counts)._asdict()
-        return task.predict(model.variables, counts)
+        found = task.predict(model.variables, counts)
+        # By name: jax.export knows dictionaries, and no tuples of ours.
+        return found._asdict() if isinstance(found, Instances) else found
 
     return predict, metadata
 
@@ -345,7 +345,7 @@ def _print_summary(
         )
     for runtime, difference in differences.items():
         print(f"{runtime}: answers within {difference:.1g} of JAX's.")
-    what = "Diagnoses of" if metadata["task"] == "classification" else "Hotspots in"
+    what = f"{TASKS[metadata['task']].product} in"
     print(
         f"{what} new scans: python -m spectjax.predict --model={output} "
         f"--output_dir=OUT PATH...\n{DISCLAIMER}"

@@ -21,9 +21,10 @@ import pathlib
 
 from absl import flags, logging
 
-from spectjax.commands import define_path, refuse_arguments, run_command
-from spectjax.config import HOTSPOT_TASKS, ConfigError, load_config
-from spectjax.locks import hold
+from spectjax.config import ConfigError, load_config
+from spectjax.system.commands import define_path, refuse_arguments, run_command
+from spectjax.system.locks import hold
+from spectjax.tasks import TASKS
 
 
 def main(argv: list[str]) -> None:
@@ -56,15 +57,15 @@ def draw_figures(
     """
     check_run(workdir)
     # Here, since they load jax and TFDS: not before --help.
-    from spectjax.startup import start_jax
+    from spectjax.system.jax_setup import start_jax
 
     start_jax()
-    from spectjax.run_data import find_data
+    from spectjax.training.run_data import find_data
 
     builder_dir = find_data([workdir], data_dir)
 
-    from spectjax.evaluation.run_figures import draw_run
-    from spectjax.report import DISCLAIMER
+    from spectjax.paper_figures.draw import draw_run
+    from spectjax.system.messages import DISCLAIMER
 
     print("K-means clusters the held-out images, K = 2 to 15 ...", flush=True)
     written = draw_run(workdir, builder_dir, output_dir)
@@ -78,7 +79,7 @@ def check_run(workdir: pathlib.Path) -> None:
         ConfigError: if it is not.
     """
     task = load_config(workdir / "config.json").task
-    if task not in HOTSPOT_TASKS:
+    if TASKS[task].draw is None:
         raise ConfigError(
             f"{workdir}: expected a segmentation run, found one whose task is {task}. "
             f"Its figures are in {workdir / 'eval' / 'figures'}."

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from spectjax.config import ConfigError
 from spectjax.imaging.geometry import cut_centre
-from spectjax.messages import UserError
+from spectjax.system.messages import ConfigError, UserError
 
 if TYPE_CHECKING:
     from tfds_spect.reading import DataSource

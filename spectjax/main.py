@@ -22,50 +22,30 @@ from typing import Any
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from spectjax.commands import define_path, explain_flags, refuse_arguments, run_command
 from spectjax.config import (
-    HOTSPOT_TASKS,
     ConfigError,
     check_config,
     describe_differences,
     load_config,
 )
-from spectjax.locks import hold
-from spectjax.messages import UserError
-from spectjax.paths import read_path
-from spectjax.run_data import (
-    check_finished,
-    locate_metrics,
-    read_metrics,
-    settle_fingerprint,
+from spectjax.evaluation.metrics_file import locate_metrics, read_metrics
+from spectjax.system.commands import (
+    define_path,
+    explain_flags,
+    refuse_arguments,
+    run_command,
 )
-from spectjax.schema import Maybe
+from spectjax.system.locks import hold
+from spectjax.system.messages import UserError
+from spectjax.system.paths import read_path
+from spectjax.system.schema import Maybe
+from spectjax.tasks import TASKS
+from spectjax.training.run_data import check_finished, settle_fingerprint
 
 STOPPED = "Stopped. The same command goes on from the last checkpoint."
 LEAK_WARNING = """\
   LEAKING: images of these patients were trained on as well, as in the papers.
   The scores say little about new patients; a data set of folds holds patients out."""
-_SHOWN_PIXELS = (
-    "pixel",
-    ("pooled", "per_image"),
-    {name: name for name in ("PA", "CPA", "Rec", "IoU", "Dice")},
-)
-# What is printed: where in `metrics.json`, which of its entries, and which scores.
-SHOWN = {
-    **dict.fromkeys(HOTSPOT_TASKS, _SHOWN_PIXELS),
-    "classification": (
-        None,
-        ("image", "patient"),
-        {
-            "accuracy": "Acc",
-            "precision": "Prec",
-            "recall": "Rec",
-            "specificity": "Spe",
-            "f1": "F-1",
-            "auc": "AUC",
-        },
-    ),
-}
 # What else is printed, for all tasks.
 _PRECISION = {"AP50": Maybe(float), "AP10_50": Maybe(float)}
 _PRINTED: dict[str, Any] = {
@@ -81,7 +61,6 @@ _PRINTED: dict[str, Any] = {
         }
     ),
 }
-PRODUCTS = dict.fromkeys(HOTSPOT_TASKS, "Hotspots") | {"classification": "Metastasis"}
 # Bytes of examples to keep on the devices; None: what they have room for.
 ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 
@@ -95,10 +74,10 @@ def main(argv: list[str]) -> None:
     refuse_arguments(argv)
     check_config(values.config)
     # Here, so that --help need not wait for jax.
-    from spectjax.startup import find_devices, load_jax
+    from spectjax.system.jax_setup import find_devices, load_jax
 
     load_jax()
-    from spectjax.parallel import is_first_process, start_processes
+    from spectjax.training.parallel import is_first_process, start_processes
 
     joined = (values.coordinator, values.num_processes, values.process_id)
     # Before the processes meet: whoever is refused leaves nobody waiting half-way.
@@ -176,9 +155,13 @@ def train_and_evaluate(
     import jax
 
     from spectjax import input_pipeline
-    from spectjax.feed import count_room
-    from spectjax.parallel import check_batch_size, is_first_process, wait_for_all
-    from spectjax.train import skip_training, train
+    from spectjax.training.feed import count_room
+    from spectjax.training.loop import skip_training, train
+    from spectjax.training.parallel import (
+        check_batch_size,
+        is_first_process,
+        wait_for_all,
+    )
     from tfds_spect.prepare import choose_config, prepare
 
     config = config.copy_and_resolve_references()
@@ -231,7 +214,7 @@ def train_and_evaluate(
         wait_for_all("evaluated")
         return read_scores(workdir)
     # Here, since it loads what draws pictures, and training need not wait for that.
-    from spectjax.evaluation.held_out import evaluate_run
+    from spectjax.evaluate import evaluate_run
 
     metrics = evaluate_run(config, workdir, builder_dir, splits)
     wait_for_all("evaluated")
@@ -245,15 +228,17 @@ def read_scores(workdir: pathlib.Path) -> dict[str, Any]:
         ConfigError: if it is missing, or damaged.
     """
     task = read_metrics(workdir)["task"]
-    if task not in SHOWN:
+    if task not in TASKS:
         raise ConfigError(
             f"{locate_metrics(workdir)}: expected a task, found {task!r}; known are "
-            f"{', '.join(SHOWN)}. Remove {workdir / 'eval'}; the same command scores "
+            f"{', '.join(TASKS)}. Remove {workdir / 'eval'}; the same command scores "
             "the run again."
         )
-    section, titles, names = SHOWN[task]
-    scores = dict.fromkeys(titles, dict.fromkeys(names, Maybe(float)))
-    return read_metrics(workdir, _PRINTED | ({section: scores} if section else scores))
+    shown = TASKS[task].shown
+    scores = dict.fromkeys(shown.entries, dict.fromkeys(shown.scores, Maybe(float)))
+    return read_metrics(
+        workdir, _PRINTED | ({shown.section: scores} if shown.section else scores)
+    )
 
 
 def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -308,16 +293,15 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
     )
     if data.get("leaking"):
         print(LEAK_WARNING)
-    task = metrics["task"]
-    section, titles, names = SHOWN[task]
-    found = metrics[section] if section else metrics
-    for title in titles:
+    row = TASKS[metrics["task"]]
+    found = metrics[row.shown.section] if row.shown.section else metrics
+    for title in row.shown.entries:
         scores = found[title]
         print(
             f"  {title:10}"
             + "  ".join(
                 f"{name} {scores[key]:.4f}"
-                for key, name in names.items()
+                for key, name in row.shown.scores.items()
                 if scores[key] is not None
             )
         )
@@ -332,7 +316,7 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
     )
     print(
         f"Scores: {workdir}/eval/metrics.json, cases.csv, table.md, figures/\n"
-        f"{curves}{PRODUCTS[task]} in new scans: python -m spectjax.predict "
+        f"{curves}{row.product} in new scans: python -m spectjax.predict "
         f"--workdir={workdir} --output_dir=OUT PATH..."
     )
 

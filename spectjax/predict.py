@@ -19,6 +19,7 @@ of an earlier run is replaced, that of another view of the same name never.
 """
 
 import csv
+import functools
 import gc
 import io
 import pathlib
@@ -28,22 +29,22 @@ from typing import Any
 import numpy as np
 from absl import flags, logging
 
-from spectjax.answers import take
-from spectjax.commands import define_path, define_paths, read_paths, run_command
-from spectjax.ensembles import find_model
-from spectjax.files import write_file, write_json
 from spectjax.hotspots import AnswerError
-from spectjax.imaging.dicom import BoneScan, ScanError, View
+from spectjax.imaging.dicom.reading import BoneScan, ScanError, View
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import crop_thorax
-from spectjax.locks import hold
-from spectjax.messages import UserError, make_printable
-from spectjax.prediction import Describe, Finding, ModelInfo, SeenView, choose_describe
-from spectjax.report import DISCLAIMER
-from spectjax.runtimes import RUNTIMES, LoadedModel
+from spectjax.inference.answers import take
+from spectjax.inference.ensembles import find_model
+from spectjax.inference.runtimes import RUNTIMES, LoadedModel
+from spectjax.system.commands import define_path, define_paths, read_paths, run_command
+from spectjax.system.files import write_file, write_json
+from spectjax.system.locks import hold
+from spectjax.system.messages import DISCLAIMER, UserError, make_printable
+from spectjax.tasks import TASKS
+from spectjax.tasks.views import Describe, Finding, ModelInfo, SeenView
 
 SUMMARY = "summary.csv"
 _EXAMINATIONS_TO_COLLECT = 20  # a picture is a cycle of megabytes
@@ -166,6 +167,27 @@ def predict_examinations(
     if rows:
         write_file(output_dir / SUMMARY, _format_rows(rows))
     return written
+
+
+def choose_describe(task: str, min_score: float | None) -> Describe:
+    """Returns what tells the findings of models of a task.
+
+    Args:
+        task: as of `LoadedModel`.
+        min_score: which score hotspots must exceed; None: what the task does.
+
+    Raises:
+        UserError: if there is a `min_score`, but hotspots have no score to begin with.
+    """
+    row = TASKS[task]
+    if min_score is None:
+        return row.describe()
+    if not row.scored:
+        raise UserError(
+            f"--min_score={min_score:g}: expected a model that marks instances, a Mask "
+            f"R-CNN, found one for {task}. Leave --min_score out."
+        )
+    return functools.partial(row.describe(), min_score=min_score)
 
 
 def show_to(model: LoadedModel, scan: BoneScan, name: str) -> SeenView:

@@ -97,7 +97,7 @@ def compilation_cache(tmp_path_factory):
 def hospital(tmp_path_factory):
     """A folder of six patients as a hospital hands it over; no test writes to it."""
     # Here, for most tests need no phantom.
-    from spectjax.imaging.phantom import write_phantom
+    from spectjax.phantom import write_phantom
 
     folder = tmp_path_factory.mktemp("source") / "hospital"
     return write_phantom(folder, patients=6, seed=3, processes=1)

@@ -20,10 +20,10 @@ from spectjax.cross_validate import (
     override,
     parse_folds,
 )
-from spectjax.evaluation import classification_scores as scores
-from spectjax.evaluation.classification_cases import Cases, format_cases
-from spectjax.evaluation.classification_folds import scale_folds
 from spectjax.evaluation.folds import read_metrics, read_training_seconds
+from spectjax.tasks.classification import scores
+from spectjax.tasks.classification.cases import Cases, format_cases
+from spectjax.tasks.classification.folds import scale_folds
 from tfds_spect import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]

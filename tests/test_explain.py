@@ -11,18 +11,18 @@ import pytest
 from matplotlib.text import Text
 
 from spectjax import explain
-from spectjax.checkpoint import Checkpoints, Progress
 from spectjax.config import base_config, save_config
 from spectjax.explanation import explainer as explainers
+from spectjax.explanation.drawing import Overlay, draw_explanation
 from spectjax.explanation.explainer import Explainer
 from spectjax.explanation.subjects import Subject, find_rows, pick_examples
 from spectjax.explanation.writing import write_explanation, write_sanity
-from spectjax.imaging.dicom import find_bone_scans
+from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.thorax import CropTransform, crop_thorax
 from spectjax.input_pipeline import Examples
-from spectjax.report.explanations import Overlay, draw_explanation
-from spectjax.runs import create_optimizer, create_task
-from spectjax.step import create_train_state
+from spectjax.training.checkpoint import Checkpoints, Progress
+from spectjax.training.run import create_optimizer, create_task
+from spectjax.training.step import create_train_state
 
 HW = (160, 128)  # what the classifier sees; a cell has 16x16 pixels
 
@@ -117,7 +117,7 @@ def test_explainer_agrees_with_the_model_that_predicts(workdir, hospital):
     thorax = crop_thorax(scans[0]).counts[48:208, 64:192]
     found = explainers.load_explainer(workdir, "metastasis")
     odds, maps = found.explain(np.stack([thorax] * 9))  # more than a batch
-    probs = explainers.restore_model(workdir).predict_probs(thorax[None, :, :, None])
+    probs = explainers.restore_model(workdir).predict(thorax[None, :, :, None])
     assert 1 / (1 + np.exp(-odds)) == pytest.approx([probs[0, 1]] * 9, abs=1e-6)
     assert maps == pytest.approx(np.stack([maps[0]] * 9), rel=1e-4)
 

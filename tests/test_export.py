@@ -11,19 +11,20 @@ import jax
 import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
-from test_configs import CONFIGS, load
-from test_runtimes import runtime_is_installed
 
-from spectjax import export, predict, runtimes
-from spectjax.checkpoint import Checkpoints, Progress
+from spectjax import export, predict
 from spectjax.config import save_config
 from spectjax.export import ExportError
-from spectjax.files import write_json
 from spectjax.hotspots import decode_rle
-from spectjax.provenance import describe
-from spectjax.runs import create_optimizer, create_task, restore_model
-from spectjax.runtimes import MissingPackageError, ModelFileError
-from spectjax.step import create_train_state
+from spectjax.inference import runtimes
+from spectjax.inference.metadata import describe
+from spectjax.inference.runtimes import MissingPackageError, ModelFileError
+from spectjax.system.files import write_json
+from spectjax.training.checkpoint import Checkpoints, Progress
+from spectjax.training.run import create_optimizer, create_task, restore_model
+from spectjax.training.step import create_train_state
+from tests.config.test_configs import CONFIGS, load
+from tests.inference.test_runtimes import runtime_is_installed
 
 NEEDS_JAX2ONNX = pytest.mark.skipif(
     not (runtime_is_installed("jax2onnx") and runtime_is_installed("onnxruntime")),
@@ -119,7 +120,7 @@ def read_metadata(path):
 
 def test_stablehlo_gives_the_probabilities_of_the_run(workdir, stablehlo):
     counts = export.make_test_images((256, 256))
-    expected = restore_model(workdir).predict_probs(counts)
+    expected = restore_model(workdir).predict(counts)
     predict_probs = runtimes.load_file(stablehlo, "jax", isolated=False).predict
     np.testing.assert_allclose(predict_probs(counts), expected, atol=1e-5)
     np.testing.assert_allclose(
@@ -321,7 +322,7 @@ def classifier(tmp_path_factory):
 
 def test_an_exported_classifier_gives_the_probabilities_of_the_run(classifier):
     counts = np.random.default_rng(0).poisson(9, (3, *SMALL_HW, 1)).astype(np.float32)
-    expected = restore_model(classifier).predict_probs(counts)
+    expected = restore_model(classifier).predict(counts)
     model = runtimes.load_file(
         classifier / "model.stablehlo.zip", "jax", isolated=False
     )

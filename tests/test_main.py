@@ -8,13 +8,13 @@ import types
 
 import numpy as np
 import pytest
-from test_configs import KMEANS, UNETS, load
-from test_train import make_config, make_spots, read_log
 
 from spectjax import input_pipeline, main
 from spectjax.config import ConfigError
 from spectjax.main import name_workdir, train_and_evaluate
-from spectjax.runs import restore_model
+from spectjax.training.run import restore_model
+from tests.config.test_configs import KMEANS, UNETS, load
+from tests.training.test_train import make_config, make_spots, read_log
 from tfds_spect import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -101,7 +101,7 @@ def test_a_model_without_parameters_is_scored_and_restored_untrained(
     model = restore_model(tmp_path)
     assert model.info["step"] == 0
     counts = np.array([[0, 0, 5, 9]] * 4, np.uint16)[None, :, :, None]
-    found = model.predict_probs(counts)[0, :, :, 1] > 0.5
+    found = model.predict(counts)[0, :, :, 1] > 0.5
     np.testing.assert_array_equal(found, counts[0, :, :, 0] == 9)
 
 

@@ -11,18 +11,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from model_files import SCALE, make_metadata, write_stablehlo
-from nm_files import detectors, write_nm
 from pydicom.data import get_testdata_file
 from scipy import ndimage
 
-from spectjax import predict, runtimes
-from spectjax.files import WriteError
+from spectjax import predict
 from spectjax.hotspots import decode_rle
-from spectjax.imaging.dicom import BoneScan, find_bone_scans
+from spectjax.imaging.dicom.reading import BoneScan, find_bone_scans
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
+from spectjax.inference import runtimes
+from spectjax.system.files import WriteError
+from tests.support.model_files import SCALE, make_metadata, write_stablehlo
+from tests.support.nm_files import detectors, write_nm
 
 SMALL_CROP = pytest.mark.usefixtures("small_crop")
 MODEL_INFO = {"model": "unet_res", "step": 7}

@@ -3,13 +3,13 @@
 import importlib.util
 import pathlib
 
-from nm_files import detectors, write_nm
-from test_intake import FRAME
-from test_predict import crop_stub, make_run, predict_probs
-
-from spectjax import predict, runtimes
+from spectjax import predict
 from spectjax.imaging import intake
+from spectjax.inference import runtimes
 from spectjax.report import figures
+from tests.imaging.test_intake import FRAME
+from tests.support.nm_files import detectors, write_nm
+from tests.test_predict import crop_stub, make_run, predict_probs
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "measure_predict_memory.py"
 

@@ -16,7 +16,7 @@ import sys
 
 from absl import flags
 
-from spectjax.commands import define_path, refuse_arguments, run_command
+from spectjax.system.commands import define_path, refuse_arguments, run_command
 
 _DATA_DIR = define_path(
     "data_dir", "Folder for data sets; by default ~/tensorflow_datasets."

@@ -25,10 +25,10 @@ from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from spectjax.commands import define_path, refuse_arguments, run_command
-from spectjax.files import write_file, write_json
 from spectjax.hotspots import bound_mask, encode_rle
-from spectjax.locks import hold
+from spectjax.system.commands import define_path, refuse_arguments, run_command
+from spectjax.system.files import write_file, write_json
+from spectjax.system.locks import hold
 from tfds_spect.errors import PrepareError
 from tfds_spect.opening import open_data_set
 from tfds_spect.prepare import quiet_tfds

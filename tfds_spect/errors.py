@@ -1,6 +1,6 @@
 """What goes wrong with data, told to the user in one line."""
 
-from spectjax.messages import UserError
+from spectjax.system.messages import UserError
 
 
 class PrepareError(UserError):

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spectjax.imaging.annotation import Annotation, Hotspots, agree, crop_hotspots
+from spectjax.imaging.annotations.consensus import (
+    Annotation,
+    Hotspots,
+    agree,
+    crop_hotspots,
+)
 from spectjax.imaging.diagnosis import (
     METASTASIS,
     NORMAL,
@@ -14,7 +19,7 @@ from spectjax.imaging.diagnosis import (
 )
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import crop_thorax
-from spectjax.messages import UserError
+from spectjax.system.messages import UserError
 from tfds_spect.example import (
     CANVAS_HW,
     LESION_CLASSES,

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from spectjax.limits import DATA_SET_INFO_BYTES
-from spectjax.schema import Each, Maybe, read_json
+from spectjax.system.limits import DATA_SET_INFO_BYTES
+from spectjax.system.schema import Each, Maybe, read_json
 from tfds_spect.content import (
     KEY,
     Content,

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from spectjax.commands import define_path, refuse_arguments, run_command
-from spectjax.locks import hold
+from spectjax.system.commands import define_path, refuse_arguments, run_command
+from spectjax.system.locks import hold
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def write_overview(
         WriteError: if a file cannot be written.
     """
     # Here, so that --help need not wait for TFDS and matplotlib.
-    from spectjax.files import write_file
+    from spectjax.system.files import write_file
     from tfds_spect.contact_sheet import choose_images, draw_page
     from tfds_spect.duplicates import find_near_duplicates
     from tfds_spect.summary import draw_summary, find_faults, write_summary

@@ -12,10 +12,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tensorflow_datasets.core.utils import tqdm_utils
 
-from spectjax.files import WriteError
-from spectjax.locks import hold
-from spectjax.paths import read_path
-from spectjax.workers import WorkerError
+from spectjax.system.files import WriteError
+from spectjax.system.locks import hold
+from spectjax.system.paths import read_path
+from spectjax.system.workers import WorkerError
 from tfds_spect.configs import PHANTOM_SUFFIX
 from tfds_spect.content import Content
 from tfds_spect.errors import NotPreparedError, PrepareError

@@ -6,9 +6,9 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spectjax.files import format_csv, write_file
 from spectjax.imaging.problems import append_traceback
-from spectjax.messages import make_printable
+from spectjax.system.files import format_csv, write_file
+from spectjax.system.messages import make_printable
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import ThoraxExample
 

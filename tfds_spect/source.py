@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from spectjax.imaging.annotation import (
+from spectjax.imaging.annotations.consensus import (
     ANNOTATION_SUFFIXES,
     Annotation,
     AnnotationError,
@@ -24,12 +24,12 @@ from spectjax.imaging.annotation import (
     list_candidates,
     list_mask_files,
 )
+from spectjax.imaging.annotations.image_names import fold_name
 from spectjax.imaging.diagnosis import label_diagnosis, translate_words
-from spectjax.imaging.dicom import find_bone_scans, find_dicom_files
+from spectjax.imaging.dicom.reading import find_bone_scans, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.image_names import fold_name
-from spectjax.imaging.image_table import (
+from spectjax.imaging.listed.table import (
     ImageRow,
     ImageTableError,
     find_image_table,
@@ -45,7 +45,7 @@ from spectjax.imaging.scan import (
     BoneScan,
     ScanError,
 )
-from spectjax.workers import Workers
+from spectjax.system.workers import Workers
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import (
     NO_EVIDENCE,

@@ -10,11 +10,11 @@ from etils import epath
 from tensorflow_datasets.core import writer as tfds_writer
 from tqdm import tqdm
 
-from spectjax.files import write_file
 from spectjax.imaging.diagnosis import NORMAL
 from spectjax.imaging.problems import LOG_NAME
-from spectjax.messages import make_printable
-from spectjax.workers import Workers
+from spectjax.system.files import write_file
+from spectjax.system.messages import make_printable
+from spectjax.system.workers import Workers
 from tfds_spect.acquisitions import check_acquisitions
 from tfds_spect.configs import SpectConfig, list_configs
 from tfds_spect.content import KEY, dump_content, measure_content
@@ -232,7 +232,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if phantom is None:
             return pathlib.Path(dl_manager.manual_dir)
         # Here, since it takes as long to import as all the rest.
-        from spectjax.imaging.phantom import PhantomError, write_phantom
+        from spectjax.phantom import PhantomError, write_phantom
 
         size = f"{phantom.population}_{phantom.patients}_{phantom.seed}"
         try:

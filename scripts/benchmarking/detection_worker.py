@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from spectjax.models import create_model
-from spectjax.normalisation import normalise_by_range
-from spectjax.parallel import AXIS
-from spectjax.tasks import InstanceSegmentation, Variables
+from spectjax.ops.normalisation import normalise_by_range
+from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
+from spectjax.tasks.task import Variables
+from spectjax.training.parallel import AXIS
 
 from . import arrays, jax_worker
 from .detection import LESIONS, SETTINGS
@@ -45,7 +46,7 @@ def build(
     if mode == "train":
         run, compile_s = jax_worker.build_training(task, variables, batch, gathers=True)
     else:
-        predict = task.predict_instances
+        predict = task.predict
         run, compile_s = jax_worker.build_inference(predict, variables, batch["images"])
     result = run(1)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

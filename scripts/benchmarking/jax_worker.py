@@ -13,14 +13,14 @@ import numpy as np
 import optax
 
 from spectjax.ops.convolution import compiler_options
-from spectjax.parallel import AXIS, MeshLayout
-from spectjax.step import (
+from spectjax.tasks.task import Task, Variables
+from spectjax.training.parallel import AXIS, MeshLayout
+from spectjax.training.step import (
     choose_steps_per_dispatch,
     create_train_state,
     run_steps,
     train_step,
 )
-from spectjax.tasks import Task, Variables
 
 from . import arrays, workloads
 from .processes import Measurement, peak_rss_bytes, serve

@@ -48,7 +48,7 @@ def _export(*, path: str, parameters: int, batch_size: int, **which: Any) -> Non
 def _build_inference(
     *, path: str, runtime: str, image_hwc: tuple[int, int, int], batch_size: int
 ) -> Measurement:
-    from spectjax import runtimes
+    from spectjax.inference import runtimes
 
     images = arrays.synthesise(image_hwc, batch_size)["images"].astype("float32")
     start = time.perf_counter()

@@ -15,12 +15,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from spectjax.losses import cross_entropy
 from spectjax.models import MODELS, create_model
 from spectjax.models.unet import ConvBlock
-from spectjax.normalisation import normalise_by_range
 from spectjax.ops.backend import plain_operations
-from spectjax.tasks import Batch, Classification, Segmentation, Task, Variables
+from spectjax.ops.normalisation import normalise_by_range
+from spectjax.tasks.classification.task import Classification
+from spectjax.tasks.hotspots.segmentation import Segmentation
+from spectjax.tasks.losses import cross_entropy
+from spectjax.tasks.task import Batch, Task, Variables
 
 from . import arrays
 from .flops import Flops, count_flops
@@ -109,8 +111,8 @@ class Workload:
         fields: the model's fields, `dtype` left out; what JSON can hold.
         task: gives loss and predictions.
         image_hwc: height, width and channels of an image.
-        task_name: of `task` in `TASKS`, whose loss is cross-entropy; None for a model
-            that gives neither a pixel nor an image a class.
+        task_name: of `task`, whose loss is cross-entropy; None for a model that gives
+            neither a pixel nor an image a class.
         parameters: number of trained parameters.
     """
 

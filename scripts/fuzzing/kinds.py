@@ -19,10 +19,10 @@ from scripts.fuzzing.mutations import (
     mutate_table,
     mutate_xml,
 )
-from spectjax.imaging.annotation import agree, read_annotation
+from spectjax.imaging.annotations.consensus import agree, read_annotation
 from spectjax.imaging.diagnosis import translate_words
-from spectjax.imaging.dicom import read_bone_scans
-from spectjax.imaging.image_table import (
+from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.listed.table import (
     find_image_table,
     read_image_table,
     read_listed_image,
@@ -303,7 +303,7 @@ class _Model:
         return self._original
 
     def _open(self, path: pathlib.Path, contents: bytes) -> _Original:
-        from spectjax.runtimes import load_file
+        from spectjax.inference.runtimes import load_file
 
         model = load_file(path, self.runtime)
         counts = np.random.default_rng(0).poisson(3, (1, *model.input_hw, 1))
@@ -321,7 +321,7 @@ class _Model:
 
     def read(self, path: pathlib.Path) -> None:
         """See `Kind`."""
-        from spectjax.runtimes import load_file
+        from spectjax.inference.runtimes import load_file
 
         original = self._original
         answer = load_file(path, self.runtime).predict(original.counts)
@@ -366,8 +366,8 @@ class Checkpoint:
         """See `Kind`."""
         import jax
 
-        from spectjax.checkpoint import Checkpoints
         from spectjax.config import load_config
+        from spectjax.training.checkpoint import Checkpoints
 
         load_config(path / "config.json")
         # Not by restore_state, which traces the model anew each time.

@@ -20,7 +20,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from spectjax.imaging.phantom import write_phantom
+from spectjax.phantom import write_phantom
 
 SHRINK = 4  # frames of 256x64 pixels are read faster, and hold as many elements
 _REAL = ("JPEG2000.dcm", "JPGExtended.dcm", "JPEG-lossy.dcm")  # pydicom brings them
@@ -145,9 +145,9 @@ def write_run(workdir: pathlib.Path) -> pathlib.Path:
     """Writes a run's folder as a few steps of a tiny U-Net leave it, untrained."""
     import jax
 
-    from spectjax.checkpoint import Checkpoints, Progress
     from spectjax.config import load_config, save_config
     from spectjax.cross_validate import load_configs
+    from spectjax.training.checkpoint import Checkpoints, Progress
 
     if workdir.exists():
         return workdir
@@ -163,8 +163,8 @@ def make_state(config: Any) -> Any:
     """Returns the state of a run before its first step."""
     import jax
 
-    from spectjax.runs import create_optimizer, create_task
-    from spectjax.step import create_train_state
+    from spectjax.training.run import create_optimizer, create_task
+    from spectjax.training.step import create_train_state
 
     return jax.device_get(
         create_train_state(

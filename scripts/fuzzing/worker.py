@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from scripts.fuzzing.kinds import KINDS, BrokenPromiseError, Kind
-from spectjax.commands import end_plainly
-from spectjax.messages import UserError
-from spectjax.paths import read_path
+from spectjax.system.commands import end_plainly
+from spectjax.system.messages import UserError
+from spectjax.system.paths import read_path
 
 _CLEAR_REFS = pathlib.Path("/proc/self/clear_refs")
 _STATUS = pathlib.Path("/proc/self/status")

@@ -17,7 +17,7 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from monai.utils import set_determinism
 
-from spectjax.normalisation import normalise_by_root
+from spectjax.ops.normalisation import normalise_by_root
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spectjax.messages import UserError
 from spectjax.metrics.intervals import bootstrap_patients
 from spectjax.metrics.pixel import PixelCounts, score_pixels, summarise_pixels
+from spectjax.system.messages import UserError
 
 # The table's columns: titles, and where the scores stand.
 _SCORES = {

@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import spectjax
-from spectjax import run_data
-from spectjax.config import ConfigError, load_config
+from spectjax.evaluation import metrics_file
+from spectjax.evaluation.metrics_file import OtherDataError
 from spectjax.metrics.intervals import summarise_repeats
-from spectjax.report import DISCLAIMER
-from spectjax.run_data import OtherDataError
+from spectjax.system.messages import DISCLAIMER, ConfigError
 
 
 def read_metrics(
@@ -26,15 +25,15 @@ def read_metrics(
     Args:
         workdir: folder of the run.
         tasks: which it may have.
-        schema: what else the file must hold, see `spectjax.schema`.
+        schema: what else the file must hold, see `spectjax.system.schema`.
 
     Raises:
         ConfigError: if it is missing, damaged or of none of these tasks.
     """
-    path = run_data.locate_metrics(workdir)
+    path = metrics_file.locate_metrics(workdir)
     found = "none"
     if path.exists():
-        metrics = run_data.read_metrics(workdir, schema)
+        metrics = metrics_file.read_metrics(workdir, schema)
         if metrics["task"] in tasks:
             return metrics
         found = f"one whose task is {metrics['task']}"
@@ -79,14 +78,14 @@ def check_same_data(
         )
 
 
-def read_training_seconds(workdir: pathlib.Path) -> float:
-    """Returns how long the epochs of a run took, 0 for what trains nothing.
+def read_training_seconds(workdir: pathlib.Path, num_epochs: int) -> float:
+    """Returns how long the epochs of a run took, 0 if there were none.
 
     Raises:
         ConfigError: if a run that trains has left no log.
     """
     path = workdir / "train.csv"
-    if not load_config(workdir / "config.json").num_epochs:
+    if not num_epochs:
         return 0.0
     try:
         with path.open(newline="") as stream:

@@ -13,11 +13,11 @@ import numpy as np
 from spectjax.explanation.gradcam import explain
 from spectjax.explanation.pointing import find_cells
 from spectjax.explanation.sanity import SanityCheck, check_sanity, list_layers
-from spectjax.messages import UserError
+from spectjax.inference.runtimes import is_trained_on_synthetic
 from spectjax.ops.convolution import compiler_options
-from spectjax.runs import create_task, restore_model
-from spectjax.runtimes import is_trained_on_synthetic
-from spectjax.tasks import Task, Variables
+from spectjax.system.messages import UserError
+from spectjax.tasks.task import Task, Variables
+from spectjax.training.run import create_task, restore_model
 
 CATEGORIES = ("normal", "metastasis")
 _BATCH = 8

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from spectjax.tasks import Task, Variables
+from spectjax.tasks.task import Task, Variables
 
 # What a model calls its last feature map, to `perturb` and to `sow`.
 ACTIVATIONS = "activations"

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from scipy.stats import rankdata
 
-from spectjax.messages import UserError
-from spectjax.tasks import Task, Variables
+from spectjax.system.messages import UserError
+from spectjax.tasks.task import Task, Variables
 
 SIMILAR = 0.5  # maps of an untrained network that agree more than this are no answer
 

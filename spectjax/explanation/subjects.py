@@ -10,7 +10,7 @@ from spectjax.explanation.pointing import Box
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.input_pipeline import Examples
-from spectjax.messages import UserError, make_printable
+from spectjax.system.messages import UserError, make_printable
 
 OUTCOMES = ("true_positive", "false_negative", "false_positive", "true_negative")
 

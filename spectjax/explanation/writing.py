@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
+from spectjax.explanation.drawing import Overlay, draw_explanation, draw_sanity
 from spectjax.explanation.explainer import CATEGORIES, Explainer
 from spectjax.explanation.gradcam import enlarge
 from spectjax.explanation.pointing import box_cell, find_cells, find_peak
 from spectjax.explanation.sanity import SIMILAR
 from spectjax.explanation.subjects import Subject
-from spectjax.files import write_json
-from spectjax.messages import UserError
-from spectjax.report import DISCLAIMER
-from spectjax.report.explanations import Overlay, draw_explanation, draw_sanity
 from spectjax.report.figures import save_figure
+from spectjax.system.files import write_json
+from spectjax.system.messages import DISCLAIMER, UserError
 
 SANITY_IMAGES = 8  # at most, in the check; half of them in its figure
 _METHOD = (

@@ -11,17 +11,17 @@ import sys
 import traceback
 from collections import Counter
 
-from spectjax.commands import read_paths, run_command
-from spectjax.messages import UserError
+from spectjax.system.commands import read_paths, run_command
+from spectjax.system.messages import UserError
 
 
 def main(arguments: list[str]) -> None:
     """Checks the table of one folder."""
     from tqdm import tqdm
 
-    from spectjax.imaging import image_table
-    from spectjax.imaging.annotation import AnnotationError
+    from spectjax.imaging.annotations.consensus import AnnotationError
     from spectjax.imaging.identity import Identity
+    from spectjax.imaging.listed import table as image_table
     from spectjax.imaging.patients import IdentityError, unite_patients
     from spectjax.imaging.problems import BUG_STATUS, describe_bug
     from spectjax.imaging.scan import ScanError

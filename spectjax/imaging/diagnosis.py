@@ -7,9 +7,9 @@ metastasis (Table 1).
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from spectjax.imaging.annotation import Annotation, Hotspots
+from spectjax.imaging.annotations.consensus import Annotation, Hotspots
+from spectjax.imaging.annotations.words import NORMAL, clean_word
 from spectjax.imaging.thorax.transform import CropTransform
-from spectjax.imaging.words import NORMAL, clean_word
 
 MULTIPLE = "multiple bone metastasis"
 SPINAL = "spinal metastasis"

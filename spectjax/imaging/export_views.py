@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from absl import flags
 
-from spectjax.commands import define_path, read_paths, run_command
-from spectjax.locks import hold
-from spectjax.messages import UserError, make_printable
+from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.locks import hold
+from spectjax.system.messages import UserError, make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
-    from spectjax.imaging.dicom import BoneScan
+    from spectjax.imaging.dicom.reading import BoneScan
 
 _MOST_BYTES = 255  # of a name, on most disks
 
@@ -78,7 +78,7 @@ def export_scans(paths: list[Path], output_dir: Path) -> None:
         SystemExit: see `Problems`, if a bug kept a view from being written.
         WriteError: if a file cannot be written.
     """
-    from spectjax.imaging.dicom import View
+    from spectjax.imaging.dicom.reading import View
     from spectjax.imaging.intake import Intake
     from spectjax.imaging.outputs import fold_name
     from spectjax.imaging.problems import Problems
@@ -154,7 +154,7 @@ def _export(scan: "BoneScan", output_dir: Path) -> None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    from spectjax.files import write_file
+    from spectjax.system.files import write_file
 
     path, info = output_dir / f"{scan.name}.png", PngInfo()
     _check_free(path, scan)

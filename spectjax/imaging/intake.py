@@ -7,12 +7,12 @@ their pixels are read when their turn comes.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from spectjax.imaging.dicom import (
+from spectjax.imaging.dicom.file import read_dicom
+from spectjax.imaging.dicom.reading import (
     collect_warnings,
     find_dicom_files,
     read_bone_scans,
 )
-from spectjax.imaging.dicom_file import read_dicom
 from spectjax.imaging.identity import Identity, identify
 from spectjax.imaging.patients import IdentityError, unite_patients
 from spectjax.imaging.problems import Problems

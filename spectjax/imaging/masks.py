@@ -10,7 +10,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from spectjax.messages import UserError
+from spectjax.system.messages import UserError
 
 
 def fill_polygon(polygon_xy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:

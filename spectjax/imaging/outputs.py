@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from spectjax.imaging.scan import BoneScan, find_stem
-from spectjax.limits import RESULT_BYTES, read_limited
+from spectjax.system.limits import RESULT_BYTES, read_limited
 
 _MOST_BYTES = 200  # of 255 that file systems take: a suffix and more are to follow
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from spectjax.imaging.identity import Identity
-from spectjax.messages import UserError
+from spectjax.system.messages import UserError
 
 # A name and birth date that so many patients share, and most of them, is no person's:
 # "ANONYMOUS, 1900-01-01".

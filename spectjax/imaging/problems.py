@@ -16,9 +16,9 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from spectjax.files import WriteError
 from spectjax.imaging.scan import ScanError
-from spectjax.messages import UserError, make_printable
+from spectjax.system.files import WriteError
+from spectjax.system.messages import UserError, make_printable
 
 LOG_NAME = "problems.log"
 BUG_STATUS = 3

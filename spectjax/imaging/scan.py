@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from spectjax.imaging.identity import Identity, PatientEvidence
-from spectjax.messages import UserError
+from spectjax.system.messages import UserError
 
 View = Literal["anterior", "posterior"]
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from spectjax.messages import UserError
 from spectjax.metrics.surface import hausdorff95
+from spectjax.system.messages import UserError
 
 # From 6e-6 to 1 - 6e-6: a model that learned from few marked pixels gives most lesions
 # a small probability, one that was asked for overlap gives false regions a large one.

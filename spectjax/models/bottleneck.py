@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from spectjax.messages import UserError
 from spectjax.models.attention import SpatialAttention
 from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv
 from spectjax.ops.pooling import overlapping_max_pool
+from spectjax.system.messages import UserError
 
 EXPANSION = 4  # channels that a block gives for one of its inner ones
 NORMS = ("batch", "frozen", "group")

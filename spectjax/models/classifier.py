@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Initializer
 
-from spectjax.messages import UserError
+from spectjax.system.messages import UserError
 
 # [P2] draws all weights "using a normal Gaussian distribution" and gives no width. The
 # default is He's, which keeps the size of what passes through ReLUs; "normal" is that

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from spectjax.messages import UserError
 from spectjax.ops.kmeans import find_clusters
+from spectjax.system.messages import UserError
 
 
 class KMeans(nn.Module):

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from spectjax.messages import UserError
 from spectjax.models.bottleneck import BottleneckBody
 from spectjax.models.detections import (
     Detections,
@@ -33,6 +32,7 @@ from spectjax.ops.anchors import make_anchors
 from spectjax.ops.instances import Truth
 from spectjax.ops.mask_paste import crop_masks
 from spectjax.ops.roi_align import assign_levels, roi_align
+from spectjax.system.messages import UserError
 
 ATTENTIONS = ("none", "stage", "lateral", "pyramid", "block")
 _COUNTS = "rpn_samples pre_nms proposals roi_samples detections max_instances".split()

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from spectjax.messages import UserError
 from spectjax.models.attention import SpatialAttention
 from spectjax.ops.convolution import Conv
+from spectjax.system.messages import UserError
 
 # No ReLU follows these layers, so their gain is one.
 _linear = nn.initializers.lecun_normal()

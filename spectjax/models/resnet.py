@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from spectjax.messages import UserError
 from spectjax.models.classifier import (
     check_image_hw,
     create_head,
@@ -20,6 +19,7 @@ from spectjax.models.classifier import (
 from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv
 from spectjax.ops.pooling import overlapping_max_pool
+from spectjax.system.messages import UserError
 
 
 class ResidualBlock(nn.Module):

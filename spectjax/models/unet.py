@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from spectjax.messages import UserError
 from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv, UpConv, max_pool
+from spectjax.system.messages import UserError
 
 
 class ConvBlock(nn.Module):

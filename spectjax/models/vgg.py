@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from spectjax.messages import UserError
 from spectjax.models.classifier import (
     check_image_hw,
     create_head,
@@ -22,6 +21,7 @@ from spectjax.ops.convolution import Conv, max_pool
 from spectjax.ops.dropout import Dropout
 from spectjax.ops.pooling import adaptive_average_pool, drop_odd_edge
 from spectjax.ops.product import dot_general
+from spectjax.system.messages import UserError
 
 ACTIVATIONS = ("relu", "elu")
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
-from spectjax.messages import UserError
 from spectjax.ops import onednn
+from spectjax.system.messages import UserError
 
 _VARIABLE = "SPECTJAX_CONVOLUTION"
 _plain = contextvars.ContextVar("plain", default=False)

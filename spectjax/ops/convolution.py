@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype, Initializer
 
-from spectjax.messages import UserError
 from spectjax.ops import onednn
 from spectjax.ops.backend import is_plain, uses_onednn
+from spectjax.system.messages import UserError
 
 # Convolutions of jaxlib 0.10 go to the YNN library by default, whose weight gradients
 # take five times as long as XLA's own.

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from spectjax.messages import UserError
+from spectjax.system.messages import UserError
 
 
 class Dropout(nn.Module):

@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from spectjax.messages import UserError
 from spectjax.ops.sorted_values import (
     MAX_VALUES,
     SortedValues,
     add_up,
     sort_values,
 )
+from spectjax.system.messages import UserError
 
 # Why a search ended: the numbers of the criteria in [P1].
 SAME_POINTS, SAME_OBJECTIVE, MAX_ITERATIONS = 1, 2, 3

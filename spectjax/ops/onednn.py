@@ -19,7 +19,7 @@ import tempfile
 import jax
 import numpy as np
 
-from spectjax.startup import find_cache_folder
+from spectjax.system.jax_setup import find_cache_folder
 
 _SOURCES = pathlib.Path(__file__).with_name("native")
 _PACKAGE = "onednn-cpu-gomp"

@@ -1,4 +1,1 @@
-"""What people look at: figures, tables and overlays."""
-
-DISCLAIMER = "Research software, not a medical device."
-SYNTHETIC = "SYNTHETIC DATA: simulated in whole or in part."
+"""What people look at, whatever the task: figures, curves and tables."""

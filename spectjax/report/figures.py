@@ -19,10 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from spectjax.files import write_file
 from spectjax.hotspots import bound_mask
-from spectjax.messages import make_printable
-from spectjax.report import DISCLAIMER, SYNTHETIC
+from spectjax.system.files import write_file
+from spectjax.system.messages import DISCLAIMER, SYNTHETIC, make_printable
 
 TRUTH = "#e41a1c"  # red and green as in [P1] Fig. 13
 MODEL = "#00b050"

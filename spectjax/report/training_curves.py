@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spectjax.messages import UserError
 from spectjax.report.curves import PALETTE
 from spectjax.report.figures import CROP, WARNING, add_caption
+from spectjax.system.messages import UserError
 
 TRAINING_SCORES = {"PA": "PA (pixel accuracy)", "Acc": "Accuracy"}
 # What the loss of Mask R-CNN adds up.

@@ -1,6 +1,6 @@
 """Weights from elsewhere: files of other programs, read without running them."""
 
-from spectjax.messages import UserError
+from spectjax.system.messages import UserError
 
 
 class WeightsError(UserError):

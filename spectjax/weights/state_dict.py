@@ -8,7 +8,7 @@ import stat
 import numpy as np
 import safetensors.numpy
 
-from spectjax.limits import GIB, WEIGHTS_BYTES, WEIGHTS_LIST_BYTES
+from spectjax.system.limits import GIB, WEIGHTS_BYTES, WEIGHTS_LIST_BYTES
 from spectjax.weights import WeightsError
 from spectjax.weights.torch_file import read_old, read_zip
 

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 import ml_dtypes  # noqa: F401  numpy knows bfloat16 from here
 import numpy as np
 
-from spectjax.archives import check_stored, open_archive
-from spectjax.limits import PICKLE_BYTES, WEIGHTS_LIST_BYTES
+from spectjax.system.archives import check_stored, open_archive
+from spectjax.system.limits import PICKLE_BYTES, WEIGHTS_LIST_BYTES
 from spectjax.weights import WeightsError
 from spectjax.weights.torch_pickle import (
     ForeignObjectError,

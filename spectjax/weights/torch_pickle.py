@@ -13,8 +13,8 @@ import pickletools
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from spectjax.limits import PICKLE_BYTES, PICKLE_OBJECTS
-from spectjax.messages import UserError
+from spectjax.system.limits import PICKLE_BYTES, PICKLE_OBJECTS
+from spectjax.system.messages import UserError
 
 _COPIED = 4  # so many arguments of what may be called are taken, the rest left out
 _STORAGES = {

@@ -23,10 +23,10 @@ from typing import cast
 
 from absl import flags
 
-from spectjax.commands import define_path, read_paths, run_command
 from spectjax.imaging.deidentify.preconditions import find_faults
-from spectjax.locks import hold
-from spectjax.messages import UserError
+from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.locks import hold
+from spectjax.system.messages import UserError
 
 
 def main(arguments: list[str]) -> None:
@@ -39,7 +39,6 @@ def main(arguments: list[str]) -> None:
     for fault in find_faults(source, target, report, mapping):
         raise UserError(fault)
 
-    from spectjax.files import WriteError
     from spectjax.imaging.deidentify.attributes import NOT_LISTED
     from spectjax.imaging.deidentify.folder import (
         deidentify_folder,
@@ -51,6 +50,7 @@ def main(arguments: list[str]) -> None:
     from spectjax.imaging.diagnosis import SITE_WORDS, clean_word
     from spectjax.imaging.problems import BUG_STATUS
     from spectjax.imaging.scan import View
+    from spectjax.system.files import WriteError
 
     # Not in OUT, which is handed on: who worked on it is nobody's business.
     with hold(report):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spectjax.files import WriteError, write_file
-from spectjax.imaging.annotation import ANNOTATION_SUFFIXES, find_annotations
+from spectjax.imaging.annotations.consensus import ANNOTATION_SUFFIXES, find_annotations
+from spectjax.imaging.annotations.image_names import fold_name
 from spectjax.imaging.deidentify.attributes import (
     ANEW,
     DUMMY,
@@ -29,10 +29,9 @@ from spectjax.imaging.deidentify.image import CleanImage, RefusedError, clean_im
 from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
 from spectjax.imaging.deidentify.profile import EDITION, Profile, digest_rules
 from spectjax.imaging.deidentify.pseudonyms import Pseudonyms, read_pseudonyms
-from spectjax.imaging.dicom import collect_warnings, find_dicom_files
+from spectjax.imaging.dicom.reading import collect_warnings, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.image_names import fold_name
 from spectjax.imaging.scan import (
     EmptyImageError,
     NotWholeBodyError,
@@ -40,6 +39,7 @@ from spectjax.imaging.scan import (
     UnknownViewError,
     View,
 )
+from spectjax.system.files import WriteError, write_file
 
 MARKER = "deidentified.json"
 _DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)

@@ -17,20 +17,20 @@ from pydicom.uid import (
     NuclearMedicineImageStorage,
 )
 
-from spectjax.files import write_file
-from spectjax.imaging.codes import VIEW_CODES, make_code
 from spectjax.imaging.deidentify.attributes import (
     Tally,
     clean_attributes,
     collect_identity,
 )
 from spectjax.imaging.deidentify.profile import EDITION, Profile
-from spectjax.imaging.dicom import read_bone_scans, read_with_scans
-from spectjax.imaging.frames import choose_frames, read_vector
+from spectjax.imaging.dicom.codes import VIEW_CODES, make_code
+from spectjax.imaging.dicom.frames import choose_frames, read_vector
+from spectjax.imaging.dicom.pixels import decode_frame
+from spectjax.imaging.dicom.reading import read_bone_scans, read_with_scans
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.pixels import decode_frame
 from spectjax.imaging.scan import BoneScan, ScanError, View
-from spectjax.messages import UserError
+from spectjax.system.files import write_file
+from spectjax.system.messages import UserError
 
 _BASIC_PROFILE = (
     "113100",

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, cast
 
 from absl import flags
 
-from spectjax.commands import define_path, read_paths, run_command
-from spectjax.locks import hold
-from spectjax.messages import UserError, make_printable
+from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.locks import hold
+from spectjax.system.messages import UserError, make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
-    from spectjax.imaging.dicom import BoneScan
+    from spectjax.imaging.dicom.reading import BoneScan
 
 _OUTPUT_DIR = define_path(
     "output_dir", "Folder for the results; made if it is missing.", required=True
@@ -50,7 +50,7 @@ def crop_scans(paths: list[Path], output_dir: Path) -> None:
         SystemExit: see `Problems`, if a bug kept a view from being written.
         WriteError: if a file cannot be written.
     """
-    from spectjax.imaging.dicom import View
+    from spectjax.imaging.dicom.reading import View
     from spectjax.imaging.intake import Intake
     from spectjax.imaging.outputs import OutputNames
     from spectjax.imaging.problems import Problems
@@ -69,9 +69,9 @@ def crop_scans(paths: list[Path], output_dir: Path) -> None:
 
 def _crop(scan: "BoneScan", name: str, output_dir: Path) -> None:
     """Writes box and drawing of one view, and prints a line about it."""
-    from spectjax.files import write_json
     from spectjax.imaging.thorax.crop import crop_thorax
     from spectjax.imaging.thorax.evidence import save_evidence
+    from spectjax.system.files import write_json
 
     thorax = crop_thorax(scan)
     save_evidence(thorax, output_dir / f"{name}.png")

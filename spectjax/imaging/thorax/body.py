@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from spectjax.messages import UserError
+from spectjax.system.messages import UserError
 
 _SMOOTH_MM = 7.0  # a little more than the blur of the camera
 _BLOCK = 8  # px

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.imaging.dicom import BoneScan, ScanError
+from spectjax.imaging.dicom.reading import BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
 from spectjax.imaging.thorax.doubts import find_doubts
 from spectjax.imaging.thorax.landmarks import Landmarks, Readings, find_landmarks
 from spectjax.imaging.thorax.transform import Box, CropTransform
-from spectjax.messages import make_printable
+from spectjax.system.messages import make_printable
 
 CANVAS_HW = (256, 256)  # [P1] and [P2]
 

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from spectjax.files import write_file
 from spectjax.imaging.thorax.crop import ThoraxImage
-from spectjax.messages import make_printable
+from spectjax.system.files import write_file
+from spectjax.system.messages import make_printable
 
 NOTICE = "Research software, not a medical device."
 _LANDMARKS = ("head", "neck", "shoulders", "elbows", "legs", "feet")

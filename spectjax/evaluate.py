@@ -1,0 +1,56 @@
+"""From a finished run to its scores on what it held out, whatever its task."""
+
+import functools
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from spectjax.evaluation.run import FinishedRun
+from spectjax.input_pipeline import Splits, load_examples
+from spectjax.tasks import TASKS
+from spectjax.training.augment import move_images
+from spectjax.training.run import restore_model
+
+
+def evaluate_run(
+    config: ConfigDict, workdir: pathlib.Path, builder_dir: pathlib.Path, splits: Splits
+) -> dict[str, Any]:
+    """Scores a run's model and writes `<workdir>/eval`.
+
+    Args:
+        config: the run's config.
+        workdir: its folder, with a checkpoint unless the model has no parameters.
+        builder_dir: folder of the data set.
+        splits: what it trained on and held out.
+
+    Returns:
+        The content of `<workdir>/eval/metrics.json`.
+
+    Raises:
+        CheckpointError: if there is no checkpoint or it cannot be read.
+        ValueError: if the model's output is not finite.
+        WriteError: if a file cannot be written.
+    """
+    held_out = load_examples(builder_dir, splits.held_out)
+    return TASKS[config.task].evaluate()(
+        FinishedRun(
+            model=restore_model(workdir),
+            held_out=held_out,
+            calibration=functools.partial(
+                load_examples, builder_dir, splits.calibration
+            ),
+            move=move_images,
+            train_hw=tuple(config.data.train_hw),
+            num_classes=config.model.num_classes,
+            batch_size=config.data.batch_size,
+            output_dir=workdir / "eval",
+            model_name=config.model.name,
+            dataset_info={
+                "config": config.data.name,
+                "fingerprint": config.data.fingerprint,
+                "held_out_fold": None if held_out.leaking else config.data.fold,
+            },
+            training_log=workdir / "train.csv" if config.num_epochs else None,
+        )
+    )

@@ -1,0 +1,208 @@
+"""From readers' annotations to hotspots: one consensus for each view.
+
+H and W are rows and columns, T is the number of hotspots.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+from spectjax.imaging.annotations.files import (
+    ANNOTATION_SUFFIXES,
+    FoundAnnotations,
+    UnusedFile,
+    find_annotations,
+    find_doubted,
+    list_candidates,
+)
+from spectjax.imaging.annotations.labelme import (
+    Annotation,
+    AnnotationError,
+    NotAnnotationError,
+    read_annotation,
+)
+from spectjax.imaging.annotations.labelme_xml import list_mask_files
+from spectjax.imaging.annotations.regions import Region, lies_inside
+from spectjax.imaging.thorax.transform import CropTransform
+from spectjax.system.limits import FILLED_PIXELS, HOTSPOTS
+
+__all__ = [
+    "ANNOTATION_SUFFIXES",
+    "Annotation",
+    "AnnotationError",
+    "FoundAnnotations",
+    "Hotspots",
+    "NotAnnotationError",
+    "Region",
+    "UnusedFile",
+    "agree",
+    "crop_hotspots",
+    "find_annotations",
+    "find_doubted",
+    "list_candidates",
+    "list_mask_files",
+    "read_annotation",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Hotspots:
+    """Hotspots of one view, in frame or in thorax pixels.
+
+    Attributes:
+        numbers: 0 where there is none, k + 1 on the pixels of hotspot k, int32, (H, W).
+        labels: T words of the readers, e.g. "metastasis".
+    """
+
+    numbers: np.ndarray
+    labels: tuple[str, ...]
+
+    @property
+    def masks(self) -> np.ndarray:
+        """One mask for each hotspot, bool, (T, H, W); no two share a pixel."""
+        return self.numbers == np.arange(1, len(self.labels) + 1)[:, None, None]
+
+
+def agree(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Hotspots:
+    """Returns what a strict majority of the readers marked, as separate hotspots.
+
+    A pixel counts when more than half of the readers marked it, under whatever label: 2
+    of 3, 2 of 2, 1 of 1. Pixels that touch, also by a corner, are one hotspot. Its
+    label is the one that the readers gave to most of its pixels, each reader counted;
+    of equal ones, the first in the alphabet.
+
+    [P1] takes the majority of three doctors for an image ("at least two of them") and
+    does not say how their outlines are merged; here the majority decides each pixel.
+
+    Args:
+        annotations: of one image, one for each reader; without regions from a reader
+            who saw no lesion.
+        hw: (H, W) of the frame.
+
+    Returns:
+        Hotspots in frame pixels, in the order of their first rows.
+
+    Raises:
+        AnnotationError: an annotation states another image size, lies outside of the
+            frame, or has an outline without a pixel, which would count as none drawn;
+            or there is more of them than readers draw.
+        ValueError: no annotation, annotations of several images, or a reader twice.
+    """
+    readers = [annotation.reader for annotation in annotations]
+    names = {annotation.image_name for annotation in annotations}
+    if len(names) != 1 or len(set(readers)) != len(readers):
+        raise ValueError(
+            "Expected annotations of one image by different readers, got images "
+            f"{sorted(names)} and readers {readers}."
+        )
+    _check_effort(annotations, hw)
+    placed = [_place_regions(annotation, hw) for annotation in annotations]
+    votes = np.zeros(hw, np.int32)
+    for regions in placed:
+        votes += _unite(regions, hw)
+    eight_neighbours = np.ones((3, 3))
+    numbers, count = ndimage.label(2 * votes > len(placed), eight_neighbours)
+    if count > HOTSPOTS:
+        raise AnnotationError(
+            f"{annotations[0].path}: expected at most {HOTSPOTS} separate hotspots, "
+            f"found {count}, as in a mask of dots or of noise. Draw it again."
+        )
+    return Hotspots(numbers, _majority_labels(placed, numbers, count))
+
+
+def crop_hotspots(hotspots: Hotspots, transform: CropTransform) -> Hotspots:
+    """Returns the hotspots of the frame in thorax pixels.
+
+    A hotspot without a pixel in the crop is dropped. One that the crop's edge cuts in
+    two stays one hotspot.
+    """
+    inside = transform.apply(hotspots.numbers)
+    kept = np.unique(inside[inside > 0])
+    new = np.zeros(len(hotspots.labels) + 1, hotspots.numbers.dtype)
+    new[kept] = np.arange(1, len(kept) + 1)
+    return Hotspots(new[inside], tuple(hotspots.labels[k - 1] for k in kept))
+
+
+# Word, pixels of a box, and where in the frame the first of them lies.
+_Placed = tuple[str, np.ndarray, tuple[int, int]]
+
+
+def _check_effort(annotations: Sequence[Annotation], hw: tuple[int, int]) -> None:
+    """Refuses outlines that would take long to fill, before any is filled."""
+    filled = 0
+    for annotation in annotations:
+        _check_frame(annotation, hw)
+        for region in annotation.regions:
+            y0, x0, y1, x1 = region.bound(hw)
+            filled += (y1 - y0) * (x1 - x0)
+            if region.polygon_xy is not None:  # a crossing costs as much as 4 pixels
+                filled += 4 * (y1 - y0) * len(region.polygon_xy)
+        if filled > FILLED_PIXELS:
+            raise AnnotationError(
+                f"{annotation.path}: expected outlines around at most {FILLED_PIXELS} "
+                f"pixels in all, found {len(annotation.regions)} outlines around more. "
+                "Draw around lesions."
+            )
+
+
+def _check_frame(annotation: Annotation, hw: tuple[int, int]) -> None:
+    """Refuses an annotation that was drawn on an image of another size."""
+    if annotation.image_hw is not None and annotation.image_hw != tuple(hw):
+        raise AnnotationError(
+            f"{annotation.path}: expected an image of {hw[0]}x{hw[1]} pixels (rows x "
+            f"columns), found {annotation.image_hw[0]}x{annotation.image_hw[1]}. "
+            "Annotate the unscaled image."
+        )
+    if annotation.image_hw is not None:
+        return  # its points were checked when the file was read
+    for region in annotation.regions:
+        points = region.polygon_xy
+        if points is not None and not lies_inside(points, hw):
+            raise AnnotationError(
+                f"{annotation.path}: expected {region.label!r} inside the frame of "
+                f"{hw[0]}x{hw[1]} pixels (rows x columns), found it outside. Annotate "
+                "the unscaled image."
+            )
+
+
+def _place_regions(annotation: Annotation, hw: tuple[int, int]) -> list[_Placed]:
+    """Returns the pixels of each region, none of which is without a pixel."""
+    placed = []
+    for region in annotation.regions:
+        mask, corner = region.place(hw)
+        if not mask.any():
+            raise AnnotationError(
+                f"{annotation.path}: expected outlines around pixels, found an outline "
+                f"{region.label!r} without any: too thin, too small or empty. Draw it "
+                "larger, or delete it."
+            )
+        placed.append((region.label, mask, corner))
+    return placed
+
+
+def _unite(placed: Sequence[_Placed], hw: tuple[int, int]) -> np.ndarray:
+    """Returns the pixels that any of these regions has, bool, (H, W)."""
+    united = np.zeros(hw, bool)
+    for _, mask, (y0, x0) in placed:
+        united[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]] |= mask
+    return united
+
+
+def _majority_labels(
+    placed: Sequence[Sequence[_Placed]], numbers: np.ndarray, count: int
+) -> tuple[str, ...]:
+    """Returns for each hotspot the word that readers gave to most of its pixels."""
+    pixels: list[Counter[str]] = [Counter() for _ in range(count)]
+    for regions in placed:
+        by_label: dict[str, list[_Placed]] = {}
+        for region in regions:
+            by_label.setdefault(region[0], []).append(region)
+        for label, alike in by_label.items():
+            marks = _unite(alike, (numbers.shape[0], numbers.shape[1]))
+            found = np.bincount(numbers[marks], minlength=count + 1)
+            for k in np.flatnonzero(found[1:]):
+                pixels[k][label] += int(found[1 + k])
+    return tuple(min(each, key=lambda label: (-each[label], label)) for each in pixels)

@@ -1,0 +1,1 @@
+"""Trained models that answer, whoever runs them."""

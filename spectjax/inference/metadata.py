@@ -1,0 +1,234 @@
+"""What an exported model tells about itself: its metadata, written and read.
+
+Imports neither jax nor a runtime. The number of images in a batch is B.
+"""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.system.messages import DISCLAIMER, UserError
+from spectjax.tasks import TASKS
+
+DIGEST = "sha256"  # by this name the metadata tell that the file has one
+METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
+_MOST_PIXELS = 4096  # along a side of the image that a model takes
+# What spectjax.ops.normalisation.NORMALISATIONS do to the counts c of one image.
+FORMULAS = {
+    "min_max": "(c - min c) / (max c - min c); 0 where max c = min c",
+    "imagenet": "(x - 0.449) / 0.226 of x = (c - min c) / (max c - min c)",
+    "divide_by_255": "c / 255",
+    "none": "c",
+    "square_root": "sqrt(c / m), m the mean of the positive c; 0 where there are none",
+}
+
+
+class ModelFileError(UserError):
+    """A model that cannot be found, read or used; one line for the user."""
+
+
+def describe(
+    config: Mapping[str, Any], info: Mapping[str, Any], *, parameters_sha256: str
+) -> dict[str, Any]:
+    """Returns the metadata of an exported model, ready for JSON.
+
+    Args:
+        config: the run's config.
+        info: where the model comes from, as predictions report it.
+        parameters_sha256: what `hash_parameters` returns.
+    """
+    normalisation = config["data"]["normalisation"]
+    row, input_hw = TASKS[config["task"]], find_input_hw(config)
+    names = row.class_names()
+    return {
+        "format": METADATA_FORMAT,
+        "disclaimer": DISCLAIMER,
+        "model": dict(info),
+        "parameters_sha256": parameters_sha256,
+        DIGEST: "in this file, of all its other bytes",
+        "task": config["task"],
+        "class_names": list(names),
+        "input": {
+            "name": "counts",
+            "dtype": "float32",
+            "shape": ["B", *input_hw, 1],
+            "axes": ["image", "row", "column", "channel"],
+            "unit": "counts per pixel, not normalised",
+            "crop": "spectjax.imaging.thorax.crop_thorax: the thorax at the file's "
+            "own pixel size in the middle of a canvas of "
+            f"{CANVAS_HW[0]}x{CANVAS_HW[1]}, zero around it; of that canvas the "
+            "central part of this shape",
+        },
+        "normalisation": {
+            "name": normalisation,
+            "formula": FORMULAS[normalisation],
+            "applied_by": "the exported model itself, to each image",
+        },
+        **_describe_outputs(config, input_hw, len(names)),
+        "dtype": "float32",
+        "config": dict(config),
+    }
+
+
+def _describe_outputs(
+    config: Mapping[str, Any], hw: tuple[int, int], num_classes: int
+) -> dict[str, Any]:
+    """Returns `output`, or `outputs` where a model gives several arrays."""
+    answer = TASKS[config["task"]].answer
+    if answer == "instances":
+        shape = ["B", config["model"].get("detections", "D")]
+        axes = ["image", "instance"]
+        box = "(y0, x0, y1, x1), pixels; pixel i covers [i, i + 1)"
+        return {
+            "outputs": [
+                {"name": name, "dtype": dtype, "unit": unit}
+                | {"shape": [*shape, *more], "axes": [*axes, *more_axes]}
+                for name, dtype, unit, more, more_axes in (
+                    ("boxes", "float32", box, (4,), ("side",)),
+                    ("scores", "float32", "probability of the label; falls", (), ()),
+                    ("labels", "int32", "index of the class", (), ()),
+                    ("valid", "bool", "false: a row that fills up", (), ()),
+                    ("masks", "bool", "pixels of the image", hw, ("row", "column")),
+                )
+            ]
+        }
+    per_pixel = answer == "pixels"
+    return {
+        "output": {
+            "name": "probs",
+            "dtype": "float32",
+            "shape": ["B", *(hw if per_pixel else ()), num_classes],
+            "axes": ["image", *(["row", "column"] if per_pixel else []), "class"],
+            "unit": "probability; the classes of "
+            f"{'a pixel' if per_pixel else 'an image'} sum to 1",
+        }
+    }
+
+
+def find_input_hw(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Returns the rows and columns that a run's model takes, of the canvas's centre.
+
+    What marks hotspots marks the whole canvas, whatever part of it was trained on; a
+    classifier sees what it was trained on.
+    """
+    if TASKS[config["task"]].whole_canvas:
+        return CANVAS_HW
+    height, width = config["data"]["train_hw"]
+    return height, width
+
+
+def hash_parameters(variables: Mapping[str, Any]) -> str:
+    """Returns the SHA-256 of a model's parameters and batch statistics.
+
+    Of each array, by its path as `params/down0/conv1/kernel` in the order of these
+    paths: the path in UTF-8, then the values as little-endian float32, last axis
+    fastest.
+    """
+    digest = hashlib.sha256()
+    for path, array in sorted(_name_arrays(variables), key=lambda item: item[0]):
+        digest.update(path.encode())
+        digest.update(np.asarray(array, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def _name_arrays(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple]:
+    """Yields the path and the array of every leaf."""
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _name_arrays(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value
+
+
+def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
+    """Returns the metadata of an exported model.
+
+    Args:
+        path: the model's file, for errors.
+        text: what `describe` returns, as JSON; None if the file has none.
+
+    Raises:
+        ModelFileError: if there is none, or another version of spectjax wrote it.
+    """
+    again = f"Write it again: python -m spectjax.export --workdir=RUN --output={path}"
+    if text is None:
+        raise ModelFileError(
+            f"{path}: expected a model that spectjax exported, found one without its "
+            f"metadata. {again}"
+        )
+    try:
+        metadata = json.loads(text)
+        found = metadata["format"]
+        task, names = metadata["task"], metadata["class_names"]
+        if found == METADATA_FORMAT:
+            _check_types(metadata)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelFileError(
+            f"{path}: expected spectjax's metadata, found {text[:40]!r} "
+            f"({summarise_fault(error)}). {again}"
+        ) from error
+    if found != METADATA_FORMAT:
+        raise ModelFileError(
+            f"{path}: expected metadata of format {METADATA_FORMAT}, found "
+            f"{found!r:.40}: another version of spectjax wrote it. {again}"
+        )
+    known = TASKS[task].class_names() if task in TASKS else None
+    if tuple(names) != known:
+        expected, given = f"a model for {', '.join(TASKS)}", f"one for {task}"
+        if known is not None:
+            expected, given = f"the classes {', '.join(known)}", ", ".join(names)
+        raise ModelFileError(
+            f"{path}: expected {expected}, found {given}. Use the version of spectjax "
+            f"that wrote it, {metadata['model'].get('spectjax_version', 'unknown')}."
+        )
+    return metadata
+
+
+def summarise_fault(error: Exception) -> str:
+    """Returns what is wrong with a JSON document, in a few words."""
+    if isinstance(error, KeyError):
+        return f"no {error.args[0]!r}"
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    return str(error)[:100]
+
+
+def _check_types(metadata: Mapping[str, Any]) -> None:
+    """Checks what is read of the metadata, before anything relies on it.
+
+    Raises:
+        KeyError: if an entry is missing.
+        TypeError: if one is of another type or size; a few words.
+    """
+    shape = metadata["input"]["shape"]
+    scalars = (str, int, float, bool, type(None))
+    for right, what in (
+        (isinstance(metadata["task"], str), "task: no text"),
+        (_are(metadata["class_names"], (str,)), "class_names: no list of texts"),
+        (isinstance(metadata["parameters_sha256"], str), "parameters_sha256: no text"),
+        (isinstance(metadata["model"], dict), "model: no object"),
+        (
+            isinstance(metadata["model"], dict)
+            and _are(list(metadata["model"].values()), scalars),
+            "model: more than texts and numbers",
+        ),
+        (
+            isinstance(shape, list)
+            and len(shape) == 4
+            and _are(shape[1:], (int,))
+            and all(0 < size <= _MOST_PIXELS for size in shape[1:3])
+            and shape[3] == 1,
+            "input: no shape (B, height, width, 1)",
+        ),
+    ):
+        if not right:
+            raise TypeError(what)
+
+
+def _are(values: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(values, list) and all(type(value) in kinds for value in values)

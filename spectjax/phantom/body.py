@@ -1,0 +1,128 @@
+"""Soft parts of the reference patient: the body's outline and the organs.
+
+Same millimetres and axes as `spectjax.phantom.skeleton`.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from spectjax.phantom.shapes import Cloud, join, make_ellipsoid, make_tube
+from spectjax.phantom.skeleton import Segment
+
+
+class Limb(NamedTuple):
+    """A part of the body as a stack of elliptical slices.
+
+    Attributes:
+        segment: what the part moves with, one per slice.
+        centre_mm: centres of the slices, (S, 3), y increasing.
+        half_width_mm: semi-axes along x, (S,).
+        half_depth_mm: semi-axes along z, (S,).
+    """
+
+    segment: tuple[Segment, ...]
+    centre_mm: np.ndarray
+    half_width_mm: np.ndarray
+    half_depth_mm: np.ndarray
+
+
+# y, x, z, half width, half depth of each slice
+_HEAD = [
+    (-9, 0, 5, 4, 4), (-4, 0, 5, 34, 40), (8, 0, 5, 54, 64), (25, 0, 5, 68, 82),
+    (50, 0, 5, 81, 96), (85, 0, 5, 87, 102), (125, 0, 5, 92, 100),
+    (160, 0, -4, 88, 92), (190, 0, -8, 78, 82), (212, 0, 2, 72, 64),
+    (245, 0, 12, 64, 58), (275, 0, 10, 58, 60),
+]  # fmt: skip
+_TRUNK = [
+    (205, 0, 30, 30, 14), (222, 0, 28, 70, 34), (240, 0, 24, 108, 52),
+    (260, 0, 16, 142, 74), (280, 0, 8, 162, 88), (320, 0, 2, 164, 102),
+    (400, 0, 0, 157, 112), (500, 0, 0, 150, 114), (590, 0, 0, 146, 112),
+    (660, 0, 0, 152, 110), (740, 0, 2, 166, 110), (800, 0, 4, 172, 106),
+    (850, 0, 8, 168, 96), (880, 0, 10, 150, 80), (892, 0, 10, 120, 50),
+]  # fmt: skip
+_ARM = [
+    (242, 160, 14, 8, 10), (254, 162, 16, 30, 34), (285, 170, 20, 42, 48),
+    (340, 181, 26, 43, 50), (450, 192, 36, 39, 50), (560, 198, 46, 38, 42),
+    (620, 200, 46, 37, 40), (720, 202, 44, 33, 32), (800, 205, 42, 30, 24),
+    (850, 207, 40, 38, 22), (900, 210, 36, 32, 16), (928, 211, 34, 6, 6),
+]  # fmt: skip
+_LEG = [
+    (800, 92, 8, 78, 90), (860, 92, 10, 82, 94), (950, 90, 14, 74, 90),
+    (1050, 85, 20, 65, 80), (1130, 80, 24, 56, 70), (1180, 78, 22, 53, 64),
+    (1240, 77, 26, 51, 60), (1320, 76, 34, 53, 62), (1420, 74, 44, 46, 54),
+    (1520, 70, 52, 36, 42), (1585, 69, 52, 33, 42), (1625, 72, 48, 35, 52),
+    (1665, 75, 24, 37, 44), (1705, 78, -6, 36, 34), (1730, 80, -24, 28, 22),
+    (1738, 80, -28, 8, 8),
+]  # fmt: skip
+
+
+@functools.cache
+def build_outline() -> tuple[Limb, ...]:
+    """Returns head, trunk, both arms and both legs; callers must not write into it."""
+    arm = np.array(_ARM, float)
+    leg = np.array(_LEG, float)
+    arm_segments: list[Segment] = ["arm" if y < 560 else "forearm" for y in arm[:, 0]]
+    leg_segments: list[Segment] = ["leg" if y < 1190 else "shank" for y in leg[:, 0]]
+    sides = np.array([1.0, -1.0, 1.0, 1.0, 1.0])
+    return (
+        _stack(np.array(_HEAD, float), ["head"] * len(_HEAD)),
+        _stack(np.array(_TRUNK, float), ["trunk"] * len(_TRUNK)),
+        _stack(arm, arm_segments),
+        _stack(arm * sides, arm_segments),
+        _stack(leg, leg_segments),
+        _stack(leg * sides, leg_segments),
+    )
+
+
+def _stack(table: np.ndarray, segments: list[Segment]) -> Limb:
+    return Limb(tuple(segments), table[:, [1, 0, 2]], table[:, 3], table[:, 4])
+
+
+@functools.cache
+def build_organs() -> dict[str, Cloud]:
+    """Returns the organs that can show up; the weights are volumes in mm3."""
+    lobe = make_ellipsoid((16, 268, -32), (9, 20, 8))
+    left = make_ellipsoid((62, 545, 62), (25, 52, 22))
+    right = make_ellipsoid((-60, 560, 62), (25, 52, 22))
+    bowel = [
+        make_tube([(-100, 690, -30), (-104, 600, -40), (-60, 586, -70)], 17),
+        make_tube([(-60, 586, -70), (30, 610, -76), (98, 580, -40)], 17),
+        make_tube([(98, 580, -40), (106, 680, -20), (60, 740, 0)], 15),
+    ]
+    return {
+        "left kidney": left,
+        "right kidney": right,
+        "bladder": make_ellipsoid((0, 752, -34), (34, 28, 30)),
+        "urethra": make_tube(
+            [(0, 812, -50), (3, 850, -72), (2, 895, -74)], [9, 13, 11]
+        ),
+        "thyroid": join([lobe, (lobe[0] * [-1, 1, 1], lobe[1])]),
+        "bowel": join(bowel),
+    }
+
+
+# Uptake of the soft tissue per volume along the body, thoracic vertebra = 1.
+_TRACER_Y_MM = [0, 200, 260, 400, 600, 800, 1000, 1200, 1500, 1740]
+_TRACER = [0.085, 0.10, 0.085, 0.067, 0.064, 0.07, 0.046, 0.045, 0.047, 0.05]
+
+
+def draw_tracer(
+    rng: np.random.Generator, y_mm: np.ndarray, width: int, level: float
+) -> np.ndarray:
+    """Draws the uptake of the soft tissue per volume, float32, (H, W).
+
+    Args:
+        rng: source of randomness.
+        y_mm: position on the reference of each row, (H,).
+        width: W.
+        level: factor of this patient.
+    """
+    height = len(y_mm)
+    along = level * np.interp(y_mm, _TRACER_Y_MM, _TRACER)
+    # Muscle, fat, liver and lung: uptake that wanders by a tenth over some centimetres.
+    grain = rng.normal(0, 0.08, (height // 16, width // 16)).astype(np.float32)
+    grain = ndimage.zoom(grain, 16, order=1, grid_mode=True, mode="nearest")
+    return (along[:, None] * np.exp(grain)).astype(np.float32)

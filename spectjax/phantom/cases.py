@@ -1,0 +1,142 @@
+"""Patients of a wanted diagnosis: drawn until three readers agree that they show it.
+
+What an image shows follows from what is seen in its thorax, not from what a patient
+has, so cases are found by trial. Only people who lie straight are scanned.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from spectjax.imaging.annotations.consensus import (
+    Annotation,
+    Region,
+    agree,
+    crop_hotspots,
+)
+from spectjax.imaging.diagnosis import METASTASIS, NORMAL, diagnose
+from spectjax.imaging.scan import View
+from spectjax.imaging.thorax import Box, CropTransform
+from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.phantom.patient import (
+    SimulatedPatient,
+    draw_disease,
+    take_images,
+)
+from spectjax.phantom.readers import READERS, Reading, read_view
+from spectjax.phantom.subject import (
+    FRAME_HW,
+    VIEWS,
+    Subject,
+    derive_rng,
+    derive_seed,
+    draw_person,
+    draw_subject,
+    expose,
+)
+from spectjax.phantom.truth import find_thorax_box, mirror_box
+
+# A crop reaches 6 px beyond the rib cage and errs by some pixels: the diagnosis must be
+# the same for boxes that are wider than the true one by either of these.
+_MARGINS_PX = (2, 14)
+# In some bodies a disease can hardly be seen: then another one is drawn.
+_TRIALS_PER_BODY = 6
+_DISEASE, _READING = 20, 21
+
+
+class Case(NamedTuple):
+    """A patient, what the readers outline, and what their images show.
+
+    Attributes:
+        patient: with the wanted views.
+        readings: the outlines of each reader in each view.
+        diagnoses: one of `spectjax.imaging.diagnosis.DIAGNOSES` for each view.
+        trials: how many diseases were drawn for it.
+    """
+
+    patient: SimulatedPatient
+    readings: dict[View, Reading]
+    diagnoses: dict[View, str]
+    trials: int
+
+
+def find_case(
+    seed: np.random.SeedSequence, diagnosis: str, views: Sequence[View]
+) -> Case:
+    """Returns the first patient of a seed whose views all show the diagnosis.
+
+    Args:
+        seed: the case is a function of it, the diagnosis and the views.
+        diagnosis: one of `spectjax.imaging.diagnosis.DIAGNOSES`; "metastasis" takes
+            any image with at least one hotspot that the readers agree upon.
+        views: those that are kept. The others are not simulated.
+    """
+    bodies = trials = 0
+    while True:
+        body_seed = derive_seed(seed, bodies)
+        bodies += 1
+        if not draw_person(body_seed).posture.lies_straight:
+            continue
+        subject = draw_subject(body_seed, views)
+        for attempt in range(_TRIALS_PER_BODY):
+            trials += 1
+            rng = derive_rng(body_seed, _DISEASE, attempt)
+            lesions = draw_disease(rng, subject, diagnosis)
+            exposures, readings, diagnoses = {}, {}, {}
+            for view in views:
+                exposures[view] = expose(subject, lesions, view)
+                rng = derive_rng(body_seed, _READING, attempt, VIEWS.index(view))
+                readings[view] = read_view(rng, exposures[view])
+                found = diagnose_view(readings[view], subject, view)
+                if found is None or not _is_wanted(found, diagnosis):
+                    break
+                diagnoses[view] = found
+            if len(diagnoses) == len(views):
+                patient = take_images(body_seed, subject, lesions, exposures)
+                return Case(patient, readings, diagnoses, trials)
+
+
+def diagnose_view(reading: Reading, subject: Subject, view: View) -> str | None:
+    """Returns the diagnosis of a thorax, None if it depends on the margin of the crop.
+
+    "metastasis" if the readers agree that there is one but on no pixel of it.
+    """
+    annotations = [
+        Annotation(
+            path=Path(reader),
+            reader=reader,
+            image_name=view,
+            image_hw=FRAME_HW,
+            regions=tuple(Region(o.word, o.polygon_xy, None) for o in outlines),
+        )
+        for reader, outlines in zip(READERS, reading, strict=True)
+    ]
+    hotspots = agree(annotations, FRAME_HW)
+    box = find_thorax_box(subject.bones)
+    if view == "posterior":
+        box = mirror_box(box, FRAME_HW[1])
+    found = set()
+    for margin in _MARGINS_PX:
+        transform = CropTransform(_widen(box, margin), FRAME_HW, CANVAS_HW)
+        inside = crop_hotspots(hotspots, transform)
+        found.add(diagnose(annotations, inside, transform))
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_wanted(found: str, diagnosis: str) -> bool:
+    if diagnosis == METASTASIS:
+        return found not in (NORMAL, METASTASIS)
+    return found == diagnosis
+
+
+def _widen(box: Box, margin: int) -> Box:
+    y0, x0, y1, x1 = box
+    height, width = FRAME_HW
+    return (
+        max(0, y0 - margin),
+        max(0, x0 - margin),
+        min(height, y1 + margin),
+        min(width, x1 + margin),
+    )

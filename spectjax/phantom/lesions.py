@@ -1,0 +1,167 @@
+"""Hot spots of bone, and metastases: where, how large, how hot.
+
+A spot is a cloud of tracer on top of the normal skeleton, in reference millimetres.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from spectjax.imaging.diagnosis import (
+    METASTASIS,
+    MULTIPLE,
+    NORMAL,
+    OUTSIDE_SPINE,
+    SPINAL,
+)
+from spectjax.phantom.skeleton import Skeleton
+
+
+class Spot(NamedTuple):
+    """Tracer on top of normal bone.
+
+    Attributes:
+        kind: "metastasis", or what it is instead.
+        site: bone or organ.
+        xyz_mm: reference positions, (M, 3).
+        segment: index into `SEGMENTS` of each point, (M,).
+        weight: volume times uptake, (M,).
+        core: whether a point has at least half of the spot's contrast, bool, (M,).
+    """
+
+    kind: str
+    site: str
+    xyz_mm: np.ndarray
+    segment: np.ndarray
+    weight: np.ndarray
+    core: np.ndarray
+
+
+def _sides(*names: str) -> tuple[str, ...]:
+    return tuple(f"{side} {name}" for name in names for side in ("left", "right"))
+
+
+# Share of the metastases and bones of each site.
+_SITES: dict[str, tuple[float, tuple[str, ...]]] = {
+    "thoracic spine": (0.22, tuple(f"T{i}" for i in range(1, 13))),
+    "ribs": (0.30, _sides(*(f"rib {i}" for i in range(1, 12)))),
+    "sternum": (0.07, ("sternum",)),
+    "scapula": (0.09, _sides("scapula")),
+    "clavicle": (0.04, _sides("clavicle")),
+    "cervical spine": (0.02, tuple(f"C{i}" for i in range(3, 8))),
+    "lumbar spine": (0.10, tuple(f"L{i}" for i in range(1, 6))),
+    "humerus": (0.03, _sides("humerus")),
+    "pelvis": (0.08, _sides("hip bone")),
+    "sacrum": (0.02, ("sacrum",)),
+    "skull": (0.02, ("skull",)),
+    "femur": (0.03, _sides("femur")),
+}
+_SPINE = {"cervical spine", "thoracic spine", "lumbar spine", "sacrum"}
+_THORAX = {"thoracic spine", "ribs", "sternum", "scapula", "clavicle"}
+# Red marrow, where metastases settle, ends in the upper thirds of arm and thigh.
+_MARROW_END_MM = {"humerus": 430.0, "femur": 950.0}
+
+
+def is_spinal(bone: str) -> bool:
+    """Returns whether a bone belongs to the spine: a vertebra or the sacrum."""
+    return any(bone in _SITES[site][1] for site in _SPINE)
+
+
+def draw_metastases(
+    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray, diagnosis: str
+) -> list[Spot]:
+    """Draws metastases by site, size and contrast.
+
+    Contrast to the same bone without the lesion is log-uniform in 1.5 to 12.
+
+    Args:
+        rng: source of randomness.
+        skeleton: the reference skeleton.
+        weight: normal tracer of each point of it in this patient, (N,).
+        diagnosis: one of `spectjax.imaging.diagnosis.DIAGNOSES`, of the patient;
+            "metastasis" stands for any number at any site, one of them in the thorax.
+    """
+    return [
+        _draw_metastasis(rng, skeleton, weight, site)
+        for site in _draw_sites(rng, diagnosis)
+    ]
+
+
+def _draw_sites(rng: np.random.Generator, diagnosis: str) -> list[str]:
+    """Returns the site of each metastasis; those in the thorax come first."""
+    anywhere, outside = set(_SITES), set(_SITES) - _SPINE
+    if diagnosis == NORMAL:
+        return []
+    if diagnosis == SPINAL:
+        count = 1 + min(int(rng.geometric(0.5)), 3)
+        return _choose(rng, [_THORAX & _SPINE, *[_SPINE] * (count - 1)])
+    if diagnosis == OUTSIDE_SPINE:
+        return _choose(rng, [_THORAX - _SPINE])
+    count = 1 + int(12 * rng.random() ** 0.7)
+    if diagnosis == MULTIPLE:
+        count = max(count, 2)
+        return _choose(rng, [_THORAX & outside, _THORAX, *[anywhere] * (count - 2)])
+    return _choose(rng, [_THORAX, *[anywhere] * (count - 1)])
+
+
+def _choose(rng: np.random.Generator, choices: list[set[str]]) -> list[str]:
+    """Draws one site of each set, by the shares of the sites."""
+    names = list(_SITES)
+    shares = np.array([share for share, _ in _SITES.values()])
+    drawn = []
+    for allowed in choices:
+        likely = np.where([name in allowed for name in names], shares, 0)
+        drawn.append(names[rng.choice(len(names), p=likely / likely.sum())])
+    return drawn
+
+
+def _draw_metastasis(
+    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray, site: str
+) -> Spot:
+    bone = str(rng.choice(_SITES[site][1]))
+    # A large lesion in the spine does not stop at the next vertebra.
+    points = find_points(skeleton, _SITES[site][1] if "spine" in site else (bone,))
+    end_mm = _MARROW_END_MM.get(site)
+    if end_mm is not None:
+        points = points[skeleton.xyz_mm[points, 1] < end_mm]
+    likely = weight[points] * (skeleton.bone[points] == skeleton.names.index(bone))
+    centre = skeleton.xyz_mm[rng.choice(points, p=likely / likely.sum())]
+    diameter_mm = np.clip(rng.lognormal(np.log(48), 0.45), 9, 95)
+    axes = diameter_mm / 2 * rng.lognormal(0, 0.2, 3)
+    contrast = np.exp(rng.uniform(np.log(1.5), np.log(12)))
+    return light_up(METASTASIS, bone, skeleton, weight, points, centre, axes, contrast)
+
+
+def find_points(skeleton: Skeleton, bones: Sequence[str]) -> np.ndarray:
+    """Returns the indices of the points of some bones."""
+    wanted = [skeleton.names.index(bone) for bone in bones]
+    return np.concatenate(
+        [np.arange(*skeleton.ends[number : number + 2]) for number in wanted]
+    )
+
+
+def light_up(
+    kind: str,
+    site: str,
+    skeleton: Skeleton,
+    weight: np.ndarray,
+    points: np.ndarray,
+    centre_mm: np.ndarray,
+    axes_mm: np.ndarray | float,
+    contrast: float,
+) -> Spot:
+    """Raises the uptake around a centre to `contrast` times the normal one.
+
+    The rim is soft: full contrast within 80 % of the semi-axes, none beyond 120 %.
+    """
+    offset = (skeleton.xyz_mm[points] - centre_mm) / axes_mm
+    distance = np.linalg.norm(offset, axis=1)
+    share = np.clip((1.2 - distance) / 0.4, 0, 1)
+    # However small the spot, the point nearest to its centre belongs to it.
+    share[distance.argmin()] = 1
+    hit, share = points[share > 0], share[share > 0]
+    excess = (contrast - 1) * share * weight[hit]
+    return Spot(
+        kind, site, skeleton.xyz_mm[hit], skeleton.segment[hit], excess, share >= 0.5
+    )

@@ -1,0 +1,87 @@
+"""Tracer outside of bone: urine, thyroid, bowel, and where the tracer was injected."""
+
+import numpy as np
+
+from spectjax.phantom.body import build_organs
+from spectjax.phantom.lesions import Spot
+from spectjax.phantom.shapes import Cloud, make_ellipsoid, make_tube
+from spectjax.phantom.skeleton import SEGMENTS, Segment
+from spectjax.phantom.tracer import clear_urine
+
+# Elbow, wrist, back of the hand.
+_VEINS_MM = [(196, 560, 20), (208, 796, 28), (208, 850, 30)]
+
+
+def draw_organs(rng: np.random.Generator, hours: float) -> list[Spot]:
+    """Draws what the tracer does outside bone.
+
+    Args:
+        rng: source of randomness.
+        hours: from the injection to the scan; urine thins out.
+    """
+    organs = build_organs()
+    kidneys = rng.lognormal(np.log(0.45), 0.45) * clear_urine(hours)
+    urine = rng.lognormal(np.log(1.2), 0.65) * clear_urine(hours)
+    catheter = rng.random() < 0.1
+    levels = {
+        "left kidney": kidneys * rng.lognormal(0, 0.1),
+        "right kidney": kidneys * rng.lognormal(0, 0.1),
+        "bladder": urine * (0.3 if catheter else 1.0),
+        "urethra": rng.choice([0.0, rng.uniform(0.1, 0.5)], p=[0.6, 0.4]),
+        "thyroid": rng.lognormal(np.log(0.15), 0.8),
+        "bowel": rng.choice([0.0, rng.uniform(0.03, 0.12)], p=[0.75, 0.25]),
+    }
+    spots = [
+        _place(name, organs[name], "trunk", level)
+        for name, level in levels.items()
+        if level > 0
+    ]
+    sign = int(rng.choice([-1, 1]))
+    spots += _draw_injection(rng, sign)
+    if rng.random() < 0.04:
+        spots.append(_contaminate(rng, urine))
+    if catheter:
+        x, y = (sign * 170, 1060) if rng.random() < 0.6 else (sign * 40, 1790)
+        tube = make_tube(
+            [(0, 800, -60), (sign * 70, 880, -70), (x, y - 120, 10), (x, y, 40)], 3
+        )
+        bag = make_ellipsoid((x, y, 40), (38, 70 if y < 1500 else 30, 12))
+        spots.append(_place("catheter", tube, "trunk", rng.uniform(0.3, 1.5)))
+        spots.append(_place("urine bag", bag, "trunk", rng.uniform(0.3, 2.0)))
+    return spots
+
+
+def _draw_injection(rng: np.random.Generator, sign: int) -> list[Spot]:
+    """Draws what stays at the injected vein; 1 for the left arm, -1 for the right."""
+    fate = rng.random()
+    if fate >= 0.4:
+        return []
+    x, y, z = _VEINS_MM[rng.integers(len(_VEINS_MM))]
+    segment: Segment = "arm" if y < 566 else "forearm"
+    place = (sign * x, y + rng.normal(0, 8), z)
+    if fate >= 0.05:
+        drop = make_ellipsoid(place, (rng.uniform(4, 7), rng.uniform(5, 12), 4))
+        return [_place("injection", drop, segment, rng.lognormal(np.log(6), 0.8))]
+    # Tracer beside the vein: a large spot, and often a lymph node on its way.
+    radius = rng.uniform(12, 24)
+    pool = make_ellipsoid(place, (radius, radius * rng.uniform(1, 1.8), 9))
+    spots = [_place("infiltration", pool, segment, rng.lognormal(np.log(4), 0.6))]
+    if rng.random() < 0.5:
+        node = make_ellipsoid((sign * 148, rng.uniform(318, 345), 10), (6, 8, 6))
+        spots.append(_place("lymph node", node, "trunk", rng.lognormal(np.log(3), 0.5)))
+    return spots
+
+
+def _contaminate(rng: np.random.Generator, urine: float) -> Spot:
+    """Draws urine on the skin or the sheet: thighs, groin, rarely further up."""
+    x, y = rng.uniform(-130, 130), rng.uniform(830, 1050)
+    if rng.random() < 0.2:
+        y = rng.uniform(420, 700)
+    stain = make_ellipsoid((x, y, -100), (rng.uniform(4, 16), rng.uniform(4, 16), 2))
+    return _place("contamination", stain, "trunk", urine * rng.uniform(0.5, 3))
+
+
+def _place(name: str, cloud: Cloud, segment: Segment, level: float) -> Spot:
+    xyz, volume = cloud
+    moves = np.full(len(volume), SEGMENTS.index(segment))
+    return Spot(name, name, xyz, moves, volume * level, np.ones(len(volume), bool))

@@ -1,0 +1,155 @@
+"""One simulated patient: scanned from both sides, with noise and the truth.
+
+Letters: H rows and W columns of the frame, T metastases, B bones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spectjax.imaging.diagnosis import METASTASIS
+from spectjax.imaging.scan import View
+from spectjax.phantom.camera import Sources
+from spectjax.phantom.detector import count_photons
+from spectjax.phantom.lesions import draw_metastases
+from spectjax.phantom.posture import Posture
+from spectjax.phantom.skeleton import build_skeleton
+from spectjax.phantom.subject import (
+    FRAME_HW,
+    VIEWS,
+    Exposure,
+    PlacedSpot,
+    SpotImage,
+    Subject,
+    derive_rng,
+    draw_subject,
+    expose,
+)
+from spectjax.phantom.tracer import Exam
+from spectjax.phantom.truth import find_truth
+
+_DISEASE, _NOISE = 10, 11  # streams of a patient's seed, beside those of the subject
+
+
+@dataclass(frozen=True)
+class SimulatedView:
+    """One view of a patient, with the truth.
+
+    Attributes:
+        view: "anterior" or "posterior".
+        counts: the noisy image, uint16, (H, W).
+        expectation: mean of each pixel of it, float32, (H, W).
+        spots: each hot spot alone, without noise; the metastases come last.
+        lesion_sites: bone of each metastasis, in the order of `lesion_masks`.
+        bone_names: name of each bone, in the order of `bone_masks`.
+        lesion_masks: where bone has at least half of a lesion's contrast, as
+            projected, bool, (T, H, W).
+        bone_masks: where each bone is, as projected, bool, (B, H, W).
+        thorax_box: (y0, x0, y1, x1), pixels, half-open: from the top of the shoulders
+            to the lowest point of the ribs, between the outer edges of the rib cage.
+    """
+
+    view: View
+    counts: np.ndarray
+    expectation: np.ndarray
+    spots: tuple[SpotImage, ...]
+    lesion_sites: tuple[str, ...]
+    bone_names: tuple[str, ...]
+    lesion_masks: np.ndarray
+    bone_masks: np.ndarray
+    thorax_box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class SimulatedPatient:
+    """A patient with the views that were simulated.
+
+    Attributes:
+        age: years.
+        sex: "F" or "M".
+        size_m: from head to heel.
+        weight_kg: of the body.
+        spacing_mm: size of the square pixels.
+        exam: activity, time and speed of the scan.
+        posture: size and position.
+        views: the views, by name.
+    """
+
+    age: int
+    sex: str
+    size_m: float
+    weight_kg: float
+    spacing_mm: float
+    exam: Exam
+    posture: Posture
+    views: dict[View, SimulatedView]
+
+
+def simulate_patient(
+    seed: np.random.SeedSequence | int, *, diagnosis: str = METASTASIS
+) -> SimulatedPatient:
+    """Returns the patient that belongs to a seed, from both sides.
+
+    Args:
+        seed: the patient is a function of it and of the diagnosis.
+        diagnosis: one of `spectjax.imaging.diagnosis.DIAGNOSES`: which metastases are
+            drawn. Whether readers see them is another matter. "metastasis" stands for
+            1 to 12 anywhere, one of them in the thorax.
+    """
+    if not isinstance(seed, np.random.SeedSequence):
+        seed = np.random.SeedSequence(seed)
+    subject = draw_subject(seed)
+    lesions = draw_disease(derive_rng(seed, _DISEASE), subject, diagnosis)
+    exposures = {view: expose(subject, lesions, view) for view in VIEWS}
+    return take_images(seed, subject, lesions, exposures)
+
+
+def draw_disease(
+    rng: np.random.Generator, subject: Subject, diagnosis: str
+) -> list[PlacedSpot]:
+    """Draws the metastases of a subject, none for "normal"."""
+    spots = draw_metastases(rng, build_skeleton(), subject.bones.weight, diagnosis)
+    return [subject.place(spot) for spot in spots]
+
+
+def take_images(
+    seed: np.random.SeedSequence,
+    subject: Subject,
+    lesions: Sequence[PlacedSpot],
+    exposures: dict[View, Exposure],
+) -> SimulatedPatient:
+    """Returns the patient with noise and truth.
+
+    Args:
+        seed: of the noise; that of a view does not depend on the other.
+        subject: the patient without metastases.
+        lesions: the metastases.
+        exposures: what the views show with them.
+    """
+    skeleton = build_skeleton()
+    cores = [
+        Sources(*(axis[lesion.spot.core] for axis in lesion.sources))
+        for lesion in lesions
+    ]
+    truth = find_truth(subject.bones, cores, FRAME_HW)
+    views = {}
+    for view, exposure in exposures.items():
+        noise_rng = derive_rng(seed, _NOISE, VIEWS.index(view))
+        side = truth if view == "anterior" else truth.mirror()
+        views[view] = SimulatedView(
+            view=view,
+            counts=count_photons(noise_rng, exposure.expectation),
+            expectation=exposure.expectation,
+            spots=exposure.spots,
+            lesion_sites=tuple(lesion.spot.site for lesion in lesions),
+            bone_names=skeleton.names,
+            **side._asdict(),
+        )
+    return SimulatedPatient(
+        **subject.person._asdict(),
+        size_m=subject.person.posture.height_mm / 1000,
+        weight_kg=subject.weight_kg,
+        exam=subject.exam,
+        views=views,
+    )

@@ -1,0 +1,164 @@
+"""A folder of simulated patients, as a hospital would hand it over.
+
+One of the papers' populations (`spectjax.phantom.slots`), in these files:
+
+DIR/dicom/P0001.dcm                              one file with two frames, or
+DIR/dicom/P0002_A.dcm, P0002_P.dcm               a file for each view
+DIR/annotations/reader1/P0001_anterior.json      LabelMe outlines
+DIR/truth/P0001.npz                              masks and boxes, for tests only
+DIR/phantom.json                                 written last: the set is complete
+"""
+
+import json
+import os
+import pathlib
+from collections import Counter
+
+from tqdm import tqdm
+
+from spectjax.phantom.cases import find_case
+from spectjax.phantom.files import write_patient
+from spectjax.phantom.slots import (
+    POPULATIONS,
+    Slot,
+    draw_slots,
+    seed_patient,
+)
+from spectjax.system.files import write_file
+from spectjax.system.locks import LOCK_NAME
+from spectjax.system.messages import UserError
+from spectjax.system.workers import WorkerError, Workers
+
+VERSION = 2  # changes whenever the same seed gives other files
+_SECONDS_PER_PATIENT = 0.3
+_COMPLETE = "phantom.json"
+_STARTED = "phantom.partial.json"
+
+
+class PhantomError(UserError):
+    """A folder that cannot take the phantom; the message is one line for the user."""
+
+
+def write_phantom(
+    output_dir: str | os.PathLike[str],
+    *,
+    patients: int,
+    seed: int,
+    population: str = "segmentation",
+    processes: int | None = None,
+) -> pathlib.Path:
+    """Writes a population of patients, or finds it written.
+
+    The same seed gives the same bytes, however many processes write them. A folder
+    that was left half-written by the same call is continued.
+
+    Args:
+        output_dir: folder that does not exist yet, is empty, or holds this phantom.
+        patients: number of patients, at least 1. 76 of "segmentation" have [P1]'s 112
+            images, 251 of "classification" [P2]'s 346.
+        seed: seed of the population, at least 0.
+        population: "segmentation", all with metastases in every thorax, or
+            "classification", mostly normal.
+        processes: how many write at the same time; one for each core by default.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PhantomError: if the folder holds anything else, a number is out of range, or a
+            process was killed.
+        WriteError: if a file cannot be written.
+    """
+    if patients < 1 or seed < 0 or (processes is not None and processes < 1):
+        raise PhantomError(
+            "Expected patients >= 1, seed >= 0 and processes >= 1, got "
+            f"{patients}, {seed} and {processes}."
+        )
+    if population not in POPULATIONS:
+        raise PhantomError(
+            f"Expected a population, one of {', '.join(POPULATIONS)}, got "
+            f"{population!r}."
+        )
+    folder = pathlib.Path(output_dir)
+    wanted: dict[str, int | str] = {
+        "population": population,
+        "patients": patients,
+        "seed": seed,
+        "version": VERSION,
+        "synthetic": True,
+    }
+    if _is_complete(folder, wanted):
+        return folder
+    write_file(folder / _STARTED, json.dumps(wanted))
+
+    slots = draw_slots(population, patients, seed)
+    jobs = [
+        (folder, population, seed, number, slot)
+        for number, slot in enumerate(slots, 1)
+        # The truth is a patient's last file.
+        if not (folder / "truth" / f"{_name(number)}.npz").exists()
+    ]
+    with Workers(processes) as workers:
+        done = workers.map(_write_one, jobs, seconds=_SECONDS_PER_PATIENT * len(jobs))
+        try:
+            for _ in tqdm(
+                done, "Simulating", len(jobs), unit=" patients", disable=None
+            ):
+                pass
+        except WorkerError as error:
+            raise PhantomError(str(error)) from error
+    images = Counter(slot.diagnosis for slot in slots for _ in slot.layout.views)
+    record = {**wanted, "views": images.total(), "views_by_diagnosis": images}
+    write_file(folder / _COMPLETE, json.dumps(record, indent=1))
+    (folder / _STARTED).unlink()
+    return folder
+
+
+def _is_complete(folder: pathlib.Path, wanted: dict[str, int | str]) -> bool:
+    """Returns whether the folder holds the phantom; False if it can be written.
+
+    Raises:
+        PhantomError: if it holds something else.
+    """
+    for name in (_COMPLETE, _STARTED):
+        try:
+            found = json.loads((folder / name).read_text())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise PhantomError(
+                f"{folder / name}: expected the JSON of a phantom, found none that can "
+                f"be read ({error}); choose another --output_dir or remove the folder."
+            ) from error
+        other = [key for key in wanted if found.get(key) != wanted[key]]
+        if other:
+            raise PhantomError(
+                f"{folder}: holds another phantom ("
+                + ", ".join(f"{k} {found.get(k)}, not {wanted[k]}" for k in other)
+                + "); choose another --output_dir or remove the folder."
+            )
+        return name == _COMPLETE
+    if folder.exists() and not (
+        folder.is_dir() and {file.name for file in folder.iterdir()} <= {LOCK_NAME}
+    ):
+        raise PhantomError(
+            f"{folder}: expected an empty or new folder, or a phantom with its "
+            f"{_COMPLETE}; choose another --output_dir."
+        )
+    return False
+
+
+_Job = tuple[pathlib.Path, str, int, int, Slot]
+
+
+def _write_one(job: _Job) -> None:
+    folder, population, seed, number, slot = job
+    # Each patient has a seed of their own: no process depends on another.
+    patient_seed = seed_patient(population, seed, number)
+    case = find_case(patient_seed, slot.diagnosis, slot.layout.views)
+    identity = (population, str(seed), str(number))
+    write_patient(folder, _name(number), case, slot.layout, identity)
+
+
+def _name(number: int) -> str:
+    return f"P{number:04d}"

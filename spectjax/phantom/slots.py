@@ -1,0 +1,122 @@
+"""Who belongs to a population: diagnosis and views of each patient, and their files.
+
+[P1] segments 112 images of 76 patients with bone metastases. [P2] classifies 346 images
+of 251 patients: 220 normal, 111 with multiple bone metastases, 14 with spinal ones and
+1 with one outside the spine. The papers do not say how many patients each class has;
+that split is ours.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from spectjax.imaging.diagnosis import (
+    METASTASIS,
+    MULTIPLE,
+    NORMAL,
+    OUTSIDE_SPINE,
+    SPINAL,
+)
+from spectjax.imaging.scan import View
+from spectjax.phantom.subject import VIEWS, derive_rng
+
+Evidence = Literal["sct", "srt", "ge letter", "ge word"]
+
+
+class Group(NamedTuple):
+    """Patients of one diagnosis: how many, and how many of them from both sides."""
+
+    diagnosis: str
+    patients: int
+    both_views: int
+
+
+POPULATIONS: dict[str, tuple[Group, ...]] = {
+    # "metastasis" is any that the readers agree upon in every image.
+    "segmentation": (Group(METASTASIS, 76, 36),),
+    "classification": (
+        Group(NORMAL, 166, 54),
+        Group(MULTIPLE, 74, 37),
+        Group(SPINAL, 10, 4),
+        Group(OUTSIDE_SPINE, 1, 0),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a camera stores a patient's views.
+
+    Attributes:
+        views: the views that are stored, in the order of the frames.
+        one_file: whether they share a file.
+        evidence: how a file says which view it shows; GE's private names need a file
+            for each view.
+    """
+
+    views: tuple[View, ...]
+    one_file: bool
+    evidence: Evidence
+
+
+class Slot(NamedTuple):
+    """The place of one patient in a population."""
+
+    diagnosis: str
+    layout: Layout
+
+
+def count_patients(population: str) -> int:
+    """Returns the number of patients in the paper."""
+    return sum(group.patients for group in POPULATIONS[population])
+
+
+def seed_patient(population: str, seed: int, number: int) -> np.random.SeedSequence:
+    """Returns the seed of a patient: nobody belongs to both populations."""
+    which = list(POPULATIONS).index(population)
+    return np.random.SeedSequence(seed, spawn_key=(which, number))
+
+
+def draw_slots(population: str, patients: int, seed: int) -> list[Slot]:
+    """Returns diagnosis, views and storage of each patient, in random order.
+
+    The paper's number of patients gives its number of images of each class, any other
+    number the same shares as nearly as possible. Of the patients with one view half are
+    seen from the front.
+    """
+    rng = derive_rng(np.random.SeedSequence(seed), 0)
+    plan: list[tuple[str, tuple[View, ...]]] = []
+    for group in _scale(POPULATIONS[population], patients):
+        single = range(group.patients - group.both_views)
+        plan += [(group.diagnosis, VIEWS)] * group.both_views
+        plan += [(group.diagnosis, (VIEWS[number % 2],)) for number in single]
+    slots = []
+    for index in rng.permutation(patients):
+        diagnosis, views = plan[index]
+        one_file = bool(rng.random() < 0.5)
+        evidence: Evidence = rng.choice(["sct", "srt", "ge letter", "ge word"])
+        if one_file and len(views) == 2:
+            evidence = rng.choice(["sct", "srt"])
+            if rng.random() < 0.3:
+                views = views[::-1]
+        slots.append(Slot(diagnosis, Layout(views, one_file, evidence)))
+    return slots
+
+
+def _scale(groups: tuple[Group, ...], patients: int) -> list[Group]:
+    """Returns groups of `patients` in all, by the largest remainders."""
+    total = sum(group.patients for group in groups)
+    exact = [group.patients * patients / total for group in groups]
+    counts = [int(share) for share in exact]
+    by_remainder = sorted(range(len(groups)), key=lambda i: counts[i] - exact[i])
+    for index in by_remainder[: patients - sum(counts)]:
+        counts[index] += 1
+    return [
+        Group(
+            group.diagnosis,
+            count,
+            round(count * group.both_views / group.patients),
+        )
+        for group, count in zip(groups, counts, strict=True)
+    ]

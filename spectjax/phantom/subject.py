@@ -1,0 +1,314 @@
+"""A patient before the disease: body, normal bone, benign spots, and the scan.
+
+Letters: H rows and W columns of the frame, N points of the skeleton.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from spectjax.imaging.scan import View
+from spectjax.phantom.body import draw_tracer
+from spectjax.phantom.camera import (
+    Body,
+    Camera,
+    Sources,
+    project,
+    project_spot,
+)
+from spectjax.phantom.covers import Cover, draw_cover_map, draw_covers
+from spectjax.phantom.detector import detect
+from spectjax.phantom.lesions import Spot
+from spectjax.phantom.mimics import draw_mimics
+from spectjax.phantom.organs import draw_organs
+from spectjax.phantom.posture import Posture, draw_posture
+from spectjax.phantom.skeleton import SEGMENTS, Skeleton, build_skeleton
+from spectjax.phantom.tracer import (
+    Exam,
+    clear_soft_tissue,
+    draw_exam,
+    draw_hours,
+    share_in_bone,
+    share_in_soft_tissue,
+)
+
+VIEWS: tuple[View, View] = ("anterior", "posterior")
+FRAME_HW = (1024, 256)
+# Streams of randomness: a change to one part leaves the others as they were.
+_PERSON, _COVERS, _UPTAKE, _BENIGN, _EXAM = range(5)
+
+
+class PlacedSpot(NamedTuple):
+    """A spot and its points in the frame of the anterior view."""
+
+    spot: Spot
+    sources: Sources
+
+
+@dataclass(frozen=True)
+class SpotImage:
+    """The expected counts of one spot alone, on a patch of the frame.
+
+    Attributes:
+        kind: "metastasis", or what the spot is instead.
+        site: bone or organ.
+        corner: row and column of the patch's first pixel in the frame.
+        counts: expected counts without scatter, float32, (h, w).
+    """
+
+    kind: str
+    site: str
+    corner: tuple[int, int]
+    counts: np.ndarray
+
+    @property
+    def peak(self) -> tuple[int, int]:
+        """Row and column of the hottest pixel in the frame."""
+        row, column = np.unravel_index(self.counts.argmax(), self.counts.shape)
+        return self.corner[0] + int(row), self.corner[1] + int(column)
+
+    def cut(self, image: np.ndarray) -> np.ndarray:
+        """Returns the part of an image (H, W) that lies under the patch."""
+        (top, left), (height, width) = self.corner, self.counts.shape
+        return image[top : top + height, left : left + width]
+
+
+class Exposure(NamedTuple):
+    """What a view would show without noise.
+
+    Attributes:
+        view: "anterior" or "posterior".
+        expectation: mean counts of each pixel, float32, (H, W).
+        spots: each hot spot alone, the benign ones first.
+    """
+
+    view: View
+    expectation: np.ndarray
+    spots: tuple[SpotImage, ...]
+
+
+class Person(NamedTuple):
+    """Who is scanned, and how they lie.
+
+    Attributes:
+        age: years.
+        sex: "F" or "M".
+        spacing_mm: size of the square pixels.
+        posture: size and position.
+    """
+
+    age: int
+    sex: str
+    spacing_mm: float
+    posture: Posture
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A patient without metastases.
+
+    Attributes:
+        person: age, sex, size and position.
+        weight_kg: of the body.
+        camera: how the patient is scanned.
+        exam: activity, time and speed.
+        background: counts of each pixel of the field that come from nowhere.
+        body: the soft tissue.
+        bones: the points of the skeleton, with their normal tracer, (N,).
+        counts_per_unit: expected counts of a unit of tracer before attenuation.
+        exposures: what the normal patient shows, without scatter and background.
+    """
+
+    person: Person
+    weight_kg: float
+    camera: Camera
+    exam: Exam
+    background: float
+    body: Body
+    bones: Sources
+    counts_per_unit: float
+    exposures: dict[View, Exposure]
+
+    def place(self, spot: Spot) -> PlacedSpot:
+        """Returns a spot with its points in the frame."""
+        return PlacedSpot(spot, _place(self.person, spot[2:5]))
+
+
+def derive_seed(seed: np.random.SeedSequence, *key: int) -> np.random.SeedSequence:
+    """Returns a child of a seed; the seed itself does not change."""
+    return np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, *key))
+
+
+def derive_rng(seed: np.random.SeedSequence, *key: int) -> np.random.Generator:
+    """Returns the generator of one stream of a seed."""
+    return np.random.default_rng(derive_seed(seed, *key))
+
+
+def draw_person(seed: np.random.SeedSequence) -> Person:
+    """Draws who belongs to a seed: the same person as in `draw_subject`."""
+    rng = derive_rng(seed, _PERSON)
+    age = int(np.clip(rng.normal(63, 12), 25, 90))
+    sex = str(rng.choice(["F", "M"]))
+    spacing_mm = float(rng.choice([2.26, 2.3, 2.33, 2.4]))
+    return Person(age, sex, spacing_mm, draw_posture(rng, FRAME_HW, spacing_mm, sex))
+
+
+def draw_subject(
+    seed: np.random.SeedSequence, views: Sequence[View] = VIEWS
+) -> Subject:
+    """Draws a patient without metastases.
+
+    Args:
+        seed: the subject is a function of it.
+        views: those that are wanted; a view does not depend on the others.
+    """
+    uptake_rng, benign_rng = derive_rng(seed, _UPTAKE), derive_rng(seed, _BENIGN)
+    exam_rng = derive_rng(seed, _EXAM)
+    person = draw_person(seed)
+    camera = _draw_camera(exam_rng, person)
+    hours = draw_hours(exam_rng)
+    covers = draw_covers(derive_rng(seed, _COVERS), person.sex)
+    body = _draw_body(uptake_rng, person, hours, covers)
+    volume_mm3 = (body.back_mm - body.front_mm) * person.spacing_mm**2
+    weight_kg = float(volume_mm3.sum()) * 1e-6  # as if of water
+
+    skeleton = build_skeleton()
+    tracer = skeleton.weight * _draw_uptake(uptake_rng, skeleton, person.age)
+    bones = _place(person, (skeleton.xyz_mm, skeleton.segment, tracer))
+    exam = draw_exam(exam_rng, hours, weight_kg)
+    retained = share_in_bone(hours) + share_in_soft_tissue(hours)
+    units = tracer.sum() + float((volume_mm3 * body.tracer).sum())
+    counts_per_unit = exam.counts_per_share * retained / units
+
+    benign = [
+        PlacedSpot(spot, _place(person, spot[2:5]))
+        for spot in (
+            *draw_mimics(benign_rng, skeleton, tracer, person.age),
+            *draw_organs(benign_rng, hours),
+        )
+    ]
+    every = Sources(
+        *map(np.concatenate, zip(bones, *(s.sources for s in benign), strict=True))
+    )
+    exposures = {
+        view: Exposure(
+            view,
+            project(every, body, camera, view) * np.float32(counts_per_unit),
+            _expose_spots(benign, body, camera, view, counts_per_unit),
+        )
+        for view in views
+    }
+    return Subject(
+        person=person,
+        weight_kg=weight_kg,
+        camera=camera,
+        exam=exam,
+        background=float(exam_rng.uniform(0.04, 0.12)),
+        body=body,
+        bones=bones,
+        counts_per_unit=counts_per_unit,
+        exposures=exposures,
+    )
+
+
+def expose(subject: Subject, lesions: Sequence[PlacedSpot], view: View) -> Exposure:
+    """Returns what a view of a subject with metastases shows, before noise.
+
+    Args:
+        subject: who has them.
+        lesions: the metastases.
+        view: one of those that the subject was drawn with.
+    """
+    normal = subject.exposures[view]
+    image = normal.expectation.copy()
+    images = _expose_spots(
+        lesions, subject.body, subject.camera, view, subject.counts_per_unit
+    )
+    for lesion in images:
+        part = lesion.cut(image)
+        part += lesion.counts
+    expectation = detect(image, subject.body, subject.camera, view)
+    expectation[subject.camera.find_field(view)] += np.float32(subject.background)
+    return Exposure(view, expectation, (*normal.spots, *images))
+
+
+def _expose_spots(
+    spots: Sequence[PlacedSpot],
+    body: Body,
+    camera: Camera,
+    view: View,
+    counts_per_unit: float,
+) -> tuple[SpotImage, ...]:
+    """Returns the image of each spot that the detector sees."""
+    field = np.zeros(camera.frame_hw, np.float32)
+    field[camera.find_field(view)] = counts_per_unit
+    images = []
+    for spot, sources in spots:
+        corner, patch = project_spot(sources, body, camera, view)
+        (top, left), (height, width) = corner, patch.shape
+        patch *= field[top : top + height, left : left + width]
+        if patch.any():
+            images.append(SpotImage(spot.kind, spot.site, corner, patch))
+    return tuple(images)
+
+
+def _place(
+    person: Person, points: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> Sources:
+    """Returns points (position, segment, weight) of the reference in the frame."""
+    xyz_mm, segment, weight = points
+    placed = person.posture.place(xyz_mm, segment)
+    row, column = person.posture.to_pixels(placed, person.spacing_mm)
+    return Sources(row, column, placed[:, 2], weight)
+
+
+def _draw_camera(rng: np.random.Generator, person: Person) -> Camera:
+    height, width = FRAME_HW
+    _, _, spacing_mm, posture = person
+    toes = posture.place(np.array([[0.0, 1745.0, 0.0]]), np.array([1]))
+    last, _ = posture.to_pixels(toes, spacing_mm)
+    y0 = max(0, int(posture.top_px - rng.uniform(8, 50)))
+    y1 = min(height, int(last[0] + rng.uniform(15, 70)))
+    x0, x1 = rng.integers(8, 15), width - rng.integers(8, 15)
+    return Camera(
+        frame_hw=FRAME_HW,
+        spacing_mm=spacing_mm,
+        field=(y0, int(x0), y1, int(x1)),
+        gap_mm=rng.uniform(25, 65),
+        table=rng.uniform(0.88, 0.95),
+        scatter=rng.uniform(0.30, 0.40),
+    )
+
+
+def _draw_body(
+    rng: np.random.Generator, person: Person, hours: float, covers: list[Cover]
+) -> Body:
+    age, _, spacing_mm, posture = person
+    y_mm = posture.find_reference_y(FRAME_HW[0], spacing_mm)
+    # Old bone takes up less, so the soft tissue stands out more.
+    level = rng.lognormal(0, 0.15) * (1 + 0.005 * (age - 63))
+    return Body(
+        *posture.draw_outline(FRAME_HW, spacing_mm),
+        draw_tracer(rng, y_mm, FRAME_HW[1], level * clear_soft_tissue(hours)),
+        draw_cover_map(covers, posture, FRAME_HW, spacing_mm),
+    )
+
+
+def _draw_uptake(rng: np.random.Generator, skeleton: Skeleton, age: int) -> np.ndarray:
+    """Returns the factor of each point: bones and parts of the body differ.
+
+    Bone of the old is patchier.
+    """
+    bones = rng.lognormal(0, 0.07 + 0.001 * max(age - 50, 0), len(skeleton.names))
+    segments = rng.lognormal(0, 0.12, len(SEGMENTS))
+    uptake = bones[skeleton.bone] * segments[skeleton.segment]
+    if rng.random() < 0.1:
+        # A hip or a knee of metal is a cold gap.
+        x, y = skeleton.xyz_mm[:, 0], skeleton.xyz_mm[:, 1]
+        metal = (770, 900) if rng.random() < 0.5 else (1150, 1235)
+        side = rng.choice([-1, 1])
+        lower = skeleton.segment >= SEGMENTS.index("leg")
+        uptake[lower & (x * side > 0) & (y > metal[0]) & (y < metal[1])] *= 0.1
+    return uptake

@@ -1,0 +1,1 @@
+"""What commands ask of the machine: files, locks, processes, flags and messages."""

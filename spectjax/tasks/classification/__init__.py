@@ -1,0 +1,1 @@
+"""Metastasis or none, image by image and patient by patient ([P2])."""

@@ -1,0 +1,257 @@
+"""Scores of a trained classifier on held-out images: numbers, a table and pictures.
+
+The number of images is N, of images in a batch B; height and width are H and W.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+import spectjax
+from spectjax.evaluation.batches import Predict, predict_in_batches
+from spectjax.evaluation.run import FinishedRun
+from spectjax.input_pipeline import Examples
+from spectjax.metrics.calibration import MIN_TEMPERATURE, fit_temperature
+from spectjax.metrics.intervals import summarise_repeats
+from spectjax.report.figures import save_figure
+from spectjax.report.training_curves import draw_training
+from spectjax.system.files import replace_undefined, write_file, write_json
+from spectjax.system.messages import DISCLAIMER, UserError
+from spectjax.tasks.classification.cases import (
+    Cases,
+    format_cases,
+    format_patients,
+)
+from spectjax.tasks.classification.figures import draw_classifier
+from spectjax.tasks.classification.scores import (
+    describe_calibration,
+    score_images,
+    summarise_cases,
+)
+from spectjax.tasks.classification.table import write_classification_table
+
+Move = Callable[[np.ndarray, int], np.ndarray]
+
+EVALUATIONS = 10  # [P2]: "A trained classifier was run 10 times on the test subset"
+
+
+def evaluate(run: FinishedRun) -> dict[str, Any]:
+    """Scores a run, see `evaluate_classification`."""
+    return evaluate_classification(
+        run.model.compile(run.model.task.predict_logits),
+        run.held_out.crop_centre(run.train_hw),
+        calibration=run.calibration().crop_centre(run.train_hw),
+        move=run.move,
+        **run.told,
+    )
+
+
+def evaluate_classification(
+    predict_logits: Predict,
+    examples: Examples,
+    *,
+    batch_size: int,
+    output_dir: pathlib.Path,
+    model_name: str,
+    dataset_info: Mapping[str, Any],
+    calibration: Examples | None,
+    move: Move | None,
+    training_log: pathlib.Path | None = None,
+) -> dict[str, Any]:
+    """Scores a classifier on held-out originals and writes what a reader wants to see.
+
+    Writes `cases.csv` and `patients.csv` (a row for each), `table.md` ([P2] Tables 6-9
+    with our rows), `figures/{roc,precision_recall,reliability,confusion}.png`
+    ([P2] Fig. 9, 10), `figures/mistakes.png` (Fig. 11), `figures/training.png` (Fig. 8,
+    if there is a log) and, last, `metrics.json`: where that file is, the others are
+    complete.
+
+    Args:
+        predict_logits: maps counts (B, H, W, 1) to logits (B, 2), normal first.
+        examples: N images as the classifier takes them; unless they are marked as
+            leaking, originals of patients not trained on.
+        batch_size: B, the same in every call, so that a jitted model compiles once.
+        output_dir: folder to write to, usually `<workdir>/eval`.
+        model_name: the model's registry name.
+        dataset_info: what else to say about the data, e.g. `config`; joins `name`,
+            `split`, `synthetic` and `leaking` of the examples under `data`.
+        calibration: images to fit the temperature on, none of them held out; None for
+            no temperature.
+        move: maps images (N, H, W, 1) and a seed to images moved at random as the
+            papers augment them; None for a single evaluation.
+        training_log: CSV of the training with the columns epoch, loss and Acc.
+
+    Returns:
+        The content of `metrics.json`; None stands for an undefined score.
+
+    Raises:
+        ValueError: if there is no image or the model's output has the wrong shape or
+            is not finite.
+        WriteError: if a file cannot be written.
+    """
+    output_dir = pathlib.Path(output_dir)
+    cases = predict_cases(predict_logits, examples, batch_size=batch_size)
+    calibrated = _calibrate(cases, predict_logits, calibration, batch_size=batch_size)
+    repeated = None
+    if move is not None:
+        repeated = _repeat(predict_logits, examples, cases, move, batch_size=batch_size)
+    metrics: dict[str, Any] = replace_undefined(
+        {
+            "task": "classification",
+            "model": model_name,
+            "data": {
+                "name": examples.name,
+                "split": examples.split,
+                "synthetic": examples.synthetic,
+                "leaking": examples.leaking,
+                **dataset_info,
+            },
+            "n_images": len(cases),
+            "n_patients": len(set(cases.patients)),
+            **summarise_cases(cases),
+            "calibration": calibrated,
+            "repeated": repeated,
+            "spectjax_version": spectjax.__version__,
+            "disclaimer": DISCLAIMER,
+        }
+    )
+
+    temperature = calibrated["temperature"]
+    write_file(output_dir / "cases.csv", format_cases(cases, temperature))
+    write_file(output_dir / "patients.csv", format_patients(cases))
+    write_file(output_dir / "table.md", write_classification_table(metrics))
+    figures = draw_classifier(cases, examples, metrics)
+    if training_log is not None:
+        figures["training"] = draw_training(
+            training_log,
+            title=f"Training of {model_name}",
+            synthetic=examples.synthetic,
+            score="Acc",
+        )
+    for name, figure in figures.items():
+        save_figure(figure, output_dir / "figures" / f"{name}.png")
+    write_json(output_dir / "metrics.json", metrics)
+    return metrics
+
+
+def predict_cases(
+    predict_logits: Predict, examples: Examples, *, batch_size: int
+) -> Cases:
+    """Returns what a classifier says about every image, see `predict_log_odds`."""
+    return Cases(
+        example_ids=examples.example_ids,
+        patients=examples.patients,
+        views=examples.views,
+        diagnoses=examples.diagnoses,
+        labels=np.asarray(examples.labels, np.int64),
+        log_odds=predict_log_odds(
+            predict_logits, examples.images, batch_size=batch_size
+        ),
+    )
+
+
+def predict_log_odds(
+    predict_logits: Predict, images: np.ndarray, *, batch_size: int
+) -> np.ndarray:
+    """Returns the log-odds of metastasis of every image, float32, (N,).
+
+    Args:
+        predict_logits: maps counts (B, H, W, 1) to logits (B, 2), normal first.
+        images: counts, (N, H, W, 1).
+        batch_size: B; the last batch is filled up and what is said of that thrown away.
+
+    Raises:
+        ValueError: if there is no image or the model's output has the wrong shape or
+            is not finite.
+    """
+    if not len(images):
+        raise UserError("Expected at least one image to classify, got none.")
+    log_odds = np.empty(len(images), np.float32)
+    batches = predict_in_batches(predict_logits, images, batch_size=batch_size)
+    for rows, logits in batches:
+        if logits.shape != (batch_size, 2):
+            raise ValueError(
+                f"Expected logits {(batch_size, 2)} from the model, normal and "
+                f"metastasis, got {logits.shape}."
+            )
+        if not np.isfinite(logits).all():
+            raise UserError(
+                "The model gave logits that are not finite. Its parameters have "
+                "probably diverged: train again with a smaller learning rate."
+            )
+        count = rows.stop - rows.start
+        log_odds[rows] = logits[:count, 1] - logits[:count, 0]
+    return log_odds
+
+
+def _calibrate(
+    cases: Cases,
+    predict_logits: Predict,
+    examples: Examples | None,
+    *,
+    batch_size: int,
+) -> dict[str, Any]:
+    """Returns how far probabilities can be trusted, as they are and after scaling.
+
+    Args:
+        cases: what is scored.
+        predict_logits: the model.
+        examples: images to fit the temperature on, or None.
+        batch_size: of the model.
+    """
+    calibration: dict[str, Any] = {
+        "before": describe_calibration(cases.labels, cases.log_odds),
+        "after": None,
+        "temperature": None,
+        "fitted_on": None,
+    }
+    if examples is None:
+        return calibration
+    fitted = predict_cases(predict_logits, examples, batch_size=batch_size)
+    temperature = fit_temperature(fitted.labels, fitted.log_odds)
+    source = (
+        f"temperature T fitted on {len(fitted)} images of "
+        f"{len(set(fitted.patients))} patients ({examples.split})"
+    )
+    if temperature == MIN_TEMPERATURE:
+        source += "; none of them is misclassified, so that T stops at its lower bound"
+    return calibration | {
+        "after": describe_calibration(cases.labels, cases.log_odds / temperature),
+        "temperature": temperature,
+        "fitted_on": source,
+    }
+
+
+def _repeat(
+    predict_logits: Predict,
+    examples: Examples,
+    cases: Cases,
+    move: Move,
+    *,
+    batch_size: int,
+) -> dict[str, Any]:
+    """Returns mean and standard deviation of ten evaluations.
+
+    [P2] ran a trained classifier ten times "to reduce the effects of randomness", yet
+    nothing in it is random, and the printed scores are those of ten equal runs. Read
+    as a test of steadiness: the first evaluation is of the images as they are, the nine
+    others of images moved at random as the papers augment them.
+    """
+    runs = [score_images(cases.labels, cases.log_odds)]
+    for seed in range(1, EVALUATIONS):
+        log_odds = predict_log_odds(
+            predict_logits, move(examples.images, seed), batch_size=batch_size
+        )
+        runs.append(score_images(cases.labels, log_odds))
+    spreads = summarise_repeats(runs)
+    return {
+        "evaluations": EVALUATIONS,
+        "what": "images as they are, then moved at random nine times",
+        "scores": {
+            name: dataclasses.asdict(spread) for name, spread in spreads.items()
+        },
+        "runs": {name: [run[name] for run in runs] for name in runs[0]},
+    }

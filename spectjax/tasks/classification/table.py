@@ -1,0 +1,257 @@
+"""Tables of classifiers in the form of [P2] Tables 6-9, as Markdown.
+
+[P2] prints accuracy, precision, recall, specificity and F-1 score in Tables 6 to 8 and
+AUC in Table 9, of seven classifiers on three data sets. Some figures are misprinted:
+`report.published` has the counts behind them.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from spectjax.metrics.classification import score_confusion
+from spectjax.report.markdown import (
+    bracket,
+    decimals,
+    format_rows,
+    format_sizes,
+    label_data,
+    name_source,
+)
+from spectjax.system.messages import DISCLAIMER
+from spectjax.tasks.classification.published import PublishedRow, read_published
+
+PAPER_SCORES = {
+    "accuracy": "Acc",
+    "precision": "Prec",
+    "recall": "Rec",
+    "specificity": "Spe",
+    "f1": "F-1 score",
+    "auc": "AUC",
+}
+# [P2]'s tables of accuracy to F-1 score.
+_TABLES = {"D1": 6, "D2": 7, "D3": 8}
+
+_INTERVALS = (
+    "95 % intervals, by bootstrap over patients; where one is a single point that is "
+    "no certainty: of M patients without an error, 3/M may still be misread."
+)
+
+
+def write_classification_table(metrics: Mapping[str, Any]) -> str:
+    """Returns the scores of one run below the printed row of that classifier.
+
+    Args:
+        metrics: the content of `eval/metrics.json`.
+    """
+    data, source = metrics["data"], name_source(metrics["data"])
+    published = find_published(metrics["model"], data["name"])
+    rows = [row for each in published for row in format_published(each)]
+    for level in ("image", "patient"):
+        scores = metrics[level]
+        cells = format_scores(scores, scores["intervals"])
+        rows.append([f"{metrics['model']}, {level}s", source, *cells])
+    repeated = metrics["repeated"]
+    if repeated is not None:
+        name = f"{metrics['model']}, {repeated['evaluations']} evaluations, ± SD"
+        rows.append([name, source, *format_spreads(repeated["scores"])])
+
+    image = metrics["image"]
+    lines = [
+        "# Classification scores",
+        "",
+        f"{'Scored' if data['leaking'] else 'Held out'}: patients "
+        f"{metrics['n_patients']}, images {metrics['n_images']}, of these metastasis "
+        f"{image['n_metastasis']}.",
+        "",
+        *format_rows(["Classifier", "Data", *PAPER_SCORES.values()], rows),
+        "",
+        f"In brackets: {_INTERVALS} Patients: mean of the log-odds of a patient's "
+        "images.",
+        *explain_misprints(published),
+        "",
+        *format_details({metrics["model"]: metrics}),
+        *label_data(data),
+        DISCLAIMER,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def write_cross_validation_table(metrics: Mapping[str, Any]) -> str:
+    """Returns the scores of several classifiers, each below its printed row.
+
+    Args:
+        metrics: the content of `metrics.json` of a cross-validation.
+    """
+    data, models = metrics["data"], metrics["models"]
+    source = name_source(data)
+    rows, published = [], []
+    for name, model in models.items():
+        printed = find_published(model["model"], data["name"])
+        published += printed
+        rows += [row for each in printed for row in format_published(each)]
+        image = model["image"]
+        rows.append([name, source, *format_scores(image, image["intervals"])])
+    header = [*PAPER_SCORES.values()]
+    lines = [
+        "# Classification scores, cross-validated",
+        "",
+        f"Every one of {metrics['n_patients']} patients was held out once: images "
+        f"{metrics['n_images']}, of these metastasis "
+        f"{next(iter(models.values()))['image']['n_metastasis']}. Scores of all folds "
+        f"together; in brackets {_INTERVALS}",
+        "",
+        *format_rows(["Classifier", "Data", *header], rows),
+        *explain_misprints(published),
+        "",
+        "By patient, from the mean of the log-odds of a patient's images:",
+        "",
+        *format_rows(
+            ["Classifier", *header],
+            [
+                [name, *format_scores(m["patient"], m["patient"]["intervals"])]
+                for name, m in models.items()
+            ],
+        ),
+        "",
+        "By image, mean of the folds ± standard deviation:",
+        "",
+        *format_rows(
+            ["Classifier", *header],
+            [
+                [name, *format_spreads(model["folds"]["scores"])]
+                for name, model in models.items()
+            ],
+        ),
+        "",
+        *format_details(models),
+        *format_sizes(models, "Classifier"),
+        *label_data(data),
+        DISCLAIMER,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def format_details(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns tables of what [P2] does not print, one row for each classifier.
+
+    Args:
+        models: by name, the content of `metrics.json` or as much of it as stands under
+            a model's name after cross-validation.
+    """
+    first = next(iter(models.values()))
+    reached = list(first["image"]["sensitivity_at_specificity"])
+    header = ["Classifier", "Average precision"]
+    header += [f"Recall at specificity {specificity}" for specificity in reached]
+    rows = []
+    for name, model in models.items():
+        image = model["image"]
+        found = image["sensitivity_at_specificity"]
+        row = [bracket(image["average_precision"], _interval_of(image))]
+        row += [bracket(found[x]["sensitivity"], found[x]["interval"]) for x in reached]
+        rows.append([name, *row])
+    lines = [*format_rows(header, rows), ""]
+
+    kinds = sorted({kind for m in models.values() for kind in m["by_diagnosis"]})
+    views = sorted({view for m in models.values() for view in m["by_view"]})
+    header = [f"{kind} ({first['by_diagnosis'][kind]['n']})" for kind in kinds]
+    header += [f"{view} ({first['by_view'][view]['n']})" for view in views]
+    rows = []
+    for name, model in models.items():
+        rights = [decimals(model["by_diagnosis"][kind]["recall"]) for kind in kinds]
+        areas = [decimals(model["by_view"][view]["auc"]) for view in views]
+        rows.append([name, *rights, *areas])
+    lines += [
+        "Fraction of the images of each diagnosis that is classified rightly, and AUC "
+        "of each view; in brackets the number of images.",
+        "",
+        *format_rows(["Classifier", *header], rows),
+        "",
+    ]
+    return lines + _format_calibration(models)
+
+
+def _format_calibration(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    header = ["Classifier", "ECE", "Brier", "T", "ECE after", "Brier after"]
+    rows, sources = [], set()
+    for name, model in models.items():
+        calibration = model["calibration"]
+        before, after = calibration["before"], calibration["after"] or {}
+        temperature = calibration["temperature"]
+        if isinstance(temperature, list | tuple):
+            shown = f"{min(temperature):.2f}–{max(temperature):.2f}"
+        else:
+            shown = "–" if temperature is None else f"{temperature:.2f}"
+        rows.append(
+            [name, decimals(before["ece"]), decimals(before["brier"]), shown]
+            + [decimals(after.get(key)) for key in ("ece", "brier")]
+        )
+        sources.add(calibration["fitted_on"])
+    (source,) = sources
+    text = "no images to fit a temperature T on" if source is None else source
+    return [
+        f"Calibration of the probabilities: {text}.",
+        "",
+        *format_rows(header, rows),
+        "",
+    ]
+
+
+def find_published(model: str, data_name: str) -> list[PublishedRow]:
+    """Returns [P2]'s rows of a model: on that data set, or on all if it is another.
+
+    Args:
+        model: registry name, e.g. "specs_v7"; one that [P2] lacks has no row.
+        data_name: e.g. "tfds_spect/classification_d3_phantom".
+    """
+    classifier = model.replace("_", " ").upper()
+    rows = [row for row in read_published() if row.classifier == classifier]
+    found = re.search(r"classification_(d[123])", data_name)
+    if found is None:
+        return rows
+    return [row for row in rows if row.dataset == found[1].upper()]
+
+
+def format_published(row: PublishedRow) -> list[list[str]]:
+    """Returns the cells of a row as printed, and where it is misprinted, corrected."""
+    tables = f"printed in Lin 2021, Tables {_TABLES[row.dataset]} and 9"
+    printed = [
+        f"{row.scores[score]:.4f}" + "†" * (score in row.misprinted)
+        for score in PAPER_SCORES
+    ]
+    rows = [[row.classifier, f"{tables} ({row.dataset})", *printed]]
+    if row.misprinted:
+        counted = score_confusion(row.confusion)
+        corrected = [
+            f"{counted[score]:.4f}‡" if score in row.misprinted else cell
+            for score, cell in zip(PAPER_SCORES, printed, strict=True)
+        ]
+        rows.append([f"{row.classifier}, corrected", "from its counts", *corrected])
+    return rows
+
+
+def explain_misprints(rows: Iterable[PublishedRow]) -> list[str]:
+    """Returns a line that says what is wrong with the marked figures, if any is."""
+    notes = [f"{r.classifier} on {r.dataset}: {r.note}" for r in rows if r.misprinted]
+    return ["", f"† misprint, ‡ corrected: {'. '.join(notes)}."] if notes else []
+
+
+def format_scores(
+    scores: Mapping[str, float | None], intervals: Mapping[str, Sequence[float | None]]
+) -> list[str]:
+    """Returns the cells of [P2]'s six scores, each with its interval."""
+    return [bracket(scores[name], intervals[name]) for name in PAPER_SCORES]
+
+
+def format_spreads(spreads: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns the cells of [P2]'s six scores, mean ± standard deviation."""
+    return [
+        f"{decimals(spreads[name]['mean'])} ± {decimals(spreads[name]['sd'])}"
+        for name in PAPER_SCORES
+    ]
+
+
+def _interval_of(image: Mapping[str, Any]) -> Sequence[float | None]:
+    return image["intervals"]["average_precision"]

@@ -1,0 +1,93 @@
+"""U-Nets and K-means: a class for each pixel ([P1]).
+
+Batch, height, width and class axes are B, H, W and K.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from spectjax.tasks.task import Batch, LabelTask, Sums, Variables
+
+
+class Segmentation(LabelTask):
+    """Gives each pixel a class: `masks`, uint8, (B, H, W), are the labels."""
+
+    def sum_losses(
+        self, logits: jax.Array, auxiliary: Variables, labels: jax.Array
+    ) -> jax.Array:
+        """Returns the loss of each image, (B,), those of coarse logits among it.
+
+        The weights halve with each resolution and add up to 1, as in nnU-Net. A coarse
+        pixel has the class that its finer ones have most of: in a tie of 2x2, the
+        larger number, so that small hotspots stay.
+
+        Args:
+            logits: (B, H, W, K).
+            auxiliary: logits (B, H / 2^i, W / 2^i, K) under "logits{i}", i >= 1; or
+                nothing.
+            labels: int32, (B, H, W).
+        """
+        weight, total = 1.0, 1.0
+        losses = self.loss(logits, labels)
+        for name in sorted(auxiliary):
+            (coarse,) = auxiliary[name]
+            weight /= 2
+            total += weight
+            losses += weight * self.loss(coarse, coarsen(labels, coarse.shape))
+        return losses / total
+
+    def mirror(self, logits: jax.Array) -> jax.Array:
+        """Returns logits (B, H, W, K) mirrored, columns in reverse."""
+        return logits[:, :, ::-1]
+
+    def find_labels(self, batch: Batch) -> jax.Array:
+        """Returns the class of each pixel, int32, (B, H, W)."""
+        return batch["masks"].astype(jnp.int32)
+
+    def sum_scores(
+        self, logits: jax.Array, labels: jax.Array, losses: jax.Array, valid: jax.Array
+    ) -> Sums:
+        """Returns sums over the valid images, each ()."""
+        predictions = jnp.argmax(logits, axis=-1)
+        found, true = predictions > 0, labels > 0
+        counted = valid[:, None, None]
+        return {
+            "images": jnp.sum(valid),
+            "loss": jnp.sum(jnp.where(valid, losses, 0)),
+            "pixels": jnp.sum(valid) * labels[0].size,
+            "correct_pixels": jnp.sum((predictions == labels) & counted),
+            "overlap_pixels": jnp.sum(found & true & counted),
+            "union_pixels": jnp.sum((found | true) & counted),
+        }
+
+    def summarise(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Returns the training scores of one epoch: loss, PA and IoU ([P1] Eq. 8, 11).
+
+        The IoU pools the foreground pixels of all images; it is 1 if there are none.
+        """
+        union = sums["union_pixels"]
+        return {
+            "loss": sums["loss"] / sums["images"],
+            "PA": sums["correct_pixels"] / sums["pixels"],
+            "IoU": sums["overlap_pixels"] / union if union else 1.0,
+        }
+
+
+def coarsen(labels: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Returns the commonest class of each block of pixels, the larger one in a tie.
+
+    Args:
+        labels: class indices, int32, (B, H, W).
+        shape: (B, H', W', K), H' and W' dividing H and W.
+
+    Returns:
+        int32, (B, H', W').
+    """
+    batch, height, width, classes = shape
+    blocks = labels.reshape(
+        batch, height, labels.shape[1] // height, width, labels.shape[2] // width
+    )
+    counts = jnp.sum(jax.nn.one_hot(blocks, classes), axis=(2, 4))
+    return classes - 1 - jnp.argmax(counts[..., ::-1], axis=-1).astype(jnp.int32)

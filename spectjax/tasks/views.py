@@ -1,0 +1,133 @@
+"""Views that a model has seen, and what every prediction tells about them.
+
+H and W are rows and columns of what the model sees, K is the number of classes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spectjax.imaging.geometry import cut_centre
+from spectjax.imaging.thorax import ThoraxImage
+from spectjax.system.messages import make_printable
+
+if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
+    from matplotlib.figure import Figure
+
+ModelInfo = Mapping[str, Any]  # where a model comes from and what runs it
+
+
+@dataclass(frozen=True)
+class SeenView:
+    """A view and what a model made of it.
+
+    Attributes:
+        name: names its outputs.
+        thorax: the crop.
+        input_hw: (H, W), the central part of the crop's canvas that the model saw.
+        answer: of a segmenting model class probabilities, float32, (H, W, K), of a
+            classifier (K,); of one that marks instances those of one image: `Instances`
+            without the first axis.
+    """
+
+    name: str
+    thorax: ThoraxImage
+    input_hw: tuple[int, int]
+    answer: Any
+
+    @property
+    def counts(self) -> np.ndarray:
+        """What the model saw, counts, float32, (H, W)."""
+        return cut_centre(self.thorax.counts, self.input_hw)
+
+    @property
+    def title(self) -> str:
+        """File and view, for its picture."""
+        scan = self.thorax.scan
+        return f"{make_printable(scan.path.name)}: {scan.view} view"
+
+    @property
+    def input_notes(self) -> tuple[str, ...]:
+        """Says what of the crop the model did not see; empty if it saw all of it."""
+        y0, x0, y1, x1 = self.thorax.transform.box
+        lost = (max(0, y1 - y0 - self.input_hw[0]), max(0, x1 - x0 - self.input_hw[1]))
+        if not any(lost):
+            return ()
+        return (
+            f"the model sees {self.input_hw[0]}x{self.input_hw[1]} pixels of a crop of "
+            f"{y1 - y0}x{x1 - x0}: {lost[0]} rows and {lost[1]} columns of its rim are "
+            "left out",
+        )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said about one view.
+
+    Attributes:
+        document: for the JSON file.
+        draw: draws the picture.
+        summary: a few words for the terminal.
+        row: of the table of all views; empty where a task has no table.
+    """
+
+    document: dict[str, Any]
+    draw: Callable[[], "Figure"]
+    summary: str
+    row: dict[str, Any] = field(default_factory=dict)
+
+
+# What is said of the views of one examination, in their order.
+Describe = Callable[[Sequence[SeenView], ModelInfo], list[Finding]]
+
+
+def describe_origin(view: SeenView, model_info: ModelInfo) -> dict[str, Any]:
+    """Returns the first part of a view's document: the file, the model and the crop.
+
+    Boxes are (y0, x0, y1, x1) in pixels, half-open.
+    """
+    scan, transform = view.thorax.scan, view.thorax.transform
+    return {
+        "source": {
+            "file": make_printable(scan.path.name),
+            "frame": scan.frame,
+            "image_key": scan.image_key,
+            "view": scan.view,
+            "view_evidence": scan.view_evidence,
+            "spacing_mm": scan.spacing_mm,
+            "frame_hw": scan.counts.shape,
+            "synthetic": scan.synthetic,
+            "notes": scan.notes,
+        },
+        "model": model_info,
+        "warnings": list_warnings(view, model_info),
+        "crop": {
+            "box": transform.box,
+            "canvas_hw": transform.canvas_hw,
+            "corner_on_canvas": transform.corner,
+            "flags": view.thorax.flags,
+        },
+    }
+
+
+def list_warnings(view: SeenView, model_info: ModelInfo) -> list[str]:
+    """Returns the reasons to doubt what is said of a view, a sentence each."""
+    warnings = [f"Crop flagged: {flag}" for flag in view.thorax.flags]
+    warnings += [f"Warning: {warning}." for warning in view.thorax.scan.warnings]
+    warnings += [f"Note: {note}." for note in view.input_notes]
+    return warnings + _warn_of_simulation(model_info)
+
+
+def _warn_of_simulation(model_info: ModelInfo) -> list[str]:
+    """Returns a sentence if the model, or a member of the ensemble, learnt from it."""
+    members = model_info.get("members", [model_info])
+    simulated = sum(bool(each.get("trained_on_synthetic_data")) for each in members)
+    if not simulated:
+        return []
+    if len(members) == 1:
+        return ["The model was trained on simulated patients."]
+    which = "All" if simulated == len(members) else f"{simulated} of the"
+    verb = "was" if simulated == 1 else "were"
+    return [f"{which} {len(members)} models {verb} trained on simulated patients."]

@@ -1,0 +1,364 @@
+"""Training: the loop from the first step, or the last checkpoint, to the end."""
+
+import dataclasses
+import pathlib
+import signal
+import sys
+import time
+from collections import Counter
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from spectjax.config import ConfigError, check_config, save_config
+from spectjax.input_pipeline import Examples, StoredExamples
+from spectjax.ops.backend import describe_backend
+from spectjax.ops.convolution import compiler_options
+from spectjax.system.interruption import StopRequest
+from spectjax.system.messages import Stop
+from spectjax.system.paths import read_path
+from spectjax.tasks.task import Task
+from spectjax.training.augment import augment
+from spectjax.training.checkpoint import CheckpointError, Checkpoints, Progress
+from spectjax.training.feed import Feed, ResidentFeed, StreamedFeed
+from spectjax.training.parallel import (
+    AXIS,
+    LAYOUTS,
+    Layout,
+    any_process,
+    check_batch_size,
+    check_same,
+    is_first_process,
+)
+from spectjax.training.recorder import Bar, EpochSums, Recorder
+from spectjax.training.run import (
+    create_optimizer,
+    create_task,
+    describe_state,
+    has_variables,
+)
+from spectjax.training.step import (
+    Augment,
+    TrainState,
+    choose_steps_per_dispatch,
+    create_train_state,
+    run_steps,
+    train_step,
+)
+from spectjax.weights.torchvision import load_pretrained
+
+SHORT_SECONDS = 0.5  # a dispatch that takes less may have more steps
+
+
+class Stopped(Stop):
+    """Training was asked to stop, and has saved its state.
+
+    Attributes:
+        signal: number of the signal that asked.
+    """
+
+    def __init__(self, number: int, step: int) -> None:
+        """Says after which step."""
+        super().__init__(
+            f"Stopped by {signal.Signals(number).name} after step {step}. The same "
+            "command goes on from there.",
+            128 + number,  # as shells tell of a signal
+        )
+        self.signal = number
+
+
+def is_due(done: int, every: int, last: int) -> bool:
+    """Returns whether what happens every so many epochs happens after `done` ones."""
+    return done % every == 0 or done == last
+
+
+def train(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    examples: Examples | StoredExamples,
+    validation: Examples | None = None,
+) -> None:
+    """Trains in `workdir` from its newest checkpoint, if it has one, to the end.
+
+    Writes `config.json` once all is known to fit, then `train.csv`, `tensorboard/` and
+    `checkpoints/` as it goes. SIGTERM and SIGINT end it after the steps under way, with
+    a checkpoint.
+
+    Args:
+        config: see `spectjax.config.base_config`.
+        workdir: folder of the run.
+        examples: what to train on; streamed if it is on disk.
+        validation: whose loss picks the best checkpoint; None: the training loss does.
+
+    Raises:
+        ConfigError: if a value of `config` cannot be used with these examples.
+        CheckpointError: if a checkpoint cannot be read or written.
+        FloatingPointError: if the loss is not finite any more.
+        Stopped: if a signal asked for it.
+    """
+    check_config(config)
+    batch_size, hw = config.data.batch_size, tuple(config.data.train_hw)
+    steps_per_epoch = len(examples) // batch_size
+    if not steps_per_epoch:
+        raise ConfigError(
+            f"{examples.name}: {len(examples)} training examples do not fill a batch; "
+            f"lower --config.data.batch_size={batch_size}."
+        )
+    layout = LAYOUTS[config.parallel]()
+    check_batch_size(batch_size, layout.num_devices)
+    cropped = examples.crop_centre(hw)
+    # What lies outside of the crop may move into it.
+    online = config.data.augmentation == "online"
+    examples = examples if online else cropped
+    task = create_task(config)
+    examples = dataclasses.replace(examples, numbered=task.numbered)
+    optimizer = create_optimizer(config.optimizer, config.num_epochs * steps_per_epoch)
+    init_key, step_key = jax.random.split(jax.random.key(config.seed))
+    decay = config.optimizer.average
+    first = _create_state(task, optimizer, init_key, hw, averaged=decay > 0)
+    if not has_variables(first):
+        raise ConfigError(
+            f"--config.model.name={config.model.name!r} has nothing to learn; set "
+            f"--config.num_epochs=0 instead of {config.num_epochs}."
+        )
+    host_state, progress = _restore(workdir, examples, first)
+    if config.pretrained is not None and host_state is first:
+        host_state = _take_weights(config, optimizer, first)
+    done = int(host_state.step)
+    if done == config.num_epochs * steps_per_epoch:
+        return
+    state = layout.place(host_state)
+    feed = _create_feed(config, examples, layout)
+    run = layout.compile(
+        partial(
+            run_steps,
+            step=partial(
+                train_step,
+                task=task,
+                optimizer=optimizer,
+                augment=_create_augment(config, hw) if online else None,
+                decay=decay,
+                axis_name=AXIS,
+            ),
+            axis_name=AXIS,
+        ),
+        split_data=feed.split_data,
+    )
+    validate = None if validation is None else _Validation(task, config, validation)
+
+    with (
+        Recorder(config, workdir, epoch=done // steps_per_epoch) as recorder,
+        Bar(config.num_epochs * steps_per_epoch, done, batch_size) as bar,
+        StopRequest() as stop,
+    ):
+        for epoch in range(done // steps_per_epoch, config.num_epochs):
+            bar.set_epoch(epoch + 1, config.num_epochs)
+            sums = EpochSums(progress, examples, workdir, bar)
+            then = time.perf_counter()
+            for dispatch in feed.dispatches(epoch, done % steps_per_epoch):
+                state, step_sums = run(
+                    state, dispatch.data, dispatch.rows, dispatch.num_steps, step_key
+                )
+                sums.add(dispatch, layout.view(step_sums), done)
+                done += dispatch.num_steps
+                if done % steps_per_epoch == 0:
+                    break
+                now = time.perf_counter()
+                stop_now, save_now, long = any_process(
+                    stop.signal > 0, recorder.is_due(), now - then > SHORT_SECONDS
+                )
+                then = now
+                if not long:
+                    feed.steps = min(2 * feed.steps, feed.max_steps)
+                if stop_now or save_now:
+                    recorder.save(done, layout, state, sums.describe())
+                if stop_now:
+                    recorder.finish()
+                    raise Stopped(stop.signal or signal.SIGTERM, done)
+
+            scores = sums.summarise(task)
+            loss = scores["loss"]
+            if validate is not None:
+                held_back = validate(layout.view(state))
+                loss = held_back["loss"]
+                scores |= {f"validation_{name}": x for name, x in held_back.items()}
+            recorder.log(epoch + 1, scores)
+            progress = Progress(data=examples.fingerprint)
+            (stop_now,) = any_process(stop.signal > 0)
+            every = config.checkpoint_every_epochs
+            if is_due(epoch + 1, every, config.num_epochs) or stop_now:
+                recorder.save(done, layout, state, progress, loss)
+            if stop_now and epoch + 1 < config.num_epochs:
+                recorder.finish()
+                raise Stopped(stop.signal or signal.SIGTERM, done)
+
+
+def skip_training(config: ConfigDict, workdir: pathlib.Path) -> None:
+    """Makes `workdir` the folder of a run whose model has nothing to learn.
+
+    Raises:
+        ConfigError: if a value of `config` cannot be used, or the model has parameters.
+        WriteError: if `config.json` cannot be written.
+    """
+    if has_variables(describe_state(config)):
+        raise ConfigError(
+            f"--config.num_epochs={config.num_epochs}: model {config.model.name!r} has "
+            "parameters; expected 1 epoch or more."
+        )
+    if is_first_process():
+        save_config(config, workdir / "config.json")
+
+
+def _create_augment(config: ConfigDict, hw: tuple[int, int]) -> Augment:
+    return partial(
+        augment,
+        hw=hw,
+        count_level=config.data.count_level,
+        contrast=config.data.contrast,
+    )
+
+
+def _create_state(
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    hw: tuple[int, int],
+    *,
+    averaged: bool,
+) -> TrainState:
+    """Returns the state before the first step, with numpy arrays."""
+    # XLA:CPU would optimise the random numbers of each parameter on its own, for ten
+    # seconds; they are drawn only once.
+    on_cpu = jax.default_backend() == "cpu"
+    create = jax.jit(
+        lambda key: create_train_state(task, optimizer, key, hw, averaged=averaged),
+        compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
+    )
+    return jax.device_get(create(key))
+
+
+def _take_weights(
+    config: ConfigDict, optimizer: optax.GradientTransformation, first: TrainState
+) -> TrainState:
+    """Returns the state before the first step with weights from `config.pretrained`.
+
+    Raises:
+        WeightsError: if the file cannot be read or does not fit the model.
+    """
+    variables, notes = load_pretrained(
+        read_path(config.pretrained, "--config.pretrained"),
+        config.model.name,
+        {"params": first.params, "batch_stats": first.batch_stats},
+    )
+    if is_first_process():
+        for note in notes:
+            print(note, flush=True)
+    return dataclasses.replace(
+        first,
+        params=variables["params"],
+        batch_stats=variables["batch_stats"],
+        average=variables if first.average else {},
+        # Some optimizers keep what they began with.
+        opt_state=jax.device_get(optimizer.init(variables["params"])),
+    )
+
+
+def _restore(
+    workdir: pathlib.Path, examples: Examples | StoredExamples, first: TrainState
+) -> tuple[TrainState, Progress]:
+    """Returns the newest state of a run and its progress, or the first ones."""
+    state, progress = first, Progress(data=examples.fingerprint)
+    if (workdir / "checkpoints").is_dir():
+        with Checkpoints(workdir, read_only=True) as checkpoints:
+            if checkpoints.latest_step() is not None:
+                state, progress = checkpoints.restore(first)
+    check_same(
+        f"step {int(state.step)} of {progress.data}",
+        f"The processes of this run do not see the same checkpoint in {workdir} or the "
+        "same training data: --workdir and --data_dir must name folders that all share",
+    )
+    _check_examples(workdir, examples, int(state.step), progress.data)
+    return state, progress
+
+
+def _check_examples(
+    workdir: pathlib.Path, examples: Examples | StoredExamples, step: int, found: str
+) -> None:
+    """Checks the fingerprint that a checkpoint holds.
+
+    Raises:
+        CheckpointError: if it is not that of the examples.
+    """
+    if found == examples.fingerprint:
+        return
+    if found != examples.older_fingerprint:
+        raise CheckpointError(
+            f"{workdir}: its checkpoint of step {step} was made with other training "
+            f"data than {examples.name} has: images, outlines, labels or names "
+            "differ. Choose another --workdir, or the --data_dir of before."
+        )
+    if is_first_process():
+        print(
+            f"{workdir}: its checkpoint of step {step} is older than fingerprints of "
+            f"content: {examples.name} has as many examples of the same size in all; "
+            "whether they are the same was not checked.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _create_feed(
+    config: ConfigDict, examples: Examples | StoredExamples, layout: Layout
+) -> Feed:
+    """Returns the feed for examples in memory or on disk, and says which."""
+    batch_size, seed = config.data.batch_size, config.seed
+    feed: Feed
+    if isinstance(examples, StoredExamples):
+        feed = StreamedFeed(examples, layout, batch_size=batch_size, seed=seed)
+        where = "streamed from disk"
+    else:
+        most = config.steps_per_dispatch or choose_steps_per_dispatch()
+        feed = ResidentFeed(
+            examples,
+            layout,
+            batch_size=batch_size,
+            seed=seed,
+            max_steps=most,
+        )
+        where = f"kept in memory, up to {most} steps per dispatch"
+    if is_first_process():
+        kind = jax.devices()[0].device_kind
+        print(
+            f"Training on {layout.num_devices} x {kind} ({config.parallel}, "
+            f"{config.dtype}): {len(examples)} examples, {where}.",
+            flush=True,
+        )
+        if jax.default_backend() == "cpu":
+            print(describe_backend(), flush=True)
+    return feed
+
+
+class _Validation:
+    """Scores the state of a run on patients that neither train nor test it."""
+
+    def __init__(self, task: Task, config: ConfigDict, examples: Examples) -> None:
+        self._task = task
+        self._examples = dataclasses.replace(
+            examples.crop_centre(tuple(config.data.train_hw)), numbered=task.numbered
+        )
+        self._batch_size = config.data.batch_size
+        self._compute = jax.jit(task.compute_sums, compiler_options=compiler_options())
+
+    def __call__(self, state: TrainState) -> dict[str, float]:
+        variables = state.variables
+        totals: Counter[str] = Counter()
+        for start in range(0, len(self._examples), self._batch_size):
+            rows = np.arange(start, start + self._batch_size)
+            valid = rows < len(self._examples)
+            batch = self._examples.read(np.where(valid, rows, start))
+            sums = jax.device_get(self._compute(variables, batch | {"valid": valid}))
+            totals.update({name: float(total) for name, total in sums.items()})
+        return self._task.summarise(totals)

@@ -1,0 +1,207 @@
+"""From a run's config to its parts: task, optimizer, and the model it has trained.
+
+Batch, height, width and class axes are B, H, W and K.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+import spectjax
+from spectjax.config import ConfigError, check_config, load_config
+from spectjax.input_pipeline import LEAKING
+from spectjax.models import create_model
+from spectjax.ops.convolution import compiler_options
+from spectjax.ops.normalisation import NORMALISATIONS
+from spectjax.tasks import TASKS
+from spectjax.tasks.task import Task, Variables
+from spectjax.training.checkpoint import Checkpoints
+from spectjax.training.parallel import AXIS
+from spectjax.training.step import TrainState, create_train_state
+
+WARMUP_FRACTION = 0.05  # of all steps, when the schedule is "cosine"
+
+
+def create_task(config: ConfigDict) -> Task:
+    """Builds the task that `config` describes, with its model and loss.
+
+    Raises:
+        ConfigError: if a value of `config` cannot be used.
+    """
+    check_config(config)
+    fields = config.model.to_dict()
+    if not isinstance(fields.get("name"), str):
+        raise ConfigError("--config.model.name: expected a model's name, found none.")
+    try:
+        model = create_model(
+            fields.pop("name"), fields | {"dtype": config.dtype, "axis_name": AXIS}
+        )
+    except ValueError as error:
+        raise ConfigError(f"--config.model: {error}") from error
+    task: Task = (
+        TASKS[config.task]
+        .learn()
+        .create(
+            model=model,
+            normalise=NORMALISATIONS[config.data.normalisation],
+            mirrored=config.test_mirroring,
+            loss=config.loss,
+            class_weights=tuple(config.class_weights),
+        )
+    )
+    return task
+
+
+def create_optimizer(
+    config: ConfigDict, num_steps: int
+) -> optax.GradientTransformation:
+    """Builds the optimizer that `config`, the section of that name, describes.
+
+    The schedule "cosine" rises linearly over the first 5 % of `num_steps` and falls to
+    zero along half a cosine.
+
+    Its values are good ones, see `spectjax.config.check_config`.
+    """
+    learning_rate: float | optax.Schedule = config.learning_rate
+    if config.schedule == "cosine":
+        learning_rate = optax.warmup_cosine_decay_schedule(
+            init_value=0.0,
+            peak_value=config.learning_rate,
+            warmup_steps=round(WARMUP_FRACTION * num_steps),
+            decay_steps=num_steps,
+        )
+    if config.name == "adamw":
+        return optax.adamw(
+            learning_rate,
+            b1=config.momentum,
+            weight_decay=config.weight_decay,
+            mask=_find_kernels,
+        )
+    return optax.chain(
+        optax.add_decayed_weights(config.weight_decay, mask=_find_kernels),
+        optax.sgd(learning_rate, momentum=config.momentum or None),
+    )
+
+
+def _find_kernels(params: Any) -> Any:
+    """Marks the parameters that weight decay acts on: not biases, not norms."""
+    return jax.tree.map(lambda x: x.ndim > 1, params)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """A run's model as it was when last saved.
+
+    Attributes:
+        config: the run's config.
+        task: what it has learned.
+        variables: its `params` and `batch_stats`.
+        info: where the model comes from, for reports.
+    """
+
+    config: ConfigDict
+    task: Task
+    variables: Variables
+    info: dict[str, Any]
+
+    @functools.cached_property
+    def predict(self) -> Callable[[np.ndarray], Any]:
+        """Maps counts, uint16 or float32, (B, H, W, 1), to what it says of them."""
+        return self.compile(self.task.predict)
+
+    def compile(self, function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
+        """Returns `function(variables, counts)` as a function of the counts.
+
+        It compiles anew for each shape and gives numpy arrays.
+        """
+        compiled = jax.jit(function, compiler_options=compiler_options())
+        return lambda counts: jax.tree.map(np.asarray, compiled(self.variables, counts))
+
+
+def restore_model(workdir: pathlib.Path) -> TrainedModel:
+    """Reads the model of a run, see `restore_state`.
+
+    Raises:
+        ConfigError: if `workdir` does not hold a run.
+        CheckpointError: if it holds no checkpoint or one that cannot be read.
+    """
+    path = workdir / "config.json"
+    config = load_config(path)
+    check_config(config, str(path))
+    task = create_task(config)
+    state, verified = _restore(config, workdir)
+    return TrainedModel(
+        config=config,
+        task=task,
+        variables=state.variables,
+        info={
+            "model": config.model.name,
+            "data": config.data.name,
+            "data_fingerprint": config.data.fingerprint,
+            "held_out_fold": None if LEAKING in config.data.name else config.data.fold,
+            "step": int(state.step),
+            "spectjax_version": spectjax.__version__,
+            "verified": verified,
+        },
+    )
+
+
+def restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
+    """Returns the state that a run is judged by, with numpy arrays.
+
+    It is the newest one, or the best if patients of their own pick it: nothing is ever
+    selected on the held-out fold. A model without parameters needs no checkpoint.
+
+    Raises:
+        CheckpointError: if there is none or it cannot be read.
+    """
+    return _restore(config, workdir)[0]
+
+
+def _restore(
+    config: ConfigDict, workdir: pathlib.Path
+) -> tuple[TrainState, bool | None]:
+    """Returns the state of `restore_state`, and whether a digest was compared.
+
+    None: there is nothing to compare, since the model has no parameters.
+    """
+    shapes = describe_state(config)
+    if not has_variables(shapes):
+        return jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), None
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        validated = config.data.validation_fold is not None
+        step = checkpoints.best_step() if validated else None
+        state, progress = checkpoints.restore(shapes, step)
+    return state, progress.verified
+
+
+def describe_state(config: ConfigDict) -> TrainState:
+    """Returns the shapes and dtypes of a run's state, and computes nothing.
+
+    Raises:
+        ConfigError: if a value of `config` cannot be used.
+    """
+    task = create_task(config)
+    optimizer = create_optimizer(config.optimizer, num_steps=1)
+    return jax.eval_shape(
+        lambda key: create_train_state(
+            task,
+            optimizer,
+            key,
+            tuple(config.data.train_hw),
+            averaged=config.optimizer.average > 0,
+        ),
+        jax.random.key(0),
+    )
+
+
+def has_variables(state: TrainState) -> bool:
+    """Returns whether a model learns anything; K-means does not."""
+    return bool(jax.tree.leaves((state.params, state.batch_stats)))
