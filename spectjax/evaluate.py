@@ -6,8 +6,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from spectjax import input_pipeline
 from spectjax.evaluation.run import FinishedRun
-from spectjax.input_pipeline import Splits, load_examples
+from spectjax.input_pipeline import Splits
 from spectjax.tasks import TASKS
 from spectjax.training.augment import move_images
 from spectjax.training.run import restore_model
@@ -32,13 +33,13 @@ def evaluate_run(
         ValueError: if the model's output is not finite.
         WriteError: if a file cannot be written.
     """
-    held_out = load_examples(builder_dir, splits.held_out)
+    held_out = input_pipeline.load_examples(builder_dir, splits.held_out)
     return TASKS[config.task].evaluate()(
         FinishedRun(
             model=restore_model(workdir),
             held_out=held_out,
             calibration=functools.partial(
-                load_examples, builder_dir, splits.calibration
+                input_pipeline.load_examples, builder_dir, splits.calibration
             ),
             move=move_images,
             train_hw=tuple(config.data.train_hw),

@@ -224,12 +224,11 @@ def test_reading_names_a_run_that_is_none(tmp_path):
 def test_read_training_seconds_adds_up_epochs(tmp_path):
     write_run(tmp_path, "good", 0, GOOD[0])
     workdir = tmp_path / "good_fold0"
-    assert read_training_seconds(workdir) == 120
+    assert read_training_seconds(workdir, 2) == 120
     (workdir / "train.csv").unlink()
     with pytest.raises(ValueError, match=r"train\.csv: expected the log"):
-        read_training_seconds(workdir)
-    save_config(make_config(num_epochs=0), workdir / "config.json")
-    assert read_training_seconds(workdir) == 0  # as K-means, which trains nothing
+        read_training_seconds(workdir, 2)
+    assert read_training_seconds(workdir, 0) == 0  # as K-means, which trains nothing
 
 
 def test_describe_network_counts_parameters():

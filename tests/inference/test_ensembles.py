@@ -180,8 +180,8 @@ def test_instances_of_several_runs_have_no_mean(tmp_path):
     runs = write_runs(tmp_path, *changes)
     with pytest.raises(
         ModelFileError,
-        match="run0: expected runs whose answers have a mean, those of classification "
-        "or segmentation; found instance_segmentation. Give one --workdir.",
+        match="run0: expected runs whose answers have a mean, those of segmentation "
+        "or classification; found instance_segmentation. Give one --workdir.",
     ):
         find(runs)
     find(runs[:1])

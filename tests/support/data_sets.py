@@ -6,6 +6,7 @@ import tempfile
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 
 from tfds_spect.features import list_features
 from tfds_spect.prepare import quiet_tfds
@@ -63,6 +64,7 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("2.0.0")
     pkg_dir_path = pathlib.Path(__file__).parent
+    code_path = epath.Path(__file__)
 
     def __init__(self, *, content, leaking, **kwargs):
         """Takes the examples of each split, and what every builder takes."""

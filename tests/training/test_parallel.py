@@ -23,7 +23,7 @@ WORKER = pathlib.Path(__file__).parents[1] / "support" / "layout_worker.py"
 def start(devices, runs, processes=(None, None, None)):
     """Starts a process that does `runs` one after the other."""
     orders = {"devices": devices, "runs": runs, "processes": processes}
-    environment = os.environ | {"PYTHONPATH": str(WORKER.parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(WORKER.parents[2])}
     environment["JAX_COMPILATION_CACHE_DIR"] = jax.config.jax_compilation_cache_dir
     return subprocess.Popen(
         [sys.executable, str(WORKER), json.dumps(orders)],
