@@ -1,4 +1,4 @@
-"""`python -m spectjax.imaging.phantom` goes on to work; it is `spectjax.phantom` now."""
+"""`python -m spectjax.imaging.phantom` still works; it is `spectjax.phantom` now."""
 
 import runpy
 

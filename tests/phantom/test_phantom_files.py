@@ -223,8 +223,8 @@ def test_write_phantom_refuses_numbers_out_of_range(tmp_path):
         write_phantom(tmp_path, patients=1, seed=0, population="x")
 
 
-def run_command(*arguments):
-    command = [sys.executable, "-m", "spectjax.phantom", *arguments]
+def run_command(*arguments, module="spectjax.phantom"):
+    command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -237,8 +237,10 @@ def test_the_command_says_in_one_line_why_it_refuses(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-def test_the_command_says_where_the_patients_are(tmp_path):
-    result = run_command(f"--output_dir={tmp_path / 'new'}", "--patients=1", "--seed=2")
+@pytest.mark.parametrize("module", ["spectjax.phantom", "spectjax.imaging.phantom"])
+def test_the_command_says_where_the_patients_are(tmp_path, module):
+    arguments = f"--output_dir={tmp_path / 'new'}", "--patients=1", "--seed=2"
+    result = run_command(*arguments, module=module)
     assert result.returncode == 0
     assert str(tmp_path / "new") in result.stdout
     assert json.loads((tmp_path / "new" / "phantom.json").read_text())["seed"] == 2
