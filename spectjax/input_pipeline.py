@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
+from spectjax.hotspots import number_regions
 from spectjax.imaging.geometry import cut_centre
 from spectjax.system.messages import ConfigError, UserError
 from tfds_spect.names import AUGMENTED, LEAKING
@@ -166,7 +166,7 @@ def number_lesions(masks: np.ndarray) -> np.ndarray:
     for mask, found in zip(masks, numbers, strict=True):
         total = 0
         for label in np.unique(mask[mask > 0]):
-            components, count = ndimage.label(mask == label, np.ones((3, 3)))
+            components, count = number_regions(mask == label)
             if total + count > MAX_LESIONS:
                 raise UserError(
                     f"Expected at most {MAX_LESIONS} lesions in an image, found "
