@@ -23,7 +23,7 @@ from spectjax.config.values import (
     whole,
 )
 from spectjax.tasks import TASKS
-from tfds_spect.names import FOLDS
+from tfds_spect.names import DATA_SETS, FOLDS, PHANTOM
 
 _FOLD = whole(0, FOLDS[-1])
 # Every key of `spectjax.config.base_config` outside of `model`.
@@ -35,7 +35,10 @@ RULES: dict[str, Rule] = {
     "checkpoint_every_minutes": number(0, 1e6),
     "parallel": one_of("jit", "pmap"),
     "steps_per_dispatch": whole(0, 10_000),
-    "data.name": TEXT,
+    "data.name": Rule(
+        f"known are {', '.join(DATA_SETS)}",
+        lambda x: type(x) is str and x.removesuffix(PHANTOM) in DATA_SETS,
+    ),
     "data.fingerprint": or_none(TEXT),
     "data.fold": _FOLD,
     "data.validation_fold": or_none(_FOLD),

@@ -62,6 +62,7 @@ def test_every_field_of_every_model_has_a_row():
     ("key", "names"),
     [
         ("task", TASKS),
+        ("data.name", [x.name for x in list_configs() if x.phantom is None]),
         ("loss", [*LOSSES, "mask_rcnn"]),
         ("data.normalisation", NORMALISATIONS),
         ("data.feed", ROOM),
