@@ -22,12 +22,13 @@ def build(mode: str, *, threads: int, **spec: Any) -> Measurement:
 def _export(*, path: str, parameters: int, batch_size: int, **which: Any) -> None:
     """Writes the model with its initial parameters as ONNX."""
     from spectjax import export
+    from spectjax.inference.metadata import make_metadata
 
     from . import workloads
 
     workload = workloads.create(**which)
     variables = workload.draw_variables()
-    metadata = export.describe(
+    metadata = make_metadata(
         {
             "task": workload.task_name,
             "data": {

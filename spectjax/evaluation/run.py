@@ -11,11 +11,11 @@ from spectjax.input_pipeline import Examples
 
 
 class Model(Protocol):
-    """A trained model, see `spectjax.training.run.TrainedModel`."""
+    """A trained model, see `spectjax.inference.trained.TrainedRun`."""
 
     @property
-    def task(self) -> Any:
-        """The `spectjax.tasks.task.Task` that it learned."""
+    def learned(self) -> Any:
+        """The `spectjax.tasks.task.Task` that it has learned."""
 
     @property
     def predict(self) -> Callable[[np.ndarray], Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.inference.answers import list_arrays
 from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.tasks import TASKS
 
@@ -32,7 +33,7 @@ class ModelFileError(UserError):
     """A model that cannot be found, read or used; one line for the user."""
 
 
-def describe(
+def make_metadata(
     config: Mapping[str, Any], info: Mapping[str, Any], *, parameters_sha256: str
 ) -> dict[str, Any]:
     """Returns the metadata of an exported model, ready for JSON.
@@ -43,16 +44,17 @@ def describe(
         parameters_sha256: what `hash_parameters` returns.
     """
     normalisation = config["data"]["normalisation"]
-    row, input_hw = TASKS[config["task"]], find_input_hw(config)
-    names = row.class_names()
+    task, input_hw = config["task"], find_input_hw(config)
+    depth = config.get("model", {}).get("detections", "D")
+    arrays = list_arrays(task, input_hw, depth=depth)
     return {
         "format": METADATA_FORMAT,
         "disclaimer": DISCLAIMER,
         "model": dict(info),
         "parameters_sha256": parameters_sha256,
         DIGEST: "in this file, of all its other bytes",
-        "task": config["task"],
-        "class_names": list(names),
+        "task": task,
+        "class_names": list(TASKS[task].class_names()),
         "input": {
             "name": "counts",
             "dtype": "float32",
@@ -69,44 +71,9 @@ def describe(
             "formula": FORMULAS[normalisation],
             "applied_by": "the exported model itself, to each image",
         },
-        **_describe_outputs(config, input_hw, len(names)),
+        **({"outputs": arrays} if len(arrays) > 1 else {"output": arrays[0]}),
         "dtype": "float32",
         "config": dict(config),
-    }
-
-
-def _describe_outputs(
-    config: Mapping[str, Any], hw: tuple[int, int], num_classes: int
-) -> dict[str, Any]:
-    """Returns `output`, or `outputs` where a model gives several arrays."""
-    answer = TASKS[config["task"]].answer
-    if answer == "instances":
-        shape = ["B", config["model"].get("detections", "D")]
-        axes = ["image", "instance"]
-        box = "(y0, x0, y1, x1), pixels; pixel i covers [i, i + 1)"
-        return {
-            "outputs": [
-                {"name": name, "dtype": dtype, "unit": unit}
-                | {"shape": [*shape, *more], "axes": [*axes, *more_axes]}
-                for name, dtype, unit, more, more_axes in (
-                    ("boxes", "float32", box, (4,), ("side",)),
-                    ("scores", "float32", "probability of the label; falls", (), ()),
-                    ("labels", "int32", "index of the class", (), ()),
-                    ("valid", "bool", "false: a row that fills up", (), ()),
-                    ("masks", "bool", "pixels of the image", hw, ("row", "column")),
-                )
-            ]
-        }
-    per_pixel = answer == "pixels"
-    return {
-        "output": {
-            "name": "probs",
-            "dtype": "float32",
-            "shape": ["B", *(hw if per_pixel else ()), num_classes],
-            "axes": ["image", *(["row", "column"] if per_pixel else []), "class"],
-            "unit": "probability; the classes of "
-            f"{'a pixel' if per_pixel else 'an image'} sum to 1",
-        }
     }
 
 
@@ -150,7 +117,7 @@ def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
 
     Args:
         path: the model's file, for errors.
-        text: what `describe` returns, as JSON; None if the file has none.
+        text: what `make_metadata` returns, as JSON; None if the file has none.
 
     Raises:
         ModelFileError: if there is none, or another version of spectjax wrote it.

@@ -12,6 +12,9 @@ import pytest
 
 from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.model_files import (
+    ONNX,
+    STABLEHLO,
+    find_format,
     pack_onnx,
     pack_stablehlo,
     parse_model_file,
@@ -254,3 +257,21 @@ def test_an_encrypted_entry_is_refused():
 )
 def test_what_is_no_onnx_file_is_refused(content, message):
     refuse("a.onnx", content, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.onnx", ONNX),
+        ("v1.2.onnx", ONNX),
+        ("a.stablehlo.zip", STABLEHLO),
+    ],
+)
+def test_find_format_goes_by_the_end_of_the_name(name, expected):
+    assert find_format(pathlib.Path("some.dir") / name) == expected
+
+
+@pytest.mark.parametrize("name", ["model", "model.zip", "model.pt", "model.onnx.gz"])
+def test_find_format_names_what_it_knows(name):
+    with pytest.raises(ModelFileError, match=r"\.onnx or \.stablehlo\.zip, found"):
+        find_format(pathlib.Path(name))
