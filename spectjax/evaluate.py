@@ -9,9 +9,9 @@ from ml_collections import ConfigDict
 from spectjax import input_pipeline
 from spectjax.evaluation.run import FinishedRun
 from spectjax.inference.trained import load_run
-from spectjax.input_pipeline import Splits
 from spectjax.tasks import TASKS
 from spectjax.training.augment import move_images
+from tfds_spect.names import Splits
 
 
 def evaluate_run(

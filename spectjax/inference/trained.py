@@ -80,8 +80,8 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
     import jax
 
     from spectjax.config import check_config, load_config
-    from spectjax.input_pipeline import LEAKING
     from spectjax.training.run import create_task, restore_state
+    from tfds_spect.names import LEAKING
 
     path = workdir / "config.json"
     config = load_config(path)
