@@ -26,7 +26,7 @@ import sklearn
 from absl import flags
 from sklearn.cluster import KMeans
 
-from spectjax.ops.kmeans import choose_centroids, find_clusters, refine_clusters
+from spectjax.ops.clustering import choose_centroids, find_clusters, refine_clusters
 from spectjax.system.commands import refuse_arguments, run_command
 
 _CLUSTERS = flags.DEFINE_integer("clusters", 9, "K.", lower_bound=2)
