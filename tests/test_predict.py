@@ -16,9 +16,10 @@ from scipy import ndimage
 
 from spectjax import predict
 from spectjax.hotspots import decode_rle
-from spectjax.imaging.dicom.reading import BoneScan, find_bone_scans
+from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
 from spectjax.inference import runtimes
 from spectjax.system.files import WriteError

@@ -13,9 +13,10 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydicom.dataset import Dataset
+if TYPE_CHECKING:  # takes a third of a second: not before --help
+    from pydicom.dataset import Dataset
 
 PatientEvidence = Literal["Patient ID", "name and birth date", "study"]
 
@@ -117,7 +118,7 @@ def identify_by_id(patient: str) -> Identity:
     return Identity(key, "Patient ID", patient_id=key)
 
 
-def identify(dataset: Dataset) -> Identity | None:
+def identify(dataset: "Dataset") -> Identity | None:
     """Returns what a file says of its patient.
 
     The patient is issuer and Patient ID, else name and birth date, else the study: two

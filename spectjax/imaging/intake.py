@@ -4,7 +4,7 @@ Files are sorted by their headers first, for views of one examination may lie an
 their pixels are read when their turn comes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from spectjax.imaging.dicom.file import read_dicom
@@ -23,6 +23,8 @@ from spectjax.imaging.scan import (
     UnreadableFileError,
     View,
 )
+from spectjax.system.locks import hold
+from spectjax.system.messages import UserError
 
 # A file and whose it is; None where its header cannot be read or does not tell.
 _Card = tuple[Path, Identity | None]
@@ -87,6 +89,43 @@ class Intake:
                             scans.append(scan)
             if scans:
                 yield scans
+
+
+def write_views(
+    paths: Sequence[Path],
+    output_dir: Path,
+    choose_names: Callable[[Sequence[Path]], Callable[[BoneScan], str]],
+    write: Callable[[BoneScan, str], None],
+    *,
+    view: View | None,
+) -> None:
+    """Writes a result for every view below some paths: the whole of a command.
+
+    Args:
+        paths: files or folders.
+        output_dir: folder to write to; nobody else does meanwhile.
+        choose_names: takes all files, returns what gives each view a name.
+        write: takes a view and its name.
+        view: as in `read_bone_scans`, for every file.
+
+    Raises:
+        UserError: if there is no scan that could be used.
+        SystemExit: see `Problems`, if a bug kept a view from being written.
+        WriteError: if a file cannot be written.
+    """
+    if not paths:
+        raise UserError("Expected DICOM files or folders after the flags, found none.")
+    with hold(output_dir):
+        problems = Problems(output_dir)
+        intake = Intake(paths, problems, view=view)
+        choose = choose_names(intake.files)
+        written = 0
+        for scans in intake.read_examinations():
+            for scan in scans:
+                with problems.passing_over(scan.path):
+                    write(scan, choose(scan))
+                    written += 1
+        problems.conclude(written, output_dir)
 
 
 def read_identity(path: Path) -> Identity | None:

@@ -10,13 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spectjax.imaging.annotations.consensus import (
-    Annotation,
-    Region,
-    agree,
-    crop_hotspots,
-)
-from spectjax.imaging.diagnosis import METASTASIS, NORMAL, diagnose
+from spectjax.imaging.annotations.consensus import agree, crop_hotspots, diagnose
+from spectjax.imaging.annotations.labelme import Annotation
+from spectjax.imaging.annotations.regions import Region
+from spectjax.imaging.diagnosis import METASTASIS, NORMAL
 from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import Box, CropTransform
 from spectjax.imaging.thorax.crop import CANVAS_HW

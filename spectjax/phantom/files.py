@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 
 from spectjax.imaging.diagnosis import METASTASIS
-from spectjax.imaging.dicom.codes import VIEW_CODES, make_code
+from spectjax.imaging.dicom.views import VIEW_CODES, make_code
 from spectjax.imaging.scan import View
 from spectjax.phantom.cases import Case
 from spectjax.phantom.patient import SimulatedPatient

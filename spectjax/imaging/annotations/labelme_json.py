@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from spectjax.imaging.annotations.masks import decode_mask, trace_circle
 from spectjax.imaging.annotations.regions import (
     Region,
     check_count,
@@ -22,8 +23,7 @@ from spectjax.imaging.annotations.regions import (
     read_points,
 )
 from spectjax.imaging.annotations.text_encoding import decode_text
-from spectjax.imaging.annotations.words import NORMAL, clean_word
-from spectjax.imaging.masks import decode_mask, trace_circle
+from spectjax.imaging.diagnosis import NORMAL, clean_word
 from spectjax.system.limits import JSON_VALUES, MASK_PIXELS, WHOLE_BODY_PIXELS
 from spectjax.system.messages import UserError
 

@@ -9,6 +9,7 @@ from spectjax.imaging.annotations.labelme_json import (
     Parsed,
     check_size,
 )
+from spectjax.imaging.annotations.masks import decode_mask
 from spectjax.imaging.annotations.regions import (
     Region,
     check_count,
@@ -19,8 +20,7 @@ from spectjax.imaging.annotations.regions import (
     read_points,
 )
 from spectjax.imaging.annotations.text_encoding import name_encoding
-from spectjax.imaging.annotations.words import clean_word
-from spectjax.imaging.masks import decode_mask
+from spectjax.imaging.diagnosis import clean_word
 from spectjax.system.limits import (
     LABELME_BYTES,
     MASK_BYTES,

@@ -20,7 +20,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from spectjax.imaging.deidentify.kept_values import list_dates, list_numbers
 from spectjax.imaging.deidentify.profile import Profile
-from spectjax.imaging.dicom.codes import make_code
+from spectjax.imaging.dicom.views import make_code
 from spectjax.imaging.identity import compute_pseudonym
 
 # What was done to how many attributes: (attribute, deed) -> number.

@@ -1,8 +1,6 @@
 """A hospital's folder without its patients: which files go out, and what is told."""
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import traceback
@@ -12,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spectjax.imaging.annotations.consensus import ANNOTATION_SUFFIXES, find_annotations
+from spectjax.imaging.annotations.files import ANNOTATION_SUFFIXES, find_annotations
 from spectjax.imaging.annotations.image_names import fold_name
 from spectjax.imaging.deidentify.attributes import (
     ANEW,
@@ -39,7 +37,7 @@ from spectjax.imaging.scan import (
     UnknownViewError,
     View,
 )
-from spectjax.system.files import WriteError, write_file
+from spectjax.system.files import WriteError, format_csv, write_file
 
 MARKER = "deidentified.json"
 _DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
@@ -199,8 +197,7 @@ def write_report(folder: Path, entries: Sequence[Entry]) -> None:
     Raises:
         WriteError: if the folder cannot be written.
     """
-    rows: list[list[object]] = [["number", "kind", "action", "file", "reason"]]
-    rows[0] += [*_DEEDS, "view evidence", "warnings"]
+    rows: list[list[object]] = []
     totals: Tally = Counter()
     for number, entry in enumerate(entries, 1):
         totals.update(entry.tally)
@@ -212,10 +209,12 @@ def write_report(folder: Path, entries: Sequence[Entry]) -> None:
             + [deeds[deed] for deed in _DEEDS]
             + [entry.view_evidence, "; ".join(entry.warnings)]
         )
-    write_file(folder / "report.csv", _format_csv(rows))
-    attributes: list[list[object]] = [["attribute", "action", "count"]]
-    attributes += [[*key, count] for key, count in sorted(totals.items())]
-    write_file(folder / "attributes.csv", _format_csv(attributes))
+    columns = ("number", "kind", "action", "file", "reason", *_DEEDS)
+    report = format_csv((*columns, "view evidence", "warnings"), rows)
+    write_file(folder / "report.csv", report)
+    attributes = ((*key, count) for key, count in sorted(totals.items()))
+    text = format_csv(("attribute", "action", "count"), attributes)
+    write_file(folder / "attributes.csv", text)
 
 
 def write_mapping(path: Path, entries: Sequence[Entry]) -> None:
@@ -224,11 +223,12 @@ def write_mapping(path: Path, entries: Sequence[Entry]) -> None:
     Raises:
         WriteError: if the file cannot be written.
     """
-    rows: list[list[object]] = [["number", "original", "file", "reason", "detail"]]
+    rows = []
     for number, entry in enumerate(entries, 1):
         original = os.fsencode(entry.original).decode(errors="replace")
         rows.append([number, original, entry.file, entry.reason, entry.detail])
-    write_file(path, _format_csv(rows), private=True)
+    text = format_csv(("number", "original", "file", "reason", "detail"), rows)
+    write_file(path, text, private=True)
 
 
 def _list_stems(target: Path) -> dict[str, str]:
@@ -358,9 +358,3 @@ def _shuffle(path: Path, source: Path) -> str:
 
 def _describe_error(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-
-
-def _format_csv(rows: Sequence[Sequence[object]]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    return stream.getvalue()

@@ -23,10 +23,10 @@ from spectjax.imaging.deidentify.attributes import (
     collect_identity,
 )
 from spectjax.imaging.deidentify.profile import EDITION, Profile
-from spectjax.imaging.dicom.codes import VIEW_CODES, make_code
 from spectjax.imaging.dicom.frames import choose_frames, read_vector
 from spectjax.imaging.dicom.pixels import decode_frame
 from spectjax.imaging.dicom.reading import read_bone_scans, read_with_scans
+from spectjax.imaging.dicom.views import VIEW_CODES, make_code
 from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.scan import BoneScan, ScanError, View
 from spectjax.system.files import write_file

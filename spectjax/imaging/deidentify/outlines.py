@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spectjax.imaging.annotations.labelme import Annotation
+from spectjax.imaging.annotations.masks import encode_grey
 from spectjax.imaging.annotations.regions import Region, lies_inside
 from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.diagnosis import clean_word
-from spectjax.imaging.masks import encode_grey
 
 
 class WrittenView(NamedTuple):

@@ -31,30 +31,11 @@ from spectjax.imaging.identity import compute_pseudonym, identify
 from spectjax.imaging.scan import (
     BoneScan,
     DuplicateScanError,
-    EmptyImageError,
-    NotWholeBodyError,
     ScanError,
-    UnknownViewError,
     UnreadableFileError,
     View,
 )
 from spectjax.system.limits import SPACING_MM
-
-__all__ = [
-    "BoneScan",
-    "DuplicateScanError",
-    "EmptyImageError",
-    "NotWholeBodyError",
-    "ScanError",
-    "UnknownViewError",
-    "UnreadableFileError",
-    "View",
-    "collect_warnings",
-    "find_bone_scans",
-    "find_dicom_files",
-    "read_bone_scans",
-    "read_with_scans",
-]
 
 # Some cameras scan lines of another height than the pixels are wide; 2 is known.
 _MAX_SPACING_RATIO = 4

@@ -16,13 +16,15 @@ from pydicom.multival import MultiValue
 from spectjax.imaging.dicom.frames import names_no_detector, read_vector
 from spectjax.imaging.scan import UnknownViewError, View
 
-# DICOM PS3.16, context group 26. SRT, SNM3 and 99SDM are older designators of SNOMED.
-_VIEW_CODES: dict[str, View] = {
-    "399321004": "anterior",
-    "399001007": "posterior",
-    "G-5215": "anterior",
-    "G-5216": "posterior",
+# DICOM PS3.16, context group 26: value, scheme and meaning of each projection. SRT,
+# SNM3 and 99SDM are older designators of SNOMED.
+VIEW_CODES: dict[tuple[str, View], tuple[str, str, str]] = {
+    ("sct", "anterior"): ("399321004", "SCT", "Anterior"),
+    ("sct", "posterior"): ("399001007", "SCT", "Posterior"),
+    ("srt", "anterior"): ("G-5215", "SRT", "Anterior"),
+    ("srt", "posterior"): ("G-5216", "SRT", "Posterior"),
 }
+_VIEW_CODES = {value: view for (_, view), (value, *_) in VIEW_CODES.items()}
 # Antero-posterior and postero-anterior are projections of X-rays, which cross the body;
 # a gamma camera that writes them may mean the side where it stood, or not.
 _XRAY_CODES: dict[str, View] = {
@@ -71,6 +73,15 @@ class Claim(NamedTuple):
 
     view: View
     evidence: str
+
+
+def make_code(value: str, scheme: str, meaning: str) -> Dataset:
+    """Returns an item of a code sequence (PS3.3 8.8)."""
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = scheme
+    item.CodeMeaning = meaning
+    return item
 
 
 def decide_views(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.imaging.dicom.reading import BoneScan, ScanError
+from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
 from spectjax.imaging.thorax.doubts import find_doubts

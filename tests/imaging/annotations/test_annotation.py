@@ -8,18 +8,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spectjax.imaging.annotations.consensus import (
+from spectjax.imaging.annotations.consensus import Hotspots, agree, crop_hotspots
+from spectjax.imaging.annotations.files import find_annotations
+from spectjax.imaging.annotations.labelme import (
     Annotation,
     AnnotationError,
-    Hotspots,
     NotAnnotationError,
-    Region,
-    agree,
-    crop_hotspots,
-    find_annotations,
     read_annotation,
 )
-from spectjax.imaging.masks import decode_mask, encode_grey, fill_polygon, trace_circle
+from spectjax.imaging.annotations.masks import (
+    decode_mask,
+    encode_grey,
+    fill_polygon,
+    trace_circle,
+)
+from spectjax.imaging.annotations.regions import Region
 from spectjax.imaging.thorax.transform import CropTransform
 
 HW = (12, 9)  # rows, columns
