@@ -52,9 +52,6 @@ def render_view(counts: np.ndarray, black_percentile: float) -> np.ndarray:
     Args:
         counts: not negative, (H, W), at least one of them positive.
         black_percentile: of the positive counts, in [0, 100]; black from there on.
-
-    Returns:
-        Grey values, uint8, (H, W).
     """
     black = np.percentile(counts[counts > 0], black_percentile)
     grey = 255 * (1 - np.minimum(counts / black, 1))
@@ -108,11 +105,7 @@ def _tie_names(files: Sequence[Path]) -> Callable[["BoneScan"], str]:
 
 
 def _check_free(path: Path, scan: "BoneScan") -> None:
-    """Checks that a picture replaces none but an earlier one of the same image.
-
-    Raises:
-        ScanError: if it would.
-    """
+    """Checks that a picture replaces none but an earlier one of the same image."""
     from PIL import Image
 
     from spectjax.imaging.scan import ScanError
@@ -132,11 +125,7 @@ def _check_free(path: Path, scan: "BoneScan") -> None:
 
 
 def _export(scan: "BoneScan", path: Path) -> None:
-    """Writes the picture of one view, and prints what there is to doubt.
-
-    Raises:
-        ScanError: if another image's picture is there already.
-    """
+    """Writes the picture of one view, and prints what there is to doubt."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 

@@ -123,31 +123,16 @@ def identify(dataset: "Dataset") -> Identity | None:
 
     The patient is issuer and Patient ID, else name and birth date, else the study: two
     studies of one patient then look like two patients.
-
-    Args:
-        dataset: the file.
-
-    Returns:
-        None if the file holds nothing to tell patients apart.
     """
-    texts = {
-        keyword: str(dataset.get(keyword) or "")
-        for keyword in (
-            "IssuerOfPatientID",
-            "PatientID",
-            "PatientName",
-            "PatientBirthDate",
-            "StudyInstanceUID",
-        )
-    }
-    issuer, study = (
-        fold_text(texts[keyword])
-        for keyword in ("IssuerOfPatientID", "StudyInstanceUID")
-    )
-    patient_id = fold_id(texts["PatientID"])
-    name, *others = fold_names(texts["PatientName"]) or [""]
-    birth_date = re.sub(r"\D", "", fold_text(texts["PatientBirthDate"]))
-    is_removed = fold_text(str(dataset.get("PatientIdentityRemoved") or "")) == "YES"
+
+    def read(keyword: str) -> str:
+        return str(dataset.get(keyword) or "")
+
+    issuer = fold_text(read("IssuerOfPatientID"))
+    study = fold_text(read("StudyInstanceUID"))
+    patient_id = fold_id(read("PatientID"))
+    name, *others = fold_names(read("PatientName")) or [""]
+    birth_date = re.sub(r"\D", "", fold_text(read("PatientBirthDate")))
     evidence: PatientEvidence
     if patient_id:
         key, evidence = compute_pseudonym("id", issuer, patient_id), "Patient ID"
@@ -158,7 +143,8 @@ def identify(dataset: "Dataset") -> Identity | None:
         key, evidence = compute_pseudonym("study", study), "study"
     else:
         return None
-    if is_removed:  # then the same dummies may stand in the files of all patients
+    # Then the same dummies may stand in the files of all patients.
+    if fold_text(read("PatientIdentityRemoved")) == "YES":
         name, birth_date, others = "", "", []
     return Identity(
         key,

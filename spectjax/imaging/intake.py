@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spectjax.imaging.dicom.file import read_dicom
 from spectjax.imaging.dicom.reading import (
+    check_first,
     collect_warnings,
     find_dicom_files,
     read_bone_scans,
@@ -18,7 +19,6 @@ from spectjax.imaging.patients import IdentityError, unite_patients
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import (
     BoneScan,
-    DuplicateScanError,
     ScanError,
     UnreadableFileError,
     View,
@@ -46,10 +46,8 @@ class Intake:
     ) -> None:
         """Finds the files and reads their headers.
 
-        Args:
-            paths: files or folders, searched as by `find_dicom_files`.
-            problems: receives what cannot be used.
-            view: as in `read_bone_scans`, for every file.
+        Paths are as in `find_dicom_files`, the view is as in `read_bone_scans`, for
+        every file; `problems` receives what cannot be used.
         """
         found, errors = find_dicom_files(paths)
         for error in errors:
@@ -85,7 +83,7 @@ class Intake:
                     for scan in read_bone_scans(path, view=self._view):
                         with self._problems.passing_over(path):
                             _check_identity(scan, identity)
-                            _check_first(scan, first_files)
+                            check_first(scan, first_files)
                             scans.append(scan)
             if scans:
                 yield scans
@@ -101,17 +99,9 @@ def write_views(
 ) -> None:
     """Writes a result for every view below some paths: the whole of a command.
 
-    Args:
-        paths: files or folders.
-        output_dir: folder to write to; nobody else does meanwhile.
-        choose_names: takes all files, returns what gives each view a name.
-        write: takes a view and its name.
-        view: as in `read_bone_scans`, for every file.
-
-    Raises:
-        UserError: if there is no scan that could be used.
-        SystemExit: see `Problems`, if a bug kept a view from being written.
-        WriteError: if a file cannot be written.
+    Nobody else writes to the folder meanwhile. `choose_names` takes all files and
+    returns what gives each view a name, `write` takes a view and its name. The command
+    ends as `Problems` says.
     """
     if not paths:
         raise UserError("Expected DICOM files or folders after the flags, found none.")
@@ -157,14 +147,4 @@ def _check_identity(scan: BoneScan, identity: Identity | None) -> None:
         raise UnreadableFileError(
             f"{scan.path}: expected one file, found another patient or study in it "
             "than a moment ago. Wait until it is copied, then run the command again."
-        )
-
-
-def _check_first(scan: BoneScan, first_files: dict[str, Path]) -> None:
-    """Checks that no earlier file holds the same image."""
-    first = first_files.setdefault(scan.image_key, scan.path)
-    if first is not scan.path:
-        raise DuplicateScanError(
-            f"{scan.path}: frame {scan.frame + 1} is the same image (SOP Instance UID) "
-            f"as in {first} and is left out. Keep one of the files."
         )

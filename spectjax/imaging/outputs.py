@@ -28,10 +28,7 @@ class OutputNames:
     def __init__(self, files: Iterable[Path], output_dir: Path, *, mark: str) -> None:
         """Takes what is about to be read and written.
 
-        Args:
-            files: all files.
-            output_dir: folder to write to.
-            mark: a key that the command's own JSON files have, and no other's.
+        `mark` is a key that the command's own JSON files have, and no other's.
         """
         self._shared = Counter(fold_file_name(find_stem(file)) for file in set(files))
         self._output_dir = output_dir

@@ -3,7 +3,9 @@
 H is a frame's number of rows, W its number of columns.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +42,15 @@ class UnknownViewError(ScanError):
 
 class DuplicateScanError(ScanError):
     """The same frame of the same SOP instance as in another file."""
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the path before the text of a `ScanError` that is raised in the block."""
+    try:
+        yield
+    except ScanError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,11 +64,8 @@ def find_case(
 ) -> Case:
     """Returns the first patient of a seed whose views all show the diagnosis.
 
-    Args:
-        seed: the case is a function of it, the diagnosis and the views.
-        diagnosis: one of `spectjax.imaging.diagnosis.DIAGNOSES`; "metastasis" takes
-            any image with at least one hotspot that the readers agree upon.
-        views: those that are kept. The others are not simulated.
+    The diagnosis "metastasis" takes any image with at least one hotspot that the
+    readers agree upon; views that are not kept are not simulated.
     """
     bodies = trials = 0
     while True:

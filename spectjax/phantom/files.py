@@ -49,15 +49,7 @@ def write_patient(
     layout: Layout,
     identity: tuple[str, ...],
 ) -> None:
-    """Writes dicom/, annotations/ and, last, truth/<name>.npz of one patient.
-
-    Args:
-        folder: where the three folders are.
-        name: "P0001".
-        case: who is written, and what the readers outlined.
-        layout: which views, in which files.
-        identity: what makes the UIDs unique.
-    """
+    """Writes dicom/, annotations/ and, last, truth/<name>.npz of one patient."""
     groups = [layout.views] if layout.one_file else [(view,) for view in layout.views]
     for number, views in enumerate(groups, 1):
         stem = name if layout.one_file else f"{name}_{views[0][0].upper()}"
@@ -86,13 +78,8 @@ def encode_dicom(
 ) -> bytes:
     """Returns an NM whole-body file with one frame for each view, little endian.
 
-    Args:
-        name: "P0001"; Patient ID, and part of Patient's Name.
-        patient: whose counts are stored.
-        views: frames, in order; detector n saw frame n.
-        evidence: how the views are named.
-        identity: what makes the UIDs unique.
-        number: Instance Number.
+    The name, "P0001", is the Patient ID; detector n saw the n-th of the views;
+    `identity` makes the UIDs unique.
     """
     frames = np.stack([patient.views[view].counts for view in views])
     entropy = ["spectjax phantom", *identity, name]

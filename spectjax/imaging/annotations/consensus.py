@@ -52,10 +52,7 @@ def agree(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Hotspots:
     [P1] takes the majority of three doctors for an image ("at least two of them") and
     does not say how their outlines are merged; here the majority decides each pixel.
 
-    Args:
-        annotations: of one image, one for each reader; without regions from a reader
-            who saw no lesion.
-        hw: (H, W) of the frame.
+    A reader who saw no lesion has an annotation without regions.
 
     Returns:
         Hotspots in frame pixels, in the order of their first rows.
@@ -104,10 +101,8 @@ def crop_hotspots(hotspots: Hotspots, transform: CropTransform) -> Hotspots:
 def translate_words(annotation: Annotation, words: Mapping[str, str]) -> Annotation:
     """Returns an annotation in our words, without the outlines that are to be ignored.
 
-    Args:
-        annotation: with a hospital's words.
-        words: our word for a clean word of the hospital's, empty for one to ignore;
-            words that are not in it stay as they are.
+    `words` has our word for a clean word of the hospital's, empty for one to ignore;
+    words that are not in it stay as they are.
     """
     ours = [
         (region, words.get(clean_word(region.label), clean_word(region.label)))
@@ -137,9 +132,7 @@ def name_kind(sites: Sequence[str]) -> str:
     them. Read as: spinal if all hotspots are spinal; multiple if there are several and
     not all of them are; outside the spine if there is a single one and it is. Where
     unstated sites leave that open, or no hotspot is agreed upon, the kind is unstated.
-
-    Args:
-        sites: one of `SITE_WORDS` for each hotspot.
+    `sites` are of `SITE_WORDS`, one for each hotspot.
     """
     if len(sites) > 1 and OUTSIDE_SPINE in sites:
         return MULTIPLE
@@ -154,12 +147,9 @@ def diagnose(
     """Returns the one of `DIAGNOSES` that the readers of an image agree upon.
 
     An image is abnormal if a strict majority of its readers call it so: "at least two
-    doctors" of three [P2]. Its kind follows from the hotspots.
-
-    Args:
-        annotations: one for each reader, in our words (`translate_words`).
-        hotspots: the readers' consensus in thorax pixels (`agree`, `crop_hotspots`).
-        transform: from frame to thorax.
+    doctors" of three [P2]. Its kind follows from the hotspots. The annotations, one for
+    each reader, are in our words (`translate_words`), the hotspots in thorax pixels
+    (`agree`, `crop_hotspots`).
 
     Raises:
         ValueError: if there is no annotation.

@@ -77,9 +77,6 @@ def check_drawn(root: ElementTree.Element) -> None:
     """Refuses a document in which something is drawn where nobody would look for it.
 
     What is passed over would count as nothing drawn.
-
-    Raises:
-        UserError: it names the tag.
     """
     seen = {id(thing) for place in _PLACES_OF_DRAWN for thing in root.findall(place)}
     for thing in root.iter():

@@ -18,11 +18,8 @@ def fill_polygon(polygon_xy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarra
 
     Even-odd rule: a centre is inside if an odd number of edges lies to its left. Left
     and upper edges belong to the polygon, right and lower ones do not; so polygons that
-    share an edge share no pixel and leave none out between them.
-
-    Args:
-        polygon_xy: corners in order, float, (N, 2); may reach beyond the image.
-        image_hw: (H, W).
+    share an edge share no pixel and leave none out between them. The corners, float,
+    (N, 2), may reach beyond the image.
 
     Returns:
         Mask, bool, (H, W).
@@ -119,13 +116,6 @@ def trace_circle(
 
 def decode_mask(png: bytes, image_hw: tuple[int, int]) -> np.ndarray:
     """Returns the pixels of a PNG that are neither black nor transparent.
-
-    Args:
-        png: contents of the file.
-        image_hw: the (H, W) that it must have.
-
-    Returns:
-        Mask, bool, (H, W).
 
     Raises:
         UserError: no PNG, a damaged one, or one of another size.

@@ -106,11 +106,7 @@ def main(arguments: list[str]) -> None:
 def check_places(
     source: Path, target: Path, report: Path, mapping: Path | None
 ) -> None:
-    """Checks, before the first file is read, that there is a key and places are apart.
-
-    Raises:
-        UserError: says what stands in the way.
-    """
+    """Checks that there is a key and that the places lie apart, before reading any."""
     if len(os.environ.get(_KEY, "")) < _MIN_KEY_CHARACTERS:
         raise UserError(
             f"Expected a secret key of at least {_MIN_KEY_CHARACTERS} characters in "

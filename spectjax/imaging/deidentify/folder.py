@@ -90,15 +90,9 @@ def deidentify_folder(
     """Writes the whole-body files and outlines of `source` to `target`.
 
     Images go to dicom/<patient>_<image>.dcm, outlines to
-    annotations/<reader>/<patient>_<image>_<view>.json; all names are pseudonyms.
-
-    Args:
-        source: a folder, searched to its depth.
-        target: as accepted by `open_target`.
-        profile: the action for each attribute.
-        view: as in `read_bone_scans`, for every file.
-        allow_burned_in: as in `clean_image`.
-        words: labels of outlines that may go out, lower-case.
+    annotations/<reader>/<patient>_<image>_<view>.json; all names are pseudonyms. The
+    target is as `open_target` accepts it; `words` are labels of outlines that may go
+    out, lower-case; `view` and `allow_burned_in` are as in `clean_image`.
 
     Returns:
         An entry for each file. Files are read, written and told in an order that only
@@ -193,9 +187,6 @@ def write_report(folder: Path, entries: Sequence[Entry]) -> None:
 
     Files that were not written are told by their number only, since a path may hold a
     name; `write_mapping` tells the path.
-
-    Raises:
-        WriteError: if the folder cannot be written.
     """
     rows: list[list[object]] = []
     totals: Tally = Counter()
@@ -218,11 +209,7 @@ def write_report(folder: Path, entries: Sequence[Entry]) -> None:
 
 
 def write_mapping(path: Path, entries: Sequence[Entry]) -> None:
-    """Writes which original became which file. Identifies patients: keep it private.
-
-    Raises:
-        WriteError: if the file cannot be written.
-    """
+    """Writes which original became which file. Identifies patients: keep it private."""
     rows = []
     for number, entry in enumerate(entries, 1):
         original = os.fsencode(entry.original).decode(errors="replace")

@@ -57,10 +57,7 @@ class KeptValues:
     ) -> float | None:
         """Returns a number, rounded; None if it is none, implausible or identifies.
 
-        Args:
-            keyword: the attribute.
-            text: its value.
-            identity: as from `list_numbers`.
+        `identity` is as from `list_numbers`.
         """
         try:
             number = float(text)

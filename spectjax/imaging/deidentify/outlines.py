@@ -27,10 +27,7 @@ def encode_outlines(
 ) -> str:
     """Returns wkentaro's JSON with shapes and words, and nothing else of the original.
 
-    Args:
-        annotation: of one view by one reader.
-        view: the view.
-        words: labels that may go out, as `clean_word` gives them.
+    `words` are the labels that may go out, as `clean_word` gives them.
 
     Raises:
         RefusedError: a label is not among the words, the image has another size, or an

@@ -42,9 +42,6 @@ def read_dicom(path: Path) -> Dataset:
     it be replaced meanwhile. Private elements that are larger than any label are left
     out. Nothing else of the file is checked.
 
-    Args:
-        path: a DICOM file.
-
     Returns:
         The data set; its header states a transfer syntax.
 

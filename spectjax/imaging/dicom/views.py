@@ -7,7 +7,6 @@ attributes are those of DICOM PS3.3 C.8.4. The number of a frame says nothing.
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -85,21 +84,16 @@ def make_code(value: str, scheme: str, meaning: str) -> Dataset:
 
 
 def decide_views(
-    path: Path,
     dataset: Dataset,
     frames: Sequence[tuple[int, int]],
     stated: View | None,
 ) -> list[Claim]:
     """Returns view and evidence of each frame; the strongest kind of evidence decides.
 
-    Weaker evidence that contradicts it is told with it.
-
-    Args:
-        path: the file, for messages.
-        dataset: the file without pixels.
-        frames: one or two pairs of frame (zero-based) and detector (one-based).
-        stated: the view of the first frame by the user's word, which overrides the
-            file; a second frame is then the opposite view.
+    Weaker evidence that contradicts it is told with it. `frames` are one or two pairs
+    of frame (zero-based) and detector (one-based). `stated` is the view of the first
+    frame by the user's word, which overrides the file; a second frame is then the
+    opposite view.
 
     Raises:
         UnknownViewError: no evidence for a frame, or for which detector made it;
@@ -109,7 +103,7 @@ def decide_views(
     remedy = "State the view of the first frame (--view)."
     if stated is None and names_no_detector(dataset):
         raise UnknownViewError(
-            f"{path}: expected a Detector Vector to tell which of several detectors "
+            f"expected a Detector Vector to tell which of several detectors "
             f"made the frame, found none: its view would be a guess. {remedy}"
         )
     decided: list[Claim] = []
@@ -123,20 +117,20 @@ def decide_views(
             kinds.insert(0, (Claim(word, "the user's word"),))
         elif foreign := _foreign_codes(dataset, detector):
             raise UnknownViewError(
-                f"{path}: expected an anterior or posterior view as frame {frame + 1}, "
+                f"expected an anterior or posterior view as frame {frame + 1}, "
                 f"found View Code Sequence {foreign[0]}, which is neither. {remedy}"
             )
         strongest = next((claims for claims in kinds if claims), ())
         if not strongest:
             raise UnknownViewError(
-                f"{path}: expected evidence for the view of frame {frame + 1}, found "
+                f"expected evidence for the view of frame {frame + 1}, found "
                 f"no view code, label, description or known start angle. {remedy}"
             )
         best = strongest[0]
         others = [c for claims in kinds for c in claims if c.view != best.view]
         if others and others[0] in strongest:
             raise UnknownViewError(
-                f"{path}: expected one view for frame {frame + 1}, found "
+                f"expected one view for frame {frame + 1}, found "
                 f"{best.view} by {best.evidence} and {others[0].view} by "
                 f"{others[0].evidence}. {remedy}"
             )
@@ -146,9 +140,8 @@ def decide_views(
     if len(decided) == 2 and decided[0].view == decided[1].view:
         (one, other), (first, second) = decided, frames
         raise UnknownViewError(
-            f"{path}: expected opposite views, found {one.view} twice: frame "
-            f"{first[0] + 1} by {one.evidence}, frame {second[0] + 1} by "
-            f"{other.evidence}. {remedy}"
+            f"expected opposite views, found {one.view} twice: frame {first[0] + 1} by "
+            f"{one.evidence}, frame {second[0] + 1} by {other.evidence}. {remedy}"
         )
     return decided
 
@@ -169,11 +162,6 @@ def _collect_claims(
     evidence, since vendors count differently; neither is Patient Orientation, since
     some mirror the posterior view. Attributes that speak for the whole file count only
     if one detector made all of its frames.
-
-    Args:
-        dataset: the file without pixels.
-        frame: zero-based index of the frame.
-        detector: one-based value of Detector Vector for this frame.
 
     Returns:
         Five tuples, each without claims, with one, or with several that may disagree.

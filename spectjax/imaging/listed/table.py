@@ -53,9 +53,6 @@ def _find_table(folder: Path, name: str) -> Path | None:
 def read_words(folder: Path) -> dict[str, str]:
     """Reads `words.csv`: what a hospital's words mean.
 
-    Args:
-        folder: the folder that holds it, or does not.
-
     Returns:
         For each clean word one of `DIAGNOSES`, or nothing for outlines that are to be
         ignored.

@@ -122,11 +122,7 @@ def remove_noise(counts: np.ndarray, body: Body) -> np.ndarray:
 
 
 def find_centre(body: Body, rows: slice) -> float:
-    """Returns the mean column of the counts in `rows`.
-
-    Raises:
-        NoThoraxError: if there are none.
-    """
+    """Returns the mean column of the counts in `rows`."""
     counts = body.smooth[rows].sum(axis=0)
     if not counts.any():
         raise NoThoraxError(f"no counts in rows {rows.start} to {rows.stop}")
@@ -134,11 +130,7 @@ def find_centre(body: Body, rows: slice) -> float:
 
 
 def columns_between(one: float, other: float, body: Body) -> slice:
-    """Returns the columns between two positions, kept inside the frame.
-
-    Raises:
-        NoThoraxError: if none of them lies in the frame.
-    """
+    """Returns the columns between two positions, kept inside the frame."""
     low, high = sorted((one, other))
     first, end = max(0, round(low)), min(body.mask.shape[1], round(high) + 1)
     if first >= end:

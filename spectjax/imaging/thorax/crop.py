@@ -147,11 +147,7 @@ def _measure_pixel(scan: BoneScan) -> float:
 
 
 def _widen(landmarks: Landmarks, margin: int, frame_hw: tuple[int, int]) -> Box:
-    """Returns the box of the rib cage, `margin` wider on each side, in the frame.
-
-    Raises:
-        NoThoraxError: if it is larger than the canvas.
-    """
+    """Returns the box of the rib cage, `margin` wider on each side, in the frame."""
     y0, x0 = max(0, landmarks.shoulders - margin), max(0, landmarks.left - margin)
     y1 = min(frame_hw[0], landmarks.lowest_ribs + margin)
     x1 = min(frame_hw[1], landmarks.right + margin)

@@ -89,9 +89,6 @@ def find_sides(
     end where counts fall steepest outwards. An arm, a hot elbow or a lesion may fall
     more steeply: the edge that is followed is strong in all strips, moves little from
     one to the next, and has its like on the other side. The second widest strip counts.
-
-    Raises:
-        NoThoraxError: if there is too little of a chest.
     """
     half_width = width_of_legs / 2
     trunk = legs - shoulders
