@@ -92,17 +92,12 @@ def fold_id(text: str) -> str:
     return number[1] if number else folded
 
 
-def fold_name(text: str) -> str:
-    """Returns a person's name as it is compared, without titles and empty parts.
-
-    Of a name in several scripts the first counts that is there: letters, ideographs,
-    then phonetic signs (DICOM PS3.5, 6.2.1). Carets, commas and blanks divide alike.
-    """
-    return next(iter(fold_names(text)), "")
-
-
 def fold_names(text: str) -> list[str]:
-    """Returns what `fold_name` does of a person's name in each script."""
+    """Returns a person's names as they are compared, without titles and empty parts.
+
+    There may be one in each of several scripts: letters, ideographs, then phonetic
+    signs (DICOM PS3.5, 6.2.1). Carets, commas and blanks divide alike.
+    """
     names = []
     for group in text.split("="):
         parts = group.split("^")[:_NAME_PARTS]

@@ -1,6 +1,7 @@
 """Under which names what was found in bone scans is written."""
 
 import hashlib
+import itertools
 import json
 import os
 import unicodedata
@@ -47,10 +48,8 @@ class OutputNames:
         if self._shared[fold_file_name(find_stem(scan.path))] < 2:
             yield scan.name
         yield f"{scan.name}_{scan.image_key}"
-        number = 2
-        while True:
+        for number in itertools.count(2):
             yield f"{scan.name}_{scan.image_key}_{number}"
-            number += 1
 
     def _is_free(self, name: str, scan: BoneScan) -> bool:
         """Whether a name is nobody's, or of an earlier result of the same image."""

@@ -66,12 +66,8 @@ class BoneScan:
         path: the file.
         frame: zero-based index in the file; 0 for a picture.
         patient_key: 16 hexadecimal digits, the same for all files that name a patient
-            alike. Keyed BLAKE2b of issuer and Patient ID, else of name and birth date,
-            else of the Study Instance UID, in the folded form of
-            `spectjax.imaging.identity`. The key is the environment variable
-            SPECTJAX_PSEUDONYM_KEY; without one, whoever knows the Patient ID can
-            compute the pseudonym too.
-        patient_evidence: which of the three. By study, two studies of one patient look
+            alike: a pseudonym of `spectjax.imaging.identity`.
+        patient_evidence: what it is made of. By study, two studies of one patient look
             like two patients.
         image_key: 16 hexadecimal digits of SOP Instance UID and frame, or of a
             picture's pixels, keyed alike.

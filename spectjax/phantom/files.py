@@ -6,7 +6,6 @@ the truth apart. Every file is a function of the seed: no clock, no host, no cha
 
 import datetime
 import io
-import json
 import pathlib
 from xml.sax.saxutils import escape
 
@@ -21,6 +20,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from spectjax.imaging.annotations.labelme_json import encode_json
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.dicom.views import VIEW_CODES, make_code
 from spectjax.imaging.scan import View
@@ -208,16 +208,7 @@ def _encode_wkentaro(
         }
         for outline in outlines
     ]
-    content = {
-        "version": "5.4.1",
-        "flags": {"SYNTHETIC": True},
-        "shapes": shapes,
-        "imagePath": image_name,
-        "imageData": None,
-        "imageHeight": hw[0],
-        "imageWidth": hw[1],
-    }
-    return json.dumps(content, indent=1)
+    return encode_json(image_name, hw, shapes, synthetic=True)
 
 
 def _encode_mit(

@@ -48,12 +48,7 @@ class _SafeBuilder(ElementTree.TreeBuilder):
 
 
 def parse_xml(contents: bytes) -> ElementTree.Element:
-    """Returns the root of an XML document that declares no entities.
-
-    Raises:
-        UserError: damaged, in an encoding that is not known, with a document type, or
-            with too many tags.
-    """
+    """Returns the root of an XML document that declares no entities."""
     if not contents.strip():
         raise UserError("expected XML, found an empty file")
     count = sum(map(contents.count, (b"<", b"=", b"&")))
@@ -90,12 +85,7 @@ def check_drawn(root: ElementTree.Element) -> None:
 
 
 def parse_mit_xml(path: Path, contents: bytes) -> Parsed:
-    """Reads the XML of one file; masks that it names are looked for beside it.
-
-    Raises:
-        NotLabelMeError: it is of another kind.
-        UserError: it is damaged, or says what cannot be heeded.
-    """
+    """Reads the XML of one file; masks that it names are looked for beside it."""
     root = parse_xml(contents)
     if root.tag == "annotations":
         raise UserError("expected LabelMe's XML, found <annotations> of another tool")

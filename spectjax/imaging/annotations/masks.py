@@ -13,27 +13,15 @@ from PIL import Image
 from spectjax.system.messages import UserError
 
 
-def fill_polygon(polygon_xy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
-    """Returns the pixels whose centres lie in a closed polygon.
+def fill_box(
+    polygon_xy: np.ndarray, image_hw: tuple[int, int]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Finds the pixels whose centres lie in a closed polygon, in the box around it.
 
     Even-odd rule: a centre is inside if an odd number of edges lies to its left. Left
     and upper edges belong to the polygon, right and lower ones do not; so polygons that
     share an edge share no pixel and leave none out between them. The corners, float,
     (N, 2), may reach beyond the image.
-
-    Returns:
-        Mask, bool, (H, W).
-    """
-    mask = np.zeros(image_hw, bool)
-    part, (y0, x0) = fill_box(polygon_xy, image_hw)
-    mask[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
-    return mask
-
-
-def fill_box(
-    polygon_xy: np.ndarray, image_hw: tuple[int, int]
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """Fills a polygon as `fill_polygon` does, within the box around it.
 
     Returns:
         Mask of the box, bool, (h, w); and row and column of its first pixel.

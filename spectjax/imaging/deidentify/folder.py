@@ -231,7 +231,7 @@ def _name_contradictions(entries: Sequence[Entry], pseudonyms: Pseudonyms) -> No
 
     By their numbers: a path may hold a name.
     """
-    numbers = {entry.original: number for number, entry in enumerate(entries, 1)}
+    numbers = {str(entry.original): n for n, entry in enumerate(entries, 1)}
     both = pseudonyms.doubts | pseudonyms.contradictions
     for entry in entries:
         found = both.get(entry.original)
@@ -246,7 +246,7 @@ def _name_contradictions(entries: Sequence[Entry], pseudonyms: Pseudonyms) -> No
             entry.reason = what
         elif entry.action == "written":
             entry.warnings = [*entry.warnings, what]
-        entry.detail = entry.detail or found.detail
+        entry.detail = entry.detail or str(found)
 
 
 def _clean(

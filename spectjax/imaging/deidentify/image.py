@@ -221,13 +221,7 @@ def _encode(cleaned: Dataset) -> bytes:
 
 
 def _verify(content: bytes, scans: list[BoneScan]) -> None:
-    """Reads the new file as a user would and compares.
-
-    Raises:
-        RefusedError: it cannot be read; counts, views, spacing or the synthetic mark
-            differ; or the view is not told by its code.
-        WriteError: if there is no room for a temporary file.
-    """
+    """Reads the new file as a user would and compares."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "image.dcm")
         write_file(path, content)

@@ -85,11 +85,7 @@ class KeptValues:
 
 
 def read_kept_values() -> KeptValues:
-    """Reads the three tables of the package.
-
-    Raises:
-        ValueError: two words of an attribute that are spelt alike.
-    """
+    """Reads the three tables of the package."""
     words: dict[str, dict[str, str]] = {}
     for row in read_rows("kept_words.csv"):
         listed = words.setdefault(row["keyword"], {})

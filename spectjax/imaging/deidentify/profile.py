@@ -72,11 +72,7 @@ class Profile:
 
 
 def read_profile() -> Profile:
-    """Reads the tables of the package.
-
-    Raises:
-        ValueError: a tag or an action that the standard does not know.
-    """
+    """Reads the tables of the package."""
     actions: dict[int, str] = {}
     patterns: list[tuple[int, int, str]] = []
     for row in read_rows("basic_profile.csv"):

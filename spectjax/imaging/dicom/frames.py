@@ -38,10 +38,6 @@ def choose_frames(dataset: Dataset) -> tuple[list[tuple[int, int]], str | None]:
 
     Returns:
         One or two pairs (frame, detector); and a note if there were several windows.
-
-    Raises:
-        UnreadableFileError: the vectors do not name every frame, a detector appears
-            twice, or there are more than two.
     """
     n = int(dataset.get("NumberOfFrames") or 1)
     vectors = {}
@@ -50,7 +46,7 @@ def choose_frames(dataset: Dataset) -> tuple[list[tuple[int, int]], str | None]:
         is_single = dataset.get(source.number) == 1
         if n == 1:
             # Which of several detectors made the frame is for `decide_views` to judge.
-            is_single = keyword == "DetectorVector" or not _is_several(dataset, source)
+            is_single = keyword == "DetectorVector" or _count(dataset, source) < 2
         vectors[keyword] = vector or [1] * (n * is_single)
         if len(vectors[keyword]) != n:
             raise UnreadableFileError(
@@ -93,12 +89,8 @@ def names_no_detector(dataset: Dataset) -> bool:
 
     So look files into which a tool has put one frame of two, with the header of both.
     """
-    is_several = _is_several(dataset, _SOURCES["DetectorVector"])
+    is_several = _count(dataset, _SOURCES["DetectorVector"]) > 1
     return is_several and not read_vector(dataset, "DetectorVector")
-
-
-def _is_several(dataset: Dataset, source: _Source) -> bool:
-    return _count(dataset, source) > 1
 
 
 def _count(dataset: Dataset, source: _Source) -> int:

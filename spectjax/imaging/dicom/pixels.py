@@ -53,10 +53,6 @@ def read_counts(dataset: Dataset, frame: int) -> tuple[np.ndarray, str | None]:
 
     Returns:
         Counts, float32, (Rows, Columns), not negative; and a note on what was cut.
-
-    Raises:
-        UnreadableFileError: as `decode_frame`, or rescale tags that give no counts.
-        EmptyImageError: no pixel holds a count.
     """
     stored = decode_frame(dataset, frame)
     slope, intercept = (
@@ -119,11 +115,6 @@ def decode_frame(dataset: Dataset, frame: int) -> np.ndarray:
     Returns:
         Stored values, integer, (Rows, Columns). Bits above Bits Stored, where old
         files keep overlays, are no part of them (DICOM PS3.5, 8.1.1).
-
-    Raises:
-        UnreadableFileError: the pixels are missing, cut off, of another number or size
-            than the header says, shifted within their words, or no installed decoder
-            reads them.
     """
     bits, high = dataset.get("BitsStored"), dataset.get("HighBit")
     if bits and high is not None and high != bits - 1:

@@ -15,6 +15,12 @@ from pydicom.multival import MultiValue
 from spectjax.imaging.dicom.frames import names_no_detector, read_vector
 from spectjax.imaging.scan import UnknownViewError, View
 
+
+def _by_word(anterior: str, posterior: str) -> dict[str, View]:
+    named: dict[View, str] = {"anterior": anterior, "posterior": posterior}
+    return {word: view for view, words in named.items() for word in words.split()}
+
+
 # DICOM PS3.16, context group 26: value, scheme and meaning of each projection. SRT,
 # SNM3 and 99SDM are older designators of SNOMED.
 VIEW_CODES: dict[tuple[str, View], tuple[str, str, str]] = {
@@ -26,35 +32,17 @@ VIEW_CODES: dict[tuple[str, View], tuple[str, str, str]] = {
 _VIEW_CODES = {value: view for (_, view), (value, *_) in VIEW_CODES.items()}
 # Antero-posterior and postero-anterior are projections of X-rays, which cross the body;
 # a gamma camera that writes them may mean the side where it stood, or not.
-_XRAY_CODES: dict[str, View] = {
-    "399348003": "anterior",
-    "272479007": "posterior",
-    "R-10206": "anterior",
-    "R-10214": "posterior",
-    "G-5200": "anterior",
-    "G-5201": "posterior",
-}
+_XRAY_CODES = _by_word("399348003 R-10206 G-5200", "272479007 R-10214 G-5201")
 _CODE_SCHEMES = ("SCT", "SRT", "SNM3", "99SDM")
 
 _GE_CREATOR = "GEMS_GENIE_1"
 _GE_NAMES = {0x12: "Dataset Name", 0x30: "Picture Object Name"}
 # English, with the abbreviations of all languages; French, Italian; Chinese. "Dorsal"
 # is not here: in Spanish it names the thoracic spine.
-_WORDS: dict[str, View] = {
-    "ant": "anterior",
-    "anterior": "anterior",
-    "anterieur": "anterior",
-    "anterieure": "anterior",
-    "anteriore": "anterior",
-    "前位": "anterior",
-    "post": "posterior",
-    "posterior": "posterior",
-    "posterieur": "posterior",
-    "posterieure": "posterior",
-    "posteriore": "posterior",
-    "后位": "posterior",
-    "後位": "posterior",
-}
+_WORDS = _by_word(
+    "ant anterior anterieur anterieure anteriore 前位",
+    "post posterior posterieur posterieure posteriore 后位 後位",
+)
 # "3 h post" and "post injection" speak of time. A text with POST counts only without a
 # unit of time before it, and with nothing but one of these words after it.
 _TIME_UNITS = {"h", "hr", "hrs", "hour", "hours", "m", "min", "mins", "minutes"}
@@ -94,11 +82,6 @@ def decide_views(
     of frame (zero-based) and detector (one-based). `stated` is the view of the first
     frame by the user's word, which overrides the file; a second frame is then the
     opposite view.
-
-    Raises:
-        UnknownViewError: no evidence for a frame, or for which detector made it;
-            evidence of one kind that contradicts itself, a View Code of another
-            projection, or twice the same view.
     """
     remedy = "State the view of the first frame (--view)."
     if stated is None and names_no_detector(dataset):

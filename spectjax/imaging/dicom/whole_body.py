@@ -18,10 +18,6 @@ def check_whole_body(dataset: Dataset) -> None:
 
     Real whole-body files exist as Secondary Capture: so Modality counts as well as the
     SOP class.
-
-    Raises:
-        NotWholeBodyError: the file is of another kind, or its frames are not tall.
-        UnreadableFileError: the header claims an absurd size.
     """
     _check_kind(dataset)
     _check_size(dataset)

@@ -58,10 +58,6 @@ def find_body(counts: np.ndarray, pixel_mm: float) -> Body:
     [P2] sets every count below thr_N to 0. At the count levels of real scans (2 to 5
     in the body, thr_N 3 to 5) that would erase most of the skeleton, so thr_N is
     measured and reported, and noise is removed by place: all that is outside the body.
-
-    Raises:
-        NoThoraxError: if nothing in the image is as long as a body, or its values are
-            no counts.
     """
     if min(counts.shape) < _BLOCK:
         raise NoThoraxError(f"a frame of {counts.shape[0]}x{counts.shape[1]} pixels")
