@@ -6,16 +6,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from spectjax.imaging.annotations.consensus import (
-    ANNOTATION_SUFFIXES,
-    Annotation,
-    AnnotationError,
-    UnusedFile,
-    list_mask_files,
-)
+from spectjax.imaging.annotations.files import ANNOTATION_SUFFIXES, UnusedFile
 from spectjax.imaging.annotations.image_names import Claim, drop_image_suffix, fold_name
+from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
+from spectjax.imaging.annotations.labelme_xml import list_mask_files
 from spectjax.imaging.folders import walk_files
-from spectjax.imaging.listed.table import ImageTableError
+from spectjax.imaging.listed.csv_table import ImageTableError
 from spectjax.imaging.scan import PICTURE_SUFFIXES
 from tfds_spect.skips import Skip
 

@@ -14,29 +14,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from spectjax.imaging.annotations.consensus import (
+from spectjax.imaging.annotations.consensus import translate_words
+from spectjax.imaging.annotations.files import (
     ANNOTATION_SUFFIXES,
-    Annotation,
-    AnnotationError,
     UnusedFile,
     find_annotations,
     find_doubted,
     list_candidates,
-    list_mask_files,
 )
 from spectjax.imaging.annotations.image_names import fold_name
-from spectjax.imaging.diagnosis import label_diagnosis, translate_words
+from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
+from spectjax.imaging.annotations.labelme_xml import list_mask_files
+from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.dicom.reading import find_bone_scans, find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.listed.table import (
-    ImageRow,
-    ImageTableError,
-    find_image_table,
-    read_image_table,
-    read_listed_image,
-    read_words,
-)
+from spectjax.imaging.listed.csv_table import ImageTableError
+from spectjax.imaging.listed.image import ImageRow, read_listed_image
+from spectjax.imaging.listed.table import find_image_table, read_image_table, read_words
 from spectjax.imaging.problems import LOG_NAME as PROBLEMS_NAME
 from spectjax.imaging.problems import describe_bug, format_traceback
 from spectjax.imaging.scan import (

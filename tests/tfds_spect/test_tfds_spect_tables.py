@@ -8,7 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from spectjax.imaging.annotations.consensus import agree, find_annotations
+from spectjax.imaging.annotations.consensus import agree
+from spectjax.imaging.annotations.files import find_annotations
 from spectjax.imaging.diagnosis import DIAGNOSES
 from spectjax.imaging.dicom.reading import find_bone_scans
 from tfds_spect import image, source

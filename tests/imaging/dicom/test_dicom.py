@@ -9,14 +9,9 @@ import os
 import numpy as np
 import pytest
 
-from spectjax.imaging.dicom.reading import (
-    NotWholeBodyError,
-    ScanError,
-    UnreadableFileError,
-    find_bone_scans,
-    read_bone_scans,
-)
+from spectjax.imaging.dicom.reading import find_bone_scans, read_bone_scans
 from spectjax.imaging.folders import walk_files
+from spectjax.imaging.scan import NotWholeBodyError, ScanError, UnreadableFileError
 from tests.support.nm_files import BOTH, FRAMES, ONE, start_angles, write_nm
 
 
