@@ -1,6 +1,7 @@
 """The features of the data set, and examples as the records that hold them."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -70,3 +71,29 @@ def _open_serializer(
     features = list_features(normalised=normalised)
     info = features.get_serialized_info()
     return features, example_serializer.ExampleSerializer(info)
+
+
+def is_scaled(features: tfds.features.FeaturesDict) -> bool:
+    """Tells whether the images of a data set are scaled to [0, 1]."""
+    return np.issubdtype(features["image"].np_dtype, np.floating)
+
+
+def is_copy(example: Mapping[str, Any]) -> bool:
+    """Tells whether a decoded example is a moved copy: an original was not moved."""
+    return any(bool(value) for value in example["copy"].values())
+
+
+def decode_texts(
+    features: tfds.features.FeaturesDict, example: Mapping[str, Any]
+) -> dict[str, str]:
+    """Returns the names and words of a decoded example."""
+    texts = {name: example[name].decode() for name in ("patient", "source")}
+    for name in ("view", "label", "diagnosis", "mask_evidence"):
+        texts[name] = features[name].int2str(int(example[name]))
+    return texts
+
+
+def decode_spacing(example: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Returns the (row, column) size of a pixel in mm, None if it is unknown."""
+    row, column = (float(mm) for mm in example["spacing_mm"])
+    return None if np.isnan(row + column) else (row, column)
