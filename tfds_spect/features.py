@@ -9,7 +9,8 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 
 from spectjax.imaging.diagnosis import DIAGNOSES, LABELS
-from tfds_spect.example import CANVAS_HW, LESION_CLASSES, MASK_EVIDENCE, VIEWS
+from spectjax.imaging.thorax.crop import CANVAS_HW
+from tfds_spect.example import LESION_CLASSES, MASK_EVIDENCE, VIEWS
 from tfds_spect.writers import serialise_canonically
 
 COMPRESSED = ("image", "mask", "instance_masks")  # by zlib, each on its own

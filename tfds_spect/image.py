@@ -19,9 +19,9 @@ from spectjax.imaging.diagnosis import (
 )
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import crop_thorax
+from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.system.messages import UserError
 from tfds_spect.example import (
-    CANVAS_HW,
     LESION_CLASSES,
     NO_EVIDENCE,
     OUTLINES,

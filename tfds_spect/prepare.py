@@ -18,10 +18,10 @@ from spectjax.system.paths import read_path
 from spectjax.system.workers import WorkerError
 from tfds_spect.content import Content
 from tfds_spect.errors import NotPreparedError, PrepareError
+from tfds_spect.listing import fingerprint_folder
 from tfds_spect.names import PHANTOM
 from tfds_spect.opening import check_files, open_data_set, read_content
 from tfds_spect.prepared import Prepared, describe
-from tfds_spect.source import fingerprint_folder
 from tfds_spect.tfds_spect_dataset_builder import Builder
 
 

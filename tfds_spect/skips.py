@@ -69,7 +69,7 @@ def write_warnings(path: pathlib.Path, examples: Sequence[ThoraxExample]) -> Non
         WriteError: if the file cannot be written.
     """
     rows = [
-        (make_printable(e.place.name if e.place else e.example_id), e.example_id, each)
+        (make_printable(e.name), e.example_id, each)
         for e in examples
         for each in e.warnings
     ]

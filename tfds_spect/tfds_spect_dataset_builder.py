@@ -15,14 +15,14 @@ from spectjax.imaging.problems import LOG_NAME
 from spectjax.system.files import write_file
 from spectjax.system.messages import make_printable
 from spectjax.system.workers import Workers
-from tfds_spect.acquisitions import check_acquisitions
 from tfds_spect.configs import SpectConfig, list_configs
 from tfds_spect.content import KEY, dump_content, measure_content
 from tfds_spect.copies import plan_copies
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import NO_EVIDENCE, ThoraxExample
 from tfds_spect.features import list_features
-from tfds_spect.folds import check_folds, deal_folds
+from tfds_spect.folds import check_acquisitions, check_folds, deal_folds
+from tfds_spect.listing import fingerprint_folder
 from tfds_spect.names import FOLDS
 from tfds_spect.opening import list_files
 from tfds_spect.sizes import (
@@ -31,7 +31,7 @@ from tfds_spect.sizes import (
     measure_parts,
 )
 from tfds_spect.skips import Skip, write_skips, write_tracebacks, write_warnings
-from tfds_spect.source import fingerprint_folder, read_source
+from tfds_spect.source import read_source
 from tfds_spect.splits import Portion, make_records, plan_folds, plan_leaking
 from tfds_spect.writers import CanonicalWriter, SerialisedAlready, list_formats
 
@@ -284,6 +284,5 @@ def _leave_out_unmarked(
         found = "without outlines: segmentation needs outlines, a mask or boxes"
         if example.mask_evidence != NO_EVIDENCE:
             found = "and no pixel on which most readers agree: segmentation needs some"
-        name = example.place.name if example.place else example.example_id
-        unmarked.append(Skip(name, f"a label, {example.diagnosis}, {found}"))
+        unmarked.append(Skip(example.name, f"a label, {example.diagnosis}, {found}"))
     return kept, [*skips, *unmarked]
