@@ -12,7 +12,7 @@ import pathlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from tensorflow_datasets.proto import tf_example_pb2
@@ -94,9 +94,8 @@ def digest_record(record: bytes) -> bytes:
                 value = zlib.decompress(value) if name in COMPRESSED else value
                 digest.update(struct.pack("<q", len(value)) + value)
             else:
-                digest.update(
-                    struct.pack("<q" if kind == "int64_list" else "<f", value)
-                )
+                form = "<q" if kind == "int64_list" else "<f"
+                digest.update(struct.pack(form, value))
     return digest.digest()
 
 
@@ -121,13 +120,8 @@ def describe_damage(path: pathlib.Path, found: object) -> str:
     )
 
 
-def dump_content(content: Content) -> dict[str, Any]:
-    """Returns a content as the data set's metadata hold it."""
-    return asdict(content)
-
-
 def parse_content(document: Mapping[str, Any]) -> Content:
-    """Returns what `dump_content` wrote, all of it there.
+    """Returns a content that the data set's metadata hold as `asdict` gives it.
 
     Raises:
         ValueError: if it contradicts itself.
@@ -145,8 +139,7 @@ def _digest_file(path: pathlib.Path) -> Iterator[bytes]:
             yield digest_record(read_record(str(path), offset, length))
     except PrepareError:
         raise
-    except OSError as error:
-        raise PrepareError(describe_damage(path, error.strerror or error)) from error
     # Of a damaged record protobuf and zlib have errors of their own.
     except Exception as error:
-        raise PrepareError(describe_damage(path, error)) from error
+        found = getattr(error, "strerror", None) or error
+        raise PrepareError(describe_damage(path, found)) from error

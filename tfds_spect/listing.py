@@ -78,12 +78,9 @@ def list_source(folder: pathlib.Path) -> Listing:
     }
     skips = [skip_for(error) for error in (*row_errors, *file_errors)]
     unclear = {error.contradicted for error in row_errors}
+    reason = "another row says something else about its image: both are left out."
     skips += [
-        Skip(
-            str(row.table),
-            f"row {row.number}: another row says something else about its image: both "
-            "are left out. Delete one.",
-        )
+        Skip(str(row.table), f"row {row.number}: {reason} Delete one.")
         for row in rows
         if row.number in unclear
     ]
@@ -101,12 +98,12 @@ def list_source(folder: pathlib.Path) -> Listing:
         by_stem[name.rpartition("_")[0]][name] = of_image
     listed = {row.file.resolve() for row in rows}
     unlisted = [path for path in paths if path.resolve() not in listed]
+    found_in: list[tuple[pathlib.Path, ImageRow | None]]
+    found_in = [(path, None) for path in unlisted]
+    found_in += [(row.file, row) for row in rows if row.number not in unclear]
     files = [
         SourceFile(path, by_stem.get(_stem(path), {}), row, words)
-        for path, row in (
-            *((path, None) for path in unlisted),
-            *((row.file, row) for row in rows if row.number not in unclear),
-        )
+        for path, row in found_in
     ]
     return Listing(files, annotations, unused, skips)
 

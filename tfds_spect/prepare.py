@@ -21,7 +21,7 @@ from tfds_spect.errors import NotPreparedError, PrepareError
 from tfds_spect.listing import fingerprint_folder
 from tfds_spect.names import PHANTOM
 from tfds_spect.opening import check_files, open_data_set, read_content
-from tfds_spect.prepared import Prepared, describe
+from tfds_spect.prepared import Prepared, read_prepared
 from tfds_spect.tfds_spect_dataset_builder import Builder
 
 
@@ -74,7 +74,7 @@ def prepare(
         content = check_prepared(folder)
         builder = Builder(config=name, data_dir=root)
         check_source(builder, source)
-        return describe(builder, reused=reused, fingerprint=content.fingerprint)
+        return read_prepared(builder, reused=reused, fingerprint=content.fingerprint)
 
 
 def locate(config_name: str, root: pathlib.Path) -> pathlib.Path:
@@ -202,12 +202,9 @@ def check_source(builder: Builder, source: pathlib.Path | None) -> None:
     found = builder.info.metadata["fingerprint"]
     if source is None or found == fingerprint_folder(source):
         return
-    name_path = builder.local_path("source.txt")
-    name = (
-        repr(name_path.read_text(errors="replace"))
-        if name_path.exists()
-        else "another folder"
-    )
+    path, name = builder.local_path("source.txt"), "another folder"
+    if path.exists():
+        name = repr(path.read_text(errors="replace"))
     raise PrepareError(
         f"{builder.data_path} was prepared from {name}, not from {source} as it is "
         "now: images, annotations, tables or the pseudonym key differ, or an older "
