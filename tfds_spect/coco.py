@@ -39,12 +39,9 @@ _WHITE = np.iinfo(np.uint16).max
 def export_coco(
     builder_dir: pathlib.Path, output_dir: pathlib.Path, splits: Sequence[str] = ()
 ) -> list[pathlib.Path]:
-    """Writes splits of a data set and returns the JSON files.
+    """Writes some or all splits of a data set and returns the JSON files.
 
-    Args:
-        builder_dir: folder of the data set.
-        output_dir: where to write; files that are there are replaced.
-        splits: which to write; none: all.
+    Files that are there are replaced.
 
     Raises:
         PrepareError: if there is no such data set or split, or more than a thousand
@@ -180,11 +177,7 @@ def list_annotations(
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Returns an image as PNG of 16-bit grey values.
-
-    Args:
-        image: (H, W), uint16, or float32 in [0, 1].
-    """
+    """Returns an image, (H, W), uint16 or float32 in [0, 1], as PNG of 16-bit grey."""
     if image.dtype != np.uint16:
         image = np.rint(image.astype(np.float64) * _WHITE).astype(np.uint16)
     png = io.BytesIO()

@@ -19,8 +19,7 @@ COMPRESSED = ("image", "mask", "instance_masks")  # by zlib, each on its own
 def list_features(*, normalised: bool = False) -> tfds.features.FeaturesDict:
     """Returns what an example consists of.
 
-    Args:
-        normalised: whether images are float32 in [0, 1] instead of uint16 counts.
+    If `normalised`, images are float32 in [0, 1] instead of uint16 counts.
     """
     mask = {"dtype": np.uint8, "encoding": "zlib"}
     return tfds.features.FeaturesDict(

@@ -154,11 +154,6 @@ def _list_rest(
 
     Readers' files are not among them, since `find_annotations` lists them one by one;
     nor are pictures with the name of an annotated image: readers drew on those.
-
-    Args:
-        folder: searched to its depth, but for what is hidden.
-        read: files that are read.
-        annotations: of the readers, by image.
     """
     files = [each.path for of_image in annotations.values() for each in of_image]
     masks = [mask for file in files for mask in list_mask_files(file)]
@@ -174,9 +169,10 @@ def _list_rest(
         suffix = file.suffix.lower()
         is_drawn_on = suffix in PICTURE_SUFFIXES and fold_name(file.stem) in annotations
         is_ours = any(file.is_relative_to(each) for each in ours)
-        if suffix not in ANNOTATION_SUFFIXES and not (is_drawn_on or is_ours):
-            if os.path.realpath(file) not in done:
-                rest[suffix].append(file)
+        if suffix in ANNOTATION_SUFFIXES or is_drawn_on or is_ours:
+            continue
+        if os.path.realpath(file) not in done:
+            rest[suffix].append(file)
     return [
         Skip(
             f"*{suffix or ' without suffix'}",

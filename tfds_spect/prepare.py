@@ -87,9 +87,7 @@ def find_prepared(
 ) -> pathlib.Path:
     """Returns the folder of a data set that is prepared; prepares none.
 
-    Args:
-        config_name: name of a builder config, as the config of a run has it.
-        data_dir: folder for data sets; None is TFDS's own default.
+    Its name is as the config of a run has it. Arguments as of `prepare`.
 
     Raises:
         PrepareError: if the config is unknown.

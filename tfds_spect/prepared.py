@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spectjax.imaging.problems import LOG_NAME
-from tfds_spect.content import describe_damage
-from tfds_spect.errors import PrepareError
+from tfds_spect.content import explain_damage
 from tfds_spect.sizes import PartSize
 from tfds_spect.skips import Skip, read_skips
 from tfds_spect.tfds_spect_dataset_builder import Builder
@@ -108,7 +107,7 @@ def read_prepared(builder: Builder, *, reused: bool, fingerprint: str) -> Prepar
     missing = [n for n in sorted(_AS_THEY_ARE + _OTHERS) if metadata.get(n) is None]
     if missing:
         found = f"none of {', '.join(missing)}"
-        raise PrepareError(describe_damage(folder / "metadata.json", found))
+        raise explain_damage(folder / "metadata.json", found)
     skipped_path = builder.local_path("skipped.csv")
     return Prepared(
         builder_dir=folder,

@@ -47,10 +47,7 @@ def write_skips(path: pathlib.Path, skips: Sequence[Skip]) -> None:
 
 
 def write_tracebacks(path: pathlib.Path, skips: Sequence[Skip]) -> int:
-    """Writes the tracebacks of unexpected errors, if there are any.
-
-    Returns:
-        How many there are.
+    """Writes the tracebacks of unexpected errors and returns how many there are.
 
     Raises:
         WriteError: if the file cannot be written.

@@ -5,6 +5,7 @@ data set that leaks. Memory holds a few hundred bytes for each original image; p
 stay on the disk.
 """
 
+import functools
 import itertools
 import pathlib
 from collections import Counter, defaultdict
@@ -115,6 +116,11 @@ class Survey:
         pairs = itertools.combinations(self.patients.values(), 2)
         return frozenset().union(*(one & other for one, other in pairs))
 
+    @functools.cached_property
+    def part_of(self) -> dict[str, str]:
+        """The part of each original, by its example id."""
+        return {image.example_id: image.part for image in self.images}
+
     @property
     def synthetic(self) -> bool:
         """Whether any patient is simulated."""
@@ -123,9 +129,6 @@ class Survey:
 
 def survey_data_set(builder_dir: pathlib.Path) -> Survey:
     """Reads a data set once and returns what it holds.
-
-    Args:
-        builder_dir: its folder, `.../tfds_spect/<config>/<version>`.
 
     Raises:
         PrepareError: if no data set of ours is there, or one without diagnoses.
