@@ -99,10 +99,8 @@ class ThoraxExample:
     @property
     def example_id(self) -> str:
         """A key that is the same in every preparation and identifies nobody."""
-        original = f"{self.patient}_{self.view}_{self.source[:8]}"
-        if self.copy_number is None:
-            return original
-        return f"{original}_copy{self.copy_number:02d}"
+        number = "" if self.copy_number is None else f"_copy{self.copy_number:02d}"
+        return f"{self.patient}_{self.view}_{self.source[:8]}{number}"
 
     @property
     def name(self) -> str:

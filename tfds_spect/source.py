@@ -55,10 +55,7 @@ class FileContent:
 
 
 def read_source(
-    folder: pathlib.Path,
-    workers: Workers | None = None,
-    *,
-    keep_pixels: bool = True,
+    folder: pathlib.Path, workers: Workers | None = None, *, keep_pixels: bool = True
 ) -> tuple[list[ThoraxExample], list[Skip]]:
     """Reads every thorax image in a folder that has outlines or a label.
 
@@ -219,18 +216,17 @@ def _drop_repeated(
     unclear: set[tuple[str, str]] = set()
     for example in examples:
         # Under two patients it is no repetition but a mistake: `check_acquisitions`.
-        same = first.setdefault((example.source, example.patient), example)
-        if same is not example:
-            reason = f"the same image (SOP Instance UID or pixels) as {same.name}"
-            key = (example.source, example.patient)
-            if not _says_the_same(same, example):
-                reason += ", with another label or other outlines: both are left out"
-                if key not in unclear:
-                    skips.append(
-                        Skip(same.name, reason.replace(same.name, example.name))
-                    )
-                unclear.add(key)
-            skips.append(Skip(example.name, reason))
+        key = (example.source, example.patient)
+        same = first.setdefault(key, example)
+        if same is example:
+            continue
+        reason = "the same image (SOP Instance UID or pixels) as {}"
+        if not _says_the_same(same, example):
+            reason += ", with another label or other outlines: both are left out"
+            if key not in unclear:
+                skips.append(Skip(same.name, reason.format(example.name)))
+            unclear.add(key)
+        skips.append(Skip(example.name, reason.format(same.name)))
     for key in unclear:
         del first[key]
     return sorted(first.values(), key=lambda example: example.example_id)
