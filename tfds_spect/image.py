@@ -14,9 +14,9 @@ from spectjax.imaging.annotations.labelme import Annotation
 from spectjax.imaging.diagnosis import METASTASIS, NORMAL, SITE_WORDS, label_diagnosis
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import crop_thorax
+from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.system.messages import UserError
 from tfds_spect.example import (
-    CANVAS_HW,
     LESION_CLASSES,
     NO_EVIDENCE,
     OUTLINES,
