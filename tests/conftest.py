@@ -13,6 +13,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import jax
 import pytest
 
+from spectjax.system.workers import count_cores
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Of the default suite those that take longest, the longest first. Begun early, none of
@@ -46,10 +48,7 @@ LONGEST = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """The cores that this process may use; by default those of the machine count."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return count_cores()
 
 
 def pytest_configure(config):

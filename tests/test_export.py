@@ -16,10 +16,11 @@ from spectjax import export, predict
 from spectjax.export import ExportError
 from spectjax.hotspots import decode_rle
 from spectjax.inference import runtimes
-from spectjax.inference.metadata import describe
-from spectjax.inference.runtimes import MissingPackageError, ModelFileError
+from spectjax.inference.engines import MissingPackageError
+from spectjax.inference.metadata import ModelFileError, make_metadata
+from spectjax.inference.trained import load_run
 from spectjax.system.files import write_json
-from spectjax.training.run import create_task, restore_model
+from spectjax.training.run import create_task
 from tests.support.model_files import runtime_is_installed
 from tests.support.untrained_runs import draw_live, make_config, write_run
 
@@ -75,7 +76,7 @@ def read_metadata(path):
 
 def test_stablehlo_gives_the_probabilities_of_the_run(workdir, stablehlo):
     counts = export.make_test_images((256, 256))
-    expected = restore_model(workdir).predict(counts)
+    expected = load_run(workdir).predict(counts)
     predict_probs = runtimes.load_file(stablehlo, "jax", isolated=False).predict
     np.testing.assert_allclose(predict_probs(counts), expected, atol=1e-5)
     np.testing.assert_allclose(
@@ -247,7 +248,7 @@ def test_onnx_gives_the_probabilities_of_jax(
     task = create_task(config)
     variables = draw_live(jax.eval_shape(lambda: task.init(key, (16, 24))))
     info = {"model": name, "spectjax_version": "1"}
-    metadata = describe(config.to_dict(), info, parameters_sha256="0")
+    metadata = make_metadata(config.to_dict(), info, parameters_sha256="0")
     metadata["input"]["shape"] = ["B", 16, 24, 1]
     path = tmp_path / "model.onnx"
     path.write_bytes(export.write_onnx(lambda x: task.predict(variables, x), metadata))
@@ -277,7 +278,7 @@ def classifier(tmp_path_factory):
 
 def test_an_exported_classifier_gives_the_probabilities_of_the_run(classifier):
     counts = np.random.default_rng(0).poisson(9, (3, *SMALL_HW, 1)).astype(np.float32)
-    expected = restore_model(classifier).predict(counts)
+    expected = load_run(classifier).predict(counts)
     model = runtimes.load_file(
         classifier / "model.stablehlo.zip", "jax", isolated=False
     )
@@ -285,7 +286,7 @@ def test_an_exported_classifier_gives_the_probabilities_of_the_run(classifier):
     for batch in (3, 1):
         found = model.predict(counts[:batch])
         np.testing.assert_allclose(found, expected[:batch], atol=1e-5)
-    loaded = runtimes.load_run(classifier)
+    loaded = load_run(classifier)
     assert (loaded.task, loaded.input_hw) == ("classification", SMALL_HW)
 
 
@@ -314,7 +315,7 @@ def test_onnx_gives_the_probabilities_of_a_classifier(tmp_path, name):
     task = create_task(config)
     shapes = jax.eval_shape(lambda: task.init(jax.random.key(0), SMALL_HW))
     variables = draw_live(shapes)
-    metadata = describe(
+    metadata = make_metadata(
         config.to_dict(),
         {"model": name, "spectjax_version": "1"},
         parameters_sha256="0",

@@ -94,7 +94,7 @@ def workdir(tmp_path_factory):
     return folder
 
 
-# As `restore_model` gives it.
+# As `load_run` gives it.
 TRAINED = types.SimpleNamespace(info={"model": "unet_res"}, predict=predict_probs)
 
 
@@ -102,7 +102,7 @@ TRAINED = types.SimpleNamespace(info={"model": "unet_res"}, predict=predict_prob
 def at_hand(monkeypatch):
     """Lets the run's model and data be found."""
     monkeypatch.setattr(segmentation_scores, "RESAMPLES", 20)
-    monkeypatch.setattr(run_figures, "restore_model", lambda _: TRAINED)
+    monkeypatch.setattr(run_figures, "load_run", lambda _: TRAINED)
     monkeypatch.setattr(input_pipeline, "load_examples", lambda *_: EXAMPLES)
 
 

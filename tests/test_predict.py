@@ -17,7 +17,8 @@ from spectjax.hotspots import decode_rle
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.thorax import CropError, crop_thorax
-from spectjax.inference import runtimes
+from spectjax.inference.metadata import ModelFileError
+from spectjax.inference.trained import TrainedModel
 from spectjax.system.files import WriteError
 from tests.support.model_files import SCALE, make_metadata, write_stablehlo
 from tests.support.nm_files import detectors, write_nm
@@ -40,7 +41,7 @@ def name_views(scans, output_dir):
 
 
 def predict_views(scans, output_dir):
-    model = runtimes.LoadedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
+    model = TrainedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
     return ask(model, [scans], output_dir)
 
 
@@ -53,7 +54,7 @@ def workdir(tmp_path, monkeypatch):
         metastasis[:, 126:130, 124:132] = 0.875
         return np.stack([1 - metastasis, metastasis], axis=-1)
 
-    model = runtimes.LoadedModel(mark_middle, MODEL_INFO, "segmentation", (256, 256))
+    model = TrainedModel(mark_middle, MODEL_INFO, "segmentation", (256, 256))
     return make_run(tmp_path, monkeypatch, model)
 
 
@@ -132,11 +133,11 @@ def test_a_model_that_fails_ends_the_command_at_the_first_scan(tmp_path):
 
     def fail(counts):
         asked.append(counts)
-        raise runtimes.ModelFileError("model.onnx: took more than 120 s and was ended")
+        raise ModelFileError("model.onnx: took more than 120 s and was ended")
 
     scans = [make_scan(f"{n}.dcm", image_key=f"{n}" * 16) for n in range(3)]
-    model = runtimes.LoadedModel(fail, MODEL_INFO, "segmentation", (8, 8))
-    with pytest.raises(runtimes.ModelFileError, match="took more than 120 s"):
+    model = TrainedModel(fail, MODEL_INFO, "segmentation", (8, 8))
+    with pytest.raises(ModelFileError, match="took more than 120 s"):
         ask(model, [[scan] for scan in scans], tmp_path)
     assert len(asked) == 1
 
@@ -203,7 +204,7 @@ def test_run_finds_hotspots_in_a_real_scan(workdir, tmp_path, capsys):
 
 @SMALL_CROP
 def test_run_keeps_files_of_one_name_apart_and_patients_unnamed(tmp_path, monkeypatch):
-    model = runtimes.LoadedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
+    model = TrainedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
     workdir = make_run(tmp_path, monkeypatch, model)
     frames = np.arange(2 * 12 * 6, dtype=np.uint16).reshape(2, 12, 6)
     views = detectors("posterior", "anterior")

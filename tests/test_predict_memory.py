@@ -7,7 +7,7 @@ import numpy as np
 
 from spectjax import predict
 from spectjax.imaging import intake
-from spectjax.inference import runtimes
+from spectjax.inference.trained import TrainedModel
 from spectjax.report import figures
 from tests.support.nm_files import detectors, write_nm
 from tests.support.tiny_scans import crop_stub, make_run, predict_probs
@@ -34,7 +34,7 @@ def test_no_more_scans_are_alive_after_forty_files_than_after_four(
     monkeypatch.setattr(intake, "read_bone_scans", count)
     monkeypatch.setattr(predict, "crop_thorax", crop_stub())
     monkeypatch.setattr(figures, "save_figure", lambda figure, path: None)
-    model = runtimes.LoadedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
+    model = TrainedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
     workdir = make_run(tmp_path, monkeypatch, model)
     for n_files in (4, 40):
         folder = tmp_path / f"scans{n_files}"

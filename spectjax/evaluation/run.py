@@ -3,26 +3,11 @@
 import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from spectjax.input_pipeline import Examples
-
-
-class Model(Protocol):
-    """A trained model, see `spectjax.training.run.TrainedModel`."""
-
-    @property
-    def task(self) -> Any:
-        """The `spectjax.tasks.task.Task` that it learned."""
-
-    @property
-    def predict(self) -> Callable[[np.ndarray], Any]:
-        """Maps counts, (B, H, W, 1), to what it says of them."""
-
-    def compile(self, function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
-        """Returns `function(variables, counts)` as a function of the counts."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +15,7 @@ class FinishedRun:
     """A trained model and what it is scored on.
 
     Attributes:
-        model: the model.
+        model: a `spectjax.inference.trained.TrainedRun`, which stands above this room.
         held_out: examples that it did not learn from.
         calibration: loads examples to calibrate it on, none of them held out.
         move: maps images (N, H, W, 1) and a seed to images moved at random as the
@@ -44,7 +29,7 @@ class FinishedRun:
         training_log: CSV of its training; None if there was none.
     """
 
-    model: Model
+    model: Any
     held_out: Examples
     calibration: Callable[[], Examples]
     move: Callable[[np.ndarray, int], np.ndarray]

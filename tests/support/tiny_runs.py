@@ -23,7 +23,7 @@ def make_config(**changes):
 
 def read_state(workdir):
     config = load_config(workdir / "config.json")
-    return restore_state(config, workdir)
+    return restore_state(config, workdir)[0]
 
 
 def read_log(workdir):

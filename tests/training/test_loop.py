@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from spectjax.config import ConfigError
+from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import draw_batches
 from spectjax.system.interruption import StopRequest
 from spectjax.training import loop as train_module
@@ -20,7 +21,6 @@ from spectjax.training.recorder import EpochSums
 from spectjax.training.run import (
     create_optimizer,
     create_task,
-    restore_model,
 )
 from spectjax.training.step import TrainState, train_step
 from tests.support.examples import make_spots
@@ -115,13 +115,13 @@ def test_one_memorised_batch_is_segmented(tmp_path):
     )
     run(config, tmp_path, examples)
     cropped = examples.crop_centre((8, 8))
-    probs = restore_model(tmp_path).predict(cropped.images)
+    probs = load_run(tmp_path).predict(cropped.images)
     found, true = probs[..., 1] > 0.5, cropped.masks > 0
     assert (found & true).sum() / (found | true).sum() > 0.95
 
 
-def test_restore_model_predicts_probabilities_for_any_size_and_count_type(finished):
-    model = restore_model(finished)
+def test_load_run_predicts_probabilities_for_any_size_and_count_type(finished):
+    model = load_run(finished)
     counts = make_spots(3).images[:, :8, :12]
     probs = model.predict(counts)
     assert probs.shape == (3, 8, 12, 2)
@@ -132,8 +132,8 @@ def test_restore_model_predicts_probabilities_for_any_size_and_count_type(finish
     assert model.info["step"] == 4
 
 
-def test_restore_model_does_not_mix_the_images_of_a_batch(finished):
-    predict_probs = restore_model(finished).predict
+def test_load_run_does_not_mix_the_images_of_a_batch(finished):
+    predict_probs = load_run(finished).predict
     counts = make_spots(2).images[:, :8, :8]
     together = predict_probs(counts)
     alone = np.concatenate([predict_probs(counts[i : i + 1]) for i in range(2)])
@@ -144,7 +144,7 @@ def test_train_without_batch_norm_in_bfloat16(tmp_path):
     config = make_config(**{"dtype": "bfloat16", "model.batch_norm": False})
     assert not run(config, tmp_path).batch_stats
     assert np.isfinite(float(read_log(tmp_path)[-1]["loss"]))
-    assert restore_model(tmp_path).predict(make_spots(1).images[:, :8, :8]).any()
+    assert load_run(tmp_path).predict(make_spots(1).images[:, :8, :8]).any()
 
 
 def test_train_stops_when_the_loss_is_not_finite(tmp_path):
@@ -265,7 +265,7 @@ def test_the_best_checkpoint_stays_and_is_the_one_of_patients_who_pick_it(
     folders = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert folders == {"6", "8", "10"}
     assert int(read_state(tmp_path).step) == 6
-    assert restore_model(tmp_path).info["step"] == 6
+    assert load_run(tmp_path).info["step"] == 6
     assert [row["validation_loss"] for row in read_log(tmp_path)] == list("32145")
 
 
@@ -292,7 +292,7 @@ def test_a_run_with_averages_is_used_with_them(tmp_path):
         "class_weights": (1.0, 3.0),
     }
     state = run(make_config(num_epochs=1, **changes), tmp_path)
-    variables = restore_model(tmp_path).variables
+    variables = load_run(tmp_path).variables
     assert_equal(variables["params"], state.average["params"])
     kernel = variables["params"]["head"]["kernel"]
     assert np.isfinite(kernel).all()
@@ -304,7 +304,7 @@ def test_validation_scores_every_image_once(tmp_path):
     config = make_config(**{"num_epochs": 1, "data.validation_fold": 1})
     validation = make_spots(5, seed=1)
     train(config, tmp_path, make_spots(), validation)
-    model = restore_model(tmp_path)
+    model = load_run(tmp_path)
     cropped = validation.crop_centre((8, 8))
     probs = np.concatenate([model.predict(image[None]) for image in cropped.images])
     picked = np.take_along_axis(probs, cropped.masks[..., None].astype(int), axis=-1)

@@ -41,7 +41,7 @@ EVALUATIONS = 10  # [P2]: "A trained classifier was run 10 times on the test sub
 def evaluate(run: FinishedRun) -> dict[str, Any]:
     """Scores a run, see `evaluate_classification`."""
     return evaluate_classification(
-        run.model.compile(run.model.task.predict_logits),
+        run.model.compile(run.model.learned.predict_logits),
         run.held_out.crop_centre(run.train_hw),
         calibration=run.calibration().crop_centre(run.train_hw),
         move=run.move,

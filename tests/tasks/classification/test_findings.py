@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from spectjax import predict
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.thorax import CropError, crop_thorax
-from spectjax.inference import runtimes
+from spectjax.inference.trained import TrainedModel
 from spectjax.report import figures
 from spectjax.tasks.classification.findings import average, describe, diagnose
 from spectjax.tasks.classification.picture import draw_diagnosis
@@ -36,7 +36,7 @@ def classify(counts):
 
 
 def make_model(input_hw=(8, 8), predict_probs=classify):
-    return runtimes.LoadedModel(predict_probs, MODEL_INFO, "classification", input_hw)
+    return TrainedModel(predict_probs, MODEL_INFO, "classification", input_hw)
 
 
 def make_view(percent, view="anterior", key="1", **changes):

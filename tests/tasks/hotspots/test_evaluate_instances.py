@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from spectjax import evaluate as held_out
 from spectjax.config import base_config
 from spectjax.hotspots import Instances
-from spectjax.input_pipeline import Examples, Splits
+from spectjax.input_pipeline import Examples
 from spectjax.tasks.hotspots import detection_scores
 from spectjax.tasks.hotspots import evaluate_instances as evaluate_instances_module
 from spectjax.tasks.hotspots import scores as segmentation_scores
@@ -22,6 +22,7 @@ from spectjax.tasks.hotspots.evaluate_instances import (
     evaluate_instances,
     predict_detections,
 )
+from tfds_spect.names import Splits
 
 HW = (8, 8)
 LOG = (
@@ -210,7 +211,7 @@ def test_evaluate_run_asks_for_instances_where_a_model_has_them(tmp_path, monkey
     config.task, config.data.batch_size = "instance_segmentation", 3
     config.model = ConfigDict({"name": "mask_rcnn", "num_classes": 2})
     model = SimpleNamespace(predict=predict_instances)
-    monkeypatch.setattr(held_out, "restore_model", lambda _: model)
+    monkeypatch.setattr(held_out, "load_run", lambda _: model)
     monkeypatch.setattr(held_out.input_pipeline, "load_examples", lambda *_: EXAMPLES)
     monkeypatch.setattr(
         evaluate_instances_module,

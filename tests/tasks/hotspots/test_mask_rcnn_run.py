@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from spectjax.hotspots import paint_probs
+from spectjax.inference.trained import load_run
 from spectjax.recipes import mask_rcnn_config
 from spectjax.tasks.hotspots.evaluate_instances import evaluate_instances
 from spectjax.training.loop import train
-from spectjax.training.run import restore_model
 from tests.support.examples import make_examples
 from tests.support.tiny_runs import read_log
 
@@ -60,7 +60,7 @@ def test_the_log_has_all_losses_and_what_was_left_out(workdir):
 
 
 def test_the_run_is_scored_and_its_instances_are_kept(workdir, examples, tmp_path):
-    model = restore_model(workdir)
+    model = load_run(workdir)
     metrics = evaluate_instances(
         model.predict,
         examples,
