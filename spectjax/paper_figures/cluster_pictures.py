@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spectjax.report.figures import (
+from spectjax.report.picture_parts import (
     CROP,
     TRUTH,
     WARNING,
@@ -56,7 +55,6 @@ def draw_cluster_curve(
         synthetic: whether the images are simulated.
     """
     figure = Figure(figsize=(8.0, 5.0), dpi=150)
-    FigureCanvasAgg(figure)
     axes = figure.add_axes((0.09, 0.15, 0.88, 0.70))
     for (number, curve), color in zip(curves.items(), _COLORS, strict=False):
         whose = "brightest cluster" if number == 1 else f"{number} brightest clusters"
@@ -121,7 +119,6 @@ def draw_centroids(
     num_clusters = centroids.shape[1]
     colors = _choose_colors(num_clusters)
     figure = Figure(figsize=(13.0, 5.4), dpi=130)
-    FigureCanvasAgg(figure)
     plain = figure.add_axes((0.01, 0.13, 0.31, 0.70))
     clustered = figure.add_axes((0.335, 0.13, 0.31, 0.70))
     path = figure.add_axes((0.71, 0.13, 0.275, 0.70))

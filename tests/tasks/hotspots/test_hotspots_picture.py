@@ -1,21 +1,16 @@
-"""Tests of `spectjax.report.figures`."""
+"""Tests of the pictures of hotspots, and of what all pictures are made of."""
 
 import sys
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from matplotlib.text import Text
 
 from spectjax.hotspots import Hotspot
-from spectjax.report.figures import (
-    draw_case,
-    draw_hotspots,
-    save_figure,
-    spread_labels,
-    trace_outline,
-)
-from spectjax.report.training_curves import draw_detection_training, draw_training
+from spectjax.report.picture_parts import save_figure, trace_outline
+from spectjax.tasks.hotspots.picture import draw_case, draw_hotspots, spread_labels
 
 COUNTS = np.arange(12.0).reshape(3, 4)
 MASK = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]], dtype=bool)
@@ -74,7 +69,7 @@ def test_every_figure_wraps_a_title_that_does_not_fit(draw):
     figure = draw(title=title)
     (caption,) = (t for t in figure.texts if t.get_text().startswith("WWW"))
     assert "".join(caption.get_text().split()) == title.replace(" ", "")
-    extent = caption.get_window_extent(figure.canvas.get_renderer())
+    extent = caption.get_window_extent(FigureCanvasAgg(figure).get_renderer())
     assert 0 <= extent.x0 < extent.x1 <= figure.bbox.width
 
 
@@ -83,7 +78,7 @@ def test_a_wrapped_title_and_many_warnings_leave_room_for_the_pictures():
         title="W" * 255, warnings=[f"Note: {'word ' * 60}"] * 9
     )
     assert "more lines: see JSON" in texts_of(figure)
-    renderer = figure.canvas.get_renderer()
+    renderer = FigureCanvasAgg(figure).get_renderer()
     lowest = min(
         text.get_window_extent(renderer).y0
         for text in figure.texts
@@ -136,75 +131,6 @@ def test_draw_hotspots_shows_why_a_crop_is_doubted():
     figure = draw_example_hotspots(0, warnings=["Crop flagged: no neck"])
     assert "Crop flagged: no neck" in texts_of(figure)
     assert "No hotspot found" in texts_of(figure)
-
-
-def test_draw_training_plots_what_the_log_says(tmp_path):
-    log = tmp_path / "train.csv"
-    log.write_text("epoch,step,loss,PA\n1,7,0.5,0.9\n2,14,0.25,0.95\n")
-    figure = draw_training(log, title="", synthetic=True)
-    loss, accuracy = (axes.lines[0].get_xydata().tolist() for axes in figure.axes)
-    assert loss == [[1, 0.5], [2, 0.25]]
-    assert accuracy == [[1, 0.9], [2, 0.95]]
-    assert "SYNTHETIC" in texts_of(figure)
-
-
-def test_draw_training_plots_accuracy_and_the_fold_that_validates(tmp_path):
-    log = tmp_path / "train.csv"
-    log.write_text("epoch,loss,Acc,validation_loss,validation_Acc\n1,0.5,0.9,0.6,0.7\n")
-    figure = draw_training(log, title="", synthetic=False, score="Acc")
-    lines = [[line.get_ydata()[0] for line in axes.lines] for axes in figure.axes]
-    assert lines == [[0.5, 0.6], [0.9, 0.7]]
-    assert "validation" in texts_of(figure) and "Accuracy" in texts_of(figure)
-
-
-def test_draw_training_names_the_columns_it_misses(tmp_path):
-    log = tmp_path / "train.csv"
-    log.write_text("epoch,loss\n1,0.5\n")
-    with pytest.raises(ValueError, match="epoch, loss and PA, found epoch, loss"):
-        draw_training(log, title="", synthetic=False)
-
-
-DETECTION_LOG = """\
-epoch,loss,loss_rpn_objectness,loss_rpn_box,loss_box_class,loss_box_delta,loss_mask,\
-proposal_recall,left_out,validation_loss
-1,1.5,0.1,0.2,0.3,0.4,0.5,0.25,2,1.75
-2,0.75,0.05,0.1,0.15,0.2,0.25,0.5,1,1.25
-"""
-
-
-def test_draw_detection_training_plots_the_parts_of_the_loss(tmp_path):
-    log = tmp_path / "train.csv"
-    log.write_text(DETECTION_LOG)
-    figure = draw_detection_training(log, title="Training", synthetic=True)
-    lines = [
-        {line.get_label(): list(line.get_ydata()) for line in axes.lines}
-        for axes in figure.axes
-    ]
-    assert lines[0] == {"training": [1.5, 0.75], "validation": [1.75, 1.25]}
-    assert list(lines[1].values()) == [[k / 10, k / 20] for k in range(1, 6)]
-    assert list(lines[1]) == [
-        "anchors: lesion or not",
-        "anchors: box",
-        "proposals: class",
-        "proposals: box",
-        "masks",
-    ]
-    assert lines[2] == {"training": [0.25, 0.5]}
-    assert "3 lesions did not fit into max_instances" in texts_of(figure)
-
-
-def test_draw_detection_training_is_silent_if_no_lesion_was_left_out(tmp_path):
-    log = tmp_path / "train.csv"
-    log.write_text(DETECTION_LOG.replace(",2,1.75", ",0,1").replace(",1,1.25", ",0,1"))
-    figure = draw_detection_training(log, title="", synthetic=False)
-    assert "max_instances" not in texts_of(figure)
-
-
-def test_draw_detection_training_names_the_columns_it_misses(tmp_path):
-    log = tmp_path / "train.csv"
-    log.write_text("epoch,loss,PA\n1,0.5,0.9\n")
-    with pytest.raises(ValueError, match="proposal_recall and left_out, found epoch"):
-        draw_detection_training(log, title="", synthetic=False)
 
 
 def test_draw_case_outlines_masks_that_overlap_one_by_one():

@@ -19,6 +19,8 @@ from spectjax.report.curves import (
     draw_reliability,
     draw_roc,
 )
+from spectjax.report.data_notes import caption_data
+from spectjax.report.markdown import bracket
 from spectjax.tasks.classification.cases import Cases
 from spectjax.tasks.classification.mistakes import Mistake, draw_mistakes
 from spectjax.tasks.classification.scores import bound_curves
@@ -42,7 +44,7 @@ def draw_classifier(
     temperature = metrics["calibration"]["temperature"]
     scaled = None if temperature is None else cases.log_odds / temperature
     figures = draw_curves(named, metrics, title=model, bands=bound_curves(cases))
-    described = _describe(metrics)
+    described = caption_data(metrics)
     figures["reliability"] = draw_reliability(
         {model: _bin(cases, scaled, metrics["calibration"])},
         title=f"Reliability: {model}",
@@ -72,7 +74,7 @@ def draw_classifiers(
         calibrated: its log-odds after temperature scaling, each (N,).
         metrics: a document with `data`, `n_images`, `n_patients` and `models`.
     """
-    models, described = metrics["models"], _describe(metrics)
+    models, described = metrics["models"], caption_data(metrics)
     figures = draw_curves(
         {
             name: (each.labels, each.log_odds, models[name]["image"])
@@ -113,7 +115,7 @@ def draw_curves(
         title: whose curves they are.
         bands: of the first line, see `bound_curves`.
     """
-    described, bands = _describe(metrics), bands or {}
+    described, bands = caption_data(metrics), bands or {}
     roc, precision_recall = [], []
     for i, (name, (labels, log_odds, scores)) in enumerate(named.items()):
         if scores["auc"] is None:
@@ -122,7 +124,7 @@ def draw_curves(
         specificity, recall = scores["specificity"], scores["recall"]
         roc.append(
             Curve(
-                _name_line(name, "AUC", scores, "auc"),
+                f"{name}: AUC {bracket(scores, 'auc')}",
                 found.fpr,
                 found.tpr,
                 (1 - specificity, recall),
@@ -135,7 +137,7 @@ def draw_curves(
         precision = scores["precision"]
         precision_recall.append(
             Curve(
-                _name_line(name, "AP", scores, "average_precision"),
+                f"{name}: AP {bracket(scores, 'average_precision')}",
                 # The first step begins at recall 0.
                 np.concatenate([[0.0], line.recall[rises]]),
                 np.concatenate([line.precision[rises][:1], line.precision[rises]]),
@@ -187,22 +189,6 @@ def _draw_mistakes(cases: Cases, examples: Examples, model: str) -> Figure:
         f"{examples.name} {examples.split}",
         synthetic=examples.synthetic,
     )
-
-
-def _describe(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what every figure says about its data."""
-    data = metrics["data"]
-    return {
-        "subtitle": f"{'LEAKING, ' * data['leaking']}{data['name']} {data['split']}: "
-        f"{metrics['n_images']} images of {metrics['n_patients']} patients",
-        "synthetic": data["synthetic"],
-    }
-
-
-def _name_line(name: str, short: str, scores: Mapping[str, Any], key: str) -> str:
-    low, high = scores["intervals"][key]
-    bounds = "" if low is None else f" ({low:.3f}–{high:.3f})"
-    return f"{name}: {short} {scores[key]:.3f}{bounds}"
 
 
 def _bin(
