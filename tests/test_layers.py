@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.conftest import LONGEST
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 # From the ground up. A module may import from rooms on lower floors and from its own
@@ -188,6 +190,10 @@ SUPPORT = [path for path in TESTS if path.parent.name == "support"]
 def test_no_test_file_imports_another():
     test_files = [name.rpartition(".")[0] for name in IMPORTED]
     assert not [name for name in test_files if ".test_" in name]
+
+
+def test_the_files_that_begin_are_there():
+    assert {ROOT / "tests" / name for name in LONGEST} <= TESTS.keys()
 
 
 @pytest.mark.parametrize("path", SUPPORT, ids=module_name)

@@ -1,7 +1,7 @@
 """Tests of `reading`: the user's word, damage, identity, folders.
 
-What vendors write is in test_dicom_vendors.py, how pixels are stored in
-test_dicom_encodings.py.
+What vendors write is in test_vendors.py, how pixels are stored in
+test_encodings.py.
 """
 
 import os
