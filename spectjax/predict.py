@@ -30,11 +30,11 @@ import numpy as np
 from absl import flags, logging
 
 from spectjax.hotspots import AnswerError
-from spectjax.imaging.dicom.reading import BoneScan, ScanError, View
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import BoneScan, ScanError, View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
 from spectjax.inference.runtimes import RUNTIMES, find_model
@@ -230,7 +230,7 @@ def _describe(
 
 def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
     """Writes picture and document of one view, and prints a line about it."""
-    from spectjax.report.figures import save_figure
+    from spectjax.report.picture_parts import save_figure
 
     save_figure(finding.draw(), output_dir / f"{view.name}.png")
     write_json(output_dir / f"{view.name}.json", finding.document)
