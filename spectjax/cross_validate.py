@@ -106,15 +106,13 @@ def cross_validate(
             config.data.name = choose_config(config.data.name, manual_dir)
             config.data.fold = fold
             workdir = output_dir / f"{name}_fold{fold}"
-            with faults.collect():
-                check_workdir(config, workdir)
+            check_workdir(config, workdir)
             if locate_metrics(workdir).exists():
                 finished.append(workdir)
             elif fold in folds:
                 due.append((config, workdir))
             else:
                 missing.append(workdir.name)
-    faults.refuse()
     check_runs(finished, due, data_dir=data_dir, manual_dir=manual_dir)
     for config, workdir in due:
         print(f"{workdir}: fold {config.data.fold} is held out.", flush=True)

@@ -51,14 +51,12 @@ def write_instance_run(folder, name, fold, cases, *, finds):
     write_detections(path, detections, DATA)
 
 
+TASK = "instance_segmentation"
+
+
 def make_configs():
-    configs = {name: make_config() for name in ("mask", "blind", "net", "poor")}
-    for name in ("mask", "blind"):
-        with configs[name].unlocked():
-            configs[name].task = "instance_segmentation"
-            configs[name].loss = "mask_rcnn"
-            configs[name].model = {"name": "mask_rcnn", "num_classes": 2}
-    return configs
+    marking = {name: make_config(task=TASK) for name in ("mask", "blind")}
+    return marking | {name: make_config() for name in ("net", "poor")}
 
 
 @pytest.fixture(scope="module", autouse=True)
