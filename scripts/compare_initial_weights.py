@@ -56,7 +56,8 @@ def train(config: ConfigDict, examples) -> tuple[float, float, float, float]:
 
     from spectjax.input_pipeline import draw_batches
     from spectjax.ops.convolution import compiler_options
-    from spectjax.training.run import create_optimizer, create_task
+    from spectjax.training.optimizer import create_optimizer
+    from spectjax.training.run import create_task
     from spectjax.training.step import create_train_state, train_step
 
     task = create_task(config)

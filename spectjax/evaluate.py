@@ -1,4 +1,4 @@
-"""From a finished run to its scores on what it held out, whatever its task."""
+"""From a finished run to its scores on what it held out, and to what is printed."""
 
 import functools
 import pathlib
@@ -7,11 +7,33 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from spectjax import input_pipeline
+from spectjax.evaluation.metrics_file import locate_metrics, read_metrics
 from spectjax.evaluation.run import FinishedRun
 from spectjax.inference.trained import load_run
+from spectjax.system.messages import ConfigError
+from spectjax.system.schema import Maybe
 from spectjax.tasks import TASKS
 from spectjax.training.augment import move_images
 from tfds_spect.names import Splits
+
+_LEAK_WARNING = """\
+  LEAKING: images of these patients were trained on as well, as in the papers.
+  The scores say little about new patients; a data set of folds holds patients out."""
+# What else is printed, for all tasks.
+_PRECISION = {"AP50": Maybe(float), "AP10_50": Maybe(float)}
+_PRINTED: dict[str, Any] = {
+    "n_images": int,
+    "n_patients": int,
+    "detection": Maybe({"mask": _PRECISION, "box": _PRECISION}),
+    "lesion": Maybe(
+        {
+            "n": int,
+            "found": int,
+            "false_per_image": float,
+            "sensitivity_at": {"1": Maybe(float)},
+        }
+    ),
+}
 
 
 def evaluate_run(
@@ -54,4 +76,85 @@ def evaluate_run(
             },
             training_log=workdir / "train.csv" if config.num_epochs else None,
         )
+    )
+
+
+def read_scores(workdir: pathlib.Path) -> dict[str, Any]:
+    """Returns the `metrics.json` of a finished run, with all that is printed of it.
+
+    Raises:
+        ConfigError: if it is missing, or damaged.
+    """
+    task = read_metrics(workdir)["task"]
+    if task not in TASKS:
+        raise ConfigError(
+            f"{locate_metrics(workdir)}: expected a task, found {task!r}; known are "
+            f"{', '.join(TASKS)}. Remove {workdir / 'eval'}; the same command scores "
+            "the run again."
+        )
+    shown = TASKS[task].shown
+    scores = dict.fromkeys(shown.entries, dict.fromkeys(shown.scores, Maybe(float)))
+    return read_metrics(
+        workdir, _PRINTED | ({shown.section: scores} if shown.section else scores)
+    )
+
+
+def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
+    """Prints the scores and where everything is."""
+    data = metrics["data"]
+    kind = "SYNTHETIC" if data["synthetic"] else "real"
+    if not data.get("leaking"):
+        kind = f"held-out {kind}"
+    print(
+        f"{metrics['model']} on {metrics['n_images']} images of "
+        f"{metrics['n_patients']} {kind} patients ({data['name']}, {data['split']}):"
+    )
+    if data.get("leaking"):
+        print(_LEAK_WARNING)
+    row = TASKS[metrics["task"]]
+    found = metrics[row.shown.section] if row.shown.section else metrics
+    for title in row.shown.entries:
+        scores = found[title]
+        print(
+            f"  {title:10}"
+            + "  ".join(
+                f"{name} {scores[key]:.4f}"
+                for key, name in row.shown.scores.items()
+                if scores[key] is not None
+            )
+        )
+    if "detection" in metrics:
+        print(f"  {_describe_detection(metrics['detection'])}")
+    if "lesion" in metrics:  # not of a classifier, nor of a run by an older version
+        print(f"  {_describe_lesions(metrics['lesion'])}")
+    curves = (
+        f"Curves: {workdir}/train.csv; tensorboard --logdir={workdir}/tensorboard\n"
+        if (workdir / "train.csv").exists()
+        else ""
+    )
+    print(
+        f"Scores: {workdir}/eval/metrics.json, cases.csv, table.md, figures/\n"
+        f"{curves}{row.product} in new scans: python -m spectjax.predict "
+        f"--workdir={workdir} --output_dir=OUT PATH..."
+    )
+
+
+def _describe_detection(scores: dict[str, Any]) -> str:
+    """Returns in one line the average precision of masks and boxes."""
+    if scores["mask"]["AP50"] is None:
+        return "detection  no lesion to detect"
+    kinds = (
+        f"{kind} AP50 {scores[kind]['AP50']:.4f}, AP10–50 {scores[kind]['AP10_50']:.4f}"
+        for kind in ("mask", "box")
+    )
+    return f"detection  {'; '.join(kinds)}"
+
+
+def _describe_lesions(scores: dict[str, Any]) -> str:
+    """Returns in one line what was found lesion by lesion, and what falsely."""
+    at_one = scores["sensitivity_at"]["1"]
+    best = "" if at_one is None else f"; at 1 false region per image {at_one:.4f} found"
+    return (
+        f"lesions    {scores['found']} of {scores['n']} found, "
+        f"{scores['false_per_image']:.2f} false regions per image{best}"
     )

@@ -11,7 +11,6 @@ machines, start the same command on each with --coordinator, --num_processes and
 """
 
 import contextlib
-import itertools
 import math
 import os
 import pathlib
@@ -25,46 +24,22 @@ from ml_collections import ConfigDict, config_flags
 
 from spectjax.config import (
     ConfigError,
-    Faults,
     check_config,
     describe_differences,
     load_config,
 )
-from spectjax.config.rules import find_faults
-from spectjax.evaluation.metrics_file import locate_metrics, read_metrics
+from spectjax.config.command_line import define_config, parse_flags
+from spectjax.evaluation.metrics_file import locate_metrics
 from spectjax.system.commands import (
     define_path,
-    explain_flags,
     refuse_arguments,
     run_command,
 )
 from spectjax.system.locks import hold
-from spectjax.system.messages import UserError
-from spectjax.system.paths import read_path
-from spectjax.system.schema import Maybe
-from spectjax.tasks import TASKS
 from spectjax.training.run_data import check_finished, settle_fingerprint
 from tfds_spect.names import PHANTOM, choose_splits
 
 STOPPED = "Stopped. The same command goes on from the last checkpoint."
-LEAK_WARNING = """\
-  LEAKING: images of these patients were trained on as well, as in the papers.
-  The scores say little about new patients; a data set of folds holds patients out."""
-# What else is printed, for all tasks.
-_PRECISION = {"AP50": Maybe(float), "AP10_50": Maybe(float)}
-_PRINTED: dict[str, Any] = {
-    "n_images": int,
-    "n_patients": int,
-    "detection": Maybe({"mask": _PRECISION, "box": _PRECISION}),
-    "lesion": Maybe(
-        {
-            "n": int,
-            "found": int,
-            "false_per_image": float,
-            "sensitivity_at": {"1": Maybe(float)},
-        }
-    ),
-}
 # Bytes of examples to keep on the devices; None: what they have room for.
 ROOM = {"auto": None, "resident": math.inf, "stream": 0.0}
 
@@ -81,6 +56,7 @@ def main(argv: list[str]) -> None:
     from spectjax.system.jax_setup import find_devices, load_jax
 
     load_jax()
+    from spectjax.evaluate import print_results
     from spectjax.training.parallel import is_first_process, start_processes
 
     joined = (values.coordinator, values.num_processes, values.process_id)
@@ -159,6 +135,7 @@ def train_and_evaluate(
     import jax
 
     from spectjax import input_pipeline
+    from spectjax.evaluate import evaluate_run, read_scores
     from spectjax.training.feed import count_room
     from spectjax.training.loop import skip_training, train
     from spectjax.training.parallel import (
@@ -217,32 +194,9 @@ def train_and_evaluate(
     if not is_first_process():
         wait_for_all("evaluated")
         return read_scores(workdir)
-    # Here, since it loads what draws pictures, and training need not wait for that.
-    from spectjax.evaluate import evaluate_run
-
     metrics = evaluate_run(config, workdir, builder_dir, splits)
     wait_for_all("evaluated")
     return metrics
-
-
-def read_scores(workdir: pathlib.Path) -> dict[str, Any]:
-    """Returns the `metrics.json` of a finished run, with all that is printed of it.
-
-    Raises:
-        ConfigError: if it is missing, or damaged.
-    """
-    task = read_metrics(workdir)["task"]
-    if task not in TASKS:
-        raise ConfigError(
-            f"{locate_metrics(workdir)}: expected a task, found {task!r}; known are "
-            f"{', '.join(TASKS)}. Remove {workdir / 'eval'}; the same command scores "
-            "the run again."
-        )
-    shown = TASKS[task].shown
-    scores = dict.fromkeys(shown.entries, dict.fromkeys(shown.scores, Maybe(float)))
-    return read_metrics(
-        workdir, _PRINTED | ({shown.section: scores} if shown.section else scores)
-    )
 
 
 def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
@@ -285,67 +239,6 @@ def check_pretrained(config: ConfigDict, workdir: pathlib.Path) -> None:
         )
 
 
-def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
-    """Prints the scores and where everything is."""
-    data = metrics["data"]
-    kind = "SYNTHETIC" if data["synthetic"] else "real"
-    if not data.get("leaking"):
-        kind = f"held-out {kind}"
-    print(
-        f"{metrics['model']} on {metrics['n_images']} images of "
-        f"{metrics['n_patients']} {kind} patients ({data['name']}, {data['split']}):"
-    )
-    if data.get("leaking"):
-        print(LEAK_WARNING)
-    row = TASKS[metrics["task"]]
-    found = metrics[row.shown.section] if row.shown.section else metrics
-    for title in row.shown.entries:
-        scores = found[title]
-        print(
-            f"  {title:10}"
-            + "  ".join(
-                f"{name} {scores[key]:.4f}"
-                for key, name in row.shown.scores.items()
-                if scores[key] is not None
-            )
-        )
-    if "detection" in metrics:
-        print(f"  {describe_detection(metrics['detection'])}")
-    if "lesion" in metrics:  # not of a classifier, nor of a run by an older version
-        print(f"  {describe_lesions(metrics['lesion'])}")
-    curves = (
-        f"Curves: {workdir}/train.csv; tensorboard --logdir={workdir}/tensorboard\n"
-        if (workdir / "train.csv").exists()
-        else ""
-    )
-    print(
-        f"Scores: {workdir}/eval/metrics.json, cases.csv, table.md, figures/\n"
-        f"{curves}{row.product} in new scans: python -m spectjax.predict "
-        f"--workdir={workdir} --output_dir=OUT PATH..."
-    )
-
-
-def describe_detection(scores: dict[str, Any]) -> str:
-    """Returns in one line the average precision of masks and boxes."""
-    if scores["mask"]["AP50"] is None:
-        return "detection  no lesion to detect"
-    kinds = (
-        f"{kind} AP50 {scores[kind]['AP50']:.4f}, AP10–50 {scores[kind]['AP10_50']:.4f}"
-        for kind in ("mask", "box")
-    )
-    return f"detection  {'; '.join(kinds)}"
-
-
-def describe_lesions(scores: dict[str, Any]) -> str:
-    """Returns in one line what was found lesion by lesion, and what falsely."""
-    at_one = scores["sensitivity_at"]["1"]
-    best = "" if at_one is None else f"; at 1 false region per image {at_one:.4f} found"
-    return (
-        f"lesions    {scores['found']} of {scores['n']} found, "
-        f"{scores['false_per_image']:.2f} false regions per image{best}"
-    )
-
-
 def name_workdir(config_path: str) -> pathlib.Path:
     """Returns where `--config=config_path` runs by default.
 
@@ -356,113 +249,9 @@ def name_workdir(config_path: str) -> pathlib.Path:
     return pathlib.Path("runs") / "_".join(words)
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line.
-
-    Raises:
-        UserError: naming all that is wrong with it.
-    """
-    argv, faults = _expand_config(argv), Faults()
-    rest: list[str] = []
-    with faults.collect():
-        rest = _parse(flags.FLAGS, argv)
-    if not faults:
-        return rest
-    # absl ends with the first fault: here each change of the config is tried alone.
-    config, changes = _split_changes(argv)
-    if config[1:]:
-        good = [*config]
-        for change in changes:
-            with faults.collect():
-                _load_config([*config, *change])
-                good += change
-        with faults.collect():
-            for fault in find_faults(_load_config(good).to_dict()):
-                faults.add(fault)
-    faults.refuse()
-    return rest
-
-
-def _parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
-    """Returns what is left of a command line besides flags.
-
-    Raises:
-        UserError: naming the first that is wrong with it.
-    """
-    try:
-        rest = values(argv)
-        values.config.task  # noqa: B018 - a missing file shows at first use
-    except (AttributeError, KeyError) as error:
-        text = " ".join(str(error.args[0]).split()).strip('"')
-        raise UserError(f"--config has no key {text}") from None
-    except (flags.Error, OSError) as error:
-        raise explain_flags(error) from None
-    return rest
-
-
-def _load_config(argv: list[str]) -> ConfigDict:
-    """Returns the config of a command line that has no other flags."""
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-    _parse(values, argv)
-    return values.config
-
-
-def _split_changes(argv: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Returns the program with its --config, and each change of it, flag and value."""
-    found: list[list[str]] = [argv[:1]]
-    for argument in argv[1:]:
-        if argument.startswith("-"):
-            found.append([argument])
-        elif "=" not in found[-1][0]:
-            found[-1].append(argument)
-    config = [x for x in found if re.match("--?config(=|$)", x[0])]
-    changes = [x for x in found if re.match("--?(no)?config[.]", x[0])]
-    return [*argv[:1], *itertools.chain(*config)], changes
-
-
-def _expand_config(argv: list[str]) -> list[str]:
-    """Returns the command line with the home folder for the `~` of `--config=~/FILE`.
-
-    Raises:
-        PathError: if the file can be none.
-    """
-    expanded = list(argv)
-    for place, argument in enumerate(argv):
-        flag, equals, file = argument.partition("=")
-        if argv[place - 1] in ("-config", "--config"):
-            flag, equals, file = "", "", argument
-        elif flag not in ("-config", "--config"):
-            continue
-        path = read_path(file, "--config")
-        if file.startswith("~"):
-            expanded[place] = f"{flag}{equals}{path}"
-    return expanded
-
-
-class _OrNone(flags.ArgumentParser):
-    """Parses None, and what another parser does; which keys may be None comes later."""
-
-    def __init__(self, parser: flags.ArgumentParser) -> None:
-        self._parser = parser
-        self.syntactic_help = parser.syntactic_help
-
-    def parse(self, argument: Any) -> Any:
-        return None if argument == "None" else self._parser.parse(argument)
-
-    def flag_type(self) -> str:
-        return self._parser.flag_type()
-
-
 def define_flags() -> None:
     """Defines the flags; only the command does, since flags are global to a process."""
-    # As --config.data.validation_fold=None.
-    for kind, parser in ((int, flags.IntegerParser()), (str, flags.ArgumentParser())):
-        config_flags.register_flag_parser_for_type(kind, _OrNone(parser))
-    config_flags.DEFINE_config_file(
-        "config",
-        help_string="Config file, with an argument after a colon: FILE.py:quick.",
-    )
+    define_config()
     define_path(
         "workdir", "Folder of the run. Default: runs/<config>, e.g. runs/unet_res."
     )

@@ -52,7 +52,7 @@ INSIDE = {
 }
 # What a room may import from outside, where that is limited.
 OUTSIDE = {
-    "spectjax.config": {"ml_collections"},
+    "spectjax.config": {"absl", "ml_collections"},
     "configs": {"ml_collections"},
     "spectjax.explanation": {"jax", "matplotlib", "numpy", "scipy"},
     "spectjax.hotspots": {"numpy", "scipy"},

@@ -9,8 +9,9 @@ import types
 import numpy as np
 import pytest
 
-from spectjax import input_pipeline, main
+from spectjax import input_pipeline
 from spectjax.config import ConfigError
+from spectjax.evaluate import print_results
 from spectjax.inference.trained import load_run
 from spectjax.main import name_workdir, train_and_evaluate
 from tests.support.config_files import KMEANS, UNETS, load
@@ -97,7 +98,7 @@ def test_a_model_without_parameters_is_scored_and_restored_untrained(
     # The training split is not read.
     assert [split for _, split in data[1:]] == ["fold0"]
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "eval"}
-    main.print_results(metrics, tmp_path)
+    print_results(metrics, tmp_path)
     assert "train.csv" not in capsys.readouterr().out
     model = load_run(tmp_path)
     assert model.info["step"] == 0
@@ -197,7 +198,7 @@ def make_metrics(split, leaking):
 def test_print_results_of_a_leaking_data_set_speaks_of_no_held_out_patient(
     tmp_path, capsys
 ):
-    main.print_results(make_metrics("test", leaking=True), tmp_path)
+    print_results(make_metrics("test", leaking=True), tmp_path)
     text = capsys.readouterr().out
     assert "4 images of 3 SYNTHETIC patients" in text
     assert "LEAKING" in text
@@ -205,7 +206,7 @@ def test_print_results_of_a_leaking_data_set_speaks_of_no_held_out_patient(
 
 
 def test_print_results_says_synthetic_and_where_everything_is(tmp_path, capsys):
-    main.print_results(make_metrics("fold0", leaking=False), tmp_path)
+    print_results(make_metrics("fold0", leaking=False), tmp_path)
     text = capsys.readouterr().out
     assert "4 images of 3 held-out SYNTHETIC patients" in text
     assert "IoU 0.2500" in text
@@ -226,7 +227,7 @@ def test_print_results_tells_of_lesions(tmp_path, capsys, at_one, line):
     lesion = {"n": 4, "found": 3, "false_per_image": 5 / 3}
     lesion["sensitivity_at"] = {"1": at_one}
     metrics = make_metrics("fold0", leaking=False) | {"lesion": lesion}
-    main.print_results(metrics, tmp_path)
+    print_results(metrics, tmp_path)
     assert line in capsys.readouterr().out
 
 
@@ -243,7 +244,7 @@ def test_print_results_tells_of_instances(tmp_path, capsys, ap50, line):
         "task": "instance_segmentation",
         "detection": {"mask": kind, "box": kind},
     }
-    main.print_results(metrics, tmp_path)
+    print_results(metrics, tmp_path)
     text = capsys.readouterr().out
     assert line in text
     assert "IoU 0.2500" in text and "Hotspots in new scans" in text

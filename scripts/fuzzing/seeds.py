@@ -163,7 +163,8 @@ def make_state(config: Any) -> Any:
     """Returns the state of a run before its first step."""
     import jax
 
-    from spectjax.training.run import create_optimizer, create_task
+    from spectjax.training.optimizer import create_optimizer
+    from spectjax.training.run import create_task
     from spectjax.training.step import create_train_state
 
     return jax.device_get(

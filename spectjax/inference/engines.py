@@ -14,6 +14,7 @@ import numpy as np
 
 from spectjax.system.jax_setup import StartError, start_jax
 from spectjax.system.messages import UserError
+from spectjax.system.workers import count_cores
 
 # Maps counts, float32, (B, H, W, 1), to the arrays of the answer by name; of a model
 # with a single one it has no name.
@@ -123,7 +124,7 @@ def _open_onnxruntime(content: bytes) -> Opened:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     # By default it counts the machine's cores, not those that this process may use.
-    cores = _count_usable_cores()
+    cores = count_cores()
     if cores < (os.cpu_count() or 1):
         options.intra_op_num_threads = cores
     try:
@@ -238,12 +239,6 @@ _OPENERS: dict[str, Callable[[bytes], Opened]] = {
     "onnxruntime": _open_onnxruntime,
     "openvino": _open_openvino,
 }
-
-
-def _count_usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def explain_missing(runtime: str, error: ImportError) -> MissingPackageError:

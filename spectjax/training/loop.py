@@ -24,6 +24,7 @@ from spectjax.tasks.task import Task
 from spectjax.training.augment import augment
 from spectjax.training.checkpoint import CheckpointError, Checkpoints, Progress
 from spectjax.training.feed import Feed, ResidentFeed, StreamedFeed
+from spectjax.training.optimizer import create_optimizer
 from spectjax.training.parallel import (
     AXIS,
     LAYOUTS,
@@ -35,7 +36,6 @@ from spectjax.training.parallel import (
 )
 from spectjax.training.recorder import Bar, EpochSums, Recorder
 from spectjax.training.run import (
-    create_optimizer,
     create_task,
     describe_state,
     has_variables,

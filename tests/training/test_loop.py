@@ -17,9 +17,9 @@ from spectjax.training import loop as train_module
 from spectjax.training import recorder as bookkeeping
 from spectjax.training.checkpoint import CheckpointError, Checkpoints
 from spectjax.training.loop import Stopped, is_due, train
+from spectjax.training.optimizer import create_optimizer
 from spectjax.training.recorder import EpochSums
 from spectjax.training.run import (
-    create_optimizer,
     create_task,
 )
 from spectjax.training.step import TrainState, train_step

@@ -7,6 +7,7 @@ import pytest
 
 from spectjax import cross_validate, explain, figures, main
 from spectjax.config import ConfigError, load_config, save_config
+from spectjax.evaluate import read_scores
 from spectjax.evaluation.folds import check_same_data, check_same_images
 from spectjax.tasks.classification.cases import check_scored
 from spectjax.training import run_data
@@ -259,7 +260,7 @@ def test_damaged_scores_are_one_line(tmp_path, text):
     run = write_run(tmp_path / "run")
     (run / "eval" / "metrics.json").write_text(text)
     with pytest.raises(ConfigError, match=r"metrics\.json: expected the scores of"):
-        main.read_scores(run)
+        read_scores(run)
 
 
 @pytest.mark.parametrize(
@@ -279,10 +280,10 @@ def test_damaged_scores_are_one_line(tmp_path, text):
 )
 def test_scores_of_another_kind_are_one_line(tmp_path, changes, found):
     run = write_run(tmp_path / "run")
-    main.read_scores(run)
+    read_scores(run)
     (run / "eval" / "metrics.json").write_text(json.dumps(METRICS | changes))
     with pytest.raises(ConfigError) as error:
-        main.read_scores(run)
+        read_scores(run)
     assert found in str(error.value)
 
 

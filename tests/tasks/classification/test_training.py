@@ -12,8 +12,9 @@ from safetensors.numpy import save_file
 
 from spectjax import input_pipeline
 from spectjax.config import ConfigError
+from spectjax.evaluate import print_results
 from spectjax.inference.trained import load_run
-from spectjax.main import print_results, train_and_evaluate
+from spectjax.main import train_and_evaluate
 from spectjax.training.loop import train
 from spectjax.training.run import create_task
 from tests.support.config_files import SPECS, load
