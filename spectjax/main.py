@@ -27,6 +27,7 @@ from spectjax.config import (
     check_config,
     describe_differences,
     load_config,
+    save_config,
 )
 from spectjax.config.command_line import define_config, parse_flags
 from spectjax.evaluation.metrics_file import locate_metrics
@@ -137,7 +138,7 @@ def train_and_evaluate(
     from spectjax import input_pipeline
     from spectjax.evaluate import evaluate_run, read_scores
     from spectjax.training.feed import count_room
-    from spectjax.training.loop import skip_training, train
+    from spectjax.training.loop import train
     from spectjax.training.parallel import (
         check_batch_size,
         is_first_process,
@@ -189,8 +190,8 @@ def train_and_evaluate(
             if splits.validation is None
             else input_pipeline.load_examples(builder_dir, splits.validation),
         )
-    else:
-        skip_training(config, workdir)
+    elif is_first_process():
+        save_config(config, workdir / "config.json")
     if not is_first_process():
         wait_for_all("evaluated")
         return read_scores(workdir)

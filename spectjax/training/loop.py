@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from spectjax.config import ConfigError, check_config, save_config
+from spectjax.config import ConfigError, check_config
 from spectjax.input_pipeline import Examples, StoredExamples
 from spectjax.ops.backend import describe_backend
 from spectjax.ops.convolution import compiler_options
@@ -37,8 +37,6 @@ from spectjax.training.parallel import (
 from spectjax.training.recorder import Bar, EpochSums, Recorder
 from spectjax.training.run import (
     create_task,
-    describe_state,
-    has_variables,
 )
 from spectjax.training.step import (
     Augment,
@@ -119,11 +117,6 @@ def train(
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
     decay = config.optimizer.average
     first = _create_state(task, optimizer, init_key, hw, averaged=decay > 0)
-    if not has_variables(first):
-        raise ConfigError(
-            f"--config.model.name={config.model.name!r} has nothing to learn; set "
-            f"--config.num_epochs=0 instead of {config.num_epochs}."
-        )
     host_state, progress = _restore(workdir, examples, first)
     if config.pretrained is not None and host_state is first:
         host_state = _take_weights(config, optimizer, first)
@@ -194,22 +187,6 @@ def train(
             if stop_now and epoch + 1 < config.num_epochs:
                 recorder.finish()
                 raise Stopped(stop.signal or signal.SIGTERM, done)
-
-
-def skip_training(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Makes `workdir` the folder of a run whose model has nothing to learn.
-
-    Raises:
-        ConfigError: if a value of `config` cannot be used, or the model has parameters.
-        WriteError: if `config.json` cannot be written.
-    """
-    if has_variables(describe_state(config)):
-        raise ConfigError(
-            f"--config.num_epochs={config.num_epochs}: model {config.model.name!r} has "
-            "parameters; expected 1 epoch or more."
-        )
-    if is_first_process():
-        save_config(config, workdir / "config.json")
 
 
 def _create_augment(config: ConfigDict, hw: tuple[int, int]) -> Augment:

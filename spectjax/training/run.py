@@ -25,8 +25,6 @@ def create_task(config: ConfigDict) -> Task:
     """
     check_config(config)
     fields = config.model.to_dict()
-    if not isinstance(fields.get("name"), str):
-        raise ConfigError("--config.model.name: expected a model's name, found none.")
     try:
         model = create_model(
             fields.pop("name"), fields | {"dtype": config.dtype, "axis_name": AXIS}
