@@ -31,6 +31,7 @@ from benchmarks.processes import (
 )
 from benchmarks.table import Row
 from spectjax.tasks import TASKS
+from tests.support.torchvision_peer import require_torchvision
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = {"features": (2, 4)}
@@ -425,14 +426,11 @@ def test_a_peer_computes_what_the_model_computes(name, key):
 
 @pytest.mark.parametrize("name", sorted(CLASSIFIER_FIELDS))
 def test_a_classifiers_peer_is_torchvisions_network_of_the_same_size(name):
-    torch = pytest.importorskip("torch")
-    from benchmarks.torch_peers import create_peer
-    from benchmarks.torchvision_operators import import_torchvision
+    require_torchvision()
+    import torch
 
-    try:
-        import_torchvision()
-    except (ImportError, OSError, RuntimeError) as error:
-        pytest.skip(f"no torchvision, or neither its operators nor a compiler: {error}")
+    from benchmarks.torch_peers import create_peer
+
     # create_peer compares the numbers of parameters.
     fields = CLASSIFIER_FIELDS[name]
     workload = workloads.create(name, fields, "float32", (32, 32))
