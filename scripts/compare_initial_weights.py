@@ -34,7 +34,9 @@ def main(argv: list[str]) -> None:
     config = _CONFIG.value.copy_and_resolve_references()
     name = choose_config(config.data.name, None)
     builder_dir = prepare(name, data_dir=_DATA_DIR.value, manual_dir=None).builder_dir
-    examples = load_examples(builder_dir, choose_splits(name, config.data.fold).train)
+    copies = config.data.augmentation == "copies"
+    splits = choose_splits(name, config.data.fold, copies=copies)
+    examples = load_examples(builder_dir, splits.train)
     examples = examples.crop_centre((_SIZE.value, _SIZE.value))
     print(
         f"{config.model.name}: {_STEPS.value} steps of {config.data.batch_size} images "

@@ -4,7 +4,7 @@ import pytest
 
 
 def require_torchvision():
-    """torchvision with operators that run; skips a test where there is none."""
+    """Torchvision with operators that run; skips a test where there is none."""
     pytest.importorskip("torch", reason="PyTorch is the oracle here")
     from benchmarks.torchvision_operators import import_torchvision
 
