@@ -24,14 +24,14 @@ class _Caller:
     """Builds and runs a measurement here, as a `Worker` does in a process."""
 
     def __init__(self, module):
-        self._build = importlib.import_module(module).build
-        self._measurement = None
+        self._module = importlib.import_module(module)
 
-    def ask(self, **request):
-        if self._measurement is None:
-            self._measurement = self._build(**request)
-            return self._measurement.facts
-        return {"peak_bytes": self._measurement.peak_bytes()}
+    def build(self, **request):
+        self._measurement = self._module.build(**request)
+        return self._measurement.facts
+
+    def peak_bytes(self):
+        return self._measurement.peak_bytes()
 
     def seconds(self, steps):
         self._measurement.run(steps)
