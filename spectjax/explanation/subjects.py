@@ -12,8 +12,6 @@ from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.input_pipeline import Examples
 from spectjax.system.messages import UserError, make_printable
 
-OUTCOMES = ("true_positive", "false_negative", "false_positive", "true_negative")
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -85,13 +83,7 @@ class Subject:
 
 
 def take_view(thorax: ThoraxImage, name: str, image_hw: tuple[int, int]) -> Subject:
-    """Returns the subject of a view of a DICOM file.
-
-    Args:
-        thorax: the view's crop.
-        name: of its files.
-        image_hw: what the classifier sees of the canvas.
-    """
+    """Returns the subject of a view of a DICOM file."""
     scan, transform = thorax.scan, thorax.transform
     return Subject(
         name=name,
@@ -126,11 +118,7 @@ def take_example(
 ) -> Subject:
     """Returns the subject of a row of a data set, with what the readers say of it.
 
-    Args:
-        examples: with whole canvases.
-        row: which of them.
-        name: of its files.
-        image_hw: what the classifier sees of the canvas.
+    The examples have whole canvases.
     """
     canvas_hw = examples.masks.shape[1:]
     spacing = examples.spacing_mm[row]
@@ -164,7 +152,7 @@ def take_example(
 def pick_examples(
     labels: np.ndarray, odds: np.ndarray, count: int
 ) -> dict[str, list[int]]:
-    """Returns the surest images of each of the four `OUTCOMES`, the surest first.
+    """Returns the surest images of each of the four outcomes, the surest first.
 
     Args:
         labels: 0 normal, 1 metastasis, (N,).
@@ -180,8 +168,8 @@ def pick_examples(
     }
     surest = np.argsort(-np.abs(odds), kind="stable")
     return {
-        outcome: [int(i) for i in surest if wanted[outcome][i]][:count]
-        for outcome in OUTCOMES
+        outcome: [int(i) for i in surest if rows[i]][:count]
+        for outcome, rows in wanted.items()
     }
 
 
