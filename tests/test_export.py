@@ -13,7 +13,6 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from spectjax import export, predict
-from spectjax.config import save_config
 from spectjax.export import ExportError
 from spectjax.hotspots import decode_rle
 from spectjax.inference import runtimes
@@ -21,11 +20,9 @@ from spectjax.inference.engines import MissingPackageError
 from spectjax.inference.metadata import ModelFileError, make_metadata
 from spectjax.inference.trained import load_run
 from spectjax.system.files import write_json
-from spectjax.training.checkpoint import Checkpoints, Progress
-from spectjax.training.run import create_optimizer, create_task
-from spectjax.training.step import create_train_state
-from tests.config.test_configs import CONFIGS, load
-from tests.inference.test_runtimes import runtime_is_installed
+from spectjax.training.run import create_task
+from tests.support.model_files import runtime_is_installed
+from tests.support.untrained_runs import draw_live, make_config, write_run
 
 NEEDS_JAX2ONNX = pytest.mark.skipif(
     not (runtime_is_installed("jax2onnx") and runtime_is_installed("onnxruntime")),
@@ -47,48 +44,6 @@ SMALL_CLASSIFIERS = {
     "specs_r34": {"stage_sizes": (1, 2), "features": (4, 6)},
     "specs_d121": {"stage_sizes": (2, 1), "growth": 4, "stem_features": 6},
 }
-
-
-def make_config(name="unet_res", **changes):
-    (path,) = (path for path in CONFIGS if path.stem == name)
-    config = load(path, "smoke")
-    config.update_from_flattened_dict(changes)
-    return config.lock()
-
-
-def draw_live(shapes, seed=0):
-    """Kernels by He's rule, scales near one: no feature dies out, none is constant.
-
-    No bias is zero, no variance one.
-    """
-    rng = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        values = rng.standard_normal(leaf.shape).astype(leaf.dtype)
-        if len(leaf.shape) > 1:
-            return values * np.float32(np.sqrt(2 / np.prod(leaf.shape[:-1])))
-        return values / 10 + (path[-1].key in ("scale", "var"))
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
-
-
-def write_run(workdir, config, seed=0):
-    """A run's folder as training leaves it after 9 steps, with random parameters."""
-    optimizer = create_optimizer(config.optimizer, num_steps=1)
-    image_hw = tuple(config.data.train_hw)
-    shapes = jax.eval_shape(
-        lambda key: create_train_state(create_task(config), optimizer, key, image_hw),
-        jax.random.key(0),
-    )
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros.replace(
-        step=np.int32(9),
-        params=draw_live(shapes.params, seed),
-        batch_stats=draw_live(shapes.batch_stats, seed),
-    )
-    save_config(config, workdir / "config.json")
-    with Checkpoints(workdir) as checkpoints:
-        checkpoints.save(9, state, Progress(data="made up"))
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from spectjax.inference import runtimes
 from spectjax.inference.answers import measure_difference
 from spectjax.inference.trained import load_run
 from tests.support.model_files import write_instances
-from tests.test_export import make_config, write_run
+from tests.support.untrained_runs import make_config, write_run
 
 
 def test_onnx_is_refused_for_instances_before_anything_is_loaded(tmp_path, monkeypatch):

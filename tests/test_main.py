@@ -13,8 +13,9 @@ from spectjax import input_pipeline, main
 from spectjax.config import ConfigError
 from spectjax.inference.trained import load_run
 from spectjax.main import name_workdir, train_and_evaluate
-from tests.config.test_configs import KMEANS, UNETS, load
-from tests.training.test_train import make_config, make_spots, read_log
+from tests.support.config_files import KMEANS, UNETS, load
+from tests.support.examples import make_spots
+from tests.support.tiny_runs import make_config, read_log
 from tfds_spect import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]

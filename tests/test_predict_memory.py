@@ -3,13 +3,14 @@
 import importlib.util
 import pathlib
 
+import numpy as np
+
 from spectjax import predict
 from spectjax.imaging import intake
 from spectjax.inference.trained import TrainedModel
 from spectjax.report import figures
-from tests.imaging.test_intake import FRAME
 from tests.support.nm_files import detectors, write_nm
-from tests.test_predict import crop_stub, make_run, predict_probs
+from tests.support.tiny_scans import crop_stub, make_run, predict_probs
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "measure_predict_memory.py"
 
@@ -41,7 +42,7 @@ def test_no_more_scans_are_alive_after_forty_files_than_after_four(
         for number in range(n_files):
             write_nm(
                 folder / f"{number}.dcm",
-                FRAME,
+                np.full((1, 12, 6), 50, np.uint16),
                 DetectorInformationSequence=detectors("anterior"),
                 PatientID=f"P{number}",
                 StudyInstanceUID=f"1.2.{number}",

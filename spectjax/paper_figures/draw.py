@@ -19,7 +19,7 @@ from spectjax.hotspots import CLASS_NAMES, Instances, paint_probs
 from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import PixelCounts, score_pixels
-from spectjax.models.kmeans import KMeans
+from spectjax.models.brightest_clusters import KMeans
 from spectjax.paper_figures.cluster_scan import follow_centroids, scan_clusters
 from spectjax.paper_figures.kmeans import draw_centroids, draw_cluster_curve
 from spectjax.paper_figures.overlays import (

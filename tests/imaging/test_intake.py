@@ -25,7 +25,13 @@ from spectjax.report import figures
 from spectjax.system.files import WriteError, write_file
 from spectjax.system.messages import UserError
 from tests.support.nm_files import detectors, write_nm
-from tests.test_predict import crop_stub, make_run, make_scan, predict_probs, read_json
+from tests.support.tiny_scans import (
+    crop_stub,
+    make_run,
+    make_scan,
+    predict_probs,
+    read_json,
+)
 
 FRONT = {"DetectorInformationSequence": detectors("anterior")}
 FRAME = np.full((1, 12, 6), 50, np.uint16)

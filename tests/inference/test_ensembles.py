@@ -18,13 +18,8 @@ from spectjax.inference.trained import TrainedModel
 from spectjax.tasks.classification.findings import average, diagnose
 from spectjax.tasks.views import list_warnings
 from tests.support.model_files import MODEL_INFO
-from tests.test_predict import (  # noqa: F401
-    SMALL_CROP,
-    make_scan,
-    read_json,
-    small_crop,
-)
-from tests.test_predict import ask as ask_for_views
+from tests.support.tiny_scans import SMALL_CROP, make_scan, read_json
+from tests.support.tiny_scans import ask as ask_for_views
 
 
 def always(*probs, task="segmentation", **info):

@@ -17,7 +17,7 @@ from spectjax.inference.metadata import (
     parse_metadata,
 )
 from spectjax.ops.normalisation import NORMALISATIONS
-from tests.config.test_configs import UNETS, load
+from tests.support.config_files import UNETS, load
 
 
 def test_parse_metadata_reads_what_make_metadata_says():

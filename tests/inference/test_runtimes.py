@@ -21,6 +21,7 @@ from tests.support.model_files import (
     MODEL_INFO,
     expected_probs,
     make_metadata,
+    runtime_is_installed,
     write_calling_stablehlo,
     write_endless_onnx,
     write_instances,
@@ -39,12 +40,6 @@ def runtime(request):
         if not runtime_is_installed(request.param):
             pytest.skip(f"{request.param} is not installed")
     return request.param
-
-
-def runtime_is_installed(name):
-    import importlib.util
-
-    return importlib.util.find_spec(name) is not None
 
 
 def write_model(folder, runtime, metadata, hw=(4, 6), **kind):

@@ -11,8 +11,8 @@ from spectjax.inference.trained import load_run
 from spectjax.recipes import mask_rcnn_config
 from spectjax.tasks.hotspots.evaluate_instances import evaluate_instances
 from spectjax.training.loop import train
-from tests.test_input_pipeline import make_examples
-from tests.training.test_train import read_log
+from tests.support.examples import make_examples
+from tests.support.tiny_runs import read_log
 
 HW = (24, 24)
 

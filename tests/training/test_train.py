@@ -1,7 +1,5 @@
 """Tests of `spectjax.training.loop`: whole runs on tiny examples in memory."""
 
-import csv
-import dataclasses
 import os
 import signal
 
@@ -11,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from spectjax.config import ConfigError, load_config
+from spectjax.config import ConfigError
 from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import draw_batches
 from spectjax.system.interruption import StopRequest
@@ -23,39 +21,10 @@ from spectjax.training.recorder import EpochSums
 from spectjax.training.run import (
     create_optimizer,
     create_task,
-    restore_state,
 )
 from spectjax.training.step import TrainState, train_step
-from tests.config.test_configs import UNETS, load
-from tests.test_input_pipeline import make_examples
-
-
-def make_config(**changes):
-    """Two epochs of a U-Net-Res of one resolution, with few parameters."""
-    config = load(UNETS[1], "smoke")
-    config.data.batch_size = 2
-    config.data.train_hw = (8, 8)
-    config.model.features = (2,)
-    config.num_epochs = 2
-    config.update_from_flattened_dict(changes)
-    return config.lock()
-
-
-def make_spots(n=5, seed=0):
-    """Images of 10x12 pixels with one bright spot of 3x3 pixels, which is the mask."""
-    rng = np.random.default_rng(seed)
-    examples = make_examples(n, (10, 12))
-    images = rng.poisson(4.0, size=(n, 10, 12))
-    masks = np.zeros_like(images)
-    for mask in masks:
-        row, column = rng.integers(1, 6), rng.integers(2, 7)
-        mask[row : row + 3, column : column + 3] = 1
-    images += 40 * masks
-    return dataclasses.replace(
-        examples,
-        images=images[..., None].astype(np.uint16),
-        masks=masks.astype(np.uint8),
-    )
+from tests.support.examples import make_spots
+from tests.support.tiny_runs import assert_equal, make_config, read_log, read_state
 
 
 def run(config, workdir, examples=None):
@@ -63,22 +32,8 @@ def run(config, workdir, examples=None):
     return read_state(workdir)
 
 
-def read_state(workdir):
-    config = load_config(workdir / "config.json")
-    return restore_state(config, workdir)[0]
-
-
-def read_log(workdir):
-    with (workdir / "train.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def read_scores(workdir):
     return [(row["epoch"], row["loss"], row["PA"]) for row in read_log(workdir)]
-
-
-def assert_equal(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from spectjax.inference.trained import load_run
 from spectjax.main import print_results, train_and_evaluate
 from spectjax.training.loop import train
 from spectjax.training.run import create_task
-from tests.config.test_configs import SPECS, load
+from tests.support.config_files import SPECS, load
+from tests.support.examples import make_examples
 from tests.support.torchvision_files import vgg_layout
-from tests.test_input_pipeline import make_examples
 from tfds_spect import prepare
 
 FILES = {path.stem: path for path in SPECS}

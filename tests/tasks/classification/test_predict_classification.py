@@ -26,7 +26,7 @@ from tests.support.model_files import (
     write_stablehlo,
 )
 from tests.support.nm_files import BOTH, detectors, write_nm
-from tests.test_predict import ask, crop_stub, make_run, make_scan, read_json
+from tests.support.tiny_scans import ask, crop_stub, make_run, make_scan, read_json
 
 
 def classify(counts):

@@ -18,7 +18,7 @@ from spectjax.tasks.hotspots import scores as segmentation_scores
 from spectjax.tasks.hotspots.detections import DetectionCases, Outlines
 from spectjax.tasks.hotspots.detections_file import write_detections
 from spectjax.tasks.hotspots.folds_table import write_segmentation_folds_table
-from tests.tasks.hotspots.test_cross_validate_segmentation import (
+from tests.support.segmentation_runs import (
     make_config,
     make_net,
     make_poor,

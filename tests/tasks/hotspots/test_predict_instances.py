@@ -10,14 +10,7 @@ from spectjax.hotspots import Instances, decode_rle
 from spectjax.inference.trained import TrainedModel
 from spectjax.tasks.hotspots.instance_findings import select_hotspots
 from tests.support.model_files import write_instances
-from tests.test_predict import (  # noqa: F401
-    MODEL_INFO,
-    SMALL_CROP,
-    ask,
-    make_scan,
-    read_json,
-    small_crop,
-)
+from tests.support.tiny_scans import MODEL_INFO, SMALL_CROP, ask, make_scan, read_json
 
 HW = (8, 8)
 # Of the canvas, rows 1-7 and columns 2-6 show the patient: rows 3-9 and columns 1-5 of
