@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from spectjax import evaluate as held_out
 from spectjax.config import base_config
 from spectjax.hotspots import Instances
-from spectjax.input_pipeline import Examples, Splits
+from spectjax.input_pipeline import Examples
 from spectjax.tasks.hotspots import detection_scores
 from spectjax.tasks.hotspots import evaluate_instances as evaluate_instances_module
 from spectjax.tasks.hotspots import scores as segmentation_scores
@@ -22,6 +22,7 @@ from spectjax.tasks.hotspots.evaluate_instances import (
     evaluate_instances,
     predict_detections,
 )
+from tfds_spect.names import Splits
 
 HW = (8, 8)
 LOG = (
