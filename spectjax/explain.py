@@ -26,10 +26,10 @@ from absl import flags, logging
 
 from spectjax.config import ConfigError, load_config
 from spectjax.imaging.diagnosis import LABELS
-from spectjax.imaging.dicom.reading import View
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.system.commands import define_path, read_paths, run_command
 from spectjax.system.files import write_json
@@ -280,13 +280,8 @@ def _write(
         if peak is not None:
             y, x = peak["thorax"]["centre"]
             place = f"peak near row {y:.0f}, column {x:.0f} of the thorax"
-        doubts = "".join(f"  {warning}" for warning in subject.warnings)
-        print(
-            make_printable(
-                f"{subject.name}: P({document['category']}) "
-                f"{document['probability']:.3f}, {place}{doubts}"
-            )
-        )
+        said = f"P({document['category']}) {document['probability']:.3f}, {place}"
+        print(make_printable("  ".join([f"{subject.name}: {said}", *subject.warnings])))
     return maps
 
 

@@ -27,11 +27,11 @@ import numpy as np
 from absl import flags, logging
 
 from spectjax.hotspots import AnswerError
-from spectjax.imaging.dicom.reading import BoneScan, ScanError, View
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import BoneScan, ScanError, View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
 from spectjax.inference.runtimes import RUNTIMES, find_model
@@ -153,7 +153,7 @@ def predict_examinations(
         for scan in scans:
             with problems.passing_over(scan.path):
                 seen.append(show_to(model, scan, names.choose(scan)))
-        for view, finding in _describe(describe, seen, model.info, problems):
+        for view, finding in _find(describe, seen, model.info, problems):
             with problems.passing_over(view.thorax.scan.path):
                 _write(view, finding, output_dir)
                 written += 1
@@ -197,29 +197,26 @@ def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
     return SeenView(name, thorax, model.input_hw, take(answer, 0))
 
 
-def _describe(
-    describe: Describe,
-    views: Sequence[SeenView],
-    model_info: ModelInfo,
-    problems: Problems,
+def _find(
+    describe: Describe, views: Sequence[SeenView], info: ModelInfo, problems: Problems
 ) -> list[tuple[SeenView, Finding]]:
     """Returns what is said of each view; one whose answer is none is passed over.
 
     It does not count in what is said of the examination either.
     """
     try:
-        return list(zip(views, describe(views, model_info), strict=True))
+        return list(zip(views, describe(views, info), strict=True))
     except Exception:
         usable = []
         for view in views:
             path = view.thorax.scan.path
             with problems.passing_over(path):
                 try:
-                    describe([view], model_info)
+                    describe([view], info)
                 except AnswerError as error:
                     raise ScanError(f"{path}: {error}") from error
                 usable.append(view)
-        return list(zip(usable, describe(usable, model_info), strict=True))
+        return list(zip(usable, describe(usable, info), strict=True))
 
 
 def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
@@ -228,15 +225,13 @@ def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
 
     save_figure(finding.draw(), output_dir / f"{view.name}.png")
     write_json(output_dir / f"{view.name}.json", finding.document)
-    flagged = "; ".join(view.thorax.flags)
-    doubts = f", CROP FLAGGED: {flagged}" if flagged else ""
-    warnings = "; ".join(view.thorax.scan.warnings)
-    doubts += f", WARNING: {warnings}" if warnings else ""
-    print(
-        make_printable(
-            f"{view.name}: {view.thorax.scan.view} view, {finding.summary}{doubts}"
-        )
-    )
+    scan = view.thorax.scan
+    line = f"{view.name}: {scan.view} view, {finding.summary}"
+    if view.thorax.flags:
+        line += f", CROP FLAGGED: {'; '.join(view.thorax.flags)}"
+    if scan.warnings:
+        line += f", WARNING: {'; '.join(scan.warnings)}"
+    print(make_printable(line))
 
 
 def _define_flags() -> None:

@@ -56,15 +56,9 @@ def draw_explanation(
     warnings: Sequence[str],
     synthetic: bool,
 ) -> Figure:
-    """Draws one image: plain on the left, with its map on the right.
+    """Draws one image: plain on the left, with its map for a class on the right.
 
-    Args:
-        overlay: the image and its map.
-        category: the class that the map speaks for.
-        title: what is shown, one line.
-        scores: probability and size of a cell, one line.
-        warnings: reasons to doubt what is shown, a sentence each.
-        synthetic: whether the image is simulated.
+    `title` and `scores` are a line each, `warnings` a sentence each.
     """
     figure = Figure(figsize=(12.0, 7.6), dpi=110)
     FigureCanvasAgg(figure)
@@ -111,11 +105,8 @@ def draw_sanity(
 ) -> Figure:
     """Draws maps while a network's weights are drawn anew from the head down.
 
-    Args:
-        overlays: of each shown image, the trained network's map and then the one of
-            each stage.
-        check: what became of them.
-        synthetic: whether the images are simulated.
+    `overlays` are, of each shown image, the trained network's map and then the one of
+    each stage.
     """
     # Some stages, evenly spread, with the first and the last.
     last = len(check.layers) - 1
@@ -180,11 +171,9 @@ def _show_evidence(axes: Axes, overlay: Overlay) -> None:
     )
     if overlay.peak_box is not None:
         y0, x0, y1, x1 = overlay.peak_box
-        axes.add_patch(
-            Rectangle(
-                (x0, y0), x1 - x0, y1 - y0, fill=False, color=_PEAK, linestyle="--"
-            )
-        )
+        cell = Rectangle((x0, y0), x1 - x0, y1 - y0)
+        cell.set(fill=False, color=_PEAK, linestyle="--")
+        axes.add_patch(cell)
 
 
 def _make_colours() -> ListedColormap:

@@ -71,15 +71,10 @@ class Subject:
 
     def _describe_box(self, box: Box) -> dict[str, Any]:
         y0, x0, y1, x1 = box
-        centre = ((y0 + y1) / 2, (x0 + x1) / 2)
+        y, x = centre = (y0 + y1) / 2, (x0 + x1) / 2
         spacing = self.spacing_mm
-        return {
-            "box": box,
-            "centre": centre,
-            "centre_mm": None
-            if spacing is None
-            else (centre[0] * spacing[0], centre[1] * spacing[1]),
-        }
+        in_mm = None if spacing is None else (y * spacing[0], x * spacing[1])
+        return {"box": box, "centre": centre, "centre_mm": in_mm}
 
 
 def take_view(thorax: ThoraxImage, name: str, image_hw: tuple[int, int]) -> Subject:
@@ -122,9 +117,7 @@ def take_example(
     """
     canvas_hw = examples.masks.shape[1:]
     spacing = examples.spacing_mm[row]
-    known = None
-    if np.isfinite(spacing).all():
-        known = float(spacing[0]), float(spacing[1])
+    known = tuple(spacing.tolist()) if np.isfinite(spacing).all() else None
     hotspots = cut_centre(examples.masks[row] > 0, image_hw)
     view, diagnosis = examples.views[row], examples.diagnoses[row]
     return Subject(
