@@ -41,6 +41,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).parents[i]) for i in (0, 1)]
 from spectjax.system.commands import define_path, refuse_arguments, run_command  # noqa: E402
 from spectjax.system.locks import hold  # noqa: E402
 from spectjax.system.messages import UserError  # noqa: E402
+from tfds_spect.names import FOLDS  # noqa: E402
 
 if TYPE_CHECKING:
     from peers.monai_unet import Settings
@@ -48,12 +49,11 @@ if TYPE_CHECKING:
     from tfds_spect.prepared import Prepared
 
 _PACKAGES = ("torch", "monai")
-_FOLDS = range(5)
 _OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
 _SECONDS = flags.DEFINE_float(
     "seconds", None, "Processor time to train for, each fold.", required=True
 )
-_FOLD = flags.DEFINE_list("fold", [str(k) for k in _FOLDS], "Folds to hold out.")
+_FOLD = flags.DEFINE_list("fold", [str(k) for k in FOLDS], "Folds to hold out.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of PyTorch.", lower_bound=1)
 _DATA = flags.DEFINE_string("data", "segmentation_mixed", "Data set.")
 _DATA_DIR = define_path("data_dir", "Folder of data sets.")
@@ -89,7 +89,7 @@ def main(argv: list[str]) -> None:
             f"{' and '.join(missing)}: not found; the peer needs them: "
             "pip install torch monai."
         )
-    folds = parse_numbers(_FOLD, _FOLDS)
+    folds = parse_numbers(_FOLD, FOLDS)
     train_hw = parse_numbers(_TRAIN_HW, range(16, 4096, 16))
     if len(train_hw) != 2:
         raise UserError(f"--train_hw: expected two numbers, got {len(train_hw)}.")
@@ -146,7 +146,7 @@ def compare(
         if not is_finished(workdir, settings):
             with hold(workdir):
                 run_fold(name, fold, settings, prepared, workdir)
-    found = [output_dir / f"fold{fold}" for fold in _FOLDS]
+    found = [output_dir / f"fold{fold}" for fold in FOLDS]
     peers = {p.name: read_peer(p) for p in found if (p / "eval/metrics.json").exists()}
     ours = {}
     if _OURS.value:
@@ -193,9 +193,10 @@ def run_fold(
     from peers import monai_unet
 
     from spectjax.evaluation.run import FinishedRun
-    from spectjax.input_pipeline import choose_splits, load_examples
+    from spectjax.input_pipeline import load_examples
     from spectjax.system.files import write_file, write_json
     from spectjax.tasks.hotspots.evaluate import evaluate
+    from tfds_spect.names import choose_splits
 
     splits = choose_splits(name, fold, copies=False)
     examples = load_examples(prepared.builder_dir, splits.train)

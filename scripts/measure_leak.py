@@ -22,6 +22,7 @@ from ml_collections import ConfigDict, config_flags
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_json
 from spectjax.tasks.hotspots import NAMES
+from tfds_spect.names import LEAKING, choose_splits
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/unet_res.py:quick")
 _OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
@@ -45,7 +46,6 @@ def main(argv: list[str]) -> None:
     """Trains, scores and prints the table."""
     refuse_arguments(argv)
     # Here, so that --help need not wait for jax.
-    from spectjax.input_pipeline import LEAKING
     from spectjax.system.jax_setup import enable_compilation_cache
     from tfds_spect.prepare import prepare
 
@@ -78,8 +78,6 @@ def main(argv: list[str]) -> None:
 def count_training(prepared, fold: int) -> int:
     """Returns how many examples a run trains on."""
     import tensorflow_datasets as tfds
-
-    from spectjax.input_pipeline import choose_splits
 
     builder = tfds.builder_from_directory(prepared.builder_dir)
     splits = choose_splits(builder.info.config_name, fold)

@@ -8,10 +8,10 @@ from ml_collections import ConfigDict
 
 from spectjax import input_pipeline
 from spectjax.evaluation.run import FinishedRun
-from spectjax.input_pipeline import Splits
 from spectjax.tasks import TASKS
 from spectjax.training.augment import move_images
 from spectjax.training.run import restore_model
+from tfds_spect.names import Splits
 
 
 def evaluate_run(

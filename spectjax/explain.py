@@ -253,9 +253,10 @@ def _load_held_out(
     manual_dir: str | os.PathLike[str] | None,
 ) -> "Examples":
     """Returns the examples that a run holds out, with whole canvases."""
-    from spectjax.input_pipeline import choose_splits, load_examples
+    from spectjax.input_pipeline import load_examples
     from spectjax.tasks.classification.cases import check_scored
     from spectjax.training.run_data import find_data
+    from tfds_spect.names import choose_splits
 
     data = load_config(workdir / "config.json").data
     builder_dir = find_data([workdir], data_dir, manual_dir, may_simulate=True)

@@ -37,8 +37,8 @@ LONGEST = (
     "test_feed.py",
     "test_batch_norm.py",
     "test_models.py",
-    "test_benchmark.py",
-    "test_benchmark_mask_rcnn.py",
+    "test_benchmark_commands.py",
+    "test_detectors.py",
     "test_runtimes.py",
     "test_commands.py",
 )

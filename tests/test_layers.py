@@ -13,7 +13,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
     {"spectjax.system"},
     {"spectjax"},
-    {"spectjax.hotspots", "spectjax.imaging", "spectjax.metrics", "spectjax.ops"},
+    {"spectjax.hotspots"},
+    {"spectjax.imaging", "spectjax.metrics", "spectjax.ops"},
     {"spectjax.models", "spectjax.phantom", "spectjax.report", "spectjax.weights"},
     {"tfds_spect"},
     {"spectjax.input_pipeline"},

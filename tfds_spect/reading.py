@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from tfds_spect.errors import PrepareError
 from tfds_spect.opening import check_files, open_data_set, reads_array_record
-from tfds_spect.writers import find_records, read_record
+from tfds_spect.records import find_records, read_record
 
 
 class DataSource(Protocol):

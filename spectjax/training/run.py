@@ -16,7 +16,6 @@ from ml_collections import ConfigDict
 
 import spectjax
 from spectjax.config import ConfigError, check_config, load_config
-from spectjax.input_pipeline import LEAKING
 from spectjax.models import create_model
 from spectjax.ops.convolution import compiler_options
 from spectjax.ops.normalisation import NORMALISATIONS
@@ -25,6 +24,7 @@ from spectjax.tasks.task import Task, Variables
 from spectjax.training.checkpoint import Checkpoints
 from spectjax.training.parallel import AXIS
 from spectjax.training.step import TrainState, create_train_state
+from tfds_spect.names import LEAKING
 
 WARMUP_FRACTION = 0.05  # of all steps, when the schedule is "cosine"
 

@@ -141,7 +141,7 @@ def test_a_pickle_that_fills_memory_or_time_elsewhere_is_harmless(tmp_path):
     nested = b"\x80\x02}" + b"K\x01" + b"q\x00h\x00\x86" * 200 + b"Ns."
     refuse(write_pickle(path, nested, {}), "str expected as a key, tuple found")
     text = b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"x."
-    refuse(write_pickle(path, text, {}), "damaged pickle")
+    refuse(write_pickle(path, text, {}), "instruction BINUNICODE8")
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):

@@ -1,15 +1,14 @@
-"""What `scripts/benchmark_mask_rcnn.py` measures, the same on both sides."""
+"""What `benchmarks.detectors` measures, the same on both sides."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any
 
 from spectjax.models import MaskRCNN
 from spectjax.recipes import QUICK_MASK_RCNN, SMOKE_MASK_RCNN, TORCHVISION
 
 LESIONS = 8  # in each image
-MODES = ("train", "inference")
 # torchvision's names for our fields, whose pairs are for training and for use.
-_OPTIONS = {
+_OPTIONS: dict[str, str | tuple[str, str]] = {
     "pre_nms": ("rpn_pre_nms_top_n_train", "rpn_pre_nms_top_n_test"),
     "proposals": ("rpn_post_nms_top_n_train", "rpn_post_nms_top_n_test"),
     "rpn_nms_iou": "rpn_nms_thresh",
@@ -43,7 +42,7 @@ class Setting:
     lesion_px: tuple[float, float]
     has_peer: bool = False
 
-    def list_cases(self, mode: Literal["train", "inference"]) -> list[tuple[int, int]]:
+    def list_cases(self, mode: str) -> list[tuple[int, int]]:
         """Returns batch sizes and heights of images."""
         return [self.train] if mode == "train" else list(self.inference)
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.torchvision_operators import import_torchvision
+
 
 class ConvBlock(nn.Module):
     """Two 3x3 convolutions, each with batch normalisation (if wanted) and ReLU."""
@@ -115,7 +117,7 @@ def create_vgg(
     Raises:
         LookupError: if torchvision cannot be imported.
     """
-    models = _import_torchvision("VGG")
+    models = _import_models("VGG")
     layers, last = [], channels
     for size, width in zip(stage_sizes, features, strict=True):
         layers += [*[width] * size, "M"]
@@ -153,7 +155,7 @@ def create_resnet(
     Raises:
         LookupError: if torchvision cannot be imported.
     """
-    models = _import_torchvision("ResNet")
+    models = _import_models("ResNet")
     peer = models.ResNet(
         models.resnet.BasicBlock, list(stage_sizes), num_classes=num_classes
     )
@@ -176,7 +178,7 @@ def create_densenet(
     Raises:
         LookupError: if torchvision cannot be imported.
     """
-    models = _import_torchvision("DenseNet")
+    models = _import_models("DenseNet")
     peer = models.DenseNet(
         growth,
         tuple(stage_sizes),
@@ -188,15 +190,19 @@ def create_densenet(
     return peer
 
 
-def _import_torchvision(network: str) -> Any:
+def _import_models(network: str) -> Any:
+    """Returns torchvision's module of networks.
+
+    Raises:
+        LookupError: if it cannot be imported.
+    """
     try:
-        from torchvision import models
-    except ImportError as error:
+        return import_torchvision()[0].models
+    except (ImportError, OSError, RuntimeError) as error:
         raise LookupError(
             f"{network}'s peer is torchvision's, which cannot be imported ({error}): "
             "pip install torchvision"
         ) from error
-    return models
 
 
 PEERS: dict[str, Callable[..., nn.Module]] = {
@@ -243,7 +249,7 @@ def create_peer(
 
 
 def _torchvision_peer(name: str, fields: dict[str, Any], channels: int) -> nn.Module:
-    models = _import_torchvision(name)
+    models = _import_models(name)
     if name not in models.list_models():
         raise LookupError(f"{name} has no peer, not in torchvision either")
     peer = models.get_model(name, weights=None, num_classes=fields["num_classes"])

@@ -15,68 +15,73 @@
 namespace {
 
 // Where a sample lies along one axis: two cells and the share of the second one.
+template <typename T>
 struct Position {
   int64_t low, high;
-  float share;
+  T share;
   bool inside;
 };
 
 // A ROI on the cells of a feature map: `bins` bins of `samples` samples on an axis.
+template <typename T>
 struct Axis {
-  float start, bin;
+  T start, bin;
   int64_t samples;
 
-  Axis(float low, float high, double scale, int64_t bins, int64_t ratio, bool aligned) {
-    const float shift = aligned ? 0.5f : 0.0f;
-    start = low * static_cast<float>(scale) - shift;
-    float length = high * static_cast<float>(scale) - shift - start;
-    if (!aligned) length = std::max(length, 1.0f);
+  Axis(T low, T high, double scale, int64_t bins, int64_t ratio, bool aligned) {
+    const T shift = aligned ? 0.5 : 0;
+    start = low * static_cast<T>(scale) - shift;
+    T length = high * static_cast<T>(scale) - shift - start;
+    if (!aligned) length = std::max(length, T(1));
     bin = length / bins;
     samples = ratio > 0 ? ratio : static_cast<int64_t>(std::ceil(bin));
   }
 
-  Position find(int64_t index, int64_t sample, int64_t size) const {
-    float at = start + index * bin + (sample + 0.5f) * bin / samples;
-    Position p{0, 0, 0.0f, at >= -1.0f && at <= size};
+  Position<T> find(int64_t index, int64_t sample, int64_t size) const {
+    T at = start + index * bin + (sample + T(0.5)) * bin / samples;
+    Position<T> p{0, 0, 0, at >= -1 && at <= size};
     if (!p.inside) return p;
-    at = std::max(at, 0.0f);
+    at = std::max(at, T(0));
     p.low = std::min(static_cast<int64_t>(at), size - 1);
     p.high = std::min(p.low + 1, size - 1);
-    p.share = p.high == p.low ? 0.0f : at - p.low;
+    p.share = p.high == p.low ? T(0) : at - p.low;
     return p;
   }
 };
 
 // Four cells of a channel, as offsets from its first one, and their weights.
+template <typename T>
 struct Sample {
   int64_t cells[4];
-  float weights[4];
+  T weights[4];
 };
 
-Sample place(const Position& y, const Position& x, int64_t width) {
-  if (!y.inside || !x.inside) return Sample{{0, 0, 0, 0}, {0, 0, 0, 0}};
-  return Sample{{y.low * width + x.low, y.low * width + x.high,
+template <typename T>
+Sample<T> place(const Position<T>& y, const Position<T>& x, int64_t width) {
+  if (!y.inside || !x.inside) return {{0, 0, 0, 0}, {0, 0, 0, 0}};
+  return {{y.low * width + x.low, y.low * width + x.high,
                  y.high * width + x.low, y.high * width + x.high},
                 {(1 - y.share) * (1 - x.share), (1 - y.share) * x.share,
                  y.share * (1 - x.share), y.share * x.share}};
 }
 
 // All samples of a ROI, bin after bin.
+template <typename T>
 struct Grid {
-  std::vector<Sample> samples;
+  std::vector<Sample<T>> samples;
   int64_t image, samples_per_bin;
 
-  Grid(const float* roi, double scale, int64_t bins_h, int64_t bins_w, int64_t ratio,
+  Grid(const T* roi, double scale, int64_t bins_h, int64_t bins_w, int64_t ratio,
        bool aligned, int64_t height, int64_t width)
       : image(static_cast<int64_t>(roi[0])) {
-    const Axis y(roi[2], roi[4], scale, bins_h, ratio, aligned);
-    const Axis x(roi[1], roi[3], scale, bins_w, ratio, aligned);
+    const Axis<T> y(roi[2], roi[4], scale, bins_h, ratio, aligned);
+    const Axis<T> x(roi[1], roi[3], scale, bins_w, ratio, aligned);
     samples_per_bin = std::max<int64_t>(y.samples, 0) * std::max<int64_t>(x.samples, 0);
     samples.reserve(bins_h * bins_w * samples_per_bin);
     for (int64_t i = 0; i < bins_h; ++i)
       for (int64_t j = 0; j < bins_w; ++j)
         for (int64_t a = 0; a < y.samples; ++a) {
-          const Position row = y.find(i, a, height);
+          const Position<T> row = y.find(i, a, height);
           for (int64_t b = 0; b < x.samples; ++b)
             samples.push_back(place(row, x.find(j, b, width), width));
         }
@@ -84,24 +89,25 @@ struct Grid {
 };
 
 // Images (B, C, H, W), rois (R, 5): image, x0, y0, x1, y1. Returns (R, C, h, w).
-at::Tensor align(const at::Tensor& images, const at::Tensor& rois, double scale,
-                 int64_t bins_h, int64_t bins_w, int64_t ratio, bool aligned) {
+template <typename T>
+at::Tensor align_as(const at::Tensor& images, const at::Tensor& rois, double scale,
+                    int64_t bins_h, int64_t bins_w, int64_t ratio, bool aligned) {
   const at::Tensor x = images.contiguous(), r = rois.contiguous();
-  TORCH_CHECK(x.scalar_type() == at::kFloat && r.scalar_type() == at::kFloat,
-              "expected float32 features and rois");
+  TORCH_CHECK(x.scalar_type() == r.scalar_type(),
+              "expected features and rois of one type");
   const int64_t channels = x.size(1), height = x.size(2), width = x.size(3);
   const int64_t bins = bins_h * bins_w;
   at::Tensor y = at::zeros({r.size(0), channels, bins_h, bins_w}, x.options());
-  float* out = y.data_ptr<float>();
+  T* out = y.data_ptr<T>();
   for (int64_t n = 0; n < r.size(0); ++n) {
-    const Grid grid(r.data_ptr<float>() + 5 * n, scale, bins_h, bins_w, ratio, aligned,
+    const Grid<T> grid(r.data_ptr<T>() + 5 * n, scale, bins_h, bins_w, ratio, aligned,
                     height, width);
-    const float* plane = x.data_ptr<float>() + grid.image * channels * height * width;
-    const float count = std::max<int64_t>(grid.samples_per_bin, 1);
+    const T* plane = x.data_ptr<T>() + grid.image * channels * height * width;
+    const T count = std::max<int64_t>(grid.samples_per_bin, 1);
     for (int64_t c = 0; c < channels; ++c, plane += height * width) {
-      const Sample* s = grid.samples.data();
+      const Sample<T>* s = grid.samples.data();
       for (int64_t i = 0; i < bins; ++i) {
-        float sum = 0;
+        T sum = 0;
         for (int64_t k = 0; k < grid.samples_per_bin; ++k, ++s)
           sum += s->weights[0] * plane[s->cells[0]] + s->weights[1] * plane[s->cells[1]] +
                  s->weights[2] * plane[s->cells[2]] + s->weights[3] * plane[s->cells[3]];
@@ -113,22 +119,23 @@ at::Tensor align(const at::Tensor& images, const at::Tensor& rois, double scale,
 }
 
 // The gradient with respect to the images, for that of the result, (R, C, h, w).
-at::Tensor align_backward(const at::Tensor& gradient, const at::Tensor& rois,
-                          double scale, int64_t bins_h, int64_t bins_w, int64_t batch,
-                          int64_t channels, int64_t height, int64_t width,
-                          int64_t ratio, bool aligned) {
+template <typename T>
+at::Tensor align_backward_as(const at::Tensor& gradient, const at::Tensor& rois,
+                             double scale, int64_t bins_h, int64_t bins_w,
+                             int64_t batch, int64_t channels, int64_t height,
+                             int64_t width, int64_t ratio, bool aligned) {
   const at::Tensor g = gradient.contiguous(), r = rois.contiguous();
   at::Tensor dx = at::zeros({batch, channels, height, width}, g.options());
-  const float* from = g.data_ptr<float>();
+  const T* from = g.data_ptr<T>();
   for (int64_t n = 0; n < r.size(0); ++n) {
-    const Grid grid(r.data_ptr<float>() + 5 * n, scale, bins_h, bins_w, ratio, aligned,
+    const Grid<T> grid(r.data_ptr<T>() + 5 * n, scale, bins_h, bins_w, ratio, aligned,
                     height, width);
-    float* plane = dx.data_ptr<float>() + grid.image * channels * height * width;
-    const float count = std::max<int64_t>(grid.samples_per_bin, 1);
+    T* plane = dx.data_ptr<T>() + grid.image * channels * height * width;
+    const T count = std::max<int64_t>(grid.samples_per_bin, 1);
     for (int64_t c = 0; c < channels; ++c, plane += height * width) {
-      const Sample* s = grid.samples.data();
+      const Sample<T>* s = grid.samples.data();
       for (int64_t i = 0; i < bins_h * bins_w; ++i) {
-        const float share = *from++ / count;
+        const T share = *from++ / count;
         for (int64_t k = 0; k < grid.samples_per_bin; ++k, ++s)
           for (int corner = 0; corner < 4; ++corner)
             plane[s->cells[corner]] += share * s->weights[corner];
@@ -136,6 +143,23 @@ at::Tensor align_backward(const at::Tensor& gradient, const at::Tensor& rois,
     }
   }
   return dx;
+}
+
+at::Tensor align(const at::Tensor& images, const at::Tensor& rois, double scale,
+                 int64_t bins_h, int64_t bins_w, int64_t ratio, bool aligned) {
+  const auto run =
+      images.scalar_type() == at::kDouble ? align_as<double> : align_as<float>;
+  return run(images, rois, scale, bins_h, bins_w, ratio, aligned);
+}
+
+at::Tensor align_backward(const at::Tensor& gradient, const at::Tensor& rois,
+                          double scale, int64_t bins_h, int64_t bins_w, int64_t batch,
+                          int64_t channels, int64_t height, int64_t width,
+                          int64_t ratio, bool aligned) {
+  const auto run = gradient.scalar_type() == at::kDouble ? align_backward_as<double>
+                                                         : align_backward_as<float>;
+  return run(gradient, rois, scale, bins_h, bins_w, batch, channels, height, width,
+             ratio, aligned);
 }
 
 // Boxes (N, 4): x0, y0, x1, y1. Returns the kept ones, the highest score first.
@@ -175,6 +199,8 @@ TORCH_LIBRARY_FRAGMENT(torchvision, m) {
       "pooled_height, int pooled_width, int batch_size, int channels, int height, int "
       "width, int sampling_ratio, bool aligned) -> Tensor");
   m.def("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor");
+  // Only so that torchvision can be imported.
+  m.def("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(torchvision, CPU, m) {

@@ -1,8 +1,8 @@
 """Measures every registered model against PyTorch and against the machine.
 
-    python scripts/benchmark.py
-    python scripts/benchmark.py --models=unet --set model.features=16,32,64,128,256
-    python scripts/benchmark.py --models= --stage --threads=1 --output=docs/benchmark.md
+    python -m benchmarks.steps
+    python -m benchmarks.steps --models=unet --set model.features=16,32,64,128,256
+    python -m benchmarks.steps --models= --stage --threads=1 --output=docs/benchmark.md
 
 Needs jax, flax, optax and numpy; PyTorch is measured where it is installed. Each
 framework runs in a process of its own, and the processes take turns, so that ratios
@@ -15,40 +15,25 @@ import ast
 import importlib.util
 import os
 import pathlib
-import shlex
 import statistics
 import sys
 import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_ROOT = pathlib.Path(__file__).parents[1]
-_CHILD_ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join(
-        [str(_ROOT), str(_ROOT / "scripts"), *filter(None, [os.getenv("PYTHONPATH")])]
-    ),
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-    "JAX_ENABLE_COMPILATION_CACHE": "false",
-}
-# This process only counts operations: on the CPU, which leaves an accelerator's memory
-# to the children.
-os.environ["JAX_PLATFORMS"] = "cpu"
-sys.path.insert(0, str(_ROOT))
-from benchmarking import workloads  # noqa: E402
-from benchmarking.flops import UncountableError  # noqa: E402
-from benchmarking.machine import JAX, RUNTIME, TORCH, Machine  # noqa: E402
-from benchmarking.processes import (  # noqa: E402
-    Worker,
-    WorkerError,
-    closing,
-    interleave,
-    median_ratio,
+from benchmarks import options
+from benchmarks.machine import JAX, TORCH, Machine, start_machine
+from benchmarks.processes import Worker, WorkerError, take_turns
+from benchmarks.table import Row, describe_run, lay_out, or_dash, publish
+from spectjax.system.commands import end_plainly
+
+if TYPE_CHECKING:  # jax takes seconds: not before --help
+    from benchmarks.workloads import Workload
+
+_RUNTIME = "benchmarks.runtime_worker"
+_HEAD = (
+    *("model", "mode", "by", "images/s", "range", "times torch"),
+    *("GFLOP/s", "of peak", "compile s", "peak MB"),
 )
-from benchmarking.table import Row, describe_run, write_section  # noqa: E402
-
-from spectjax.system.commands import end_plainly  # noqa: E402
-from spectjax.system.paths import read_path  # noqa: E402
-
-_MODES = ("train", "inference")
 _COMPILE_MODES = {"eager": None, "compile": "default", "graphs": "reduce-overhead"}
 _RUNTIMES = ("onnxruntime", "openvino")
 _NOTES = (
@@ -59,8 +44,8 @@ _NOTES = (
     "counted on plain convolutions; a training step is three times the forward pass, "
     "less the gradient with respect to the image. of peak: relative to the fastest "
     "square matrix product of the same run.",
-    "train: SGD with momentum, cross-entropy, batch on the device. Models that give no "
-    "class to pixels or images learn from the mean square of their outputs instead.",
+    "train: SGD with momentum, cross-entropy, batch on the device. Models that "
+    "no task names learn from the mean square of their outputs instead.",
     "compile s: tracing and compiling; for PyTorch the first call less the second. "
     "peak MB: of the process, compiling included; on a GPU of its allocator.",
     "PyTorch: channels-last, fused SGD, inference_mode, autocast unless float32.",
@@ -70,96 +55,83 @@ _NOTES = (
 def main() -> None:
     """Measures what the command line asks for and writes the table."""
     arguments = _parse_arguments()
+    from benchmarks import workloads
+
     image_hw = (arguments.size, arguments.size)
     rows: list[Row] = []
-    with Machine(
-        _CHILD_ENVIRONMENT,
+    with start_machine(
         dtype=arguments.dtype,
         threads=arguments.threads,
         with_torch=bool(arguments.torch),
     ) as machine:
-        notes = machine.notes
-        facts = describe_run(machine.versions, machine.device, arguments.threads)
+        facts = describe_run(
+            machine.versions, machine.device, arguments.threads, "benchmarks.steps"
+        )
         for name in arguments.models:
             try:
                 workload = workloads.create(
                     name, arguments.set, arguments.dtype, image_hw
                 )
             except ValueError as error:
-                notes.append(f"{name}: {error}")
+                machine.notes.append(f"{name}: {error}")
                 continue
             for mode in arguments.mode:
                 rows += _measure(workload, mode, machine, arguments)
                 machine.measure_peak()
-    facts["command"] = f"`python scripts/benchmark.py {shlex.join(sys.argv[1:])}`"
-    section = write_section(
+    peak = machine.peak_flops_per_s
+    facts["matrix product"] = f"{peak / 1e9:.4g} GFLOP/s"
+    section = lay_out(
         f"{facts['device']}, {arguments.dtype}, batch {arguments.batch}",
         facts,
-        rows,
-        [*notes, *_NOTES],
-        peak_flops_per_s=machine.peak_flops_per_s,
+        _HEAD,
+        [format_cells(row, peak) for row in rows],
+        [*machine.notes, *_NOTES],
     )
-    print(section)
-    if arguments.output:
-        old = arguments.output.read_text() + "\n" if arguments.output.exists() else ""
-        arguments.output.write_text(old + section)
+    publish(section, arguments.output)
     if not rows:
         sys.exit("Nothing could be measured; the notes above say why.")
 
 
+def format_cells(row: Row, peak_flops_per_s: float) -> tuple[str, ...]:
+    """Returns the texts of a row, on a machine with that matrix product."""
+    rate = row.flops_per_s()
+    return (
+        *row.labels,
+        f"{statistics.median(row.rates):.4g}",
+        row.format_spread(),
+        or_dash(row.timed.times_peer, ".2f"),
+        or_dash(rate and rate / 1e9, ".4g"),
+        or_dash(rate and rate / peak_flops_per_s, ".0%"),
+        *row.format_costs(),
+    )
+
+
 def _measure(
-    workload: workloads.Workload,
-    mode: str,
-    machine: Machine,
-    arguments: argparse.Namespace,
+    workload: "Workload", mode: str, machine: Machine, arguments: argparse.Namespace
 ) -> list[Row]:
     """Measures one model in one mode by all frameworks, in turns."""
     title = f"{workload.name}, {mode}"
-    workers: dict[str, Worker] = {}
-    compile_s: dict[str, float] = {}
     contenders = _list_contenders(workload, mode, machine, arguments)
-    with tempfile.TemporaryDirectory() as folder, closing(workers):
+    with tempfile.TemporaryDirectory() as folder:
         if mode == "inference" and arguments.runtimes:
             path = pathlib.Path(folder, "model.onnx")
             contenders |= _export(workload, path, machine, arguments)
-        for by, (module, spec) in contenders.items():
-            print(f"{title}: {by} ...", file=sys.stderr)
-            workers[by] = Worker(module, _CHILD_ENVIRONMENT)
-            try:
-                compile_s[by] = workers[by].ask(**spec)["compile_s"]
-            except WorkerError as error:
-                machine.notes.append(f"{title}, {by}: {error}.")
-                workers.pop(by).close()
-        try:
-            times = interleave(workers, arguments.seconds)
-            peak_bytes = {by: workers[by].ask()["peak_bytes"] for by in workers}
-        except WorkerError as error:
-            machine.notes.append(f"{title}: {error}.")
-            return []
+        timed = take_turns(
+            title, contenders, arguments.seconds, machine.notes, peer="torch"
+        )
     flops = None
     try:
         flops = workload.count_flops(arguments.batch)[mode]
-    except UncountableError as error:
+    except ValueError as error:
         machine.notes.append(f"{title}: operations not counted, {error}.")
-    peers = [by for by in times if by.startswith("torch")]
-    peer = min(peers, key=lambda by: statistics.median(times[by]), default=None)
     return [
-        Row(
-            model=workload.name,
-            mode=mode,
-            by=by,
-            images_per_s=[arguments.batch / s for s in seconds],
-            times_torch=median_ratio(times[peer], seconds) if peer else None,
-            flops_per_s=flops / statistics.median(seconds) if flops else None,
-            compile_s=compile_s[by],
-            peak_bytes=peak_bytes[by],
-        )
-        for by, seconds in times.items()
+        Row((workload.name, mode, by), arguments.batch, each, flops)
+        for by, each in timed.items()
     ]
 
 
 def _list_contenders(
-    workload: workloads.Workload,
+    workload: "Workload",
     mode: str,
     machine: Machine,
     arguments: argparse.Namespace,
@@ -169,14 +141,12 @@ def _list_contenders(
     contenders = {"spectjax": (JAX, {**ours, "mode": mode})}
     on_gpu = machine.kind != "cpu"
     if mode == "train" and arguments.step:
-        contenders["spectjax, one step a dispatch"] = (
-            JAX,
-            {**ours, "mode": "train_step"},
-        )
+        single = {**ours, "mode": "train_step"}
+        contenders["spectjax, one step a dispatch"] = (JAX, single)
     ways = arguments.torch
     if ways == ["auto"]:
         ways = ["eager", "compile"] if on_gpu else ["eager"]
-    for way in ways if machine.has_torch else ():
+    for way in ways if "torch" in machine.workers else ():
         peer = {
             "name": workload.name,
             "fields": workload.fields,
@@ -199,7 +169,7 @@ def _list_contenders(
 
 
 def _export(
-    workload: workloads.Workload,
+    workload: "Workload",
     path: pathlib.Path,
     machine: Machine,
     arguments: argparse.Namespace,
@@ -207,7 +177,7 @@ def _export(
     """Writes the model as ONNX and returns who runs it; nobody if that fails."""
     if not workload.task_name or arguments.dtype != "float32" or machine.kind != "cpu":
         return {}
-    exporter = Worker(RUNTIME, _CHILD_ENVIRONMENT)
+    exporter = Worker(_RUNTIME)
     try:
         exporter.ask(
             **_describe_ours(workload, arguments), mode="export", path=str(path)
@@ -224,11 +194,11 @@ def _export(
         "batch_size": arguments.batch,
         "threads": arguments.threads,
     }
-    return {by: (RUNTIME, {**spec, "runtime": by}) for by in arguments.runtimes}
+    return {by: (_RUNTIME, {**spec, "runtime": by}) for by in arguments.runtimes}
 
 
 def _describe_ours(
-    workload: workloads.Workload, arguments: argparse.Namespace
+    workload: "Workload", arguments: argparse.Namespace
 ) -> dict[str, Any]:
     return {
         "name": workload.name,
@@ -242,21 +212,21 @@ def _describe_ours(
 
 
 def _parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options.create_parser(__doc__)
     add = parser.add_argument
-    add("--models", type=_words, help="names, comma-separated; all by default")
+    add(
+        "--models",
+        type=options.split_words,
+        help="names, comma-separated; all by default",
+    )
     add("--stage", action="store_true", help="also residual stages of ResNet-34's")
     add(
         "--step",
         action="store_true",
         help="also the training step alone, its batch gathered beforehand",
     )
-    add("--mode", type=_words, default=list(_MODES), help="train, inference; both")
     add("--batch", type=int, default=4, help="images in a batch; 4")
     add("--size", type=int, default=256, help="height and width, pixels; 256")
-    add("--dtype", choices=("float32", "bfloat16"), default="float32")
     add(
         "--set",
         action="append",
@@ -265,54 +235,42 @@ def _parse_arguments() -> argparse.Namespace:
         metavar="model.FIELD=VALUE",
         help="a field, in all models that have it; 16,32 is a tuple",
     )
-    add("--seconds", type=float, default=10, help="for each row, at three turns; 10")
-    cores = _count_usable_cores()
-    add("--threads", type=int, default=cores, help="cores for each; all")
     add(
         "--torch",
-        type=_words,
+        type=options.split_words,
         default=["auto"],
         help="ways to run PyTorch: eager, compile, graphs; by default the first, on a "
         "GPU the first two; empty for none",
     )
     add(
         "--runtimes",
-        type=_words,
+        type=options.split_words,
         default=[name for name in _RUNTIMES if importlib.util.find_spec(name)],
         help="what else runs the exported model, float32 on a CPU: onnxruntime, "
         "openvino; by default those installed",
     )
-    add("--output", help="Markdown file to add the table to")
-    arguments = parser.parse_args()
-    if arguments.output:
-        arguments.output = read_path(arguments.output, "--output")
+    arguments = options.parse(parser)
+    # This process only counts operations: on the CPU, which leaves an accelerator's
+    # memory to the children.
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    from benchmarks import workloads
+
     known = workloads.names()
     if arguments.models is None:
         arguments.models = [n for n in known if n not in workloads.STAGES]
     if arguments.stage:
         arguments.models += [n for n in workloads.STAGES if n not in arguments.models]
     arguments.set = dict(arguments.set)
-    for flag, values, allowed in (
-        ("--models", arguments.models, known),
-        ("--mode", arguments.mode, _MODES),
-        ("--torch", arguments.torch, ("auto", *_COMPILE_MODES)),
-        ("--runtimes", arguments.runtimes, _RUNTIMES),
-        ("--set", arguments.set, workloads.field_names(arguments.models)),
-    ):
-        for value in values:
-            if value not in allowed:
-                parser.error(f"{flag}: {value!r} is none of {', '.join(allowed)}")
+    options.check_words(
+        parser,
+        arguments,
+        models=known,
+        mode=options.MODES,
+        torch=("auto", *_COMPILE_MODES),
+        runtimes=_RUNTIMES,
+        set=workloads.field_names(arguments.models),
+    )
     return arguments
-
-
-def _count_usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in text.split(",") if word]
 
 
 def _override(text: str) -> tuple[str, Any]:

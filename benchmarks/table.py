@@ -5,82 +5,53 @@ import datetime
 import os
 import pathlib
 import platform
+import shlex
 import statistics
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-_HEAD = (
-    "model",
-    "mode",
-    "by",
-    "images/s",
-    "range",
-    "times torch",
-    "GFLOP/s",
-    "of peak",
-    "compile s",
-    "peak MB",
-)
+from benchmarks.processes import Timed
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One model and mode, run by one framework.
+    """What one framework took for one network in one mode.
 
     Attributes:
-        model: its name.
-        mode: `train` or `inference`.
-        by: framework and how it ran.
-        images_per_s: one value for each repetition.
-        times_torch: speed relative to the fastest PyTorch peer; None without one.
-        flops_per_s: achieved, or None if operations cannot be counted.
-        compile_s: time to trace and compile, or of the first call above the second's.
-        peak_bytes: most memory in use.
+        labels: the words that the row begins with.
+        batch_size: images of a step.
+        timed: what it took.
+        flops: operations of a step; None if they cannot be counted.
     """
 
-    model: str
-    mode: str
-    by: str
-    images_per_s: list[float]
-    times_torch: float | None
-    flops_per_s: float | None
-    compile_s: float | None
-    peak_bytes: int
+    labels: tuple[str, ...]
+    batch_size: int
+    timed: Timed
+    flops: int | None = None
 
-    def cells(self, peak_flops_per_s: float) -> tuple[str, ...]:
-        """Returns the row's texts, one for each column."""
-        rate = self.flops_per_s
-        low, high = min(self.images_per_s), max(self.images_per_s)
-        return (
-            self.model,
-            self.mode,
-            self.by,
-            f"{statistics.median(self.images_per_s):.4g}",
-            f"{low:.3g}–{high:.3g} ({len(self.images_per_s)})",
-            _or_dash(self.times_torch, ".2f"),
-            _or_dash(rate and rate / 1e9, ".4g"),
-            _or_dash(rate and rate / peak_flops_per_s, ".0%"),
-            _or_dash(self.compile_s, ".1f"),
-            f"{self.peak_bytes / 1e6:.0f}",
-        )
+    @property
+    def rates(self) -> list[float]:
+        """Images a second, a number for each repetition."""
+        return [self.batch_size / seconds for seconds in self.timed.seconds]
+
+    def flops_per_s(self) -> float | None:
+        """Returns the operations a second, or None."""
+        return self.flops and self.flops / statistics.median(self.timed.seconds)
+
+    def format_spread(self) -> str:
+        """Returns the smallest and the largest rate and how many there are."""
+        return f"{min(self.rates):.3g}–{max(self.rates):.3g} ({len(self.rates)})"
+
+    def format_costs(self) -> tuple[str, str]:
+        """Returns the seconds of compiling, and the peak of memory in MB."""
+        seconds = self.timed.facts["compile_s"]
+        return f"{seconds:.1f}", f"{self.timed.peak_bytes / 1e6:.0f}"
 
 
-def _or_dash(value: float | None, form: str) -> str:
+def or_dash(value: float | None, form: str) -> str:
+    """Returns a number in a format, or a dash where there is none."""
     return "–" if value is None else format(value, form)
-
-
-def write_section(
-    title: str,
-    facts: Mapping[str, str],
-    rows: Iterable[Row],
-    notes: Iterable[str],
-    *,
-    peak_flops_per_s: float,
-) -> str:
-    """Returns the Markdown of one run on a machine with that matrix product."""
-    facts = {**facts, "matrix product": f"{peak_flops_per_s / 1e9:.4g} GFLOP/s"}
-    cells = [row.cells(peak_flops_per_s) for row in rows]
-    return lay_out(title, facts, _HEAD, cells, notes, words=3)
 
 
 def lay_out(
@@ -90,7 +61,7 @@ def lay_out(
     rows: Iterable[Sequence[str]],
     notes: Iterable[str],
     *,
-    words: int,
+    words: int = 3,
 ) -> str:
     """Returns a Markdown section with a table, its first `words` columns words."""
     table = [head, ("---",) * words + ("--:",) * (len(head) - words), *rows]
@@ -101,10 +72,25 @@ def lay_out(
     return "\n".join(lines).rstrip() + "\n"
 
 
+def publish(section: str, file: pathlib.Path | None) -> None:
+    """Prints a section, and adds it to a file if there is one."""
+    print(section)
+    if file:
+        old = file.read_text() + "\n" if file.exists() else ""
+        file.write_text(old + section)
+
+
 def describe_run(
-    versions: Mapping[str, str], device: str, cores: int
+    versions: Mapping[str, str], device: str, cores: int, command: str
 ) -> dict[str, str]:
-    """Returns date, machine, versions and commit, as the table names them."""
+    """Returns date, machine, versions, commit and command, as the table names them.
+
+    Args:
+        versions: of the frameworks, by name.
+        device: what JAX calls it.
+        cores: how many each framework may use.
+        command: the module that was run.
+    """
     load = (
         f", load before {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     )
@@ -114,6 +100,7 @@ def describe_run(
         "processor": f"{_processor()}, {cores} of {os.cpu_count()} cores{load}",
         "versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
         "commit": _commit(),
+        "command": f"`python -m {command} {shlex.join(sys.argv[1:])}`",
     }
 
 

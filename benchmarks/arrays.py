@@ -1,5 +1,7 @@
 """Synthetic input, the same for every framework."""
 
+import math
+
 import numpy as np
 
 
@@ -13,10 +15,9 @@ def synthesise(
     """
     generator = np.random.default_rng(0)
     shape = (batch_size, *image_hwc)
+    images: np.ndarray = generator.standard_normal(shape, np.float32)
     if image_hwc[-1] == 1:
         images = generator.poisson(20, shape).astype(np.uint16)
-    else:
-        images = generator.standard_normal(shape, np.float32)
     masks = generator.random(shape[:-1]) < 0.02
     return {
         "images": images,
@@ -49,12 +50,13 @@ def synthesise_lesions(
     if diameters[1] >= cell:
         raise ValueError(f"Expected diameters below {cell:.4g} px, got {diameters[1]}.")
     generator = np.random.default_rng(0)
+    bounds = math.log(diameters[0]), math.log(diameters[1])
     rows, columns = np.mgrid[:side, :side] + 0.5
     instances = np.zeros((batch_size, side, side), np.uint8)
     for image in instances:
         for number in range(count):
             row, column = (np.array(divmod(number, per_row)) + 0.5) * cell
-            height, width = np.exp(generator.uniform(*np.log(diameters), size=2))
+            height, width = np.exp(generator.uniform(*bounds, size=2))
             distance = ((rows - row) / height) ** 2 + ((columns - column) / width) ** 2
             image[distance < 0.25] = number + 1
     images = generator.poisson(20, (*instances.shape, 1)).astype(np.uint16)

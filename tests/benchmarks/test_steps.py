@@ -17,16 +17,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scripts.benchmarking import arrays, jax_worker, workloads
-from scripts.benchmarking.flops import Flops, UncountableError, count_flops
-from scripts.benchmarking.processes import (
+from benchmarks import arrays, jax_worker, steps, workloads
+from benchmarks.flops import Flops, UncountableError, count_flops
+from benchmarks.processes import (
+    CHILD_ENVIRONMENT,
+    Timed,
     Worker,
     WorkerError,
     closing,
     interleave,
     median_ratio,
+    take_turns,
 )
-from scripts.benchmarking.table import Row, write_section
+from benchmarks.table import Row
 from spectjax.tasks import TASKS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -213,29 +216,29 @@ def test_a_worker_that_would_measure_another_model_refuses():
 
 
 WORKER = """
-import sys
-sys.path.insert(0, {root!r})
-from scripts.benchmarking.processes import Measurement, peak_rss_bytes, serve
+from benchmarks.processes import Measurement, peak_rss_bytes, serve
 
 def build(threads, megabytes):
     print("a library talks")
     ballast = bytearray(megabytes * 10**6)
     if not megabytes:
         raise ValueError("no memory\\nand more")
-    return Measurement(lambda steps: None, {{"size": len(ballast)}}, peak_rss_bytes)
+    facts = {"size": len(ballast)}
+    return Measurement(lambda steps: None, facts, peak_rss_bytes)
 
 serve(build)
 """
 
 
 @pytest.fixture
-def start(tmp_path):
-    (tmp_path / "measuring.py").write_text(WORKER.format(root=str(ROOT)))
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+def start(tmp_path, monkeypatch):
+    (tmp_path / "measuring.py").write_text(WORKER)
+    path = os.pathsep.join([str(tmp_path), CHILD_ENVIRONMENT["PYTHONPATH"]])
+    monkeypatch.setitem(CHILD_ENVIRONMENT, "PYTHONPATH", path)
     workers = {}
 
     def start_worker(name):
-        workers[name] = Worker("measuring", environment)
+        workers[name] = Worker("measuring")
         return workers[name]
 
     with closing(workers):
@@ -289,25 +292,29 @@ def test_median_ratio_pairs_what_ran_side_by_side():
     assert median_ratio([2.0, 3.0, 40.0], [1.0, 3.0, 10.0]) == 2
 
 
-def test_write_section_gives_the_share_of_the_peak():
-    row = Row(
-        model="unet",
-        mode="train",
-        by="spectjax",
-        images_per_s=[1.0, 4.0, 2.0],
-        times_torch=None,
-        flops_per_s=3e9,
-        compile_s=1.26,
-        peak_bytes=5_000_000,
+def test_those_that_fail_are_noted_and_the_others_compared_with_the_peer(start):
+    del start  # only makes the module known
+    spec = {"threads": 1, "megabytes": 1}
+    contenders = {
+        "ours": ("measuring", spec),
+        "peer one": ("measuring", spec),
+        "peer two": ("measuring", spec | {"megabytes": 0}),
+    }
+    notes = []
+    timed = take_turns("title", contenders, 0.01, notes, peer="peer")
+    assert list(timed) == ["ours", "peer one"]
+    assert timed["peer one"].times_peer == 1
+    assert timed["ours"].times_peer > 0
+    assert len(timed["ours"].seconds) >= 3
+    assert notes == ["title, peer two: ValueError: no memory."]
+
+
+def test_the_cells_of_a_row_give_the_share_of_the_peak():
+    timed = Timed([1.0, 0.25, 0.5], {"compile_s": 1.26}, 5_000_000, None)
+    row = Row(("unet", "train", "spectjax"), 1, timed, flops=1_500_000_000)
+    assert steps.format_cells(row, 12e9) == (
+        *("unet", "train", "spectjax", "2", "1–4 (3)", "–", "3", "25%", "1.3", "5"),
     )
-    text = write_section(
-        "A machine", {"date": "today"}, [row], ["noisy"], peak_flops_per_s=12e9
-    )
-    assert text.startswith(
-        "## A machine\n\n- date: today\n- matrix product: 12 GFLOP/s"
-    )
-    assert "| unet | train | spectjax | 2 | 1–4 (3) | – | 3 | 25% | 1.3 | 5 |" in text
-    assert text.endswith("\n- noisy\n")
 
 
 MODEL = """
@@ -343,18 +350,18 @@ sys.meta_path.insert(0, Blocker())
 @pytest.mark.slow
 def test_a_model_added_later_is_measured_on_a_bare_machine(tmp_path):
     clone = tmp_path / "clone"
-    for folder in ("spectjax", "scripts"):
+    for folder in ("spectjax", "benchmarks"):
         shutil.copytree(ROOT / folder, clone / folder)
     with (clone / "spectjax/models/__init__.py").open("a") as file:
         file.write(textwrap.dedent(MODEL))
     (tmp_path / "sitecustomize.py").write_text(BLOCKER)
     table = tmp_path / "table.md"
-    command = [sys.executable, str(clone / "scripts/benchmark.py"), "--models=tiny"]
+    command = [sys.executable, "-m", "benchmarks.steps", "--models=tiny"]
     command += ["--size=16", "--batch=2", "--seconds=0.1", "--threads=1"]
     command += ["--torch=", "--runtimes="]
     result = subprocess.run(
         [*command, f"--output={table}"],
-        cwd=tmp_path,
+        cwd=clone,
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -390,7 +397,7 @@ def load_into(peer, variables):
 @pytest.mark.parametrize("name", ["unet", "unet_res", "stage_64", "stage_512"])
 def test_a_peer_computes_what_the_model_computes(name, key):
     torch = pytest.importorskip("torch")
-    from scripts.benchmarking.torch_peers import create_peer
+    from benchmarks.torch_peers import create_peer
 
     workload = workloads.create(name, {"features": (4, 6, 8)}, "float32", (16, 16))
     peer = create_peer(
@@ -419,9 +426,13 @@ def test_a_peer_computes_what_the_model_computes(name, key):
 @pytest.mark.parametrize("name", sorted(CLASSIFIER_FIELDS))
 def test_a_classifiers_peer_is_torchvisions_network_of_the_same_size(name):
     torch = pytest.importorskip("torch")
-    pytest.importorskip("torchvision")
-    from scripts.benchmarking.torch_peers import create_peer
+    from benchmarks.torch_peers import create_peer
+    from benchmarks.torchvision_operators import import_torchvision
 
+    try:
+        import_torchvision()
+    except (ImportError, OSError, RuntimeError) as error:
+        pytest.skip(f"no torchvision, or neither its operators nor a compiler: {error}")
     # create_peer compares the numbers of parameters.
     fields = CLASSIFIER_FIELDS[name]
     workload = workloads.create(name, fields, "float32", (32, 32))
@@ -436,7 +447,7 @@ def test_a_classifiers_peer_is_torchvisions_network_of_the_same_size(name):
 @pytest.mark.parametrize("task_name", ["segmentation", "classification", None])
 def test_a_peer_trains_and_predicts_for_each_kind_of_task(task_name, monkeypatch):
     torch = pytest.importorskip("torch")
-    from scripts.benchmarking import torch_worker
+    from benchmarks import torch_worker
 
     classifies = task_name == "classification"
     network = torch.nn.Conv2d(1, 2, 1)
@@ -466,7 +477,7 @@ def test_a_peer_trains_and_predicts_for_each_kind_of_task(task_name, monkeypatch
 
 def test_a_peer_of_another_size_is_refused():
     pytest.importorskip("torch")
-    from scripts.benchmarking.torch_peers import create_peer
+    from benchmarks.torch_peers import create_peer
 
     fields = {
         "num_classes": 2,

@@ -15,17 +15,14 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from benchmarks import arrays
+from benchmarks.flops import Flops, count_flops
 from spectjax.models import MODELS, create_model
 from spectjax.models.unet import ConvBlock
 from spectjax.ops.backend import plain_operations
 from spectjax.ops.normalisation import normalise_by_range
-from spectjax.tasks.classification.task import Classification
-from spectjax.tasks.hotspots.segmentation import Segmentation
-from spectjax.tasks.losses import cross_entropy
+from spectjax.tasks import TASKS
 from spectjax.tasks.task import Batch, Task, Variables
-
-from . import arrays
-from .flops import Flops, count_flops
 
 # Values of the fields that a model's class leaves to its user.
 _REQUIRED = {"num_classes": 2}
@@ -111,8 +108,8 @@ class Workload:
         fields: the model's fields, `dtype` left out; what JSON can hold.
         task: gives loss and predictions.
         image_hwc: height, width and channels of an image.
-        task_name: of `task`, whose loss is cross-entropy; None for a model that gives
-            neither a pixel nor an image a class.
+        task_name: of `task`, whose loss is cross-entropy; None for a model that no task
+            names.
         parameters: number of trained parameters.
     """
 
@@ -184,37 +181,31 @@ def create(
     """
     if name in STAGES:
         features, size = int(name.removeprefix("stage_")), STAGES[name]
-        stage_fields = {"features": features, "blocks": 3}
         stage = StandIn(
-            Stage(**stage_fields, dtype=jnp.dtype(dtype)),
+            Stage(features, dtype=jnp.dtype(dtype)),
             lambda images: images,
             channels=features,
         )
-        return _describe(name, stage_fields, stage, (size, size, features), None)
+        fields = {"features": features, "blocks": stage.model.blocks}
+        return _describe(name, fields, stage, (size, size, features), None)
     fields = model_fields(name, overrides)
     known = inspect.signature(MODELS[name]).parameters
     typed = {"dtype": jnp.dtype(dtype)} if "dtype" in known else {}
     model = create_model(name, {**fields, **typed})
-    image = jax.ShapeDtypeStruct((1, *image_hw, 1), jnp.float32)
-    output, _ = jax.eval_shape(
-        functools.partial(model.init_with_output, train=False),
-        jax.random.key(0),
-        image,
-    )
-    task_name = _find_task(output, image_hw)
+    task_name = next((t for t, row in TASKS.items() if name in row.models), None)
     task: Task = StandIn(model, normalise_by_range)
     if task_name:
-        kind = {"segmentation": Segmentation, "classification": Classification}
-        task = kind[task_name](model, normalise_by_range, loss=cross_entropy)
+        task = (
+            TASKS[task_name]
+            .learn()
+            .create(
+                model=model,
+                normalise=normalise_by_range,
+                loss="cross_entropy",
+                class_weights=(),
+            )
+        )
     return _describe(name, fields, task, (*image_hw, 1), task_name)
-
-
-def _find_task(output: Any, image_hw: tuple[int, int]) -> str | None:
-    """Returns the task whose logits for one image have the shape of `output`."""
-    if not isinstance(output, jax.ShapeDtypeStruct):
-        return None
-    logits = {"segmentation": (1, *image_hw), "classification": (1,)}
-    return next((n for n, shape in logits.items() if output.shape[:-1] == shape), None)
 
 
 def _describe(

@@ -5,10 +5,6 @@ installed.
 """
 
 import dataclasses
-import os
-import pathlib
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +12,13 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from scripts.benchmarking import arrays, detection, detection_worker
-from scripts.benchmarking.table import lay_out
+from benchmarks import arrays, detector_settings, jax_detector_worker
+from benchmarks.options import MODES
+from benchmarks.table import lay_out
 from spectjax.models import create_model
 from spectjax.ops.normalisation import normalise_by_range
 from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
 
-ROOT = pathlib.Path(__file__).parents[2]
 TINY = {
     "stage_sizes": (1, 1),
     "features": (2, 2),
@@ -60,17 +56,17 @@ def test_synthesised_lesions_that_would_touch_are_refused():
         arrays.synthesise_lesions(48, 1, 8, (4.0, 16.0))
 
 
-@pytest.mark.parametrize("name", detection.SETTINGS)
+@pytest.mark.parametrize("name", detector_settings.SETTINGS)
 def test_lesions_of_every_setting_fit_its_images(name):
-    setting = detection.SETTINGS[name]
-    for mode in detection.MODES:
+    setting = detector_settings.SETTINGS[name]
+    for mode in MODES:
         for batch_size, side in setting.list_cases(mode):
             arrays.synthesise_lesions(side, batch_size, 8, setting.lesion_px)
 
 
 def test_translate_gives_torchvisions_own_defaults_for_its_setting():
     # As in torchvision 0.28, `MaskRCNN.__init__` of models/detection/mask_rcnn.py.
-    assert detection.translate(detection.SETTINGS["torchvision"]) == {
+    assert detector_settings.translate(detector_settings.SETTINGS["torchvision"]) == {
         "rpn_pre_nms_top_n_train": 2000,
         "rpn_pre_nms_top_n_test": 1000,
         "rpn_post_nms_top_n_train": 2000,
@@ -93,8 +89,8 @@ def test_translate_gives_torchvisions_own_defaults_for_its_setting():
 @pytest.fixture
 def tiny(monkeypatch):
     """A setting whose steps take no time."""
-    setting = detection.Setting(TINY, (1, 32), ((1, 32),), (3, 8))
-    monkeypatch.setitem(detection.SETTINGS, "tiny", setting)
+    setting = detector_settings.Setting(TINY, (1, 32), ((1, 32),), (3, 8))
+    monkeypatch.setitem(detector_settings.SETTINGS, "tiny", setting)
     return setting
 
 
@@ -103,7 +99,7 @@ def test_drawn_variables_have_the_networks_shapes_and_keep_features_in_size():
     fields = TINY | {"stage_sizes": (5, 5), "features": (8, 8), "num_classes": 2}
     model = create_model("mask_rcnn", fields)
     task = InstanceSegmentation(model, normalise_by_range)
-    variables = detection_worker.draw_variables(task, 32)
+    variables = jax_detector_worker.draw_variables(task, 32)
     shapes = jax.eval_shape(lambda: task.init(jax.random.key(0), (32, 32)))
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, shapes)
     images = jax.random.uniform(jax.random.key(1), (1, 32, 32, 1))
@@ -120,7 +116,7 @@ def test_drawn_variables_have_the_networks_shapes_and_keep_features_in_size():
     "mode", ["inference", pytest.param("train", marks=pytest.mark.slow)]
 )
 def test_our_side_is_measured(tiny, mode):
-    measurement = detection_worker.build(
+    measurement = jax_detector_worker.build(
         mode,
         threads=1,
         setting="tiny",
@@ -151,30 +147,17 @@ def test_lay_out_writes_a_section_with_words_left_and_numbers_right():
     )
 
 
-def test_the_command_refuses_a_setting_that_there_is_not():
-    result = subprocess.run(
-        [sys.executable, "scripts/benchmark_mask_rcnn.py", "--settings=yolo"],
-        cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 2
-    assert "--settings: 'yolo' is none of torchvision, " in result.stderr
-
-
 @pytest.fixture(scope="module")
 def peer():
     """Torchvision with operators that run, and the worker's module."""
     pytest.importorskip("torch")
-    pytest.importorskip("torchvision")
-    from scripts.benchmarking import torchvision_worker
+    from benchmarks import torchvision_detector_worker as worker
 
     try:
-        torchvision, _ = torchvision_worker.import_torchvision()
-    except (OSError, RuntimeError) as error:
+        torchvision, _ = worker.import_torchvision()
+    except (ImportError, OSError, RuntimeError) as error:
         pytest.skip(f"neither torchvision's operators nor a compiler: {error}")
-    return torchvision, torchvision_worker
+    return torchvision, worker
 
 
 def pool_by_hand(image, roi, bins, ratio, aligned):
@@ -258,23 +241,20 @@ def test_torchvisions_nms_is_greedy_suppression(peer, threshold):
     assert 1 < len(kept) < 80
 
 
-@pytest.mark.parametrize("mode", detection.MODES)
+@pytest.mark.parametrize("mode", MODES)
 def test_torchvisions_side_is_measured(peer, mode, monkeypatch):
     _, worker = peer
     small = {"pre_nms": (8, 8), "proposals": (8, 8), "roi_samples": 8, "detections": 4}
     setting = dataclasses.replace(
-        detection.SETTINGS["torchvision"],
-        fields=detection.SETTINGS["torchvision"].fields | small,
+        detector_settings.SETTINGS["torchvision"],
+        fields=detector_settings.SETTINGS["torchvision"].fields | small,
         lesion_px=(8, 20),
     )
-    monkeypatch.setitem(detection.SETTINGS, "small", setting)
+    monkeypatch.setitem(detector_settings.SETTINGS, "small", setting)
     spec = {
         "device": "cpu",
         "setting": "small",
         "num_classes": 2,
-        # Of maskrcnn_resnet50_fpn with two classes, less two channels of the stem's 64
-        # kernels of 7x7.
-        "parameters": 43_975_515 - 2 * 64 * 49,
         "batch_size": 1,
         "side": 64,
         "dtype": "float32",
@@ -282,21 +262,8 @@ def test_torchvisions_side_is_measured(peer, mode, monkeypatch):
     measurement = worker.build(mode, threads=1, **spec)
     # Two in four regions at most are lesions, of which there are eight.
     assert 1 <= measurement.facts["regions"] <= 4
+    # Of maskrcnn_resnet50_fpn with two classes, less two channels of the stem's 64
+    # kernels of 7x7.
+    assert measurement.facts["parameters"] == 43_975_515 - 2 * 64 * 49
     assert measurement.facts["operators"] in ("its own", "stand-ins")
     measurement.run(1)
-
-
-def test_a_network_of_another_size_is_refused(peer):
-    _, worker = peer
-    with pytest.raises(LookupError, match="spectjax's 7"):
-        worker.build(
-            "train",
-            threads=1,
-            device="cpu",
-            setting="torchvision",
-            num_classes=2,
-            parameters=7,
-            batch_size=1,
-            side=64,
-            dtype="float32",
-        )

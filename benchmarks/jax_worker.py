@@ -1,6 +1,5 @@
-"""Measures spectjax itself; a child of `scripts/benchmark.py`."""
+"""Measures spectjax itself; a child of `benchmarks.steps`."""
 
-import dataclasses
 import functools
 import importlib.metadata
 import time
@@ -12,18 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from benchmarks import arrays, workloads
+from benchmarks.processes import Measurement, peak_rss_bytes, serve
 from spectjax.ops.convolution import compiler_options
 from spectjax.tasks.task import Task, Variables
 from spectjax.training.parallel import AXIS, MeshLayout
 from spectjax.training.step import (
+    TrainState,
     choose_steps_per_dispatch,
-    create_train_state,
     run_steps,
     train_step,
 )
-
-from . import arrays, workloads
-from .processes import Measurement, peak_rss_bytes, serve
 
 
 def build(mode: str, *, threads: int, **spec: Any) -> Measurement:
@@ -66,16 +64,6 @@ def _create_workload(parameters: int, **which: Any) -> workloads.Workload:
     return workload
 
 
-@dataclasses.dataclass(frozen=True)
-class _Initialised:
-    """What `create_train_state` needs of a task."""
-
-    variables: Any
-
-    def init(self, key: jax.Array, image_hw: tuple[int, int]) -> Any:
-        return self.variables
-
-
 def build_training(
     task: Task, variables: Variables, batch: Mapping[str, Any], *, gathers: bool
 ) -> tuple[Callable[[int], object], float]:
@@ -95,15 +83,20 @@ def build_training(
     step = functools.partial(train_step, task=task, optimizer=optimizer)
     layout = MeshLayout()
     steps_per_dispatch = choose_steps_per_dispatch() if gathers else 1
-    batch_size, *image_hw, _ = batch["images"].shape
     state = layout.place(
-        create_train_state(_Initialised(variables), optimizer, key, tuple(image_hw))
+        TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            batch_stats=variables.get("batch_stats", {}),
+            opt_state=optimizer.init(variables["params"]),
+            average={},
+        )
     )
     if gathers:
         step = functools.partial(step, axis_name=AXIS)
         steps = functools.partial(run_steps, step=step, axis_name=AXIS)
         function = layout.compile(steps, split_data=False)
-        rows = np.arange(batch_size, dtype=np.int32)
+        rows = np.arange(len(batch["images"]), dtype=np.int32)
         rows = layout.place(np.tile(rows, (steps_per_dispatch, 1)))
         arguments = [layout.place(batch), rows, layout.place(np.int32(0)), key]
     else:

@@ -1,4 +1,4 @@
-"""Measures our Mask R-CNN; a child of `scripts/benchmark_mask_rcnn.py`."""
+"""Measures our Mask R-CNN; a child of `benchmarks.detectors`."""
 
 import functools
 from typing import Any
@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import arrays, jax_worker
+from benchmarks.detector_settings import LESIONS, SETTINGS
+from benchmarks.processes import Measurement, serve
 from spectjax.models import create_model
 from spectjax.ops.normalisation import normalise_by_range
 from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
 from spectjax.tasks.task import Variables
 from spectjax.training.parallel import AXIS
-
-from . import arrays, jax_worker
-from .detection import LESIONS, SETTINGS
-from .processes import Measurement, serve
 
 # Layers whose results are small in a fresh network: scores are near 0.5 then.
 _SMALL = {"objectness", "deltas", "logits"}
@@ -48,7 +47,7 @@ def build(
     else:
         predict = task.predict
         run, compile_s = jax_worker.build_inference(predict, variables, batch["images"])
-    result = run(1)
+    result: Any = run(1)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     facts = {"compile_s": compile_s, "parameters": parameters}
     if mode == "inference":

@@ -1,7 +1,7 @@
 """Times K-means against scikit-learn's on simulated 256x256 images, in one run.
 
-    python scripts/benchmark_kmeans.py
-    taskset -c 0 python scripts/benchmark_kmeans.py --clusters=9 --repeats=9
+    python -m benchmarks.clustering
+    taskset -c 0 python -m benchmarks.clustering --clusters=9 --repeats=9
 
 The two take turns. Seconds are processor time of this process, summed over threads,
 which other programs on the machine disturb least. `same` gives both the same first
@@ -11,15 +11,12 @@ its tolerance, spectjax with ten random beginnings. `weighted` gives scikit-lear
 careful user could: each count once, weighted by how often it occurs.
 """
 
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import jax
 import numpy as np
 import sklearn
@@ -28,6 +25,7 @@ from sklearn.cluster import KMeans
 
 from spectjax.ops.kmeans import choose_centroids, find_clusters, refine_clusters
 from spectjax.system.commands import refuse_arguments, run_command
+from spectjax.system.workers import count_cores
 
 _CLUSTERS = flags.DEFINE_integer("clusters", 9, "K.", lower_bound=2)
 _IMAGES = flags.DEFINE_integer("images", 8, "Images in the batch.", lower_bound=1)
@@ -56,9 +54,9 @@ def make_images(count: int) -> np.ndarray:
     return np.stack(images)
 
 
-def fit(image: np.ndarray, weights: np.ndarray | None = None, **options) -> float:
+def fit(image: np.ndarray, weights: np.ndarray | None = None, **changes: Any) -> float:
     """Returns the objective that scikit-learn finds for one image."""
-    options = {"n_clusters": _CLUSTERS.value, "random_state": 0} | options
+    options = {"n_clusters": _CLUSTERS.value, "random_state": 0} | changes
     model = KMeans(**options).fit(image[:, None].astype(np.float32), None, weights)
     return float(model.inertia_)
 
@@ -138,7 +136,7 @@ def main(argv: list[str]) -> None:
     clusters = _CLUSTERS.value
     print(
         f"{len(images)} images of {_HW[0]}x{_HW[1]}, K = {clusters}, "
-        f"{len(os.sched_getaffinity(0))} cores, {jax.devices()[0].device_kind}; "
+        f"{count_cores()} cores, {jax.devices()[0].device_kind}; "
         f"jax {jax.__version__}, scikit-learn {sklearn.__version__}; medians of "
         f"{_REPEATS.value}"
     )

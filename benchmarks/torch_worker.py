@@ -1,4 +1,4 @@
-"""Measures the PyTorch peers; a child of `scripts/benchmark.py`."""
+"""Measures the PyTorch peers; a child of `benchmarks.steps`."""
 
 import contextlib
 import time
@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from . import arrays
-from .processes import Measurement, peak_rss_bytes, serve
-from .torch_peers import create_peer
+from benchmarks import arrays
+from benchmarks.processes import Measurement, peak_rss_bytes, serve
+from benchmarks.torch_peers import create_peer
 
 
 def build(mode: str, *, device: str, threads: int, **spec: Any) -> Measurement:

@@ -1,4 +1,4 @@
-"""Measures torchvision's Mask R-CNN; a child of `scripts/benchmark_mask_rcnn.py`."""
+"""Measures torchvision's Mask R-CNN; a child of `benchmarks.detectors`."""
 
 import statistics
 from collections.abc import Callable
@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import arrays
-from .detection import LESIONS, SETTINGS, translate
-from .processes import Measurement, serve
-from .torch_worker import autocast, create_optimizer, measure, prepare
-from .torchvision_operators import import_torchvision
+from benchmarks import arrays
+from benchmarks.detector_settings import LESIONS, SETTINGS, translate
+from benchmarks.processes import Measurement, serve
+from benchmarks.torch_worker import autocast, create_optimizer, measure, prepare
+from benchmarks.torchvision_operators import import_torchvision
 
 
 def build(
@@ -22,18 +22,16 @@ def build(
     device: str,
     setting: str,
     num_classes: int,
-    parameters: int,
     batch_size: int,
     side: int,
     dtype: str,
 ) -> Measurement:
     """Returns the measurement of a training `train` step or of an `inference`.
 
-    Its facts name whose operators ran, and tell how many regions of the batch reached
-    the mask head.
+    Its facts name whose operators ran, how many parameters the network has, and how
+    many regions of the batch reached the mask head.
 
     Raises:
-        LookupError: if the network does not have as many parameters as ours.
         RuntimeError: if there are no operators for the device.
     """
     prepare(threads)
@@ -44,11 +42,6 @@ def build(
     peer = create_network(torchvision, num_classes, **translate(chosen))
     # About a tenth faster than channels first on the processor at hand.
     peer = peer.to(device, memory_format=torch.channels_last)
-    count = sum(parameter.numel() for parameter in peer.parameters())
-    if count != parameters:
-        raise LookupError(
-            f"torchvision's has {count} parameters, spectjax's {parameters}"
-        )
     regions: list[int] = []
     peer.roi_heads.mask_predictor.register_forward_hook(
         lambda module, inputs, output: regions.append(len(output))
@@ -58,7 +51,10 @@ def build(
     measurement = measure(build_step(peer, batch, torch.device(device), dtype), device)
     versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
     measurement.facts.update(
-        versions=versions, operators=operators, regions=statistics.median(regions)
+        versions=versions,
+        operators=operators,
+        parameters=sum(parameter.numel() for parameter in peer.parameters()),
+        regions=statistics.median(regions),
     )
     return measurement
 

@@ -1,4 +1,4 @@
-"""Measures the exported model in other runtimes; a child of `scripts/benchmark.py`.
+"""Measures the exported model in other runtimes; a child of `benchmarks.steps`.
 
 Exporting needs the whole project installed, with jax2onnx; running the file does not.
 """
@@ -7,8 +7,8 @@ import pathlib
 import time
 from typing import Any
 
-from . import arrays
-from .processes import Measurement, peak_rss_bytes, serve
+from benchmarks import arrays
+from benchmarks.processes import Measurement, peak_rss_bytes, serve
 
 
 def build(mode: str, *, threads: int, **spec: Any) -> Measurement:
@@ -21,9 +21,8 @@ def build(mode: str, *, threads: int, **spec: Any) -> Measurement:
 
 def _export(*, path: str, parameters: int, batch_size: int, **which: Any) -> None:
     """Writes the model with its initial parameters as ONNX."""
+    from benchmarks import workloads
     from spectjax import export
-
-    from . import workloads
 
     workload = workloads.create(**which)
     variables = workload.draw_variables()

@@ -18,6 +18,18 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+# Of every child. Taken before a command changes its own.
+CHILD_ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join(
+        [
+            str(pathlib.Path(__file__).parents[1]),
+            *filter(None, [os.getenv("PYTHONPATH")]),
+        ]
+    ),
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    "JAX_ENABLE_COMPILATION_CACHE": "false",
+}
+
 
 class WorkerError(RuntimeError):
     """A measurement that failed; the message is one line."""
@@ -36,6 +48,23 @@ class Measurement:
     run: Callable[[int], object]
     facts: dict[str, Any]
     peak_bytes: Callable[[], int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """What one of several took that ran in turns.
+
+    Attributes:
+        seconds: of a step, one for each turn.
+        facts: of its `Measurement`.
+        peak_bytes: most memory in use.
+        times_peer: speed relative to the fastest peer; None without one.
+    """
+
+    seconds: list[float]
+    facts: dict[str, Any]
+    peak_bytes: int
+    times_peer: float | None
 
 
 def serve(build: Callable[..., Measurement]) -> None:
@@ -89,7 +118,9 @@ def peak_rss_bytes() -> int:
 class Worker:
     """The parent's end of a child that measures."""
 
-    def __init__(self, module: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, module: str, environment: Mapping[str, str] = CHILD_ENVIRONMENT
+    ) -> None:
         """Starts `python -m module`, which must call `serve`."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
@@ -136,6 +167,53 @@ def closing(workers: Mapping[str, Worker]) -> Iterator[None]:
     finally:
         for worker in workers.values():
             worker.close()
+
+
+def take_turns(
+    title: str,
+    contenders: Mapping[str, tuple[str, dict[str, Any]]],
+    seconds: float,
+    notes: list[str],
+    *,
+    peer: str,
+) -> dict[str, Timed]:
+    """Measures contenders in turns, each in a process of its own.
+
+    Args:
+        title: what is measured; progress goes to standard error.
+        contenders: by name, the module of the worker and its first request.
+        seconds: time for each, see `interleave`.
+        notes: to which what fails is added; the others go on.
+        peer: how the names of those begin that the others are compared with.
+    """
+    workers: dict[str, Worker] = {}
+    facts = {}
+    with closing(workers):
+        for by, (module, request) in contenders.items():
+            print(f"{title}: {by} ...", file=sys.stderr)
+            workers[by] = Worker(module)
+            try:
+                facts[by] = workers[by].ask(**request)
+            except WorkerError as error:
+                notes.append(f"{title}, {by}: {error}.")
+                workers.pop(by).close()
+        try:
+            times = interleave(workers, seconds) if workers else {}
+            peak_bytes = {by: workers[by].ask()["peak_bytes"] for by in workers}
+        except WorkerError as error:
+            notes.append(f"{title}: {error}.")
+            return {}
+    peers = [by for by in times if by.startswith(peer)]
+    fastest = min(peers, key=lambda by: statistics.median(times[by]), default=None)
+    return {
+        by: Timed(
+            seconds=found,
+            facts=facts[by],
+            peak_bytes=peak_bytes[by],
+            times_peer=median_ratio(times[fastest], found) if fastest else None,
+        )
+        for by, found in times.items()
+    }
 
 
 def interleave(
