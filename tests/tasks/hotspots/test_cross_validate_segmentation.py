@@ -15,7 +15,9 @@ from spectjax.tasks.hotspots.case_tables import (
     format_segmentation_cases,
 )
 from spectjax.tasks.hotspots.folds import summarise
+from spectjax.tasks.hotspots.metrics_sections import SegmentationFolds
 from tests.support.segmentation_answers import make_answers
+from tests.support.typed_dicts import find_fault
 
 ALL = len(THRESHOLDS)
 
@@ -104,6 +106,7 @@ def metrics(finished):
 
 
 def test_cross_validate_pools_the_held_out_images(metrics):
+    assert find_fault(metrics, SegmentationFolds) == ""
     assert (metrics["task"], metrics["n_images"]) == ("segmentation", 10)
     assert (metrics["n_patients"], metrics["n_images_without_lesion"]) == (10, 5)
     net, poor = metrics["models"]["net"], metrics["models"]["poor"]

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from spectjax import evaluate as held_out
 from spectjax.config import base_config
 from spectjax.hotspots import Instances
-from spectjax.input_pipeline import Examples, Splits
+from spectjax.input_pipeline import Examples
 from spectjax.metrics import intervals
 from spectjax.tasks.hotspots import evaluate_instances
 from spectjax.tasks.hotspots.case_tables import read_run_tables
@@ -21,7 +21,10 @@ from spectjax.tasks.hotspots.evaluate_instances import (
     evaluate,
     predict_detections,
 )
+from spectjax.tasks.hotspots.metrics_sections import SegmentationRun
 from tests.support.finished_runs import make_run
+from tests.support.typed_dicts import find_fault
+from tfds_spect.names import Splits
 
 HW = (8, 8)
 LOG = (
@@ -131,6 +134,7 @@ def test_detection_has_the_precision_of_every_instance(evaluated):
 def test_evaluation_writes_what_it_returns(evaluated):
     output_dir, metrics = evaluated
     assert json.loads((output_dir / "metrics.json").read_text()) == metrics
+    assert find_fault(metrics, SegmentationRun) == ""
     assert metrics["task"] == "instance_segmentation"
     assert (metrics["model"], metrics["n_images"]) == ("mask_rcnn", 3)
     assert metrics["data"]["config"] == "segmentation_phantom"
