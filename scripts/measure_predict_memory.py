@@ -27,7 +27,7 @@ from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
-from spectjax.inference.runtimes import LoadedModel
+from spectjax.inference.trained import TrainedModel
 from spectjax.phantom import write_phantom
 from spectjax.system.commands import run_command
 
@@ -76,7 +76,7 @@ def measure(folder: Path, output_dir: Path, pictures: bool) -> Measurement:
 
     if not pictures:
         picture_parts.save_figure = lambda figure, path: None
-    model = LoadedModel(mark_middle, {"model": "middle"}, "segmentation", (256, 256))
+    model = TrainedModel(mark_middle, {"model": "middle"}, "segmentation", (256, 256))
     before = _read_peak()
     problems = Problems(output_dir)
     intake = Intake([folder], problems)

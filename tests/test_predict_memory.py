@@ -3,13 +3,14 @@
 import importlib.util
 import pathlib
 
+import numpy as np
+
 from spectjax import predict
 from spectjax.imaging import intake
-from spectjax.inference import runtimes
+from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
-from tests.imaging.test_intake import FRAME
 from tests.support.nm_files import detectors, write_nm
-from tests.test_predict import crop_stub, make_run, predict_probs
+from tests.support.tiny_scans import crop_stub, make_run, predict_probs
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "measure_predict_memory.py"
 
@@ -33,7 +34,7 @@ def test_no_more_scans_are_alive_after_forty_files_than_after_four(
     monkeypatch.setattr(intake, "read_bone_scans", count)
     monkeypatch.setattr(predict, "crop_thorax", crop_stub())
     monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
-    model = runtimes.LoadedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
+    model = TrainedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
     workdir = make_run(tmp_path, monkeypatch, model)
     for n_files in (4, 40):
         folder = tmp_path / f"scans{n_files}"
@@ -41,7 +42,7 @@ def test_no_more_scans_are_alive_after_forty_files_than_after_four(
         for number in range(n_files):
             write_nm(
                 folder / f"{number}.dcm",
-                FRAME,
+                np.full((1, 12, 6), 50, np.uint16),
                 DetectorInformationSequence=detectors("anterior"),
                 PatientID=f"P{number}",
                 StudyInstanceUID=f"1.2.{number}",

@@ -10,7 +10,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from typing import Any, Protocol
+from typing import Any
 
 from tensorflow_datasets.core import example_serializer, file_adapters
 from tensorflow_datasets.core import writer as tfds_writer
@@ -22,33 +22,18 @@ TFRECORD = file_adapters.FileFormat.TFRECORD
 ARRAY_RECORD = file_adapters.FileFormat.ARRAY_RECORD
 
 
-class RecordFile(Protocol):
-    """A file that takes one record after the other."""
-
-    def write(self, record: bytes) -> None:
-        """Appends a record."""
-
-    def close(self) -> None:
-        """Writes what is still in memory."""
-
-
-class TFRecordFile:
+class _TFRecordFile:
     """A TFRecord file open for writing."""
 
     def __init__(self, path: str) -> None:
-        """Creates the file at `path`."""
         self._stream = open(path, "wb")
+        self.close = self._stream.close
 
     def write(self, record: bytes) -> None:
-        """Appends a record."""
         self._stream.write(frame_record(record))
 
-    def close(self) -> None:
-        """Writes what is still in memory."""
-        self._stream.close()
 
-
-class ArrayRecordFile:
+class _ArrayRecordFile:
     """An ArrayRecord file open for writing, each record a group: any can be read alone.
 
     The library reports a full disk and the like as RuntimeError; here it is OSError, as
@@ -56,34 +41,28 @@ class ArrayRecordFile:
     """
 
     def __init__(self, path: str) -> None:
-        """Creates the file at `path`."""
         from array_record.python import array_record_module
 
         self._path = path
         self._writer = array_record_module.ArrayRecordWriter(path, "group_size:1")
 
     def write(self, record: bytes) -> None:
-        """Appends a record."""
-        try:
-            self._writer.write(record)
-        except RuntimeError as error:
-            raise self._explain(error) from error
+        self._call(self._writer.write, record)
 
     def close(self) -> None:
-        """Writes what is still in memory."""
+        self._call(self._writer.close)
+
+    def _call(self, function: Callable[..., Any], *arguments: bytes) -> None:
         try:
-            self._writer.close()
+            function(*arguments)
         except RuntimeError as error:
-            raise self._explain(error) from error
-
-    def _explain(self, error: RuntimeError) -> OSError:
-        reason = str(error).partition(";")[0]
-        return OSError(errno.EIO, reason, self._path)
+            reason = str(error).partition(";")[0]
+            raise OSError(errno.EIO, reason, self._path) from error
 
 
-_FILES: dict[file_adapters.FileFormat, Callable[[str], RecordFile]] = {
-    TFRECORD: TFRecordFile,
-    ARRAY_RECORD: ArrayRecordFile,
+_FILES: dict[file_adapters.FileFormat, Callable[[str], Any]] = {
+    TFRECORD: _TFRecordFile,
+    ARRAY_RECORD: _ArrayRecordFile,
 }
 
 
@@ -115,20 +94,15 @@ class CanonicalWriter(tfds_writer.ExampleWriter):
     def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> None:
         """Writes serialised examples to `path` and its siblings in other formats."""
         with ExitStack() as stack:
-            files = [
-                stack.enter_context(closing(_FILES[each](_shard_path(path, each))))
-                for each in list_formats()
-            ]
+            files = []
+            for each in list_formats():
+                shard = file_adapters.convert_path_to_file_format(path, each)
+                file = _FILES[each](os.fspath(shard))
+                files.append(stack.enter_context(closing(file)))
             for _, example in examples:
                 record = serialise_canonically(example)
                 for file in files:
                     file.write(record)
-
-
-def _shard_path(path: Any, file_format: file_adapters.FileFormat) -> str:
-    return os.fspath(
-        file_adapters.convert_path_to_file_format(path=path, file_format=file_format)
-    )
 
 
 def serialise_canonically(example: bytes) -> bytes:

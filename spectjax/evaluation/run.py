@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,27 +14,12 @@ from spectjax.system.files import replace_undefined
 from spectjax.system.messages import DISCLAIMER
 
 
-class Model(Protocol):
-    """A trained model, see `spectjax.training.run.TrainedModel`."""
-
-    @property
-    def task(self) -> Any:
-        """The `spectjax.tasks.task.Task` that it learned."""
-
-    @property
-    def predict(self) -> Callable[[np.ndarray], Any]:
-        """Maps counts, (B, H, W, 1), to what it says of them."""
-
-    def compile(self, function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
-        """Returns `function(variables, counts)` as a function of the counts."""
-
-
 @dataclass(frozen=True)
 class FinishedRun:
     """A trained model and what it is scored on.
 
     Attributes:
-        model: the model.
+        model: a `spectjax.inference.trained.TrainedRun`, which stands above this room.
         held_out: N examples; unless they are marked as leaking, originals of patients
             that it did not learn from.
         num_classes: K.
@@ -50,7 +35,7 @@ class FinishedRun:
         training_log: CSV of its training; None if there was none.
     """
 
-    model: Model
+    model: Any
     held_out: Examples
     num_classes: int
     batch_size: int

@@ -16,9 +16,10 @@ from spectjax import input_pipeline
 from spectjax.evaluation.folds import read_metrics
 from spectjax.evaluation.metrics_file import OtherDataError
 from spectjax.hotspots import CLASS_NAMES, Instances, paint_probs
+from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import PixelCounts, score_pixels
-from spectjax.models.kmeans import KMeans
+from spectjax.models.brightest_clusters import KMeans
 from spectjax.paper_figures.cluster_pictures import draw_centroids, draw_cluster_curve
 from spectjax.paper_figures.cluster_scan import follow_centroids, scan_clusters
 from spectjax.paper_figures.overlays import (
@@ -38,7 +39,6 @@ from spectjax.tasks.hotspots.cases import SegmentationCases, measure_cases
 from spectjax.tasks.hotspots.evaluate import predict_hotspots, rank_cases
 from spectjax.tasks.hotspots.froc import draw_froc
 from spectjax.tasks.hotspots.scores import summarise_segmentation
-from spectjax.training.run import restore_model
 
 _KMEANS = "kmeans"  # registry name
 # Figures that every run draws, by the names that they get beside these.
@@ -159,7 +159,7 @@ def _draw_comparisons(
         clustered: what K-means said about them.
         clusters: the classes that K-means gave their pixels, (N, H, W).
     """
-    trained = restore_model(workdir)
+    trained = load_run(workdir)
     model, ranked = trained.info["model"], rank_cases(examples, cases.pixels)
     rows = list(ranked.values())
 

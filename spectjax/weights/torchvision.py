@@ -312,7 +312,10 @@ class _Match:
 
     def describe(self) -> list[str]:
         """Returns a sentence on each thing that the user should know."""
-        notes = [f"Weights of torchvision's {self.peer} from {self.source}."]
+        notes = [
+            f"Weights of torchvision's {self.peer} from {self.source}. Experimental: "
+            "what they bring was not measured."
+        ]
         if self.folded:
             notes.append("Their stem for three colours is summed into one for grey.")
         if self.exact:

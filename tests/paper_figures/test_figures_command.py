@@ -88,7 +88,7 @@ def workdir(tmp_path_factory):
     return folder
 
 
-# As `restore_model` gives it.
+# As `load_run` gives it.
 TRAINED = types.SimpleNamespace(info={"model": "unet_res"}, predict=predict_probs)
 
 
@@ -96,7 +96,7 @@ TRAINED = types.SimpleNamespace(info={"model": "unet_res"}, predict=predict_prob
 def at_hand(monkeypatch):
     """Lets the run's model and data be found."""
     monkeypatch.setattr(intervals, "RESAMPLES", 20)
-    monkeypatch.setattr(run_figures, "restore_model", lambda _: TRAINED)
+    monkeypatch.setattr(run_figures, "load_run", lambda _: TRAINED)
     monkeypatch.setattr(input_pipeline, "load_examples", lambda *_: EXAMPLES)
 
 

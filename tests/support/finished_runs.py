@@ -9,7 +9,7 @@ def make_run(predict, examples, output_dir, **changes):
     """A finished run whose model says `predict(counts)`, whatever is asked of it."""
     model = SimpleNamespace(
         predict=predict,
-        task=SimpleNamespace(predict_logits=None),
+        learned=SimpleNamespace(predict_logits=None),
         compile=lambda _: predict,
     )
     fields = {

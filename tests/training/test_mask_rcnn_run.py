@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from spectjax.hotspots import paint_probs
+from spectjax.inference.trained import load_run
 from spectjax.recipes import mask_rcnn_config
 from spectjax.tasks.hotspots.evaluate_instances import evaluate
 from spectjax.training.loop import train
-from spectjax.training.run import restore_model
+from tests.support.examples import make_examples
 from tests.support.finished_runs import make_run
-from tests.test_input_pipeline import make_examples
-from tests.training.test_train import read_log
+from tests.support.tiny_runs import read_log
 
 HW = (24, 24)
 
@@ -61,7 +61,7 @@ def test_the_log_has_all_losses_and_what_was_left_out(workdir):
 
 
 def test_the_run_is_scored_and_its_instances_are_kept(workdir, examples, tmp_path):
-    model = restore_model(workdir)
+    model = load_run(workdir)
     run = make_run(
         model.predict,
         examples,

@@ -18,7 +18,7 @@ from spectjax.training.run_data import (
     check_finished,
     find_data,
 )
-from tests.config.test_configs import KMEANS, load
+from tests.support.config_files import KMEANS, load
 from tfds_spect import prepare
 from tfds_spect.errors import NotPreparedError, PrepareError
 

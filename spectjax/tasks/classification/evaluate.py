@@ -50,7 +50,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
             is not finite.
         WriteError: if a file cannot be written.
     """
-    predict_logits = run.model.compile(run.model.task.predict_logits)
+    predict_logits = run.model.compile(run.model.learned.predict_logits)
     examples = run.held_out.crop_centre(run.train_hw)
     cases = predict_cases(predict_logits, examples, batch_size=run.batch_size)
     calibrated = _calibrate(run, predict_logits, cases)

@@ -13,7 +13,7 @@ from pydicom.data import get_testdata_file
 from spectjax import predict
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.thorax import CropError, crop_thorax
-from spectjax.inference import runtimes
+from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
 from spectjax.tasks.classification.findings import average, describe, diagnose
 from spectjax.tasks.classification.picture import draw_diagnosis
@@ -26,7 +26,7 @@ from tests.support.model_files import (
     write_stablehlo,
 )
 from tests.support.nm_files import BOTH, detectors, write_nm
-from tests.test_predict import ask, crop_stub, make_run, make_scan, read_json
+from tests.support.tiny_scans import ask, crop_stub, make_run, make_scan, read_json
 
 
 def classify(counts):
@@ -36,7 +36,7 @@ def classify(counts):
 
 
 def make_model(input_hw=(8, 8), predict_probs=classify):
-    return runtimes.LoadedModel(predict_probs, MODEL_INFO, "classification", input_hw)
+    return TrainedModel(predict_probs, MODEL_INFO, "classification", input_hw)
 
 
 def make_view(percent, view="anterior", key="1", **changes):

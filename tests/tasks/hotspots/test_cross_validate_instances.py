@@ -17,14 +17,14 @@ from spectjax.tasks.hotspots.detections import DetectionCases, Outlines
 from spectjax.tasks.hotspots.detections_file import write_detections
 from spectjax.tasks.hotspots.metrics_sections import SegmentationFolds
 from spectjax.tasks.hotspots.table import write_segmentation_table
-from tests.support.typed_dicts import find_fault
-from tests.tasks.hotspots.test_cross_validate_segmentation import (
+from tests.support.segmentation_runs import (
     make_config,
     make_net,
     make_poor,
     rows_of,
     write_run,
 )
+from tests.support.typed_dicts import find_fault
 
 MASK = np.zeros((10, 10), bool)
 MASK[2:4, 2:5] = True

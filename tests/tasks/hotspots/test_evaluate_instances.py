@@ -212,7 +212,7 @@ def test_evaluate_run_asks_for_instances_where_a_model_has_them(tmp_path, monkey
     config.task, config.data.batch_size = "instance_segmentation", 3
     config.model = ConfigDict({"name": "mask_rcnn", "num_classes": 2})
     model = SimpleNamespace(predict=predict_instances)
-    monkeypatch.setattr(held_out, "restore_model", lambda _: model)
+    monkeypatch.setattr(held_out, "load_run", lambda _: model)
     monkeypatch.setattr(held_out.input_pipeline, "load_examples", lambda *_: EXAMPLES)
     monkeypatch.setattr(evaluate_instances, "evaluate", asked.append)
     splits = Splits(train="fold0", held_out="fold1")

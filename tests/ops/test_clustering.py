@@ -10,7 +10,7 @@ import pytest
 from matplotlib.text import Text
 
 from spectjax.models import create_model
-from spectjax.ops.kmeans import (
+from spectjax.ops.clustering import (
     MAX_ITERATIONS,
     SAME_OBJECTIVE,
     SAME_POINTS,

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from spectjax.ops.kmeans import find_clusters
+from spectjax.ops.clustering import find_clusters
 from spectjax.system.messages import UserError
 
 

@@ -12,30 +12,30 @@ import pytest
 from spectjax.hotspots import Instances
 from spectjax.inference.metadata import (
     FORMULAS,
-    describe,
     hash_parameters,
+    make_metadata,
     parse_metadata,
 )
 from spectjax.ops.normalisation import NORMALISATIONS
-from tests.config.test_configs import UNETS, load
+from tests.support.config_files import UNETS, load
 
 
-def test_parse_metadata_reads_what_describe_says():
+def test_parse_metadata_reads_what_make_metadata_says():
     config = load(UNETS[0], None).to_dict()
     info = {"model": "unet", "spectjax_version": "1", "step": 3}
-    metadata = describe(config, info, parameters_sha256="0f")
+    metadata = make_metadata(config, info, parameters_sha256="0f")
     found = parse_metadata(pathlib.Path("a.onnx"), json.dumps(metadata))
     assert (found["model"], found["parameters_sha256"]) == (info, "0f")
     assert found["config"]["optimizer"] == config["optimizer"]
     assert found["normalisation"]["name"] == config["data"]["normalisation"]
 
 
-def test_describe_names_the_arrays_of_instances():
+def test_metadata_name_the_arrays_of_instances():
     config = load(UNETS[0], None)
     config.task = "instance_segmentation"
     config.model.detections = 50
     config.data.train_hw = (160, 160)
-    metadata = describe(config.to_dict(), {}, parameters_sha256="0f")
+    metadata = make_metadata(config.to_dict(), {}, parameters_sha256="0f")
     assert metadata["class_names"] == ["background", "metastasis"]
     # The whole canvas, whatever part of it was trained on.
     assert metadata["input"]["shape"] == ["B", 256, 256, 1]
