@@ -97,7 +97,7 @@ def test_a_task_of_somebody_else_is_trained_scored_told_exported_and_asked(
 def test_its_models_are_cross_validated_and_answer_together(tmp_path, scan, capsys):
     assert cross_validate({"toy": make_config()}, tmp_path, data_dir=tmp_path) == []
     model = read(tmp_path / "metrics.json")["models"]["toy"]
-    assert model["accuracies"] == [1] * 5 and model["num_parameters"] == 4
+    assert model["accuracies"] == [1] * 5 and model["network"]["num_parameters"] == 4
     assert "toy          accuracy 1.0000" in capsys.readouterr().out
     runs = [tmp_path / f"toy_fold{fold}" for fold in range(2)]
     predict.run([scan], workdirs=runs, output_dir=tmp_path / "out")

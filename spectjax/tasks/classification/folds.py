@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from spectjax.evaluation.batches import join_cases
 from spectjax.evaluation.folds import (
     Workdirs,
     describe_folds,
@@ -18,7 +19,7 @@ from spectjax.evaluation.folds import (
 from spectjax.metrics.calibration import fit_temperature
 from spectjax.report.picture_parts import save_figure
 from spectjax.system.files import write_file, write_json
-from spectjax.tasks.classification.cases import Cases, join_cases, read_cases
+from spectjax.tasks.classification.cases import Cases, read_cases
 from spectjax.tasks.classification.metrics_sections import Calibration
 from spectjax.tasks.classification.plots import draw_classifiers
 from spectjax.tasks.classification.scores import (

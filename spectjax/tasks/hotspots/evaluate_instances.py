@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.evaluation.batches import predict_in_batches
+from spectjax.evaluation.batches import join_cases, predict_in_batches
 from spectjax.evaluation.run import FinishedRun
 from spectjax.hotspots import Instances, classify_pixels, decode_rle, paint_probs
 from spectjax.input_pipeline import Examples
@@ -18,7 +18,6 @@ from spectjax.tasks.hotspots.detection_scores import summarise_detections
 from spectjax.tasks.hotspots.detections import (
     DetectionCases,
     Outlines,
-    join_detection_cases,
     measure_detections,
 )
 from spectjax.tasks.hotspots.detections_file import FILE, write_detections
@@ -98,7 +97,7 @@ def predict_detections(
         probs = paint_probs(instances, num_classes)
         classes[rows] = classify_pixels(probs)
         hotspot_probs[rows] = probs[..., 1:].sum(axis=-1)
-    return hotspot_probs, classes, join_detection_cases(parts)
+    return hotspot_probs, classes, join_cases(parts)
 
 
 def decode_marked(found: Outlines, hw: tuple[int, ...]) -> np.ndarray:

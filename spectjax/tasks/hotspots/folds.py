@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spectjax.evaluation.batches import join_cases
 from spectjax.evaluation.folds import (
     Workdirs,
     describe_folds,
@@ -32,7 +33,7 @@ from spectjax.tasks.hotspots.detection_scores import (
     score_detections,
     summarise_detections,
 )
-from spectjax.tasks.hotspots.detections import DetectionCases, join_detection_cases
+from spectjax.tasks.hotspots.detections import DetectionCases
 from spectjax.tasks.hotspots.detections_file import read_run_detections
 from spectjax.tasks.hotspots.froc import draw_froc
 from spectjax.tasks.hotspots.metrics_sections import Detection
@@ -101,7 +102,7 @@ def compare_segmentations(
         n_images_without_lesion=everyone.count_without_lesion(),
         comparisons=compare_segmentation(cases),
         detection_comparisons=compare_detections(
-            {name: join_detection_cases(each) for name, each in detections.items()}
+            {name: join_cases(each) for name, each in detections.items()}
         ),
         at_equal_sensitivity=[
             compare_false_regions(cases, name)
@@ -145,7 +146,7 @@ def summarise_detection_folds(folds: Sequence[DetectionCases]) -> Detection:
         found: Any = score_detections(each)
         paths = {path: path.split(".") for path in DETECTIONS_COMPARED}
         scores.append({path: found[kind][name] for path, (kind, name) in paths.items()})
-    everyone = summarise_detections(join_detection_cases(folds))
+    everyone = summarise_detections(join_cases(folds))
     return {**everyone, "folds": summarise_folds(scores)}
 
 
