@@ -46,17 +46,7 @@ def compare_classifiers(
     `figures/{roc,precision_recall,reliability,confusion}.png` and, last,
     `metrics.json`.
 
-    Args:
-        workdirs: the runs of each classifier, one for each fold, in the order of folds.
-        networks: of each classifier `num_parameters`, `num_epochs` and `image_hw`.
-        output_dir: folder to write to.
-
-    Returns:
-        The content of `metrics.json`; None stands for an undefined score.
-
-    Raises:
-        ValueError: if a run is not finished or the runs did not score the same images.
-        WriteError: if a file cannot be written.
+    See `compare` of `spectjax.tasks.Row` and, for its errors, `read_folds`.
     """
     documents, folds = read_folds(
         workdirs,
@@ -109,10 +99,6 @@ def scale_folds(folds: Sequence[Cases]) -> tuple[list[float], np.ndarray]:
 
 
 def summarise(model: Mapping[str, Any]) -> str:
-    """Returns the main scores of one model, a line.
-
-    Args:
-        model: its entry under `models` in `metrics.json`.
-    """
+    """Returns the main scores of an entry of `models`, a line."""
     image = model["image"]
     return f"AUC {image['auc']:.4f}  accuracy {image['accuracy']:.4f}"

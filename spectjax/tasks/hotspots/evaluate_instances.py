@@ -34,11 +34,6 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
     `detections.json` holds all instances beside the lesions and `metrics.json` the
     average precision of boxes and masks under `detection`. The overlays show the
     instances whose score exceeds 0.5, each with an outline of its own.
-
-    Raises:
-        ValueError: if there is no image or the model's output has the wrong shape or
-            is not finite.
-        WriteError: if a file cannot be written.
     """
     probs, classes, found = predict_detections(
         run.model.predict,

@@ -55,17 +55,7 @@ def compare_segmentations(
     `figures/burden_<name>.png` of each, `figures/precision_recall_<name>.png` of those
     that mark instances and, last, `metrics.json`.
 
-    Args:
-        workdirs: the runs of each model, one for each fold, in the order of folds.
-        networks: of each model `num_parameters`, `num_epochs` and `image_hw`.
-        output_dir: folder to write to.
-
-    Returns:
-        The content of `metrics.json`; None stands for an undefined score.
-
-    Raises:
-        ValueError: if a run is not finished or the runs did not score the same images.
-        WriteError: if a file cannot be written.
+    See `compare` of `spectjax.tasks.Row` and, for its errors, `read_folds`.
     """
     documents, folds = read_folds(
         workdirs, NAMES, read=read_run_tables, find_truth=_count_true
@@ -176,11 +166,7 @@ def _draw(
 
 
 def summarise(model: Mapping[str, Any]) -> str:
-    """Returns the main scores of one model, a line.
-
-    Args:
-        model: its entry under `models` in `metrics.json`.
-    """
+    """Returns the main scores of an entry of `models`, a line."""
     pixel, sensitivity = model["pixel"], model["lesion"]["sensitivity_at"]["1"]
     found = "; no lesion to find"  # a hospital may have sent normal images alone
     if sensitivity is not None:
