@@ -24,6 +24,8 @@ from spectjax.evaluation.folds import read_metrics, read_training_seconds
 from spectjax.metrics import intervals
 from spectjax.tasks.classification.cases import Cases, format_cases
 from spectjax.tasks.classification.folds import scale_folds
+from spectjax.tasks.classification.metrics_sections import ClassificationFolds
+from tests.support.typed_dicts import find_fault
 from tfds_spect import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -120,6 +122,7 @@ def trained(monkeypatch):
 
 def test_cross_validate_pools_the_held_out_scores(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
+    assert find_fault(metrics, ClassificationFolds) == ""
     assert (metrics["n_images"], metrics["n_patients"]) == (10, 10)
     good, poor = metrics["models"]["good"], metrics["models"]["poor"]
     assert good["image"]["confusion"] == {"tp": 5, "fn": 0, "fp": 1, "tn": 4}

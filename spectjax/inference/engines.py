@@ -116,6 +116,8 @@ def forbid_telemetry() -> None:
 
 def _open_onnxruntime(content: bytes) -> Opened:
     forbid_telemetry()
+    from spectjax.system.workers import count_cores
+
     try:
         import onnxruntime
     except ImportError as error:
@@ -201,11 +203,7 @@ def _open_stablehlo(content: bytes) -> Opened:
 
 
 def find_foreign_operations(program: bytes) -> list[str]:
-    """Returns the names of what a StableHLO program calls outside of itself.
-
-    Args:
-        program: a portable artifact of StableHLO.
-    """
+    """Returns names of what a portable artifact of StableHLO calls beyond itself."""
     from jaxlib.mlir import ir
     from jaxlib.mlir.dialects import chlo, stablehlo
 

@@ -14,8 +14,8 @@ from scripts.make_golden_logits import (
     VGG_FEATURES,
     VGG_HIDDEN,
     draw_images,
-    draw_weights,
 )
+from scripts.peers.mask_rcnn_cases import draw_weights
 from spectjax.models import create_model
 from spectjax.weights import WeightsError
 from spectjax.weights.state_dict import read_state_dict
@@ -26,6 +26,7 @@ from tests.support.torchvision_files import (
     vgg_layout,
     write_arrays,
 )
+from tests.support.torchvision_peer import require_torchvision
 
 NARROW = {"features": VGG_FEATURES, "hidden": VGG_HIDDEN}
 NETWORKS = {
@@ -66,7 +67,7 @@ def layout_of(name, classes=NUM_CLASSES):
 
 @functools.cache
 def draw(name, classes=NUM_CLASSES):
-    return draw_weights(layout_of(name, classes))
+    return draw_weights(layout_of(name, classes), balanced=False)
 
 
 def trace(model):
@@ -268,8 +269,7 @@ def test_load_pretrained_reads_a_file_and_names_it(tmp_path, old):
 @pytest.fixture
 def networks():
     """The module of networks that is the oracle."""
-    pytest.importorskip("torch", reason="PyTorch is the oracle here")
-    return pytest.importorskip("torchvision", reason="the oracle here").models
+    return require_torchvision().models
 
 
 FULL = {

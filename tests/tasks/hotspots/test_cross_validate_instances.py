@@ -15,6 +15,7 @@ from spectjax.hotspots import bound_mask, encode_rle
 from spectjax.metrics import intervals
 from spectjax.tasks.hotspots.detections import DetectionCases, Outlines
 from spectjax.tasks.hotspots.detections_file import write_detections
+from spectjax.tasks.hotspots.metrics_sections import SegmentationFolds
 from spectjax.tasks.hotspots.table import write_segmentation_table
 from tests.support.segmentation_runs import (
     make_config,
@@ -23,6 +24,7 @@ from tests.support.segmentation_runs import (
     rows_of,
     write_run,
 )
+from tests.support.typed_dicts import find_fault
 
 MASK = np.zeros((10, 10), bool)
 MASK[2:4, 2:5] = True
@@ -89,6 +91,7 @@ def metrics(finished):
 
 
 def test_models_of_both_tasks_stand_in_one_table(metrics):
+    assert find_fault(metrics, SegmentationFolds) == ""
     models = metrics["models"]
     assert [model["task"] for model in models.values()] == [
         *["instance_segmentation"] * 2,
