@@ -14,7 +14,6 @@ import numpy as np
 
 from spectjax.system.jax_setup import StartError, start_jax
 from spectjax.system.messages import UserError
-from spectjax.system.workers import count_cores
 
 # Maps counts, float32, (B, H, W, 1), to the arrays of the answer by name; of a model
 # with a single one it has no name.
