@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks import arrays, jax_worker
 from benchmarks.detector_settings import LESIONS, SETTINGS
-from benchmarks.processes import Measurement, serve
+from benchmarks.processes import Measurement
 from spectjax.models import create_model
 from spectjax.ops.normalisation import normalise_by_range
 from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
@@ -76,7 +76,3 @@ def _draw(path: tuple[Any, ...], leaf: jax.ShapeDtypeStruct) -> jax.Array:
     if layer in _SMALL:
         values *= 1e-3 / np.sqrt(2 / np.prod(leaf.shape[:-1]))
     return jnp.asarray(values)
-
-
-if __name__ == "__main__":
-    serve(build)

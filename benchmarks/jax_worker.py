@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from benchmarks import arrays, workloads
-from benchmarks.processes import Measurement, peak_rss_bytes, serve
+from benchmarks.processes import Measurement, peak_rss_bytes
 from spectjax.ops.convolution import compiler_options
 from spectjax.tasks.task import Task, Variables
 from spectjax.training.parallel import AXIS, MeshLayout
@@ -171,6 +171,3 @@ _MODES: dict[str, Callable[..., tuple[Callable[[int], object], float]]] = {
     "inference": _infer_workload,
     "product": _build_product,
 }
-
-if __name__ == "__main__":
-    serve(build)

@@ -53,7 +53,7 @@ def describe_machine(threads: int) -> Machine:
     """
     describer = Worker(JAX)
     try:
-        facts = describer.ask(mode="describe", threads=threads)
+        facts = describer.build(mode="describe", threads=threads)
     except WorkerError as error:
         raise UserError(f"JAX does not run: {error}.") from error
     finally:
@@ -75,13 +75,13 @@ def start_machine(*, dtype: str, threads: int, with_torch: bool) -> Iterator[Mac
     spec["size"] = _SIZE[machine.kind]
     with closing(machine.workers):
         machine.workers["jax"] = Worker(JAX)
-        machine.workers["jax"].ask(**spec)
+        machine.workers["jax"].build(**spec)
         if with_torch and importlib.util.find_spec("torch") is None:
             machine.notes.append("PyTorch is not installed: nothing to compare with.")
         elif with_torch:
             worker = machine.workers["torch"] = Worker(TORCH)
             try:
-                built = worker.ask(**spec, device=machine.kind)
+                built = worker.build(**spec, device=machine.kind)
                 machine.versions["torch"] = built["version"]
             except WorkerError as error:
                 machine.notes.append(

@@ -1,34 +1,26 @@
 """Measurements in processes of their own, which run when told and idle otherwise.
 
 A thread pool that spins, or one model's peak memory, would else spoil the next
-measurement. Requests and replies are JSON, one a line, on standard input and output.
+measurement.
 """
 
 import contextlib
 import dataclasses
-import json
+import importlib
+import multiprocessing
 import os
 import pathlib
 import resource
 import statistics
-import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
 
-# Of every child. Taken before a command changes its own.
-CHILD_ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join(
-        [
-            str(pathlib.Path(__file__).parents[1]),
-            *filter(None, [os.getenv("PYTHONPATH")]),
-        ]
-    ),
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-    "JAX_ENABLE_COMPILATION_CACHE": "false",
-}
+_T = TypeVar("_T")
 
 
 class WorkerError(RuntimeError):
@@ -67,39 +59,32 @@ class Timed:
     times_peer: float | None
 
 
-def serve(build: Callable[..., Measurement]) -> None:
-    """Answers a `Worker` until it closes the pipe. Runs in the child.
-
-    Args:
-        build: makes the measurement from the fields of the first request.
-    """
-    replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what libraries print must not look like a reply
-    measurement: Measurement | None = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            if measurement is None:
-                _limit_cores(request["threads"])
-                measurement = build(**request)
-                reply = measurement.facts
-            elif "steps" in request:
-                start = time.perf_counter()
-                measurement.run(request["steps"])
-                reply = {"seconds": time.perf_counter() - start}
-            else:
-                reply = {"peak_bytes": measurement.peak_bytes()}
-        except Exception as error:  # reported, so that the other rows go on
-            traceback.print_exc()
-            first, *_ = str(error).splitlines() or [""]
-            reply = {"error": f"{type(error).__name__}: {first}"}
-        print(json.dumps(reply), file=replies)
+_measurement: Measurement  # of this process, if it is a worker's
 
 
-def _limit_cores(threads: int) -> None:
+def _begin_worker() -> None:
+    os.dup2(2, 1)  # what libraries print is no part of the table
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+
+
+def _build(module: str, request: dict[str, Any]) -> dict[str, Any]:
+    global _measurement
     # JAX sizes its pools by the cores that it may run on, and has no other switch.
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: request["threads"]])
+    _measurement = importlib.import_module(module).build(**request)
+    return _measurement.facts
+
+
+def _time(steps: int) -> float:
+    start = time.perf_counter()
+    _measurement.run(steps)
+    return time.perf_counter() - start
+
+
+def _measure_peak() -> int:
+    return _measurement.peak_bytes()
 
 
 def peak_rss_bytes() -> int:
@@ -116,47 +101,43 @@ def peak_rss_bytes() -> int:
 
 
 class Worker:
-    """The parent's end of a child that measures."""
+    """A process that measures."""
 
-    def __init__(
-        self, module: str, environment: Mapping[str, str] = CHILD_ENVIRONMENT
-    ) -> None:
-        """Starts `python -m module`, which must call `serve`."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=dict(environment),
-        )
+    def __init__(self, module: str) -> None:
+        """Begins one for a module whose `build` returns a `Measurement`."""
+        self._module = module
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(1, context, _begin_worker)
 
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Sends a request and waits for the reply.
+    def build(self, **request: Any) -> dict[str, Any]:
+        """Calls the module's `build`; returns the facts.
 
         Raises:
-            WorkerError: if the child failed or died.
+            WorkerError: if it fails, or the process dies; so do the others.
         """
-        assert self._process.stdin is not None and self._process.stdout is not None
-        try:
-            print(json.dumps(request), file=self._process.stdin, flush=True)
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            raise WorkerError(f"the process ended with code {self._process.wait()}")
-        reply: dict[str, Any] = json.loads(line)
-        if "error" in reply:
-            raise WorkerError(reply["error"])
-        return reply
+        return self._call(_build, self._module, request)
 
     def seconds(self, steps: int) -> float:
         """Runs `steps` steps and returns what one took."""
-        return float(self.ask(steps=steps)["seconds"]) / steps
+        return self._call(_time, steps) / steps
+
+    def peak_bytes(self) -> int:
+        """Returns the most memory that was in use."""
+        return self._call(_measure_peak)
+
+    def _call(self, function: Callable[..., _T], *arguments: Any) -> _T:
+        try:
+            return self._pool.submit(function, *arguments).result()
+        except BrokenProcessPool as error:
+            raise WorkerError("the process ended early") from error
+        except Exception as error:  # reported, so that the other rows go on
+            traceback.print_exception(error)
+            first, *_ = str(error).splitlines() or [""]
+            raise WorkerError(f"{type(error).__name__}: {first}") from error
 
     def close(self) -> None:
-        """Ends the child and waits for its end."""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.communicate()
+        """Ends the process and waits for its end."""
+        self._pool.shutdown()
 
 
 @contextlib.contextmanager
@@ -193,13 +174,13 @@ def take_turns(
             print(f"{title}: {by} ...", file=sys.stderr)
             workers[by] = Worker(module)
             try:
-                facts[by] = workers[by].ask(**request)
+                facts[by] = workers[by].build(**request)
             except WorkerError as error:
                 notes.append(f"{title}, {by}: {error}.")
                 workers.pop(by).close()
         try:
             times = interleave(workers, seconds) if workers else {}
-            peak_bytes = {by: workers[by].ask()["peak_bytes"] for by in workers}
+            peak_bytes = {by: workers[by].peak_bytes() for by in workers}
         except WorkerError as error:
             notes.append(f"{title}: {error}.")
             return {}

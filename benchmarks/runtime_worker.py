@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from benchmarks import arrays
-from benchmarks.processes import Measurement, peak_rss_bytes, serve
+from benchmarks.processes import Measurement, peak_rss_bytes
 
 
 def build(mode: str, *, threads: int, **spec: Any) -> Measurement:
@@ -62,7 +62,3 @@ def _build_inference(
             predict(images)
 
     return Measurement(run, {"compile_s": seconds}, peak_rss_bytes)
-
-
-if __name__ == "__main__":
-    serve(build)

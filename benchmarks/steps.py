@@ -13,7 +13,6 @@ CPU. Progress goes to standard error, the table to standard output.
 import argparse
 import ast
 import importlib.util
-import os
 import pathlib
 import statistics
 import sys
@@ -179,7 +178,7 @@ def _export(
         return {}
     exporter = Worker(_RUNTIME)
     try:
-        exporter.ask(
+        exporter.build(
             **_describe_ours(workload, arguments), mode="export", path=str(path)
         )
     except WorkerError as error:
@@ -250,10 +249,13 @@ def _parse_arguments() -> argparse.Namespace:
         "openvino; by default those installed",
     )
     arguments = options.parse(parser)
-    # This process only counts operations: on the CPU, which leaves an accelerator's
-    # memory to the children.
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
     from benchmarks import workloads
+
+    # This process only counts operations: on the CPU, which leaves an accelerator's
+    # memory to the others.
+    jax.config.update("jax_platforms", "cpu")
 
     known = workloads.names()
     if arguments.models is None:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks import arrays
-from benchmarks.processes import Measurement, peak_rss_bytes, serve
+from benchmarks.processes import Measurement, peak_rss_bytes
 from benchmarks.torch_peers import create_peer
 
 
@@ -142,7 +142,3 @@ def _normalise(images: torch.Tensor) -> torch.Tensor:
 def create_optimizer(peer: nn.Module) -> torch.optim.Optimizer:
     """Returns the optimizer that the training steps of both sides use."""
     return torch.optim.SGD(peer.parameters(), lr=1e-3, momentum=0.9, fused=True)
-
-
-if __name__ == "__main__":
-    serve(build)

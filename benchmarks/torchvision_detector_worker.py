@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks import arrays
 from benchmarks.detector_settings import LESIONS, SETTINGS, translate
-from benchmarks.processes import Measurement, serve
+from benchmarks.processes import Measurement
 from benchmarks.torch_worker import autocast, create_optimizer, measure, prepare
 from benchmarks.torchvision_operators import import_torchvision
 
@@ -141,7 +141,3 @@ def _describe_lesions(
         "masks": torch.from_numpy(masks.astype(np.uint8)),
     }
     return {name: value.to(device) for name, value in target.items()}
-
-
-if __name__ == "__main__":
-    serve(build)

@@ -10,6 +10,7 @@ take a CPU days; width and depth, on which it depends, are the config's.
 
 import dataclasses
 import statistics
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -34,7 +35,9 @@ def main(argv: list[str]) -> None:
     config = _CONFIG.value.copy_and_resolve_references()
     name = choose_config(config.data.name, None)
     builder_dir = prepare(name, data_dir=_DATA_DIR.value, manual_dir=None).builder_dir
-    examples = load_examples(builder_dir, choose_splits(name, config.data.fold).train)
+    copies = config.data.augmentation == "copies"
+    splits = choose_splits(name, config.data.fold, copies=copies)
+    examples = load_examples(builder_dir, splits.train)
     examples = examples.crop_centre((_SIZE.value, _SIZE.value))
     print(
         f"{config.model.name}: {_STEPS.value} steps of {config.data.batch_size} images "
@@ -48,7 +51,7 @@ def main(argv: list[str]) -> None:
         print(f"| {initial} | {found} |", flush=True)
 
 
-def train(config: ConfigDict, examples) -> tuple[float, float, float, float]:
+def train(config: ConfigDict, examples: Any) -> tuple[float, float, float, float]:
     """Returns mean absolute logit, gradient norm, first loss and last losses."""
     import jax
     import jax.numpy as jnp
@@ -59,7 +62,7 @@ def train(config: ConfigDict, examples) -> tuple[float, float, float, float]:
     from spectjax.training.run import create_optimizer, create_task
     from spectjax.training.step import create_train_state, train_step
 
-    task = create_task(config)
+    task: Any = create_task(config)
     # One device, without a name for the axis of devices.
     task = dataclasses.replace(task, model=task.model.clone(axis_name=None))
     optimizer = create_optimizer(config.optimizer, _STEPS.value)
@@ -67,7 +70,7 @@ def train(config: ConfigDict, examples) -> tuple[float, float, float, float]:
     hw = (_SIZE.value, _SIZE.value)
     state = jax.jit(lambda key: create_train_state(task, optimizer, key, hw))(key)
 
-    def inspect(state, batch):
+    def inspect(state: Any, batch: Any) -> tuple[Any, Any, Any]:
         (_, (_, sums)), gradients = jax.value_and_grad(task.compute_loss, has_aux=True)(
             state.params, state.batch_stats, batch, key
         )
@@ -75,7 +78,7 @@ def train(config: ConfigDict, examples) -> tuple[float, float, float, float]:
         logits = task.predict_logits(variables, batch["images"])
         return jnp.abs(logits).mean(), optax.tree.norm(gradients), sums["loss"]
 
-    def step(state, batch):
+    def step(state: Any, batch: Any) -> Any:
         return train_step(state, batch, key, task=task, optimizer=optimizer)
 
     run = jax.jit(step, donate_argnums=0, compiler_options=compiler_options())

@@ -22,7 +22,8 @@ and scoring are not. The weights of the last step are scored: no fold picks earl
 ones. Our runs' seconds in the table are those of their epochs, by the clock.
 
 OUT/fold<k>/eval is what our runs write; OUT/fold<k>/peer.json says how it was trained.
-A fold that is finished is only read. OUT/table.md shows all folds that are.
+A fold that is finished is only read. OUT/table.md, metrics.json and figures/ are those
+of a cross-validation over all folds that are finished, our runs beside the peer's.
 """
 
 import dataclasses
@@ -31,23 +32,24 @@ import importlib.util
 import json
 import pathlib
 import sys
+import types
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from absl import flags
 
-sys.path[:0] = [str(pathlib.Path(__file__).parents[i]) for i in (0, 1)]
-from spectjax.system.commands import define_path, refuse_arguments, run_command  # noqa: E402
-from spectjax.system.locks import hold  # noqa: E402
-from spectjax.system.messages import UserError  # noqa: E402
-from tfds_spect.names import FOLDS  # noqa: E402
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from spectjax.system.commands import define_path, refuse_arguments, run_command
+from spectjax.system.locks import hold
+from spectjax.system.messages import UserError
+from tfds_spect.names import FOLDS
 
 if TYPE_CHECKING:
-    from peers.monai_unet import Settings
-
+    from scripts.peers.monai_unet import Settings
     from tfds_spect.prepared import Prepared
 
 _PACKAGES = ("torch", "monai")
+PEER = "monai_unet"
 _OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
 _SECONDS = flags.DEFINE_float(
     "seconds", None, "Processor time to train for, each fold.", required=True
@@ -116,14 +118,12 @@ def compare(
     """Trains and scores the peer on each fold, then writes and prints the table.
 
     Raises:
-        ValueError: if a fold was trained with other settings, or one of our runs is
+        UserError: if a fold was trained with other settings, or one of our runs is
             missing or scored other images.
     """
     # Here, so that --help need not wait for torch and jax.
-    from peers.monai_unet import Settings
-    from peers.table import format_table, read_ours, read_peer
-
-    from spectjax.system.files import write_file
+    from scripts.peers.monai_unet import Settings
+    from spectjax.tasks import TASKS
     from spectjax.training.run_data import check_data
     from tfds_spect.prepare import choose_config, prepare
 
@@ -145,20 +145,29 @@ def compare(
         if not is_finished(workdir, settings):
             with hold(workdir):
                 run_fold(name, fold, settings, prepared, workdir)
-    found = [output_dir / f"fold{fold}" for fold in FOLDS]
-    peers = {p.name: read_peer(p) for p in found if (p / "eval/metrics.json").exists()}
-    ours = {}
+    finished = [k for k in FOLDS if is_finished(output_dir / f"fold{k}", settings)]
+    runs = {PEER: [output_dir / f"fold{fold}" for fold in finished]}
     if _OURS.value:
-        runs = {n: f"{_OURS.value}{n.removeprefix('fold')}" for n in peers}
-        check_data(
-            [pathlib.Path(run) for run in runs.values()],
-            prepared.fingerprint,
-            prepared.builder_dir,
-        )
-        ours = {name: read_ours(run) for name, run in runs.items()}
-    table = format_table(peers, ours)
-    write_file(output_dir / "table.md", table)
-    print(table)
+        ours = [pathlib.Path(f"{_OURS.value}{fold}") for fold in finished]
+        runs = {"spectjax": ours, **runs}
+    networks = {name: describe(name, found[0]) for name, found in runs.items()}
+    TASKS["segmentation"].compare()(runs, networks, output_dir)
+    print((output_dir / "table.md").read_text())
+
+
+def describe(name: str, workdir: pathlib.Path) -> dict[str, Any]:
+    """Returns what the table says of the network of a run."""
+    from spectjax.config import load_config
+    from spectjax.cross_validate import describe_network
+
+    if name != PEER:
+        return describe_network(load_config(workdir / "config.json"))
+    facts = json.loads((workdir / "peer.json").read_text())
+    return {
+        "num_parameters": facts["parameters"],
+        "num_epochs": max(1, round(facts["epochs"])),
+        "image_hw": facts["settings"]["train_hw"],
+    }
 
 
 def is_finished(workdir: pathlib.Path, settings: "Settings") -> bool:
@@ -189,11 +198,11 @@ def run_fold(
     workdir: pathlib.Path,
 ) -> None:
     """Trains the peer on the other folds, scores it on this one, writes its folder."""
-    from peers import monai_unet
-
+    from scripts.peers import monai_unet
+    from spectjax.evaluation.run import FinishedRun
     from spectjax.input_pipeline import load_examples
     from spectjax.system.files import write_file, write_json
-    from spectjax.tasks.hotspots.evaluate import evaluate_segmentation
+    from spectjax.tasks.hotspots.evaluate import evaluate
     from tfds_spect.names import choose_splits
 
     splits = choose_splits(name, fold, copies=False)
@@ -208,20 +217,28 @@ def run_fold(
         "versions": {each: importlib.metadata.version(each) for each in _PACKAGES},
     }
     write_json(workdir / "peer.json", facts)
-    evaluate_segmentation(
-        lambda counts: monai_unet.predict_probs(
+    model: Any = types.SimpleNamespace(
+        predict=lambda counts: monai_unet.predict_probs(
             training.network, counts, settings.normalisation
-        ),
-        load_examples(prepared.builder_dir, splits.held_out),
-        batch_size=settings.batch_size,
-        output_dir=workdir / "eval",
-        model_name="monai_unet",
-        dataset_info={
-            "config": name,
-            "fingerprint": prepared.fingerprint,
-            "held_out_fold": fold,
-        },
-        training_log=workdir / "train.csv",
+        )
+    )
+    held_out = load_examples(prepared.builder_dir, splits.held_out)
+    evaluate(
+        FinishedRun(
+            model=model,
+            held_out=held_out,
+            num_classes=2,
+            batch_size=settings.batch_size,
+            output_dir=workdir / "eval",
+            model_name=PEER,
+            train_hw=held_out.images.shape[1:3],
+            dataset_info={
+                "config": name,
+                "fingerprint": prepared.fingerprint,
+                "held_out_fold": fold,
+            },
+            training_log=workdir / "train.csv",
+        )
     )
 
 

@@ -69,11 +69,10 @@ def show(kind: str, seed: int, index: int, folder: pathlib.Path) -> None:
     from scripts.fuzzing.kinds import KINDS
     from scripts.fuzzing.worker import make_input
 
-    chosen = KINDS[kind]()
-    seeds = chosen.make_seeds(folder / f"{kind}_seeds")
-    path = make_input(chosen, seeds, seed, index, folder / f"{kind}_{seed}_{index}")
+    seeds = KINDS[kind].make_seeds(folder / f"{kind}_seeds")
+    path = make_input(kind, seeds, seed, index, folder / f"{kind}_{seed}_{index}")
     print(path, flush=True)
-    chosen.read(path)
+    KINDS[kind].read(path, seeds)
     print("accepted")
 
 

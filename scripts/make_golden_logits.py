@@ -2,16 +2,14 @@
 
     PYTHONPATH=. python scripts/make_golden_logits.py
 
-prints the figures that `tests/weights/test_torchvision_weights.py` holds our networks
+prints the figures that `tests/weights/test_torchvision.py` holds our networks
 to, for weights and images that anyone can draw again without PyTorch. Needs torch and
 torchvision.
 """
 
-import math
-import zlib
-from collections.abc import Mapping
-
 import numpy as np
+
+from scripts.peers.mask_rcnn_cases import draw_weights
 
 NUM_CLASSES = 3
 # VGG is narrow, since its products alone would take a second to draw, and DenseNet is
@@ -29,30 +27,13 @@ def draw_images() -> np.ndarray:
     return np.stack(images).astype(np.float32) * 4
 
 
-def draw_weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Returns arrays by torchvision's names that keep the size of what passes.
-
-    `RandomState` promises the same numbers for ever.
-    """
-    return {name: _draw(name, shape) for name, shape in shapes.items()}
-
-
-def _draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if name.endswith("num_batches_tracked"):
-        return np.zeros((), np.int64)
-    drawn = np.random.RandomState(zlib.crc32(name.encode())).uniform(-1, 1, shape)
-    if len(shape) > 1:
-        drawn *= math.sqrt(6 / math.prod(shape[1:]))
-    elif name.endswith(("running_var", "weight")):
-        drawn = 1 + drawn / 2
-    else:
-        drawn /= 20
-    return drawn.astype(np.float32)
-
-
 def main() -> None:
     """Prints the logits of every network."""
     import torch
+
+    from benchmarks.torchvision_operators import import_torchvision
+
+    import_torchvision()
     from torchvision import models
     from torchvision.models.vgg import cfgs, make_layers
 
@@ -79,7 +60,7 @@ def main() -> None:
     images = torch.from_numpy(draw_images())[:, None].expand(-1, 3, -1, -1)
     for name, network in networks.items():
         shapes = {key: tuple(x.shape) for key, x in network.state_dict().items()}
-        weights = draw_weights(shapes)
+        weights = draw_weights(shapes, balanced=False)
         network.load_state_dict({key: torch.from_numpy(weights[key]) for key in shapes})
         with torch.inference_mode():
             logits = network.double().eval()(images.double())

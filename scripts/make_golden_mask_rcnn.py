@@ -11,13 +11,13 @@ match) is so close that rounding in float32 could turn it.
 
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from scripts.peers.mask_rcnn_cases import SMALL, Setting, draw_images, draw_truth
 from scripts.peers.torchvision_mask_rcnn import (
     build,
-    complete_torchvision,
     compute_losses,
     compute_stages,
 )
@@ -70,10 +70,11 @@ def check_margins(
 
 def main() -> None:
     """Writes the small network's arrays."""
-    complete_torchvision()
     golden = compute_all(SMALL)
     check_margins(golden, compute_all(SMALL, NOISE))
-    kept = {name: thin(name, x).astype(np.float32) for name, x in golden.items()}
+    kept: dict[str, Any] = {
+        name: thin(name, x).astype(np.float32) for name, x in golden.items()
+    }
     np.savez_compressed(OUTPUT, **kept)
     print(f"{OUTPUT}: {OUTPUT.stat().st_size // 1000} kB")
 

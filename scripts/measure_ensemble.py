@@ -11,7 +11,6 @@ patients. Runs that mirror by themselves gain nothing in the mirrored rows.
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -29,7 +28,6 @@ from spectjax.system.messages import UserError
 
 if TYPE_CHECKING:  # TFDS takes seconds: not before --help
     from spectjax.input_pipeline import Examples
-    from spectjax.metrics.pixel import PixelCounts
 
 _WORKDIR = define_paths("workdir", "Folder of a training run; given twice or more.")
 _OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
@@ -53,23 +51,8 @@ SINGLE = "single runs, mean"
 ENSEMBLE = "ensemble"
 MIRRORED = ", mirrored"
 Scores = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What scores are made of; N images, T thresholds of the probability.
-
-    Attributes:
-        pixels: counts of each image.
-        lesions: number of lesions, (N,).
-        found: number of those that are found, (N, T).
-        false: number of regions that meet no lesion, (N, T).
-    """
-
-    pixels: "PixelCounts"
-    lesions: np.ndarray
-    found: np.ndarray
-    false: np.ndarray
+Score = Callable[[np.ndarray], Scores]  # of images, some of them perhaps repeated
+Predict = Callable[[np.ndarray], Any]
 
 
 def main(argv: list[str]) -> None:
@@ -85,55 +68,16 @@ def main(argv: list[str]) -> None:
     find_model(workdirs=workdirs, file=None, runtime=None)  # do they agree?
     output_dir = cast(pathlib.Path, _OUTPUT_DIR.value)
     with hold(output_dir):
-        compare(workdirs, output_dir)
-
-
-def compare(workdirs: Sequence[pathlib.Path], output_dir: pathlib.Path) -> None:
-    """Scores the runs, alone and averaged, and writes and prints the table."""
-    from spectjax.inference.ensembles import average_probs
-    from spectjax.inference.runtimes import find_model
-    from spectjax.metrics.intervals import bootstrap_patients
-
-    examples = simulate(output_dir)
-
-    members: dict[str, list[Scored]] = {}
-    for suffix in ("", MIRRORED):
-        probs = []
-        for workdir in workdirs:
-            model = find_model(workdirs=[workdir], file=None, runtime=None)()
-            predict = mirror(model.predict) if suffix else model.predict
-            probs.append(predict_hotspots(predict, examples.images))
-        members[SINGLE + suffix] = [measure(each, examples) for each in probs]
-        members[ENSEMBLE + suffix] = [measure(average_probs(probs), examples)]
-        print(f"{ENSEMBLE}{suffix}: scored", flush=True)
-
-    def gains(images: np.ndarray) -> dict[str, float]:
-        return flatten(find_gains(average_members(members, images)))
-
-    everything = np.arange(len(examples))
-    rows = average_members(members, everything)
-    intervals = bootstrap_patients(examples.patients, gains, seed=0, resamples=1000)
-    document = {
-        "n_images": len(examples),
-        "n_patients": len(set(examples.patients)),
-        "n_lesions": int(members[ENSEMBLE][0].lesions.sum()),
-        "seed": _SEED.value,
-        "runs": {
-            str(workdir): score(each, everything)
-            for workdir, each in zip(workdirs, members[SINGLE], strict=True)
-        },
-        "rows": rows,
-        "gains": {
-            name: {
-                "gain": gain,
-                "low": intervals[name].low,
-                "high": intervals[name].high,
-            }
-            for name, gain in flatten(find_gains(rows)).items()
-        },
-    }
-    write_json(output_dir / "ensemble.json", document)
-    print(describe(document))
+        examples = simulate(output_dir)
+        members: dict[str, list[Score]] = {}
+        for suffix in ("", MIRRORED):
+            found = score_models(workdirs, examples, mirrored=bool(suffix))
+            *members[SINGLE + suffix], ensemble = found
+            members[ENSEMBLE + suffix] = [ensemble]
+            print(f"{ENSEMBLE}{suffix}: scored", flush=True)
+        document = describe(workdirs, members, examples)
+        write_json(output_dir / "ensemble.json", document)
+    print(format_table(document))
 
 
 def simulate(output_dir: pathlib.Path) -> "Examples":
@@ -157,80 +101,100 @@ def simulate(output_dir: pathlib.Path) -> "Examples":
     return load_examples(prepared.builder_dir, FOLDS)
 
 
-def mirror(
-    predict_probs: Callable[[np.ndarray], np.ndarray],
-) -> Callable[[np.ndarray], np.ndarray]:
+def score_models(
+    workdirs: Sequence[pathlib.Path], examples: "Examples", *, mirrored: bool
+) -> list[Score]:
+    """Returns the scores of each run and, last, of the mean of their answers."""
+    from spectjax.inference.ensembles import average_probs
+    from spectjax.inference.runtimes import find_model
+    from spectjax.tasks.hotspots.evaluate import predict_hotspots
+
+    answers = []
+    for workdir in workdirs:
+        model = find_model(workdirs=[workdir], file=None, runtime=None)()
+        predict: Predict = model.predict
+        hotspots, _ = predict_hotspots(
+            mirror(predict) if mirrored else predict,
+            examples.images,
+            batch_size=_BATCH.value,
+        )
+        answers.append(hotspots)
+    return [prepare(each, examples) for each in (*answers, average_probs(answers))]
+
+
+def mirror(predict: Predict) -> Predict:
     """Returns a model that averages what it says of an image and its mirror image."""
 
-    def predict(counts: np.ndarray) -> np.ndarray:
-        mirrored = predict_probs(np.ascontiguousarray(counts[:, :, ::-1]))
-        return (predict_probs(counts) + mirrored[:, :, ::-1]) / 2
+    def predict_both(counts: np.ndarray) -> Any:
+        mirrored = predict(np.ascontiguousarray(counts[:, :, ::-1]))
+        return (predict(counts) + mirrored[:, :, ::-1]) / 2
 
-    return predict
-
-
-def predict_hotspots(
-    predict_probs: Callable[[np.ndarray], np.ndarray], images: np.ndarray
-) -> np.ndarray:
-    """Returns the probability of a hotspot for each pixel, float32, (N, H, W)."""
-    from spectjax.evaluation.batches import predict_in_batches
-
-    hotspots = np.empty(images.shape[:3], np.float32)
-    batches = predict_in_batches(predict_probs, images, batch_size=_BATCH.value)
-    for rows, probs in batches:
-        hotspots[rows] = 1 - probs[: rows.stop - rows.start, ..., 0]
-    return hotspots
+    return predict_both
 
 
-def measure(hotspots: np.ndarray, examples: "Examples") -> Scored:
-    """Compares the probabilities of hotspots, (N, H, W), with the truth."""
-    from spectjax.metrics.lesions import measure_lesions
-    from spectjax.metrics.pixel import count_pixels
+def prepare(hotspots: np.ndarray, examples: "Examples") -> Score:
+    """Returns the scores of the probabilities of hotspots, (N, H, W)."""
+    from spectjax.metrics.lesions import HALF
+    from spectjax.tasks.hotspots.cases import measure_cases
+    from spectjax.tasks.hotspots.comparison import prepare_froc, prepare_scores
 
-    lesions, regions = measure_lesions(
-        hotspots, examples.masks, examples.images[..., 0], examples.spacing_mm
+    cases = measure_cases(examples, hotspots, (hotspots > 0.5).astype(np.uint8))
+    compare, count = prepare_scores(cases), prepare_froc(cases)
+
+    def score(images: np.ndarray) -> Scores:
+        curve = count(images)
+        at_half = curve.sensitivity[HALF], curve.false_per_image[HALF]
+        values = (*compare(images).values(), *map(float, at_half))
+        return dict(zip(SCORES, values, strict=True))
+
+    return score
+
+
+def describe(
+    workdirs: Sequence[pathlib.Path],
+    members: Mapping[str, Sequence[Score]],
+    examples: "Examples",
+) -> dict[str, Any]:
+    """Returns what `ensemble.json` says."""
+    from spectjax.input_pipeline import number_lesions
+    from spectjax.metrics.intervals import bootstrap_patients
+
+    everything = np.arange(len(examples))
+    rows = average_members(members, everything)
+    intervals = bootstrap_patients(
+        examples.patients,
+        lambda images: flatten(find_gains(average_members(members, images))),
+        seed=0,
+        resamples=1000,
     )
-    found = np.zeros(regions.false.shape, np.int64)
-    np.add.at(found, lesions.image, lesions.found)
-    return Scored(
-        pixels=count_pixels(hotspots > 0.5, examples.masks),
-        lesions=np.bincount(lesions.image, minlength=len(examples)),
-        found=found,
-        false=regions.false,
-    )
-
-
-def score(scored: Scored, images: np.ndarray) -> Scores:
-    """Returns the scores of some of the images, some of them perhaps repeated."""
-    from spectjax.metrics.lesions import HALF, THRESHOLDS, Froc, sensitivity_at
-    from spectjax.metrics.pixel import PixelCounts, score_pixels
-
-    sums = scored.pixels
-    pixels = PixelCounts(*(x[images] for x in (sums.tp, sums.fp, sums.fn, sums.tn)))
-    iou, with_lesion = score_pixels(pixels)["IoU"], scored.lesions[images] > 0
-    curve = Froc(
-        thresholds=THRESHOLDS,
-        sensitivity=scored.found[images].sum(axis=0) / scored.lesions[images].sum(),
-        false_per_image=scored.false[images].mean(axis=0),
-    )
-    values = (
-        score_pixels(pixels.pool())["IoU"],
-        iou.mean(),
-        iou[with_lesion].mean(),
-        sensitivity_at(curve, 1),
-        curve.sensitivity[HALF],
-        curve.false_per_image[HALF],
-    )
-    return dict(zip(SCORES, map(float, values), strict=True))
+    return {
+        "n_images": len(examples),
+        "n_patients": len(set(examples.patients)),
+        "n_lesions": int(number_lesions(examples.masks).max(axis=(1, 2)).sum()),
+        "seed": _SEED.value,
+        "runs": {
+            str(workdir): score(everything)
+            for workdir, score in zip(workdirs, members[SINGLE], strict=True)
+        },
+        "rows": rows,
+        "gains": {
+            name: {
+                "gain": gain,
+                "low": intervals[name].low,
+                "high": intervals[name].high,
+            }
+            for name, gain in flatten(find_gains(rows)).items()
+        },
+    }
 
 
 def average_members(
-    members: Mapping[str, Sequence[Scored]], images: np.ndarray
+    members: Mapping[str, Sequence[Score]], images: np.ndarray
 ) -> dict[str, Scores]:
     """Returns the mean scores of each row of the table."""
     rows = {}
-    for row, scored in members.items():
-        scores = [score(each, images) for each in scored]
+    for row, members_of_row in members.items():
+        scores = [score(images) for score in members_of_row]
         rows[row] = {
             name: float(np.mean([each[name] for each in scores])) for name in SCORES
         }
@@ -252,7 +216,7 @@ def flatten(rows: Mapping[str, Scores]) -> Scores:
     return {f"{row}: {n}": x for row, scores in rows.items() for n, x in scores.items()}
 
 
-def describe(document: Mapping[str, Any]) -> str:
+def format_table(document: Mapping[str, Any]) -> str:
     """Returns the scores, and what averaging gains, as a table."""
     rows, gains = document["rows"], document["gains"]
     lines = [

@@ -14,7 +14,7 @@ begin with another seed, each.
 
 import pathlib
 import statistics
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -23,6 +23,10 @@ from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_json
 from spectjax.tasks.hotspots import NAMES
 from tfds_spect.names import LEAKING, choose_splits
+
+if TYPE_CHECKING:  # TFDS takes seconds: not before --help
+    from spectjax.input_pipeline import Examples
+    from tfds_spect.prepared import Prepared
 
 _CONFIG = config_flags.DEFINE_config_file("config", "configs/unet_res.py:quick")
 _OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
@@ -75,13 +79,13 @@ def main(argv: list[str]) -> None:
     print(describe(results, synthetic=folds.synthetic))
 
 
-def count_training(prepared, fold: int) -> int:
+def count_training(prepared: "Prepared", fold: int) -> int:
     """Returns how many examples a run trains on."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(prepared.builder_dir)
     splits = choose_splits(builder.info.config_name, fold)
-    return builder.info.splits[splits.train].num_examples
+    return int(builder.info.splits[splits.train].num_examples)
 
 
 def score(
@@ -105,7 +109,9 @@ def score(
     return found
 
 
-def score_masks(config: ConfigDict, model, examples) -> dict[str, float]:
+def score_masks(
+    config: ConfigDict, model: Any, examples: "Examples"
+) -> dict[str, float]:
     """Returns scores pooled over the pixels of all images."""
     from spectjax.metrics.pixel import count_pixels, summarise_pixels
     from spectjax.tasks.hotspots.evaluate import predict_hotspots
@@ -116,7 +122,9 @@ def score_masks(config: ConfigDict, model, examples) -> dict[str, float]:
     return summarise_pixels(count_pixels(classes, examples.masks))["pooled"]
 
 
-def score_labels(config: ConfigDict, model, examples) -> dict[str, float]:
+def score_labels(
+    config: ConfigDict, model: Any, examples: "Examples"
+) -> dict[str, float]:
     """Returns scores of the labels of all images."""
     from spectjax.tasks.classification.evaluate import predict_log_odds
     from spectjax.tasks.classification.scores import score_images

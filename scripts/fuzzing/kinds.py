@@ -6,7 +6,8 @@ import io
 import json
 import pathlib
 import shutil
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -19,46 +20,41 @@ from scripts.fuzzing.mutations import (
     mutate_table,
     mutate_xml,
 )
-from spectjax.imaging.annotations.consensus import agree, read_annotation
-from spectjax.imaging.diagnosis import translate_words
+from spectjax.imaging.annotations.consensus import agree, translate_words
+from spectjax.imaging.annotations.labelme import read_annotation
 from spectjax.imaging.dicom.reading import read_bone_scans
-from spectjax.imaging.listed.table import (
-    find_image_table,
-    read_image_table,
-    read_listed_image,
-    read_words,
-)
+from spectjax.imaging.listed.image import read_listed_image
+from spectjax.imaging.listed.table import find_image_table, read_image_table, read_words
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import crop_thorax
 
 FRAME_HW = (1024, 256)
+_EVERYWHERE = 1 << 62  # bytes: no part of a file is spoilt rather than another
 
 
 class BrokenPromiseError(AssertionError):
     """An input was accepted, and what came of it is not what it says."""
 
 
-class Kind(Protocol):
-    """One kind of input."""
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind of input.
 
-    def make_seeds(self, pool: pathlib.Path) -> Any:
-        """Returns sound contents; what it writes goes below `pool`, or is there."""
+    Attributes:
+        make_seeds: returns sound contents; what it writes goes below a folder, or is
+            there.
+        mutate: writes a spoilt input into an empty folder and returns its path.
+        read: reads an input as users' commands do, beside the sound contents. Raises
+            UserError if it is refused, as it should be if it cannot be used, and
+            BrokenPromiseError if it is accepted and should not be.
+    """
 
-    def mutate(
-        self, rng: np.random.Generator, seeds: Any, folder: pathlib.Path
-    ) -> pathlib.Path:
-        """Writes a spoilt input into an empty folder."""
-
-    def read(self, path: pathlib.Path) -> None:
-        """Reads an input as users' commands do.
-
-        Raises:
-            UserError: if it is refused, as it should be if it cannot be used.
-            BrokenPromiseError: if it is accepted and should not be.
-        """
+    make_seeds: Callable[[pathlib.Path], Any]
+    mutate: Callable[[np.random.Generator, Any, pathlib.Path], pathlib.Path]
+    read: Callable[[pathlib.Path, Any], None]
 
 
-def _pick(rng: np.random.Generator, choices: list[Any]) -> Any:
+def _pick(rng: np.random.Generator, choices: Sequence[Any]) -> Any:
     return choices[int(rng.integers(len(choices)))]
 
 
@@ -68,37 +64,37 @@ def _write(folder: pathlib.Path, name: str, contents: bytes) -> pathlib.Path:
     return path
 
 
-class Dicom:
-    """Whole-body NM files: their bytes, and their elements."""
+def _spoil_file(rng: np.random.Generator, file: pathlib.Path, head: int) -> None:
+    file.write_bytes(mutate_bytes(rng, file.read_bytes(), head=head))
 
-    def make_seeds(self, pool: pathlib.Path) -> list[bytes]:
-        """See `Kind`."""
-        return seed_files.encode_dicom_files(
-            seed_files.write_hospital(pool / "hospital")
-        )
 
-    def mutate(
-        self, rng: np.random.Generator, seeds: list[bytes], folder: pathlib.Path
-    ) -> pathlib.Path:
-        """See `Kind`."""
-        contents = _pick(rng, seeds)
-        if rng.random() < 0.5:
-            contents = _mutate_elements(rng, contents)
-        else:
-            contents = mutate_bytes(rng, contents, seeds)
-        return _write(folder, "scan.dcm", contents)
+def _make_dicom(pool: pathlib.Path) -> list[bytes]:
+    return seed_files.encode_dicom_files(seed_files.write_hospital(pool / "hospital"))
 
-    def read(self, path: pathlib.Path) -> None:
-        """See `Kind`."""
-        for scan in read_bone_scans(path):
-            check_promise(scan)
+
+def _mutate_dicom(
+    rng: np.random.Generator, seeds: list[bytes], folder: pathlib.Path
+) -> pathlib.Path:
+    contents = _pick(rng, seeds)
+    if rng.random() < 0.5:
+        contents = _mutate_elements(rng, contents)
+    else:
+        contents = mutate_bytes(rng, contents, seeds)
+    return _write(folder, "scan.dcm", contents)
+
+
+def _read_dicom(path: pathlib.Path, _: object) -> None:
+    for scan in read_bone_scans(path):
+        check_promise(scan)
 
 
 def _mutate_elements(rng: np.random.Generator, contents: bytes) -> bytes:
     """Returns a file with some elements gone or of other values."""
     odd: list[Any] = [None, 0, 1, 2, 3, 255, 65535, -1, "", "x", "1\\2", [1, 1], [2]]
-    numbers = ("Rows", "Columns", "NumberOfFrames", "BitsAllocated", "BitsStored")
-    numbers += ("HighBit", "PixelRepresentation", "SamplesPerPixel")
+    numbers = (
+        *("Rows", "Columns", "NumberOfFrames", "BitsAllocated", "BitsStored"),
+        *("HighBit", "PixelRepresentation", "SamplesPerPixel"),
+    )
     try:
         dataset = pydicom.dcmread(io.BytesIO(contents), force=True)
         for _ in range(int(rng.integers(1, 4))):
@@ -155,36 +151,24 @@ def check_promise(scan: BoneScan) -> None:
         raise BrokenPromiseError("counts are not those of the pixels")
 
 
-class Labelme:
-    """wkentaro's JSON."""
-
-    def make_seeds(self, pool: pathlib.Path) -> list[str]:
-        """See `Kind`."""
-        return seed_files.read_labelme(seed_files.write_hospital(pool / "hospital"))
-
-    def mutate(
-        self, rng: np.random.Generator, seeds: list[str], folder: pathlib.Path
-    ) -> pathlib.Path:
-        """See `Kind`."""
-        text = _pick(rng, seeds)
-        if rng.random() < 0.7:
-            contents = mutate_json(rng, text).encode()
-        else:
-            contents = mutate_bytes(rng, text.encode())
-        # Named as the image that it still names, else nearly all would be refused.
-        name = pathlib.Path(str(_image_path(text))).stem
-        return _write(folder, f"{name}.json", contents)
-
-    def read(self, path: pathlib.Path) -> None:
-        """See `Kind`."""
-        _read_annotation(path)
+def _make_labelme(pool: pathlib.Path) -> list[str]:
+    return seed_files.read_labelme(seed_files.write_hospital(pool / "hospital"))
 
 
-def _image_path(text: str) -> object:
-    return json.loads(text)["imagePath"]
+def _mutate_labelme(
+    rng: np.random.Generator, seeds: list[str], folder: pathlib.Path
+) -> pathlib.Path:
+    text = _pick(rng, seeds)
+    if rng.random() < 0.7:
+        contents = mutate_json(rng, text).encode()
+    else:
+        contents = mutate_bytes(rng, text.encode())
+    # Named as the image that it still names, else nearly all would be refused.
+    name = pathlib.Path(str(json.loads(text)["imagePath"])).stem
+    return _write(folder, f"{name}.json", contents)
 
 
-def _read_annotation(path: pathlib.Path) -> None:
+def _read_annotation(path: pathlib.Path, _: object) -> None:
     annotation = translate_words(read_annotation(path), {})
     hotspots = agree([annotation], FRAME_HW)
     if annotation.regions and not hotspots.labels:
@@ -193,89 +177,66 @@ def _read_annotation(path: pathlib.Path) -> None:
         )
 
 
-class MitXml:
-    """MIT's LabelMe XML."""
-
-    def make_seeds(self, pool: pathlib.Path) -> list[tuple[str, bytes]]:
-        """See `Kind`."""
-        folder = seed_files.write_hospital(pool / "hospital") / "annotations"
-        drawn = [(file.name, file.read_bytes()) for file in folder.rglob("*.xml")]
-        own = "scan_anterior.xml", seed_files.make_mit_xml("scan_anterior")
-        return [own, *sorted(drawn)]
-
-    def mutate(
-        self,
-        rng: np.random.Generator,
-        seeds: list[tuple[str, bytes]],
-        folder: pathlib.Path,
-    ) -> pathlib.Path:
-        """See `Kind`."""
-        name, contents = _pick(rng, seeds)
-        if rng.random() < 0.6:
-            return _write(folder, name, mutate_xml(rng, contents.decode()).encode())
-        return _write(folder, name, mutate_bytes(rng, contents, head=len(contents)))
-
-    def read(self, path: pathlib.Path) -> None:
-        """See `Kind`."""
-        _read_annotation(path)
+def _make_mit_xml(pool: pathlib.Path) -> list[tuple[str, bytes]]:
+    folder = seed_files.write_hospital(pool / "hospital") / "annotations"
+    drawn = [(file.name, file.read_bytes()) for file in folder.rglob("*.xml")]
+    own = "scan_anterior.xml", seed_files.make_mit_xml("scan_anterior")
+    return [own, *sorted(drawn)]
 
 
-class Pictures:
-    """A table of pictures, with a mask and boxes: one of these files is spoilt."""
-
-    def make_seeds(self, pool: pathlib.Path) -> pathlib.Path:
-        """See `Kind`."""
-        hospital = seed_files.write_hospital(pool / "hospital")
-        return seed_files.write_pictures(pool / "pictures", hospital)
-
-    def mutate(
-        self, rng: np.random.Generator, seeds: pathlib.Path, folder: pathlib.Path
-    ) -> pathlib.Path:
-        """See `Kind`."""
-        shutil.copytree(seeds, folder, dirs_exist_ok=True)
-        file = _pick(rng, sorted(folder.iterdir()))
-        if file.name == "images.csv" and rng.random() < 0.7:
-            file.write_text(mutate_table(rng, file.read_text()))
-        else:
-            file.write_bytes(mutate_bytes(rng, file.read_bytes(), head=200))
-        return folder
-
-    def read(self, path: pathlib.Path) -> None:
-        """See `Kind`."""
-        words, table = read_words(path), find_image_table(path)
-        if table is None:
-            raise BrokenPromiseError("a table, and none found")
-        rows, errors = read_image_table(table, words)
-        for row in rows:
-            listed = read_listed_image(row, words)
-            if listed.scan.counts.ndim != 2 or listed.scan.counts.min() < 0:
-                raise BrokenPromiseError("no counts")
-        if errors:
-            raise errors[0]
+def _mutate_mit_xml(
+    rng: np.random.Generator, seeds: list[tuple[str, bytes]], folder: pathlib.Path
+) -> pathlib.Path:
+    name, contents = _pick(rng, seeds)
+    if rng.random() < 0.6:
+        return _write(folder, name, mutate_xml(rng, contents.decode()).encode())
+    return _write(folder, name, mutate_bytes(rng, contents, head=_EVERYWHERE))
 
 
-class Pth:
-    """Weights: PyTorch's files and safetensors."""
+def _make_pictures(pool: pathlib.Path) -> pathlib.Path:
+    hospital = seed_files.write_hospital(pool / "hospital")
+    return seed_files.write_pictures(pool / "pictures", hospital)
 
-    def make_seeds(self, pool: pathlib.Path) -> list[bytes]:
-        """See `Kind`."""
-        del pool
-        return seed_files.encode_weights()
 
-    def mutate(
-        self, rng: np.random.Generator, seeds: list[bytes], folder: pathlib.Path
-    ) -> pathlib.Path:
-        """See `Kind`."""
-        contents = mutate_bytes(rng, _pick(rng, seeds), seeds, head=500)
-        return _write(folder, "weights.pth", contents)
+def _mutate_pictures(
+    rng: np.random.Generator, seeds: pathlib.Path, folder: pathlib.Path
+) -> pathlib.Path:
+    """Spoils the table of pictures, or a picture, a mask or boxes."""
+    shutil.copytree(seeds, folder, dirs_exist_ok=True)
+    file = _pick(rng, sorted(folder.iterdir()))
+    if file.name == "images.csv" and rng.random() < 0.7:
+        file.write_text(mutate_table(rng, file.read_text()))
+    else:
+        _spoil_file(rng, file, head=200)
+    return folder
 
-    def read(self, path: pathlib.Path) -> None:
-        """See `Kind`."""
-        from spectjax.weights.state_dict import read_state_dict
 
-        for name, array in read_state_dict(path).items():
-            if not isinstance(name, str) or array.size > 10_000:
-                raise BrokenPromiseError("arrays that the file does not hold")
+def _read_pictures(path: pathlib.Path, _: object) -> None:
+    words, table = read_words(path), find_image_table(path)
+    if table is None:
+        raise BrokenPromiseError("a table, and none found")
+    rows, errors = read_image_table(table, words)
+    for row in rows:
+        listed = read_listed_image(row, words)
+        if listed.scan.counts.ndim != 2 or listed.scan.counts.min() < 0:
+            raise BrokenPromiseError("no counts")
+    if errors:
+        raise errors[0]
+
+
+def _mutate_weights(
+    rng: np.random.Generator, seeds: list[bytes], folder: pathlib.Path
+) -> pathlib.Path:
+    contents = mutate_bytes(rng, _pick(rng, seeds), seeds, head=500)
+    return _write(folder, "weights.pth", contents)
+
+
+def _read_weights(path: pathlib.Path, _: object) -> None:
+    from spectjax.weights.state_dict import read_state_dict
+
+    for name, array in read_state_dict(path).items():
+        if not isinstance(name, str) or array.size > 10_000:
+            raise BrokenPromiseError("arrays that the file does not hold")
 
 
 @dataclasses.dataclass
@@ -287,132 +248,88 @@ class _Original:
     answer: np.ndarray
 
 
-class _Model:
-    """An exported model; one that is accepted must answer as before."""
+def _make_model(pool: pathlib.Path, *, suffix: str) -> _Original:
+    from spectjax import export
 
-    suffix: str
-    runtime: str
-
-    def make_seeds(self, pool: pathlib.Path) -> _Original:
-        """See `Kind`."""
-        pool.mkdir(parents=True, exist_ok=True)
-        run = seed_files.write_run(pool / "run")
-        path = pool / f"model{self.suffix}"
-        contents = seed_files.export_run(run, path)
-        self._original = self._open(path, contents)
-        return self._original
-
-    def _open(self, path: pathlib.Path, contents: bytes) -> _Original:
-        from spectjax.inference.runtimes import load_file
-
-        model = load_file(path, self.runtime)
-        counts = np.random.default_rng(0).poisson(3, (1, *model.input_hw, 1))
-        counts = counts.astype(np.float32)
-        return _Original(contents, counts, np.asarray(model.predict(counts)))
-
-    def mutate(
-        self, rng: np.random.Generator, seeds: _Original, folder: pathlib.Path
-    ) -> pathlib.Path:
-        """See `Kind`."""
-        contents = seeds.contents
-        while contents == seeds.contents:  # a sound one is slow, and proves nothing
-            contents = mutate_bytes(rng, seeds.contents, head=len(seeds.contents))
-        return _write(folder, f"model{self.suffix}", contents)
-
-    def read(self, path: pathlib.Path) -> None:
-        """See `Kind`."""
-        from spectjax.inference.runtimes import load_file
-
-        original = self._original
-        answer = load_file(path, self.runtime).predict(original.counts)
-        if not np.allclose(answer, original.answer, atol=1e-4):
-            raise BrokenPromiseError("accepted, and answers something else")
+    path = pool / f"model{suffix}"
+    export.run(seed_files.write_run(pool / "run"), path)
+    model = _load(path)
+    counts = np.random.default_rng(0).poisson(3, (1, *model.input_hw, 1))
+    counts = counts.astype(np.float32)
+    return _Original(path.read_bytes(), counts, np.asarray(model.predict(counts)))
 
 
-class Onnx(_Model):
-    """An exported `.onnx`, run by ONNX Runtime."""
-
-    suffix, runtime = ".onnx", "onnxruntime"
-
-
-class Stablehlo(_Model):
-    """An exported `.stablehlo.zip`, run by JAX."""
-
-    suffix, runtime = ".stablehlo.zip", "jax"
+def _mutate_model(
+    rng: np.random.Generator, seeds: _Original, folder: pathlib.Path, *, suffix: str
+) -> pathlib.Path:
+    contents = seeds.contents
+    while contents == seeds.contents:  # a sound one is slow, and proves nothing
+        contents = mutate_bytes(rng, seeds.contents, head=_EVERYWHERE)
+    return _write(folder, f"model{suffix}", contents)
 
 
-class Checkpoint:
-    """A run's folder: one of the files of its checkpoint, or config.json, is spoilt."""
-
-    def make_seeds(self, pool: pathlib.Path) -> pathlib.Path:
-        """See `Kind`."""
-        return seed_files.write_run(pool / "run")
-
-    def mutate(
-        self, rng: np.random.Generator, seeds: pathlib.Path, folder: pathlib.Path
-    ) -> pathlib.Path:
-        """See `Kind`."""
-        shutil.copytree(seeds, folder, dirs_exist_ok=True)
-        files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
-        file = _pick(rng, files)
-        if rng.random() < 0.05:
-            file.unlink()
-        else:
-            contents = file.read_bytes()
-            file.write_bytes(mutate_bytes(rng, contents, head=len(contents)))
-        return folder
-
-    def read(self, path: pathlib.Path) -> None:
-        """See `Kind`."""
-        import jax
-
-        from spectjax.config import load_config
-        from spectjax.training.checkpoint import Checkpoints
-
-        load_config(path / "config.json")
-        # Not by restore_state, which traces the model anew each time.
-        sound = _sound_state()
-        with Checkpoints(path, read_only=True) as checkpoints:
-            state, _ = checkpoints.restore(sound)
-        for found, original in zip(
-            jax.tree.leaves(state), jax.tree.leaves(sound), strict=True
-        ):
-            if not np.array_equal(np.asarray(found), np.asarray(original)):
-                raise BrokenPromiseError("accepted, with other numbers")
+def _read_model(path: pathlib.Path, seeds: _Original) -> None:
+    """Reads an exported model; one that is accepted must answer as before."""
+    answer = np.asarray(_load(path).predict(seeds.counts))
+    if not np.allclose(answer, seeds.answer, atol=1e-4):
+        raise BrokenPromiseError("accepted, and answers something else")
 
 
-@functools.cache
-def _sound_state() -> Any:
-    from spectjax.cross_validate import load_configs
+def _load(path: pathlib.Path) -> Any:
+    from spectjax.inference.runtimes import choose_runtime, load_file
 
-    config = load_configs(["configs/unet.py"], arg="smoke")["unet"]
-    return seed_files.make_state(config)
+    return load_file(path, choose_runtime(path, None))
 
 
-class Crop:
-    """Counts of a view: cut, moved, covered, of any size."""
+def _mutate_run(
+    rng: np.random.Generator, seeds: pathlib.Path, folder: pathlib.Path
+) -> pathlib.Path:
+    """Spoils a file of a run's checkpoint, or its config.json."""
+    shutil.copytree(seeds, folder, dirs_exist_ok=True)
+    file = _pick(rng, sorted(file for file in folder.rglob("*") if file.is_file()))
+    if rng.random() < 0.05:
+        file.unlink()
+    else:
+        _spoil_file(rng, file, head=_EVERYWHERE)
+    return folder
 
-    def make_seeds(self, pool: pathlib.Path) -> list[BoneScan]:
-        """See `Kind`."""
-        hospital = seed_files.write_hospital(pool / "hospital")
-        files = sorted((hospital / "dicom").glob("*.dcm"))
-        self._scans = [scan for file in files for scan in read_bone_scans(file)]
-        return self._scans
 
-    def mutate(
-        self, rng: np.random.Generator, seeds: list[BoneScan], folder: pathlib.Path
-    ) -> pathlib.Path:
-        """See `Kind`."""
-        counts = spoil_counts(rng, _pick(rng, seeds).counts)
-        np.save(folder / "counts.npy", counts, allow_pickle=False)
-        return folder / "counts.npy"
+def _read_run(path: pathlib.Path, _: object) -> None:
+    import jax
 
-    def read(self, path: pathlib.Path) -> None:
-        """See `Kind`."""
-        counts = np.load(path, allow_pickle=False)
-        scan = dataclasses.replace(self._scans[0], counts=counts)
-        if crop_thorax(scan).counts.shape != (256, 256):
-            raise BrokenPromiseError("a crop of another size")
+    from spectjax.config import load_config
+    from spectjax.training.checkpoint import Checkpoints
+
+    load_config(path / "config.json")
+    # Not by restore_state, which traces the model anew each time.
+    sound = seed_files.make_state()
+    with Checkpoints(path, read_only=True) as checkpoints:
+        state, _ = checkpoints.restore(sound)
+    same = jax.tree.map(np.array_equal, jax.device_get(state), sound)
+    if not all(jax.tree.leaves(same)):
+        raise BrokenPromiseError("accepted, with other numbers")
+
+
+def _make_scans(pool: pathlib.Path) -> list[BoneScan]:
+    hospital = seed_files.write_hospital(pool / "hospital")
+    files = sorted((hospital / "dicom").glob("*.dcm"))
+    return [scan for file in files for scan in read_bone_scans(file)]
+
+
+def _mutate_scan(
+    rng: np.random.Generator, seeds: list[BoneScan], folder: pathlib.Path
+) -> pathlib.Path:
+    """Writes counts of a view: cut, moved, covered, of any size."""
+    counts = spoil_counts(rng, _pick(rng, seeds).counts)
+    np.save(folder / "counts.npy", counts, allow_pickle=False)
+    return folder / "counts.npy"
+
+
+def _read_scan(path: pathlib.Path, seeds: list[BoneScan]) -> None:
+    counts = np.load(path, allow_pickle=False)
+    scan = dataclasses.replace(seeds[0], counts=counts)
+    if crop_thorax(scan).counts.shape != (256, 256):
+        raise BrokenPromiseError("a crop of another size")
 
 
 def spoil_counts(rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
@@ -446,14 +363,24 @@ def spoil_counts(rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
     return counts
 
 
-KINDS: dict[str, type[Kind]] = {
-    "dicom": Dicom,
-    "labelme": Labelme,
-    "mit_xml": MitXml,
-    "pictures": Pictures,
-    "pth": Pth,
-    "onnx": Onnx,
-    "stablehlo": Stablehlo,
-    "checkpoint": Checkpoint,
-    "crop": Crop,
+def _model_kind(suffix: str) -> Kind:
+    return Kind(
+        functools.partial(_make_model, suffix=suffix),
+        functools.partial(_mutate_model, suffix=suffix),
+        _read_model,
+    )
+
+
+KINDS = {
+    "dicom": Kind(_make_dicom, _mutate_dicom, _read_dicom),
+    "labelme": Kind(_make_labelme, _mutate_labelme, _read_annotation),
+    "mit_xml": Kind(_make_mit_xml, _mutate_mit_xml, _read_annotation),
+    "pictures": Kind(_make_pictures, _mutate_pictures, _read_pictures),
+    "pth": Kind(lambda _: seed_files.encode_weights(), _mutate_weights, _read_weights),
+    "onnx": _model_kind(".onnx"),
+    "stablehlo": _model_kind(".stablehlo.zip"),
+    "checkpoint": Kind(
+        lambda pool: seed_files.write_run(pool / "run"), _mutate_run, _read_run
+    ),
+    "crop": Kind(_make_scans, _mutate_scan, _read_scan),
 }

@@ -1,5 +1,6 @@
 """Sound files of each kind, made from nothing: what the mutations begin with."""
 
+import functools
 import io
 import json
 import pathlib
@@ -11,6 +12,7 @@ import numpy as np
 import pydicom
 from pydicom.data import get_testdata_file
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -48,7 +50,7 @@ def encode_dicom_files(hospital: pathlib.Path) -> list[bytes]:
     encoded.append(_encode(small[0], DeflatedExplicitVRLittleEndian))
     bare = encoded[1]
     encoded.append(bare[bare.index(b"\x08\0\x05\0") :])  # without preamble and header
-    real = [pathlib.Path(get_testdata_file(name)).read_bytes() for name in _REAL]
+    real = [pathlib.Path(str(get_testdata_file(name))).read_bytes() for name in _REAL]
     return [*encoded, *encoded, *whole, *real]
 
 
@@ -68,7 +70,7 @@ def _encode(dataset: pydicom.Dataset, syntax: str, *, compress: bool = False) ->
     if compress:
         copy.compress(syntax, generate_instance_uid=False)
         return _write(copy)
-    copy.file_meta.TransferSyntaxUID = syntax
+    copy.file_meta.TransferSyntaxUID = UID(syntax)
     if syntax != ExplicitVRBigEndian:
         return _write(copy)
     copy.PixelData = np.frombuffer(copy.PixelData, "<u2").byteswap().tobytes()
@@ -113,7 +115,7 @@ def _encode_torch(arrays: dict[str, np.ndarray]) -> bytes:
             + b"\x89ccollections\nOrderedDict\n)RtR"
         )
     pickle = b"\x80\x02}(" + items + b"u."
-    pickletools.dis(pickle, out=_Nowhere())  # complains of a mistake made here
+    pickletools.dis(pickle, out=io.StringIO())  # complains of a mistake made here
     path = io.BytesIO()
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", pickle)
@@ -122,11 +124,6 @@ def _encode_torch(arrays: dict[str, np.ndarray]) -> bytes:
         for key, array in enumerate(arrays.values()):
             archive.writestr(f"archive/data/{key}", array.tobytes())
     return path.getvalue()
-
-
-class _Nowhere:
-    def write(self, text: str) -> None:
-        """Forgets a text."""
 
 
 def _text(text: str) -> bytes:
@@ -143,29 +140,25 @@ def _tuple(values: tuple[int, ...]) -> bytes:
 
 def write_run(workdir: pathlib.Path) -> pathlib.Path:
     """Writes a run's folder as a few steps of a tiny U-Net leave it, untrained."""
-    import jax
-
-    from spectjax.config import load_config, save_config
-    from spectjax.cross_validate import load_configs
+    from spectjax.config import save_config
     from spectjax.training.checkpoint import Checkpoints, Progress
 
-    if workdir.exists():
-        return workdir
-    config = load_configs(["configs/unet.py"], arg="smoke")["unet"]
-    save_config(config, workdir / "config.json")
-    state = make_state(load_config(workdir / "config.json"))
-    with Checkpoints(workdir) as checkpoints:
-        checkpoints.save(3, jax.device_get(state), Progress(data="made up"))
+    if not workdir.exists():
+        save_config(_load_config(), workdir / "config.json")
+        with Checkpoints(workdir) as checkpoints:
+            checkpoints.save(3, make_state(), Progress(data="made up"))
     return workdir
 
 
-def make_state(config: Any) -> Any:
-    """Returns the state of a run before its first step."""
+@functools.cache
+def make_state() -> Any:
+    """Returns the state of such a run before its first step, with numpy arrays."""
     import jax
 
     from spectjax.training.run import create_optimizer, create_task
     from spectjax.training.step import create_train_state
 
+    config = _load_config()
     return jax.device_get(
         create_train_state(
             create_task(config),
@@ -176,12 +169,10 @@ def make_state(config: Any) -> Any:
     )
 
 
-def export_run(workdir: pathlib.Path, path: pathlib.Path) -> bytes:
-    """Returns a run's model as a file of the format that the name of `path` tells."""
-    from spectjax import export
+def _load_config() -> Any:
+    from configs.unet import get_config
 
-    export.run(workdir, path)
-    return path.read_bytes()
+    return get_config("smoke")
 
 
 def write_pictures(folder: pathlib.Path, hospital: pathlib.Path) -> pathlib.Path:
@@ -219,7 +210,7 @@ def read_labelme(hospital: pathlib.Path) -> list[str]:
     """Returns wkentaro's JSON files of all readers, one with a mask and a circle."""
     texts = [f.read_text() for f in sorted((hospital / "annotations").rglob("*.json"))]
     document = json.loads(max(texts, key=len))
-    shape = {"label": "metastasis", "group_id": None, "flags": {}}
+    shape: dict[str, Any] = {"label": "metastasis", "group_id": None, "flags": {}}
     document["shapes"] += [
         shape | {"shape_type": "circle", "points": [[100, 300], [104, 300]]},
         shape | {"shape_type": "rectangle", "points": [[90, 280], [99, 290]]},

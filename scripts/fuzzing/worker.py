@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.fuzzing.kinds import KINDS, BrokenPromiseError, Kind
+from scripts.fuzzing.kinds import KINDS, BrokenPromiseError
 from spectjax.system.commands import end_plainly
 from spectjax.system.messages import UserError
 from spectjax.system.paths import read_path
@@ -27,20 +27,22 @@ _STATUS = pathlib.Path("/proc/self/status")
 
 
 def make_input(
-    kind: Kind, seeds: Any, seed: int, index: int, folder: pathlib.Path
+    name: str, seeds: Any, seed: int, index: int, folder: pathlib.Path
 ) -> pathlib.Path:
     """Writes input number `index` into `folder`, emptied before; returns its path.
 
-    The same kind, seed and index make the same input.
+    The same name of a kind, seed and index make the same input.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    name = zlib.crc32(type(kind).__name__.encode())
-    return kind.mutate(np.random.default_rng((seed, name, index)), seeds, folder)
+    rng = np.random.default_rng((seed, zlib.crc32(name.encode()), index))
+    return KINDS[name].mutate(rng, seeds, folder)
 
 
-def judge(read: Callable[[pathlib.Path], None], path: pathlib.Path) -> dict[str, Any]:
-    """Reads an input and says how that ended.
+def judge(
+    read: Callable[[pathlib.Path, Any], None], path: pathlib.Path, seeds: Any = None
+) -> dict[str, Any]:
+    """Reads an input, as of `Kind`, and says how that ended.
 
     Returns:
         `outcome`: accepted, refused or fault; `error`: its type, and for a fault where
@@ -51,7 +53,7 @@ def judge(read: Callable[[pathlib.Path], None], path: pathlib.Path) -> dict[str,
     began = time.process_time()
     outcome, error = "accepted", ""
     try:
-        read(path)
+        read(path, seeds)
     except UserError as refusal:
         outcome, error = "refused", type(refusal).__name__
         if not str(refusal).isprintable():
@@ -104,12 +106,12 @@ def main() -> None:
     args = parser.parse_args()
     folder = read_path(args.folder, "--folder")
     talk, sys.stdout = sys.stdout, sys.stderr  # what readers print is no result
-    kind = KINDS[args.kind]()
+    kind = KINDS[args.kind]
     seeds = kind.make_seeds(folder / "seeds")
     for index in range(args.first, args.last):
         print(index, file=talk, flush=True)
-        path = make_input(kind, seeds, args.seed, index, folder / "input")
-        print(json.dumps(judge(kind.read, path)), file=talk, flush=True)
+        path = make_input(args.kind, seeds, args.seed, index, folder / "input")
+        print(json.dumps(judge(kind.read, path, seeds)), file=talk, flush=True)
 
 
 if __name__ == "__main__":

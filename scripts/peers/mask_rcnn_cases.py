@@ -118,27 +118,35 @@ def draw_truth(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     return instances, classes
 
 
-def draw_weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def draw_weights(
+    shapes: Mapping[str, tuple[int, ...]], *, balanced: bool = True
+) -> dict[str, np.ndarray]:
     """Returns arrays by torchvision's names that keep the size of what passes.
 
     `RandomState` promises the same numbers for ever.
+
+    Args:
+        shapes: by name.
+        balanced: whether kernels have the mean 0 and some are scaled by `FACTORS`, as a
+            Mask R-CNN needs it.
     """
-    return {name: _draw(name, shape) for name, shape in shapes.items()}
+    return {name: _draw(name, shape, balanced) for name, shape in shapes.items()}
 
 
-def _draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _draw(name: str, shape: tuple[int, ...], balanced: bool) -> np.ndarray:
     if name.endswith("num_batches_tracked"):
         return np.zeros((), np.int64)
     drawn = np.random.RandomState(zlib.crc32(name.encode())).uniform(-1, 1, shape)
     if len(shape) > 1:
         fan_in = shape[0] if "conv5_mask" in name else math.prod(shape[1:])
-        drawn -= drawn.mean(tuple(range(1, len(shape))), keepdims=True)
+        if balanced:
+            drawn -= drawn.mean(tuple(range(1, len(shape))), keepdims=True)
         drawn *= math.sqrt(6 / fan_in)
     elif name.endswith(("running_var", "weight")):
         drawn = 1 + drawn / 2
     else:
         drawn /= 20
-    for pattern, factor in FACTORS:
+    for pattern, factor in FACTORS if balanced else ():
         if re.search(pattern, name):
             drawn *= factor
     return drawn.astype(np.float32)

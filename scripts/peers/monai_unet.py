@@ -10,6 +10,7 @@ import math
 import time
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import torch
 from monai import data, transforms
@@ -157,7 +158,7 @@ def normalise(counts: np.ndarray, normalisation: str) -> torch.Tensor:
     "min_max" is MONAI's ScaleIntensity, "square_root" what our modern recipe does.
     """
     if normalisation == "square_root":
-        inputs = torch.from_numpy(np.array(normalise_by_root(counts)))
+        inputs = torch.from_numpy(np.array(normalise_by_root(jnp.asarray(counts))))
         return inputs.permute(0, 3, 1, 2)
     inputs = torch.from_numpy(counts.astype(np.float32)).permute(0, 3, 1, 2)
     return torch.stack([transforms.ScaleIntensity()(image) for image in inputs])

@@ -4,8 +4,6 @@ Arrays have torchvision's order of axes, boxes and deltas. Letters in shapes: im
 channels C, anchors N, proposals P, classes K, detections D. All is in float64.
 """
 
-import functools
-import importlib
 from typing import Any
 
 import numpy as np
@@ -26,63 +24,6 @@ WEIGHTS = (
 )
 
 
-@functools.cache  # once: an operator cannot be registered again
-def complete_torchvision() -> None:
-    """Gives torchvision NMS and ROIAlign where its compiled part does not load.
-
-    ROIAlign is torchvision's own reference in Python, box by box for its memory's
-    sake, and with the compiled one's rule that it lacks: beyond the map by more than a
-    pixel before its first or at all behind its last, a sample is 0.
-    """
-    import torch
-    from torch import library as operators
-    from torchvision import extension
-    from torchvision.ops import boxes as box_ops
-
-    if extension._has_ops():
-        return
-    library = operators.Library("torchvision", "FRAGMENT")
-    library.define("nms(Tensor boxes, Tensor scores, float threshold) -> Tensor")
-    library.impl("nms", _suppress, "CompositeExplicitAutograd")
-    # A library that is collected takes its operations with it.
-    box_ops._library = library
-    box_ops._assert_has_ops = lambda: None
-
-    module = importlib.import_module("torchvision.ops.roi_align")
-    interpolate, align = module._bilinear_interpolate, module._roi_align.__wrapped__
-
-    def interpolate_inside(features, index, y, x, *masks):  # type: ignore[no-untyped-def]
-        height, width = features.shape[2:]
-        rows = ((y >= -1) & (y <= height)).to(features)
-        columns = ((x >= -1) & (x <= width)).to(features)
-        values = interpolate(features, index, y, x, *masks)
-        rows, columns = rows[:, None, :, None, :, None], columns[:, None, None, :, None]
-        return values * rows * columns
-
-    def align_each(features, rois, scale, height, width, *rest):  # type: ignore[no-untyped-def]
-        pooled = [
-            align(features, rois[i : i + 1], scale, height, width, *rest)
-            for i in range(len(rois))
-        ]
-        empty = features.new_zeros((0, features.shape[1], height, width))
-        return torch.cat([empty, *pooled])
-
-    module._bilinear_interpolate = interpolate_inside
-    module._roi_align = align_each
-
-
-def _suppress(boxes: Any, scores: Any, threshold: float) -> Any:
-    """Returns the indices that greedy NMS keeps, the best first."""
-    import torch
-    from torchvision.ops import box_iou
-
-    iou, kept = box_iou(boxes, boxes), []
-    for i in torch.argsort(scores, descending=True, stable=True).tolist():
-        if not kept or iou[i, kept].max() <= threshold:
-            kept.append(i)
-    return torch.tensor(kept, dtype=torch.int64)
-
-
 def build(setting: Setting, *, frozen: bool = False, noise: float = 0) -> Any:
     """Returns torchvision's network with drawn weights, in float64.
 
@@ -94,6 +35,10 @@ def build(setting: Setting, *, frozen: bool = False, noise: float = 0) -> Any:
         noise: largest relative change of a weight.
     """
     import torch
+
+    from benchmarks.torchvision_operators import import_torchvision
+
+    import_torchvision()
     from torchvision.models.detection import MaskRCNN, faster_rcnn, mask_rcnn, rpn
     from torchvision.models.detection.backbone_utils import BackboneWithFPN
     from torchvision.models.resnet import Bottleneck, ResNet

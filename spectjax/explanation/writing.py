@@ -14,7 +14,7 @@ from spectjax.explanation.gradcam import enlarge
 from spectjax.explanation.pointing import box_cell, find_cells, find_peak
 from spectjax.explanation.subjects import Subject
 from spectjax.imaging.diagnosis import LABELS
-from spectjax.report.figures import save_figure
+from spectjax.report.picture_parts import save_figure
 from spectjax.system.files import write_json
 from spectjax.system.messages import DISCLAIMER, UserError
 

@@ -10,29 +10,28 @@ import types
 import pytest
 
 from benchmarks import (
-    clustering,
     detector_settings,
     detectors,
     machine,
     processes,
-    reading,
     steps,
 )
 from spectjax.recipes import SMOKE_MASK_RCNN
+from tests.support.flagged_commands import run_in_process
 
 
 class _Caller:
     """Builds and runs a measurement here, as a `Worker` does in a process."""
 
     def __init__(self, module):
-        self._build = importlib.import_module(module).build
-        self._measurement = None
+        self._module = importlib.import_module(module)
 
-    def ask(self, **request):
-        if self._measurement is None:
-            self._measurement = self._build(**request)
-            return self._measurement.facts
-        return {"peak_bytes": self._measurement.peak_bytes()}
+    def build(self, **request):
+        self._measurement = self._module.build(**request)
+        return self._measurement.facts
+
+    def peak_bytes(self):
+        return self._measurement.peak_bytes()
 
     def seconds(self, steps):
         self._measurement.run(steps)
@@ -116,21 +115,15 @@ def test_detectors_of_two_sizes_are_not_compared(monkeypatch):
 
 
 def test_reading_names_stages_of_phantom_and_crop(capsys):
-    from absl import flags
-
-    flags.FLAGS(["reading", "--patients=1"])
-    reading.main(["reading"])
+    run_in_process("benchmarks.reading", "--patients=1")
     said = capsys.readouterr().out
     for line in ("phantom: ", "  find_case ", "reading: ", "crop: ", "  crop_thorax "):
         assert f"\n{line}" in f"\n{said}"
 
 
-def test_clustering_compares_with_scikit_learn(monkeypatch, capsys):
-    from absl import flags
-
-    monkeypatch.setattr(clustering, "_HW", (16, 16))
-    flags.FLAGS(["clustering", "--clusters=2", "--images=1", "--repeats=1"])
-    clustering.main(["clustering"])
+def test_clustering_compares_with_scikit_learn(capsys):
+    flags = ("--clusters=2", "--images=1", "--repeats=1")
+    run_in_process("benchmarks.clustering", *flags, _HW=(16, 16))
     said = capsys.readouterr().out
     assert said.startswith("1 images of 16x16, K = 2, ")
     for title in ("same: 1 beginnings", "same: 10 beginnings", "defaults; random: "):

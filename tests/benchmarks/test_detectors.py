@@ -18,6 +18,7 @@ from benchmarks.table import lay_out
 from spectjax.models import create_model
 from spectjax.ops.normalisation import normalise_by_range
 from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
+from tests.support.torchvision_peer import require_torchvision
 
 TINY = {
     "stage_sizes": (1, 1),
@@ -150,13 +151,9 @@ def test_lay_out_writes_a_section_with_words_left_and_numbers_right():
 @pytest.fixture(scope="module")
 def peer():
     """Torchvision with operators that run, and the worker's module."""
-    pytest.importorskip("torch")
+    torchvision = require_torchvision()
     from benchmarks import torchvision_detector_worker as worker
 
-    try:
-        torchvision, _ = worker.import_torchvision()
-    except (ImportError, OSError, RuntimeError) as error:
-        pytest.skip(f"neither torchvision's operators nor a compiler: {error}")
     return torchvision, worker
 
 

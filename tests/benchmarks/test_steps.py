@@ -20,7 +20,6 @@ import pytest
 from benchmarks import arrays, jax_worker, steps, workloads
 from benchmarks.flops import Flops, UncountableError, count_flops
 from benchmarks.processes import (
-    CHILD_ENVIRONMENT,
     Timed,
     Worker,
     WorkerError,
@@ -31,6 +30,7 @@ from benchmarks.processes import (
 )
 from benchmarks.table import Row
 from spectjax.tasks import TASKS
+from tests.support.torchvision_peer import require_torchvision
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = {"features": (2, 4)}
@@ -216,25 +216,21 @@ def test_a_worker_that_would_measure_another_model_refuses():
 
 
 WORKER = """
-from benchmarks.processes import Measurement, peak_rss_bytes, serve
+from benchmarks.processes import Measurement, peak_rss_bytes
 
 def build(threads, megabytes):
     print("a library talks")
     ballast = bytearray(megabytes * 10**6)
     if not megabytes:
         raise ValueError("no memory\\nand more")
-    facts = {"size": len(ballast)}
-    return Measurement(lambda steps: None, facts, peak_rss_bytes)
-
-serve(build)
+    return Measurement(lambda steps: None, {"size": len(ballast)}, peak_rss_bytes)
 """
 
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
     (tmp_path / "measuring.py").write_text(WORKER)
-    path = os.pathsep.join([str(tmp_path), CHILD_ENVIRONMENT["PYTHONPATH"]])
-    monkeypatch.setitem(CHILD_ENVIRONMENT, "PYTHONPATH", path)
+    monkeypatch.syspath_prepend(tmp_path)  # which processes begin with
     workers = {}
 
     def start_worker(name):
@@ -248,17 +244,17 @@ def start(tmp_path, monkeypatch):
 def test_peak_memory_is_that_of_the_worker_alone(start):
     ballast = np.ones(50_000_000)  # 400 MB here
     large, small = start("large"), start("small")
-    assert large.ask(threads=1, megabytes=300) == {"size": 300_000_000}
-    small.ask(threads=1, megabytes=1)
+    assert large.build(threads=1, megabytes=300) == {"size": 300_000_000}
+    small.build(threads=1, megabytes=1)
     assert large.seconds(2) < 1
-    assert 3e8 < large.ask()["peak_bytes"] < 4e8
-    assert small.ask()["peak_bytes"] < 1e8
+    assert 3e8 < large.peak_bytes() < 4e8
+    assert small.peak_bytes() < 1e8
     assert ballast[-1] == 1
 
 
 def test_a_failing_worker_gives_one_line(start):
     with pytest.raises(WorkerError, match="^ValueError: no memory$"):
-        start("failing").ask(threads=1, megabytes=0)
+        start("failing").build(threads=1, megabytes=0)
 
 
 class _FakeWorker:
@@ -425,14 +421,11 @@ def test_a_peer_computes_what_the_model_computes(name, key):
 
 @pytest.mark.parametrize("name", sorted(CLASSIFIER_FIELDS))
 def test_a_classifiers_peer_is_torchvisions_network_of_the_same_size(name):
-    torch = pytest.importorskip("torch")
-    from benchmarks.torch_peers import create_peer
-    from benchmarks.torchvision_operators import import_torchvision
+    require_torchvision()
+    import torch
 
-    try:
-        import_torchvision()
-    except (ImportError, OSError, RuntimeError) as error:
-        pytest.skip(f"no torchvision, or neither its operators nor a compiler: {error}")
+    from benchmarks.torch_peers import create_peer
+
     # create_peer compares the numbers of parameters.
     fields = CLASSIFIER_FIELDS[name]
     workload = workloads.create(name, fields, "float32", (32, 32))

@@ -21,7 +21,7 @@ from spectjax.imaging.thorax import crop_thorax
 from spectjax.imaging.thorax.evidence import draw_evidence, save_evidence
 from spectjax.inference import runtimes
 from spectjax.inference.trained import TrainedModel
-from spectjax.report import figures
+from spectjax.report import picture_parts
 from spectjax.system.files import WriteError, write_file
 from spectjax.system.messages import UserError
 from tests.support.nm_files import detectors, write_nm
@@ -56,7 +56,7 @@ def workdir(tmp_path, monkeypatch):
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
 
 
 def write_scan(path, number=0, **elements):
@@ -311,10 +311,10 @@ def test_what_there_is_to_doubt_is_told_everywhere(workdir, tmp_path, capsys):
     )
     drawn = []
     out = tmp_path / "out"
-    save = figures.save_figure
+    save = picture_parts.save_figure
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            figures,
+            picture_parts,
             "save_figure",
             lambda figure, path: (drawn.append(figure), save(figure, path)),
         )

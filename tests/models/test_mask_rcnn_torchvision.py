@@ -21,7 +21,6 @@ from scripts.peers.mask_rcnn_cases import (
 from scripts.peers.torchvision_mask_rcnn import (
     WEIGHTS,
     build,
-    complete_torchvision,
     compute_losses,
     compute_stages,
 )
@@ -35,6 +34,7 @@ from spectjax.recipes import TORCHVISION
 from spectjax.tasks.hotspots.detection_losses import compute_detection_losses
 from spectjax.weights.torchvision import convert
 from tests.support.torchvision_files import mask_rcnn_layout
+from tests.support.torchvision_peer import require_torchvision
 
 # Written by scripts/make_golden_mask_rcnn.py with torch 2.13 and torchvision 0.28.
 GOLDEN = pathlib.Path(__file__).with_name("mask_rcnn_torchvision.npz")
@@ -305,10 +305,7 @@ def test_gradients_are_those_of_torchvision(golden):
 @pytest.fixture
 def oracle():
     """torchvision, able to run its Mask R-CNN."""
-    pytest.importorskip("torch", reason="PyTorch is the oracle here")
-    vision = pytest.importorskip("torchvision", reason="the oracle here")
-    complete_torchvision()
-    return vision
+    return require_torchvision()
 
 
 @pytest.mark.slow

@@ -20,12 +20,12 @@ from spectjax.ops.clustering import (
     trace_centroids,
 )
 from spectjax.ops.sorted_values import sort_values
-from spectjax.paper_figures.cluster_scan import follow_centroids, scan_clusters
-from spectjax.paper_figures.kmeans import (
+from spectjax.paper_figures.cluster_pictures import (
     ClusterCurve,
     draw_centroids,
     draw_cluster_curve,
 )
+from spectjax.paper_figures.cluster_scan import follow_centroids, scan_clusters
 
 find = jax.jit(
     find_clusters, static_argnames=("num_clusters", "restarts", "max_iterations")

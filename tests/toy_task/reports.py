@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from spectjax.evaluation.folds import describe_folds, end_document, read_metrics
+from spectjax.evaluation.folds import describe_folds, read_metrics
 from spectjax.system.files import write_file, write_json
 from spectjax.tasks.views import Finding, describe_origin
 from tests.toy_task import CLASS_NAMES
@@ -14,19 +14,8 @@ def evaluate(run):
     held_out = run.held_out.crop_centre(run.train_hw)
     found = run.model.predict(held_out.images).argmax(axis=1)
     right = found == (held_out.masks > 0).any(axis=(1, 2))
-    metrics = {
-        "task": "presence",
-        "model": run.model_name,
-        "data": run.dataset_info
-        | {
-            "name": held_out.name,
-            "split": held_out.split,
-            "synthetic": held_out.synthetic,
-        },
-        "n_images": len(held_out),
-        "n_patients": len(set(held_out.patients)),
-        "marks": {"accuracy": float(np.mean(right))},
-    }
+    scores = {"marks": {"accuracy": float(np.mean(right))}}
+    metrics = run.make_document("presence", scores)
     write_json(run.output_dir / "metrics.json", metrics)
     return metrics
 
@@ -37,14 +26,14 @@ def compare(workdirs, networks, output_dir):
         name: [read_metrics(folder, "presence") for folder in folders]
         for name, folders in workdirs.items()
     }
-    models = {
-        name: networks[name] | {"accuracies": [x["marks"]["accuracy"] for x in found]}
-        for name, found in runs.items()
-    }
     first = next(iter(runs.values()))
     patients = [str(i) for i in range(sum(x["n_patients"] for x in first))]
-    metrics = describe_folds(first, patients) | {"models": models} | end_document()
-    write_file(output_dir / "table.md", "\n".join(models))
+
+    def summarise_model(name):
+        return {"accuracies": [x["marks"]["accuracy"] for x in runs[name]]}
+
+    metrics = describe_folds(runs, workdirs, networks, patients, summarise_model)
+    write_file(output_dir / "table.md", "\n".join(metrics["models"]))
     write_json(output_dir / "metrics.json", metrics)
     return metrics
 

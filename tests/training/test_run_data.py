@@ -7,7 +7,7 @@ import pytest
 
 from spectjax import cross_validate, explain, figures, main
 from spectjax.config import ConfigError, load_config, save_config
-from spectjax.evaluation.folds import check_images, check_same_data
+from spectjax.evaluation.folds import check_same_data, check_same_images
 from spectjax.tasks.classification.cases import check_scored
 from spectjax.training import run_data
 from spectjax.training.checkpoint import CheckpointError
@@ -245,10 +245,10 @@ def test_runs_of_several_data_sets_stand_in_no_table(tmp_path, capsys):
 def test_models_of_one_table_are_scored_on_the_same_truth(folds, message):
     truths = {"first": [{"x": 1}, {"y": 0}], "net": folds}
     if not message:
-        check_images(truths)
+        check_same_images(truths)
         return
     with pytest.raises(OtherDataError, match=f"net: .*{message}"):
-        check_images(truths)
+        check_same_images(truths)
 
 
 # Damaged files of a run.

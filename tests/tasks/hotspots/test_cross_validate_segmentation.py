@@ -6,10 +6,10 @@ import pytest
 
 from spectjax import main
 from spectjax.cross_validate import cross_validate
+from spectjax.metrics import intervals
 from spectjax.metrics.lesions import THRESHOLDS
-from spectjax.tasks.hotspots import comparison as model_comparison
-from spectjax.tasks.hotspots import scores as segmentation_scores
 from spectjax.tasks.hotspots.folds import summarise
+from spectjax.tasks.hotspots.metrics_sections import SegmentationFolds
 from tests.support.segmentation_answers import make_answers
 from tests.support.segmentation_runs import (
     make_config,
@@ -18,6 +18,7 @@ from tests.support.segmentation_runs import (
     rows_of,
     write_run,
 )
+from tests.support.typed_dicts import find_fault
 
 ALL = len(THRESHOLDS)
 
@@ -30,8 +31,7 @@ def finished(tmp_path_factory):
         write_run(folder, "net", "unet_res", fold, make_net(fold))
         write_run(folder, "poor", "kmeans", fold, make_poor(fold))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model_comparison, "RESAMPLES", 50)
-        patch.setattr(segmentation_scores, "RESAMPLES", 50)
+        patch.setattr(intervals, "RESAMPLES", 50)
         patch.setattr(main, "train_and_evaluate", None)  # nothing is left to train
         configs = {"net": make_config(), "poor": make_config()}
         assert cross_validate(configs, folder) == []
@@ -44,6 +44,7 @@ def metrics(finished):
 
 
 def test_cross_validate_pools_the_held_out_images(metrics):
+    assert find_fault(metrics, SegmentationFolds) == ""
     assert (metrics["task"], metrics["n_images"]) == ("segmentation", 10)
     assert (metrics["n_patients"], metrics["n_images_without_lesion"]) == (10, 5)
     net, poor = metrics["models"]["net"], metrics["models"]["poor"]
@@ -96,9 +97,9 @@ def test_table_stands_beside_the_printed_one(finished):
     table = (finished / "table.md").read_text()
     printed = "printed in Lin 2020, Table 2"
     assert rows_of(table, "U-Net-Res") == [
-        ["U-Net-Res", printed, "0.9818", "0.7721", "0.6788", "0.6103", "–"]
+        ["U-Net-Res", printed, "0.9818", "0.7721", "0.6788", "0.6103", "–", "0.5655"]
     ]
-    assert rows_of(table, "K-means, K = 9")[0][-2] == "0.7421"
+    assert rows_of(table, "K-means, K = 9")[0][-3] == "0.7421"
     pooled, per_image, with_lesion = rows_of(table, "net, ")[:3]
     source = "SYNTHETIC, tfds_spect/segmentation_mixed_phantom 5 folds"
     assert pooled[:2] == ["net, pooled", source]

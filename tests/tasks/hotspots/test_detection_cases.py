@@ -9,12 +9,13 @@ import math
 import numpy as np
 import pytest
 
+from spectjax.evaluation.batches import join_cases
 from spectjax.hotspots import Instances, decode_rle
 from spectjax.input_pipeline import Examples
+from spectjax.metrics import intervals
 from spectjax.metrics.detection import match_classes, score_matches
 from spectjax.metrics.intervals import bootstrap_patients
 from spectjax.system.files import replace_undefined
-from spectjax.tasks.hotspots import detection_scores
 from spectjax.tasks.hotspots.detection_scores import (
     score_detections,
     summarise_detections,
@@ -22,7 +23,6 @@ from spectjax.tasks.hotspots.detection_scores import (
 from spectjax.tasks.hotspots.detections import (
     compare_boxes,
     compare_masks,
-    join_detection_cases,
     measure_detections,
     outline_lesions,
 )
@@ -33,7 +33,7 @@ DATA = {"name": "made_up", "split": "fold0", "synthetic": True}
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr(detection_scores, "RESAMPLES", 15)
+    monkeypatch.setattr(intervals, "RESAMPLES", 15)
 
 
 def make_examples(masks, patients):
@@ -231,7 +231,7 @@ def test_joined_folds_are_one_run():
         )
         for images in (slice(0, 2), slice(2, 5), slice(5, 8))
     ]
-    assert_same(join_detection_cases(parts), cases)
+    assert_same(join_cases(parts), cases)
 
 
 @pytest.mark.parametrize(
