@@ -4,8 +4,8 @@ Values become whole numbers, levels, in steps of a power of two that is at most 
 the image's range. Counts are exact then, and so is every sum: it depends neither on the
 machine nor on what else is in a batch. float32 sums of 65536 values would lose digits.
 
-The number of values is N, of edges E; an edge e lies behind the first e values. K of the
-levels that differ are drawn R times.
+The number of values is N, of edges E; an edge e lies behind the first e values. K of
+the levels that differ are drawn R times.
 """
 
 from functools import partial
