@@ -20,6 +20,7 @@ from spectjax.ops.sorted_values import (
     MAX_VALUES,
     SortedValues,
     add_up,
+    draw_levels,
     sort_values,
 )
 from spectjax.system.messages import UserError
@@ -88,7 +89,7 @@ def find_clusters(
 
     def find(values: jax.Array) -> Clusters:
         image = sort_values(values)
-        return _refine(image, _draw(image, bits), max_iterations)
+        return _refine(image, draw_levels(image, bits), max_iterations)
 
     return jax.vmap(find)(values)
 
@@ -120,7 +121,7 @@ def choose_centroids(
 
     def draw(values: jax.Array) -> jax.Array:
         image = sort_values(values)
-        return image.to_values(_draw(image, bits))
+        return image.to_values(draw_levels(image, bits))
 
     return jax.vmap(draw)(values)
 
@@ -199,33 +200,6 @@ class _Search(NamedTuple):
     edges: jax.Array
     iterations: jax.Array
     stop: jax.Array
-
-
-def _draw(image: SortedValues, bits: jax.Array) -> jax.Array:
-    """Returns different levels, ascending, for random bits (R, K), float32, (R, K)."""
-    new = jnp.concatenate([jnp.ones(1, bool), jnp.diff(image.levels) > 0])
-    ranks = jnp.cumsum(new)  # of each value among those that differ, from 1
-    chosen = jax.vmap(partial(_draw_ranks, ranks[-1]))(bits)
-    return image.levels[jnp.searchsorted(ranks, chosen + 1)].astype(jnp.float32)
-
-
-def _draw_ranks(count: jax.Array, bits: jax.Array) -> jax.Array:
-    """Returns K of the numbers below `count`, all subsets equally likely, ascending.
-
-    Floyd's way: it needs no list of the numbers. If they are too few, `count` - 1 fills
-    up.
-    """
-    num_clusters = bits.size
-
-    def add(i: jax.Array, ranks: jax.Array) -> jax.Array:
-        last = count - num_clusters + i
-        rank = bits[i] % (jnp.maximum(last, 0) + 1).astype(bits.dtype)
-        rank = rank.astype(count.dtype)
-        rank = jnp.where((ranks == rank).any(), last, rank)
-        return ranks.at[i].set(jnp.where(last < 0, count - 1, rank))
-
-    ranks = jnp.full(num_clusters, -1, count.dtype)
-    return jnp.sort(jax.lax.fori_loop(0, num_clusters, add, ranks))
 
 
 def _refine(image: SortedValues, initial: jax.Array, max_iterations: int) -> Clusters:

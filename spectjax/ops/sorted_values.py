@@ -4,9 +4,11 @@ Values become whole numbers, levels, in steps of a power of two that is at most 
 the image's range. Counts are exact then, and so is every sum: it depends neither on the
 machine nor on what else is in a batch. float32 sums of 65536 values would lose digits.
 
-The number of values is N, of edges E; an edge e lies behind the first e values.
+The number of values is N, of edges E; an edge e lies behind the first e values. K of
+the levels that differ are drawn R times.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -87,6 +89,33 @@ def sort_values(values: jax.Array) -> SortedValues:
     halves = jnp.stack([levels >> _HALF_BITS, levels & ((1 << _HALF_BITS) - 1)])
     sums = jnp.pad(jnp.cumsum(halves, axis=1), ((0, 0), (1, 0)))
     return SortedValues(unsorted, levels, sums, low, step)
+
+
+def draw_levels(image: SortedValues, bits: jax.Array) -> jax.Array:
+    """Returns different levels, ascending, for random bits (R, K), float32, (R, K)."""
+    new = jnp.concatenate([jnp.ones(1, bool), jnp.diff(image.levels) > 0])
+    ranks = jnp.cumsum(new)  # of each value among those that differ, from 1
+    chosen = jax.vmap(partial(_draw_ranks, ranks[-1]))(bits)
+    return image.levels[jnp.searchsorted(ranks, chosen + 1)].astype(jnp.float32)
+
+
+def _draw_ranks(count: jax.Array, bits: jax.Array) -> jax.Array:
+    """Returns K of the numbers below `count`, all subsets equally likely, ascending.
+
+    Floyd's way: it needs no list of the numbers. If they are too few, `count` - 1 fills
+    up.
+    """
+    num_clusters = bits.size
+
+    def add(i: jax.Array, ranks: jax.Array) -> jax.Array:
+        last = count - num_clusters + i
+        rank = bits[i] % (jnp.maximum(last, 0) + 1).astype(bits.dtype)
+        rank = rank.astype(count.dtype)
+        rank = jnp.where((ranks == rank).any(), last, rank)
+        return ranks.at[i].set(jnp.where(last < 0, count - 1, rank))
+
+    ranks = jnp.full(num_clusters, -1, count.dtype)
+    return jnp.sort(jax.lax.fori_loop(0, num_clusters, add, ranks))
 
 
 def add_up(x: jax.Array) -> jax.Array:

@@ -111,6 +111,9 @@ def _find_densenet_places(modules: Iterable[Module]) -> dict[Module, str]:
     return places
 
 
+_VGG16 = Network(
+    ("vgg16", "vgg16_bn"), _find_vgg_places, ("conv1_1",), biased=True, flat=("fc1",)
+)
 _MASK_RCNN = Network(
     (PEER,),
     find_mask_rcnn_places,
@@ -139,20 +142,8 @@ _MASK_RCNN = Network(
     ),
 )
 NETWORKS = {
-    "specs_v16": Network(
-        ("vgg16", "vgg16_bn"),
-        _find_vgg_places,
-        ("conv1_1",),
-        biased=True,
-        flat=("fc1",),
-    ),
-    "specs_v19": Network(
-        ("vgg19", "vgg19_bn"),
-        _find_vgg_places,
-        ("conv1_1",),
-        biased=True,
-        flat=("fc1",),
-    ),
+    "specs_v16": _VGG16,
+    "specs_v19": dataclasses.replace(_VGG16, peers=("vgg19", "vgg19_bn")),
     "specs_r34": Network(("resnet34",), _find_resnet_places, ("stem",)),
     "specs_d121": Network(("densenet121",), _find_densenet_places, ("stem",)),
     "mask_rcnn_att": _MASK_RCNN,

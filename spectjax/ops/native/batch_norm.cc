@@ -167,7 +167,25 @@ float find_floor(bool relu) {
   return relu ? 0.0f : -std::numeric_limits<float>::infinity();
 }
 
-ffi::Error moments(ffi::ThreadPool pool, Floats x, ffi::Result<Vector> mean,
+struct Relu {
+  bool relu;
+};
+struct Options {
+  bool relu;
+  float epsilon;
+};
+
+}  // namespace
+}  // namespace spectjax
+
+XLA_FFI_REGISTER_STRUCT_ATTR_DECODING(spectjax::Relu, StructMember<bool>("relu"));
+XLA_FFI_REGISTER_STRUCT_ATTR_DECODING(spectjax::Options, StructMember<bool>("relu"),
+                                      StructMember<float>("epsilon"));
+
+namespace spectjax {
+namespace {
+
+ffi::Error moments(Pool pool, Floats x, ffi::Result<Vector> mean,
                    ffi::Result<Vector> variance) {
   int64_t channels = x.dimensions().back(), rows = x.element_count() / channels;
   return report([&] {
@@ -176,23 +194,23 @@ ffi::Error moments(ffi::ThreadPool pool, Floats x, ffi::Result<Vector> mean,
   });
 }
 
-ffi::Error normalise(ffi::ThreadPool pool, Floats x, Vector scale, Vector bias,
+ffi::Error normalise(Pool pool, Floats x, Vector scale, Vector bias,
                      ffi::Result<Floats> y, ffi::Result<Vector> mean,
-                     ffi::Result<Vector> variance, bool relu, float epsilon) {
+                     ffi::Result<Vector> variance, Options options) {
   int64_t channels = x.dimensions().back(), rows = x.element_count() / channels;
   return report([&] {
     const float* data = x.typed_data();
     find_moments(pool, data, rows, channels, mean->typed_data(),
                  variance->typed_data());
     auto factor =
-        find_factor(scale.typed_data(), variance->typed_data(), channels, epsilon);
+        find_factor(scale.typed_data(), variance->typed_data(), channels, options.epsilon);
     auto m = repeat(mean->typed_data(), channels), f = repeat(factor.data(), channels),
          b = repeat(bias.typed_data(), channels);
     visit_rows(pool, count_parts(pool, rows, channels), rows, channels,
                [&](int64_t, int64_t row, int64_t steps, int64_t width) {
                  int64_t at = row * channels;
                  normalise_rows(data + at, steps, width, m.data(), f.data(), b.data(),
-                                find_floor(relu), y->typed_data() + at);
+                                find_floor(options.relu), y->typed_data() + at);
                });
   });
 }
@@ -212,33 +230,33 @@ Sums sum_gradients(ffi::ThreadPool& pool, const float* dy, const float* x, int64
                   });
 }
 
-ffi::Error gradient_sums(ffi::ThreadPool pool, Floats dy, Floats x, Vector mean,
+ffi::Error gradient_sums(Pool pool, Floats dy, Floats x, Vector mean,
                          Vector scale, Vector bias, ffi::Result<Vector> first,
-                         ffi::Result<Vector> second, bool relu) {
+                         ffi::Result<Vector> second, Relu options) {
   int64_t channels = x.dimensions().back(), rows = x.element_count() / channels;
   return report([&] {
     Sums sums = sum_gradients(pool, dy.typed_data(), x.typed_data(), rows, channels,
                               mean.typed_data(), scale.typed_data(), bias.typed_data(),
-                              find_floor(relu));
+                              find_floor(options.relu));
     std::copy_n(sums.begin(), channels, first->typed_data());
     std::copy_n(sums.begin() + channels, channels, second->typed_data());
   });
 }
 
-ffi::Error normalise_gradient(ffi::ThreadPool pool, Floats dy, Floats x, Vector mean,
+ffi::Error normalise_gradient(Pool pool, Floats dy, Floats x, Vector mean,
                               Vector variance, Vector scale, Vector bias,
                               ffi::Result<Floats> dx, ffi::Result<Vector> dscale,
-                              ffi::Result<Vector> dbias, bool relu, float epsilon) {
+                              ffi::Result<Vector> dbias, Options options) {
   int64_t channels = x.dimensions().back(), rows = x.element_count() / channels;
   return report([&] {
     auto factor =
-        find_factor(scale.typed_data(), variance.typed_data(), channels, epsilon);
+        find_factor(scale.typed_data(), variance.typed_data(), channels, options.epsilon);
     Sums sums = sum_gradients(pool, dy.typed_data(), x.typed_data(), rows, channels,
                               mean.typed_data(), factor.data(), bias.typed_data(),
-                              find_floor(relu));
+                              find_floor(options.relu));
     std::vector<float> means(channels), slopes(channels);
     for (int64_t c = 0; c < channels; ++c) {
-      double wide = static_cast<double>(variance.typed_data()[c]) + epsilon;
+      double wide = static_cast<double>(variance.typed_data()[c]) + options.epsilon;
       dbias->typed_data()[c] = static_cast<float>(sums[c]);
       dscale->typed_data()[c] =
           static_cast<float>(sums[channels + c] / std::sqrt(wide));
@@ -252,7 +270,7 @@ ffi::Error normalise_gradient(ffi::ThreadPool pool, Floats dy, Floats x, Vector 
                [&](int64_t, int64_t row, int64_t steps, int64_t width) {
                  int64_t at = row * channels;
                  gradient_rows(dy.typed_data() + at, x.typed_data() + at, steps, width,
-                               m.data(), f.data(), b.data(), find_floor(relu),
+                               m.data(), f.data(), b.data(), find_floor(options.relu),
                                one.data(), two.data(), dx->typed_data() + at);
                });
   });
@@ -261,45 +279,7 @@ ffi::Error normalise_gradient(ffi::ThreadPool pool, Floats dy, Floats x, Vector 
 }  // namespace
 }  // namespace spectjax
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_moments, spectjax::moments,
-                              spectjax::ffi::Ffi::Bind()
-                                  .Ctx<spectjax::ffi::ThreadPool>()
-                                  .Arg<spectjax::Floats>()
-                                  .Ret<spectjax::Vector>()
-                                  .Ret<spectjax::Vector>());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_gradient_sums, spectjax::gradient_sums,
-                              spectjax::ffi::Ffi::Bind()
-                                  .Ctx<spectjax::ffi::ThreadPool>()
-                                  .Arg<spectjax::Floats>()
-                                  .Arg<spectjax::Floats>()
-                                  .Arg<spectjax::Vector>()
-                                  .Arg<spectjax::Vector>()
-                                  .Arg<spectjax::Vector>()
-                                  .Ret<spectjax::Vector>()
-                                  .Ret<spectjax::Vector>()
-                                  .Attr<bool>("relu"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_normalise, spectjax::normalise,
-                              spectjax::ffi::Ffi::Bind()
-                                  .Ctx<spectjax::ffi::ThreadPool>()
-                                  .Arg<spectjax::Floats>()
-                                  .Arg<spectjax::Vector>()
-                                  .Arg<spectjax::Vector>()
-                                  .Ret<spectjax::Floats>()
-                                  .Ret<spectjax::Vector>()
-                                  .Ret<spectjax::Vector>()
-                                  .Attr<bool>("relu")
-                                  .Attr<float>("epsilon"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_normalise_gradient, spectjax::normalise_gradient,
-                              spectjax::ffi::Ffi::Bind()
-                                  .Ctx<spectjax::ffi::ThreadPool>()
-                                  .Arg<spectjax::Floats>()
-                                  .Arg<spectjax::Floats>()
-                                  .Arg<spectjax::Vector>()
-                                  .Arg<spectjax::Vector>()
-                                  .Arg<spectjax::Vector>()
-                                  .Arg<spectjax::Vector>()
-                                  .Ret<spectjax::Floats>()
-                                  .Ret<spectjax::Vector>()
-                                  .Ret<spectjax::Vector>()
-                                  .Attr<bool>("relu")
-                                  .Attr<float>("epsilon"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_moments, spectjax::moments);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_gradient_sums, spectjax::gradient_sums);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_normalise, spectjax::normalise);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_normalise_gradient, spectjax::normalise_gradient);

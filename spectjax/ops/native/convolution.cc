@@ -260,9 +260,24 @@ void convolve(ffi::ThreadPool& pool, const Geometry& whole, void* x, void* kerne
     reorder(plans[0]->kernel, kernels[0], plans[0]->kernel_given, kernel);
 }
 
+struct Window {
+  ffi::Span<const int64_t> stride, padding;
+};
+
+}  // namespace
+}  // namespace spectjax
+
+XLA_FFI_REGISTER_STRUCT_ATTR_DECODING(
+    spectjax::Window, StructMember<spectjax::ffi::Span<const int64_t>>("stride"),
+    StructMember<spectjax::ffi::Span<const int64_t>>("padding"));
+
+namespace spectjax {
+namespace {
+
 ffi::Error call(Pass pass, ffi::ThreadPool& pool, const ffi::AnyBuffer& x,
                 const ffi::AnyBuffer& kernel, const ffi::AnyBuffer& y,
-                ffi::Span<const int64_t> stride, ffi::Span<const int64_t> padding) {
+                const Window& window) {
+  auto stride = window.stride, padding = window.padding;
   auto a = x.dimensions(), k = kernel.dimensions(), b = y.dimensions();
   auto type =
       x.element_type() == ffi::F32 ? memory::data_type::f32 : memory::data_type::bf16;
@@ -280,45 +295,27 @@ ffi::Error call(Pass pass, ffi::ThreadPool& pool, const ffi::AnyBuffer& x,
   });
 }
 
-ffi::Error forward(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer kernel,
-                   ffi::Result<ffi::AnyBuffer> y, ffi::Span<const int64_t> stride,
-                   ffi::Span<const int64_t> padding) {
-  return call(kForward, pool, x, kernel, *y, stride, padding);
+ffi::Error forward(Pool pool, ffi::AnyBuffer x, ffi::AnyBuffer kernel,
+                   ffi::Result<ffi::AnyBuffer> y, Window window) {
+  return call(kForward, pool, x, kernel, *y, window);
 }
 
-ffi::Error data_gradient(ffi::ThreadPool pool, ffi::AnyBuffer dy, ffi::AnyBuffer kernel,
-                         ffi::Result<ffi::AnyBuffer> dx,
-                         ffi::Span<const int64_t> stride,
-                         ffi::Span<const int64_t> padding) {
-  return call(kData, pool, *dx, kernel, dy, stride, padding);
+ffi::Error data_gradient(Pool pool, ffi::AnyBuffer dy, ffi::AnyBuffer kernel,
+                         ffi::Result<ffi::AnyBuffer> dx, Window window) {
+  return call(kData, pool, *dx, kernel, dy, window);
 }
 
-ffi::Error kernel_gradient(ffi::ThreadPool pool, ffi::AnyBuffer x, ffi::AnyBuffer dy,
-                           ffi::Result<ffi::AnyBuffer> dkernel,
-                           ffi::Span<const int64_t> stride,
-                           ffi::Span<const int64_t> padding) {
-  return call(kKernel, pool, x, *dkernel, dy, stride, padding);
-}
-
-auto binding() {
-  return ffi::Ffi::Bind()
-      .Ctx<ffi::ThreadPool>()
-      .Arg<ffi::AnyBuffer>()
-      .Arg<ffi::AnyBuffer>()
-      .Ret<ffi::AnyBuffer>()
-      .Attr<ffi::Span<const int64_t>>("stride")
-      .Attr<ffi::Span<const int64_t>>("padding");
+ffi::Error kernel_gradient(Pool pool, ffi::AnyBuffer x, ffi::AnyBuffer dy,
+                           ffi::Result<ffi::AnyBuffer> dkernel, Window window) {
+  return call(kKernel, pool, x, *dkernel, dy, window);
 }
 
 }  // namespace
 }  // namespace spectjax
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_convolution_forward, spectjax::forward,
-                              spectjax::binding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_convolution_data, spectjax::data_gradient,
-                              spectjax::binding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_convolution_kernel, spectjax::kernel_gradient,
-                              spectjax::binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_convolution_forward, spectjax::forward);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_convolution_data, spectjax::data_gradient);
+XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_convolution_kernel, spectjax::kernel_gradient);
 extern "C" int spectjax_convolution_has_bfloat16() {
   return dnnl::get_effective_cpu_isa() >= dnnl::cpu_isa::avx512_core;
 }

@@ -13,7 +13,7 @@ namespace {
 using Matrix = ffi::BufferR2<ffi::F32>;
 
 // y = a b', for a (m, k), b (n, k) and y (m, n); each task has some rows of b.
-ffi::Error multiply_transposed(ffi::ThreadPool pool, Matrix a, Matrix b,
+ffi::Error multiply_transposed(Pool pool, Matrix a, Matrix b,
                                ffi::Result<Matrix> y) {
   int64_t m = a.dimensions()[0], k = a.dimensions()[1], n = b.dimensions()[0];
   int64_t parts = std::max<int64_t>(
@@ -34,9 +34,4 @@ ffi::Error multiply_transposed(ffi::ThreadPool pool, Matrix a, Matrix b,
 }  // namespace spectjax
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(spectjax_multiply_transposed,
-                              spectjax::multiply_transposed,
-                              spectjax::ffi::Ffi::Bind()
-                                  .Ctx<spectjax::ffi::ThreadPool>()
-                                  .Arg<spectjax::Matrix>()
-                                  .Arg<spectjax::Matrix>()
-                                  .Ret<spectjax::Matrix>());
+                              spectjax::multiply_transposed);

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "xla/ffi/api/ffi.h"
 
@@ -22,6 +23,12 @@ void omp_set_num_threads(int);
 namespace spectjax {
 
 namespace ffi = xla::ffi;
+
+// XLA's threads, as a handler asks for them: XLA reads what to pass from the types of
+// its arguments.
+struct Pool : ffi::ThreadPool {
+  Pool(ffi::ThreadPool pool) : ffi::ThreadPool(std::move(pool)) {}
+};
 
 // The number of threads is a setting of the calling thread alone.
 struct OneThread {
@@ -74,3 +81,8 @@ inline ffi::Error report(const std::function<void()>& work) {
 }
 
 }  // namespace spectjax
+
+template <>
+struct xla::ffi::CtxBinding<spectjax::Pool> {
+  using Ctx = xla::ffi::ThreadPool;
+};
