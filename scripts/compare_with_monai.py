@@ -31,6 +31,7 @@ import importlib.util
 import json
 import pathlib
 import sys
+import types
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -191,9 +192,10 @@ def run_fold(
     """Trains the peer on the other folds, scores it on this one, writes its folder."""
     from peers import monai_unet
 
+    from spectjax.evaluation.run import FinishedRun
     from spectjax.input_pipeline import load_examples
     from spectjax.system.files import write_file, write_json
-    from spectjax.tasks.hotspots.evaluate import evaluate_segmentation
+    from spectjax.tasks.hotspots.evaluate import evaluate
     from tfds_spect.names import choose_splits
 
     splits = choose_splits(name, fold, copies=False)
@@ -208,20 +210,28 @@ def run_fold(
         "versions": {each: importlib.metadata.version(each) for each in _PACKAGES},
     }
     write_json(workdir / "peer.json", facts)
-    evaluate_segmentation(
-        lambda counts: monai_unet.predict_probs(
+    model: Any = types.SimpleNamespace(
+        predict=lambda counts: monai_unet.predict_probs(
             training.network, counts, settings.normalisation
-        ),
-        load_examples(prepared.builder_dir, splits.held_out),
-        batch_size=settings.batch_size,
-        output_dir=workdir / "eval",
-        model_name="monai_unet",
-        dataset_info={
-            "config": name,
-            "fingerprint": prepared.fingerprint,
-            "held_out_fold": fold,
-        },
-        training_log=workdir / "train.csv",
+        )
+    )
+    held_out = load_examples(prepared.builder_dir, splits.held_out)
+    evaluate(
+        FinishedRun(
+            model=model,
+            held_out=held_out,
+            num_classes=2,
+            batch_size=settings.batch_size,
+            output_dir=workdir / "eval",
+            model_name="monai_unet",
+            train_hw=held_out.images.shape[1:3],
+            dataset_info={
+                "config": name,
+                "fingerprint": prepared.fingerprint,
+                "held_out_fold": fold,
+            },
+            training_log=workdir / "train.csv",
+        )
     )
 
 

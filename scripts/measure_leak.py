@@ -88,9 +88,9 @@ def score(
     config: ConfigDict, workdir: pathlib.Path, builder_dir: pathlib.Path, split: str
 ) -> dict[str, float]:
     """Trains unless that is done, and returns the scores of a split."""
+    from spectjax.inference.trained import load_run
     from spectjax.input_pipeline import load_examples
     from spectjax.main import hold_run, train_and_evaluate
-    from spectjax.training.run import restore_model
 
     with hold_run(workdir):
         train_and_evaluate(
@@ -98,7 +98,7 @@ def score(
         )
     examples = load_examples(builder_dir, split)
     score_examples = score_labels if config.task == "classification" else score_masks
-    scores = score_examples(config, restore_model(workdir), examples)
+    scores = score_examples(config, load_run(workdir), examples)
     found = {name: scores[name] for name in SCORES[config.task]}
     shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
     print(f"{workdir.name}: {split}, {shown}", flush=True)
@@ -123,7 +123,7 @@ def score_labels(config: ConfigDict, model, examples) -> dict[str, float]:
 
     examples = examples.crop_centre(tuple(config.data.train_hw))
     log_odds = predict_log_odds(
-        model.compile(model.task.predict_logits),
+        model.compile(model.learned.predict_logits),
         examples.images,
         batch_size=config.data.batch_size,
     )

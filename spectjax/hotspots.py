@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are asked for: not before --help
 
 from spectjax.system.messages import UserError
 
@@ -113,7 +113,7 @@ def number_regions(mask: np.ndarray) -> tuple[np.ndarray, int]:
     """
     neighbours = np.zeros((3,) * mask.ndim, bool)
     neighbours[(1,) * (mask.ndim - 2)] = True
-    numbers, count = ndimage.label(mask, neighbours)
+    numbers, count = scipy.ndimage.label(mask, neighbours)
     return numbers, count
 
 

@@ -3,31 +3,9 @@
 import numpy as np
 import pytest
 
-from spectjax.input_pipeline import (
-    Examples,
-    draw_batches,
-    load_examples,
-)
+from spectjax.input_pipeline import draw_batches, load_examples
+from tests.support.examples import make_examples
 from tfds_spect.prepare import prepare
-
-
-def make_examples(n, hw=(4, 6)):
-    """Image i is i everywhere, and so is its mask; every second one is normal."""
-    images = np.broadcast_to(np.arange(n)[:, None, None], (n, *hw))
-    return Examples(
-        images=images[..., None].astype(np.uint16),
-        masks=images.astype(np.uint8),
-        labels=np.arange(n, dtype=np.int32) % 2,
-        diagnoses=[("normal", "metastasis")[i % 2] for i in range(n)],
-        example_ids=[f"image{i}" for i in range(n)],
-        patients=[f"patient{i}" for i in range(n)],
-        views=["anterior"] * n,
-        spacing_mm=np.full((n, 2), np.nan, np.float32),
-        synthetic=True,
-        name="made up",
-        split="fold0",
-        fingerprint=f"{n} images",
-    )
 
 
 def test_draw_batches_takes_whole_batches_without_repetition():

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from spectjax.hotspots import bound_mask
-from spectjax.imaging.annotations.consensus import Annotation
+from spectjax.imaging.annotations.labelme import Annotation
 from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.geometry import GeometricCopy
 from spectjax.imaging.identity import Identity
-from spectjax.imaging.listed.table import ImageRow
+from spectjax.imaging.listed.image import ImageRow
 
 VIEWS = ("anterior", "posterior")
 LESION_CLASSES = ("metastasis",)

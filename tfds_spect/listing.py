@@ -12,27 +12,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from spectjax.imaging.annotations.consensus import (
+from spectjax.imaging.annotations.consensus import translate_words
+from spectjax.imaging.annotations.files import (
     ANNOTATION_SUFFIXES,
-    Annotation,
-    AnnotationError,
     UnusedFile,
     find_annotations,
     list_candidates,
-    list_mask_files,
 )
 from spectjax.imaging.annotations.image_names import Claim, drop_image_suffix, fold_name
-from spectjax.imaging.diagnosis import translate_words
+from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
+from spectjax.imaging.annotations.labelme_xml import list_mask_files
 from spectjax.imaging.dicom.reading import find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.listed.table import (
-    ImageRow,
-    ImageTableError,
-    find_image_table,
-    read_image_table,
-    read_words,
-)
+from spectjax.imaging.listed.csv_table import ImageTableError
+from spectjax.imaging.listed.image import ImageRow
+from spectjax.imaging.listed.table import find_image_table, read_image_table, read_words
 from spectjax.imaging.scan import DICOM_SUFFIXES, PICTURE_SUFFIXES
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import SourceFile

@@ -13,15 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tqdm import tqdm
 
-from spectjax.imaging.annotations.consensus import (
-    Annotation,
-    AnnotationError,
-    find_doubted,
-)
+from spectjax.imaging.annotations.files import find_doubted
 from spectjax.imaging.annotations.image_names import fold_name
+from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
 from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.dicom.reading import find_bone_scans
-from spectjax.imaging.listed.table import read_listed_image
+from spectjax.imaging.listed.image import read_listed_image
 from spectjax.imaging.patients import IdentityError, unite_patients
 from spectjax.imaging.problems import LOG_NAME as PROBLEMS_NAME
 from spectjax.imaging.problems import describe_bug, format_traceback
