@@ -18,9 +18,10 @@ N is the number of images, D = 1392 the length of a descriptor, V = 10 its varia
 
 import functools
 import hashlib
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from scipy import fft, ndimage
@@ -42,22 +43,6 @@ _OUTLIER = 3.0  # a lesion's edge is clipped to so many standard deviations of t
 _BLOCK = 64
 
 
-class _Image(Protocol):
-    """What is compared: a `ThoraxExample`, or anything that has these of it.
-
-    Its pixels, (H, W), are counts or proportional to them, at most 256 x 256.
-    """
-
-    @property
-    def example_id(self) -> str: ...
-
-    @property
-    def patient(self) -> str: ...
-
-    @property
-    def counts(self) -> np.ndarray: ...
-
-
 @dataclass(frozen=True)
 class Duplicate:
     """Two images of different patients that come from one acquisition.
@@ -76,7 +61,10 @@ class Duplicate:
     kind: Literal["same counts", "nearly the same"]
 
 
-def find_near_duplicates(examples: Sequence[_Image]) -> list[Duplicate]:
+def find_near_duplicates(
+    examples: Sequence[Any],
+    read: Callable[[Any], np.ndarray] = operator.attrgetter("counts"),
+) -> list[Duplicate]:
     """Finds images that different patients share.
 
     Found are equal counts and what was made of one acquisition by another crop (about
@@ -91,8 +79,9 @@ def find_near_duplicates(examples: Sequence[_Image]) -> list[Duplicate]:
     such as an empty one, is like no other but an equal one.
 
     Args:
-        examples: each is read twice at most, so a sequence that reads from a disk
-            will do; memory holds 6 kB for each image.
+        examples: a `ThoraxExample` each, or what has its `example_id` and `patient`.
+        read: returns the pixels of one, (H, W), at most 256 x 256, counts or in
+            proportion to counts. It is called once for each; memory holds 6 kB.
 
     Returns:
         Pairs in the order of `examples`, by the later image.
@@ -109,7 +98,7 @@ def find_near_duplicates(examples: Sequence[_Image]) -> list[Duplicate]:
     for start in range(0, len(ids), _BLOCK):
         fresh, block = [], []
         for index in range(start, min(start + _BLOCK, len(ids))):
-            counts = _cut_to_content(ids[index], examples[index].counts)
+            counts = _cut_to_content(ids[index], read(examples[index]))
             same = first_with.setdefault(_hash_counts(counts), index)
             if same == index:
                 fresh.append(index)

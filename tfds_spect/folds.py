@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -72,33 +71,13 @@ def check_folds(folds: Sequence[Sequence[ThoraxExample]]) -> None:
             seen |= {example.source, example.example_id}
 
 
-@dataclass(frozen=True)
-class _Image:
-    """An original whose pixels are read when they are asked for, if they must be."""
-
-    original: ThoraxExample
-
-    @property
-    def example_id(self) -> str:
-        return self.original.example_id
-
-    @property
-    def patient(self) -> str:
-        return self.original.patient
-
-    @property
-    def counts(self) -> np.ndarray:
-        has_pixels = self.original.counts.size > 0
-        return (self.original if has_pixels else read_again(self.original)).counts
-
-
 def check_acquisitions(originals: Sequence[ThoraxExample]) -> None:
     """Checks that no two patients share an image.
 
     Raises:
         PrepareError: if one acquisition seems to stand under two patients.
     """
-    duplicates = find_near_duplicates([_Image(original) for original in originals])
+    duplicates = find_near_duplicates(originals, _read_counts)
     if not duplicates:
         return
     found = duplicates[0]
@@ -115,3 +94,8 @@ def check_acquisitions(originals: Sequence[ThoraxExample]) -> None:
         f"{more}. It could stand on both sides of a split: if one is a copy, remove "
         "it; if both are of one patient, give them one Patient ID."
     )
+
+
+def _read_counts(original: ThoraxExample) -> np.ndarray:
+    """Returns the counts of an original, read again if it was kept without pixels."""
+    return (original if original.counts.size else read_again(original)).counts
