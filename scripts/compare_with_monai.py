@@ -31,6 +31,7 @@ import importlib.util
 import json
 import pathlib
 import sys
+import types
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -40,6 +41,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).parents[i]) for i in (0, 1)]
 from spectjax.system.commands import define_path, refuse_arguments, run_command  # noqa: E402
 from spectjax.system.locks import hold  # noqa: E402
 from spectjax.system.messages import UserError  # noqa: E402
+from tfds_spect.names import FOLDS  # noqa: E402
 
 if TYPE_CHECKING:
     from peers.monai_unet import Settings
@@ -47,12 +49,11 @@ if TYPE_CHECKING:
     from tfds_spect.prepared import Prepared
 
 _PACKAGES = ("torch", "monai")
-_FOLDS = range(5)
 _OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
 _SECONDS = flags.DEFINE_float(
     "seconds", None, "Processor time to train for, each fold.", required=True
 )
-_FOLD = flags.DEFINE_list("fold", [str(k) for k in _FOLDS], "Folds to hold out.")
+_FOLD = flags.DEFINE_list("fold", [str(k) for k in FOLDS], "Folds to hold out.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of PyTorch.", lower_bound=1)
 _DATA = flags.DEFINE_string("data", "segmentation_mixed", "Data set.")
 _DATA_DIR = define_path("data_dir", "Folder of data sets.")
@@ -88,7 +89,7 @@ def main(argv: list[str]) -> None:
             f"{' and '.join(missing)}: not found; the peer needs them: "
             "pip install torch monai."
         )
-    folds = parse_numbers(_FOLD, _FOLDS)
+    folds = parse_numbers(_FOLD, FOLDS)
     train_hw = parse_numbers(_TRAIN_HW, range(16, 4096, 16))
     if len(train_hw) != 2:
         raise UserError(f"--train_hw: expected two numbers, got {len(train_hw)}.")
@@ -145,7 +146,7 @@ def compare(
         if not is_finished(workdir, settings):
             with hold(workdir):
                 run_fold(name, fold, settings, prepared, workdir)
-    found = [output_dir / f"fold{fold}" for fold in _FOLDS]
+    found = [output_dir / f"fold{fold}" for fold in FOLDS]
     peers = {p.name: read_peer(p) for p in found if (p / "eval/metrics.json").exists()}
     ours = {}
     if _OURS.value:
@@ -191,9 +192,11 @@ def run_fold(
     """Trains the peer on the other folds, scores it on this one, writes its folder."""
     from peers import monai_unet
 
-    from spectjax.input_pipeline import choose_splits, load_examples
+    from spectjax.evaluation.run import FinishedRun
+    from spectjax.input_pipeline import load_examples
     from spectjax.system.files import write_file, write_json
-    from spectjax.tasks.hotspots.evaluate import evaluate_segmentation
+    from spectjax.tasks.hotspots.evaluate import evaluate
+    from tfds_spect.names import choose_splits
 
     splits = choose_splits(name, fold, copies=False)
     examples = load_examples(prepared.builder_dir, splits.train)
@@ -207,20 +210,28 @@ def run_fold(
         "versions": {each: importlib.metadata.version(each) for each in _PACKAGES},
     }
     write_json(workdir / "peer.json", facts)
-    evaluate_segmentation(
-        lambda counts: monai_unet.predict_probs(
+    model: Any = types.SimpleNamespace(
+        predict=lambda counts: monai_unet.predict_probs(
             training.network, counts, settings.normalisation
-        ),
-        load_examples(prepared.builder_dir, splits.held_out),
-        batch_size=settings.batch_size,
-        output_dir=workdir / "eval",
-        model_name="monai_unet",
-        dataset_info={
-            "config": name,
-            "fingerprint": prepared.fingerprint,
-            "held_out_fold": fold,
-        },
-        training_log=workdir / "train.csv",
+        )
+    )
+    held_out = load_examples(prepared.builder_dir, splits.held_out)
+    evaluate(
+        FinishedRun(
+            model=model,
+            held_out=held_out,
+            num_classes=2,
+            batch_size=settings.batch_size,
+            output_dir=workdir / "eval",
+            model_name="monai_unet",
+            train_hw=held_out.images.shape[1:3],
+            dataset_info={
+                "config": name,
+                "fingerprint": prepared.fingerprint,
+                "held_out_fold": fold,
+            },
+            training_log=workdir / "train.csv",
+        )
     )
 
 

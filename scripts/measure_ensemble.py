@@ -77,7 +77,7 @@ def main(argv: list[str]) -> None:
     refuse_arguments(argv)
     logging.set_verbosity(logging.WARNING)
     # Here, so that --help need not wait for jax.
-    from spectjax.inference.ensembles import find_model
+    from spectjax.inference.runtimes import find_model
 
     workdirs = _WORKDIR.value
     if len(workdirs) < 2:
@@ -90,7 +90,8 @@ def main(argv: list[str]) -> None:
 
 def compare(workdirs: Sequence[pathlib.Path], output_dir: pathlib.Path) -> None:
     """Scores the runs, alone and averaged, and writes and prints the table."""
-    from spectjax.inference.ensembles import average_probs, find_model
+    from spectjax.inference.ensembles import average_probs
+    from spectjax.inference.runtimes import find_model
     from spectjax.metrics.intervals import bootstrap_patients
 
     examples = simulate(output_dir)

@@ -37,8 +37,8 @@ LONGEST = (
     "test_feed.py",
     "test_batch_norm.py",
     "test_models.py",
-    "test_benchmark.py",
-    "test_benchmark_mask_rcnn.py",
+    "test_benchmark_commands.py",
+    "test_detectors.py",
     "test_runtimes.py",
     "test_commands.py",
 )
@@ -107,3 +107,12 @@ def hospital(tmp_path_factory):
 def spoilt(hospital, tmp_path):
     """A copy of the hospital's folder, for tests that spoil it."""
     return pathlib.Path(shutil.copytree(hospital, tmp_path / "spoilt"))
+
+
+@pytest.fixture
+def small_crop(monkeypatch):
+    """Makes `spectjax.predict` crop a tiny scan as `crop_stub` does."""
+    from spectjax import predict
+    from tests.support.tiny_scans import crop_stub
+
+    monkeypatch.setattr(predict, "crop_thorax", crop_stub())

@@ -13,7 +13,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
     {"spectjax.system"},
     {"spectjax"},
-    {"spectjax.hotspots", "spectjax.imaging", "spectjax.metrics", "spectjax.ops"},
+    {"spectjax.hotspots"},
+    {"spectjax.imaging", "spectjax.metrics", "spectjax.ops"},
     {"spectjax.imaging.dicom", "spectjax.imaging.thorax"},
     {"spectjax.imaging.annotations"},
     {"spectjax.imaging.intake", "spectjax.imaging.listed"},
@@ -177,3 +178,29 @@ def test_an_upward_or_foreign_import_is_a_fault(module, source):
 def test_no_module_has_a_name_that_says_nothing():
     empty = {"utils", "common", "helpers", "base", "misc"}
     assert not [path for path in MODULES if path.stem in empty]
+
+
+TESTS = {path: path.read_text() for path in sorted((ROOT / "tests").rglob("*.py"))}
+IMPORTED = {name for source in TESTS.values() for name in imports_of(source)}
+SUPPORT = [path for path in TESTS if path.parent.name == "support"]
+
+
+def test_no_test_file_imports_another():
+    test_files = [name.rpartition(".")[0] for name in IMPORTED]
+    assert not [name for name in test_files if ".test_" in name]
+
+
+@pytest.mark.parametrize("path", SUPPORT, ids=module_name)
+def test_what_tests_share_is_used(path):
+    module, tree = module_name(path), ast.parse(TESTS[path])
+    if not any(name.startswith(module + ".") for name in IMPORTED):
+        # A program that tests start.
+        assert [other for other in TESTS if path.stem in TESTS[other] and other != path]
+        return
+    # Functions and classes, and constants.
+    defined = {node.name for node in tree.body if hasattr(node, "name")}
+    targets = [t for node in tree.body for t in getattr(node, "targets", [])]
+    defined |= {target.id for target in targets if isinstance(target, ast.Name)}
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    assert {f"{module}.{name}" for name in defined - read} <= IMPORTED

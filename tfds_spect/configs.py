@@ -15,8 +15,7 @@ from spectjax.imaging.diagnosis import (
     SPINAL,
 )
 from tfds_spect.copies import CopyRule
-
-PHANTOM_SUFFIX = "_phantom"
+from tfds_spect.names import LEAKING, PHANTOM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,12 +113,12 @@ def list_configs() -> list[SpectConfig]:
     configs = []
     for name, phantom, copies, fields in _TABLE:
         for leaking in (False, True) if name in _ALSO_LEAKING else (False,):
-            full_name = f"{name}_leaking" if leaking else name
+            full_name = f"{name}{LEAKING}" if leaking else name
             for twin in (None, phantom):
                 whose = f"{twin.patients} simulated patients" if twin else "A hospital"
                 configs.append(
                     SpectConfig(
-                        name=f"{full_name}{PHANTOM_SUFFIX}" if twin else full_name,
+                        name=f"{full_name}{PHANTOM}" if twin else full_name,
                         description=f"{_LEAKING * leaking}{whose}; {copies}.",
                         leaking=leaking,
                         phantom=twin,

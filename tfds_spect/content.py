@@ -19,7 +19,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from tfds_spect.errors import PrepareError
 from tfds_spect.features import COMPRESSED
-from tfds_spect.writers import find_records, read_record
+from tfds_spect.records import find_records, read_record
 
 KEY = "content"  # in the data set's metadata
 

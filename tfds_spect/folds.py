@@ -12,8 +12,8 @@ from spectjax.imaging.diagnosis import (
 )
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import ThoraxExample
+from tfds_spect.names import FOLDS
 
-N_FOLDS = 5
 # [P2] Table 1 has 1, 14, 111 and 220 images of the kinds that it counts.
 _RAREST_FIRST = (OUTSIDE_SPINE, SPINAL, MULTIPLE, METASTASIS, NORMAL)
 
@@ -28,7 +28,7 @@ def deal_folds(examples: Sequence[ThoraxExample]) -> list[list[ThoraxExample]]:
     at most.
 
     Returns:
-        The examples of each of the `N_FOLDS` folds, in their given order; the last
+        The examples of each fold, in their given order; the last
         folds are empty if there are fewer patients than folds.
     """
     rank_of: dict[str, int] = {}
@@ -37,8 +37,8 @@ def deal_folds(examples: Sequence[ThoraxExample]) -> list[list[ThoraxExample]]:
         rank_of[example.patient] = min(rank, rank_of.get(example.patient, rank))
     n_images = Counter(example.patient for example in examples)
     patients = sorted(rank_of, key=lambda p: (rank_of[p], -n_images[p], p))
-    fold_of = {patient: place % N_FOLDS for place, patient in enumerate(patients)}
-    return [[e for e in examples if fold_of[e.patient] == f] for f in range(N_FOLDS)]
+    fold_of = {patient: place % len(FOLDS) for place, patient in enumerate(patients)}
+    return [[e for e in examples if fold_of[e.patient] == f] for f in FOLDS]
 
 
 def check_folds(folds: Sequence[Sequence[ThoraxExample]]) -> None:

@@ -16,9 +16,9 @@ from spectjax.system.files import WriteError
 from spectjax.system.locks import hold
 from spectjax.system.paths import read_path
 from spectjax.system.workers import WorkerError
-from tfds_spect.configs import PHANTOM_SUFFIX
 from tfds_spect.content import Content
 from tfds_spect.errors import NotPreparedError, PrepareError
+from tfds_spect.names import PHANTOM
 from tfds_spect.opening import check_files, open_data_set, read_content
 from tfds_spect.prepared import Prepared, describe
 from tfds_spect.source import fingerprint_folder
@@ -114,14 +114,14 @@ def choose_config(config_name: str, manual_dir: str | os.PathLike[str] | None) -
         PrepareError: if there is no such config.
     """
     name = config_name
-    if manual_dir is None and not name.endswith(PHANTOM_SUFFIX):
-        name += PHANTOM_SUFFIX
+    if manual_dir is None and not name.endswith(PHANTOM):
+        name += PHANTOM
     known = Builder.builder_configs
     if name not in known:
         raise PrepareError(
             f"Expected one of the data set configs {', '.join(known)}, got {name!r}."
         )
-    if manual_dir is not None and name.endswith(PHANTOM_SUFFIX):
+    if manual_dir is not None and name.endswith(PHANTOM):
         raise PrepareError(
             f"Config {name!r} is of simulated patients, but {manual_dir} was given as "
             "manual_dir. Leave out one of the two."

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from spectjax.imaging.diagnosis import DIAGNOSES
 from tfds_spect.example import ThoraxExample
-from tfds_spect.splits import AUGMENTED_SUFFIX, Portion
+from tfds_spect.names import AUGMENTED
+from tfds_spect.splits import Portion
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def measure_parts(splits: Mapping[str, Sequence[Portion]]) -> dict[str, PartSize
     """Returns the size of each part; `fold0` is `fold0` and `fold0_augmented`."""
     portions: dict[str, list[Portion]] = {}
     for name, of_split in splits.items():
-        portions.setdefault(name.removesuffix(AUGMENTED_SUFFIX), []).extend(of_split)
+        portions.setdefault(name.removesuffix(AUGMENTED), []).extend(of_split)
     return {
         name: PartSize(
             patients=len({portion.original.patient for portion in of_part}),
@@ -47,7 +48,7 @@ def count_patients_on_both_sides(splits: Mapping[str, Sequence[Portion]]) -> int
     for name, portions in splits.items():
         for portion in portions:
             parts = parts_of.setdefault(portion.original.patient, set())
-            parts.add(name.removesuffix(AUGMENTED_SUFFIX))
+            parts.add(name.removesuffix(AUGMENTED))
     return sum(len(parts) > 1 for parts in parts_of.values())
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from tfds_spect.copies import draw_copies, move_example
 from tfds_spect.example import ThoraxExample, encode_example
 from tfds_spect.features import serialise
+from tfds_spect.names import AUGMENTED, TEST, TRAIN, name_fold
 
-AUGMENTED_SUFFIX = "_augmented"
 TRAIN_SHARE = Fraction(7, 10)  # [P1] and [P2]: 70 % for training
 
 
@@ -52,14 +52,14 @@ def plan_folds(
     """
     splits: dict[str, list[Portion]] = {}
     for fold, originals in enumerate(folds):
-        name = f"fold{fold}"
+        name = name_fold(fold)
         for original in originals:
             n = n_copies[original.example_id]
             portion = Portion(original, fold, n, (None,), normalised)
             splits.setdefault(name, []).append(portion)
             if n:
                 portion = Portion(original, fold, n, tuple(range(n)), normalised)
-                splits.setdefault(name + AUGMENTED_SUFFIX, []).append(portion)
+                splits.setdefault(name + AUGMENTED, []).append(portion)
     return splits
 
 
@@ -89,7 +89,7 @@ def plan_leaking(
     n_train = round(len(drawn) * TRAIN_SHARE)
 
     splits: dict[str, list[Portion]] = {}
-    for name, part in (("train", drawn[:n_train]), ("test", drawn[n_train:])):
+    for name, part in ((TRAIN, drawn[:n_train]), (TEST, drawn[n_train:])):
         numbers: dict[str, list[int | None]] = {}
         for _, example_id, _, _, number in part:
             numbers.setdefault(example_id, []).append(number)

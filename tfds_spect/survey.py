@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from tfds_spect.names import AUGMENTED
 from tfds_spect.opening import open_data_set
 from tfds_spect.reading import DataSource, open_split
 
-AUGMENTED = "_augmented"
 # Boxes are larger than what they hold, so they say nothing of a lesion's size.
 DRAWN = ("outlines", "mask picture")
 _COPY_NAMES = ("example_id", "patient", "copy")

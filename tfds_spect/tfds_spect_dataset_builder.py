@@ -22,7 +22,8 @@ from tfds_spect.copies import plan_copies
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import NO_EVIDENCE, ThoraxExample
 from tfds_spect.features import list_features
-from tfds_spect.folds import N_FOLDS, check_folds, deal_folds
+from tfds_spect.folds import check_folds, deal_folds
+from tfds_spect.names import FOLDS
 from tfds_spect.opening import list_files
 from tfds_spect.sizes import (
     count_diagnoses,
@@ -254,8 +255,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ) -> str:
         n_patients = len({example.patient for example in originals})
         text = (
-            f"{folder}: expected usable images of at least {N_FOLDS} patients, one for "
-            f"each fold, found {len(originals)} of {n_patients}."
+            f"{folder}: expected usable images of at least {len(FOLDS)} patients, one "
+            f"for each fold, found {len(originals)} of {n_patients}."
         )
         if skips:
             text += (

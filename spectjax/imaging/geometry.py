@@ -10,7 +10,7 @@ import itertools
 import math
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are asked for: not before --help
 
 # [P1]: integers up to t_T = 10 pixels horizontally, 4 vertically, and r_T = 5 degrees.
 MAX_DX, MAX_DY, MAX_DEGREES = 10, 4, 5
@@ -100,7 +100,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, *, order: int) -> np.ndarray:
     to_input = np.round(np.linalg.inv(matrix), 12)
     rows_first = to_input[[1, 0, 2]][:, [1, 0, 2]]  # scipy's points are (row, column)
     # Beyond the border lies background that takes part in the interpolation.
-    moved = ndimage.affine_transform(
+    moved = scipy.ndimage.affine_transform(
         image.astype(np.float32) if order else image.astype(np.float64),
         rows_first,
         order=order,

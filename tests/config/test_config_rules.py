@@ -25,7 +25,7 @@ from spectjax.ops.normalisation import NORMALISATIONS
 from spectjax.tasks import TASKS
 from spectjax.tasks.losses import LOSSES
 from spectjax.training.parallel import LAYOUTS
-from tests.config.test_configs import CONFIGS, load
+from tests.support.config_files import CONFIGS, load
 from tfds_spect.configs import list_configs
 from tfds_spect.example import CANVAS_HW
 

@@ -16,12 +16,13 @@ from matplotlib.image import imread
 from spectjax import figures, input_pipeline
 from spectjax.config import ConfigError, base_config, save_config
 from spectjax.input_pipeline import Examples
+from spectjax.metrics import intervals
 from spectjax.paper_figures import draw as run_figures
+from spectjax.paper_figures.cluster_pictures import ClusterCurve, draw_cluster_curve
 from spectjax.paper_figures.cluster_scan import scan_clusters
-from spectjax.paper_figures.kmeans import ClusterCurve, draw_cluster_curve
-from spectjax.tasks.hotspots import scores as segmentation_scores
 from spectjax.tasks.hotspots.case_tables import read_run_tables
-from spectjax.tasks.hotspots.evaluate import evaluate_segmentation
+from spectjax.tasks.hotspots.evaluate import evaluate
+from tests.support.finished_runs import make_run
 from tfds_spect.errors import PrepareError
 from tfds_spect.prepare import find_prepared
 
@@ -81,28 +82,21 @@ def workdir(tmp_path_factory):
     save_config(config, folder / "config.json")
     (folder / "train.csv").write_text("epoch,loss,PA\n1,0.5,0.9\n2,0.4,0.95\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segmentation_scores, "RESAMPLES", 20)
-        evaluate_segmentation(
-            predict_probs,
-            EXAMPLES,
-            batch_size=2,
-            output_dir=folder / "eval",
-            model_name="unet_res",
-            dataset_info={},
-            training_log=folder / "train.csv",
-        )
+        patch.setattr(intervals, "RESAMPLES", 20)
+        log = folder / "train.csv"
+        evaluate(make_run(predict_probs, EXAMPLES, folder / "eval", training_log=log))
     return folder
 
 
-# As `restore_model` gives it.
+# As `load_run` gives it.
 TRAINED = types.SimpleNamespace(info={"model": "unet_res"}, predict=predict_probs)
 
 
 @pytest.fixture
 def at_hand(monkeypatch):
     """Lets the run's model and data be found."""
-    monkeypatch.setattr(segmentation_scores, "RESAMPLES", 20)
-    monkeypatch.setattr(run_figures, "restore_model", lambda _: TRAINED)
+    monkeypatch.setattr(intervals, "RESAMPLES", 20)
+    monkeypatch.setattr(run_figures, "load_run", lambda _: TRAINED)
     monkeypatch.setattr(input_pipeline, "load_examples", lambda *_: EXAMPLES)
 
 
@@ -171,15 +165,15 @@ def test_kmeans_draws_its_own_figures(workdir, at_hand, tmp_path, monkeypatch):
     assert {"kmeans_centroids.png", "kmeans_curve.png"} <= set(names)
 
 
-def test_check_images_refuses_other_images(workdir):
+def test_check_scored_images_refuses_other_images(workdir):
     cases = read_run_tables(workdir / "eval")
-    run_figures.check_images(cases, EXAMPLES, workdir)
+    run_figures.check_scored_images(cases, EXAMPLES, workdir)
     moved = EXAMPLES.masks.copy()
     moved[0, 30, 30] = 1
     for changes in ({"example_ids": ["q"] * 5}, {"masks": moved}):
         others = dataclasses.replace(EXAMPLES, **changes)
         with pytest.raises(ValueError, match="fold1: expected the 5 images that the"):
-            run_figures.check_images(cases, others, workdir)
+            run_figures.check_scored_images(cases, others, workdir)
 
 
 def test_check_run_refuses_what_is_no_finished_segmentation(workdir, tmp_path):

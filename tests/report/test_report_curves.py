@@ -17,7 +17,7 @@ from spectjax.report.curves import (
     draw_reliability,
     draw_roc,
 )
-from spectjax.report.figures import save_figure
+from spectjax.report.picture_parts import save_figure
 from spectjax.tasks.classification.mistakes import PER_KIND, Mistake, draw_mistakes
 
 X, Y = np.array([0.0, 0.0, 0.5, 1.0]), np.array([0.0, 0.5, 0.5, 1.0])

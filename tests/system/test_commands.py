@@ -203,12 +203,12 @@ def test_a_command_leaves_a_folder_alone_that_another_works_in(tmp_path, module)
 
 
 def find_commands():
-    for folder in ("spectjax", "tfds_spect", "scripts"):
+    for folder in ("spectjax", "tfds_spect", "scripts", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             source = path.read_text()
             # Not of what a measurement starts and listens to, nor of what is run once.
             if '\nif __name__ == "__main__"' in source and not (
-                path.parent.name == "benchmarking" or path.stem.startswith("make_")
+                path.stem.endswith("_worker") or path.stem.startswith("make_")
             ):
                 yield path.relative_to(ROOT)
 

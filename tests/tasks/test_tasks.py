@@ -1,5 +1,7 @@
 """Tests of `spectjax.tasks.task`; segmentation is tested as it trains, too."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from flax import linen as nn
 
 from spectjax.ops.normalisation import keep_images
+from spectjax.tasks import TASKS, Elsewhere
 from spectjax.tasks.classification.task import Classification
 from spectjax.tasks.hotspots.segmentation import Segmentation, coarsen
 from spectjax.tasks.losses import cross_entropy
@@ -134,3 +137,19 @@ def test_coarsen_takes_the_commonest_class_and_the_lesion_in_a_tie():
     labels = jnp.array([[[0, 1, 0, 2], [0, 1, 0, 0], [2, 2, 1, 0], [0, 2, 0, 1]]])
     assert coarsen(labels, (1, 2, 2, 3)).tolist() == [[[1, 0], [2, 1]]]
     assert coarsen(labels, (1, 1, 1, 3)).tolist() == [[[0]]]
+
+
+def list_places(row):
+    """All `Elsewhere` of a row."""
+    values = [getattr(row, field.name) for field in dataclasses.fields(row)]
+    parts = [
+        x for value in values for x in (value if type(value) is tuple else [value])
+    ]
+    return [part for part in parts if isinstance(part, Elsewhere)]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_whatever_a_row_names_elsewhere_is_there(task):
+    places = list_places(TASKS[task])
+    assert len(places) >= 6
+    assert all(callable(place()) or type(place()) is tuple for place in places)

@@ -22,7 +22,7 @@ from tfds_spect.copies import draw_copies, move_example
 from tfds_spect.errors import PrepareError
 from tfds_spect.folds import deal_folds
 from tfds_spect.prepare import choose_config, prepare
-from tfds_spect.reading import TFRecordSource, open_split
+from tfds_spect.reading import DataSource, TFRecords, open_split
 from tfds_spect.tfds_spect_dataset_builder import Builder
 
 PATIENTS = 6
@@ -104,7 +104,8 @@ def test_examples_are_read_value_for_value(hospital, prepared):
 def test_both_formats_hold_the_same_examples(prepared):
     builder = tfds.builder_from_directory(prepared.builder_dir)
     split = "fold0_augmented[50%:]+fold2"
-    ours, theirs = TFRecordSource(builder, split), builder.as_data_source(split)
+    ours = DataSource(TFRecords(builder, split), builder.info.features, split)
+    theirs = builder.as_data_source(split)
     assert len(ours) == len(theirs) > 2
     for one, other in zip(ours, theirs, strict=True):
         assert one["example_id"] == other["example_id"]
@@ -118,7 +119,7 @@ def test_open_split_needs_no_array_record(prepared, monkeypatch):
     with_it = open_split(prepared.builder_dir, "fold1")
     monkeypatch.setattr("tfds_spect.opening.has_array_record", lambda: False)
     without = open_split(prepared.builder_dir, "fold1")
-    assert isinstance(without, TFRecordSource)
+    assert isinstance(without.records, TFRecords)
     assert without[0]["example_id"] == with_it[0]["example_id"]
 
 

@@ -1,56 +1,60 @@
 """Tests of `tfds_spect.beam`: the same data set, made by several processes."""
 
 import importlib.util
-import pathlib
 import pickle
 import shutil
+import sys
+import types
 
 import numpy as np
 import pytest
 
 from tfds_spect import source
+from tfds_spect.beam import parse_options
 from tfds_spect.errors import PrepareError
 from tfds_spect.prepare import prepare
 
-CONFIG = "segmentation_smoke"  # one copy of each image
-needs_beam = pytest.mark.skipif(
-    importlib.util.find_spec("apache_beam") is None, reason="needs apache-beam"
-)
+CONFIG = "segmentation_quick_leaking"  # two splits, four copies of each image
 
 
 def files_of(prepared):
     return {path.name: path.read_bytes() for path in prepared.builder_dir.iterdir()}
 
 
-@needs_beam
+@pytest.mark.skipif(
+    importlib.util.find_spec("apache_beam") is None, reason="needs apache-beam"
+)
 # Beam's own: it looks for Google's clients and leaves files to the garbage collector.
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "--runner=DirectRunner",
-        pytest.param(
-            "--runner=DirectRunner --direct_running_mode=multi_processing "
-            "--direct_num_workers=2",
-            marks=pytest.mark.slow,
-        ),
-    ],
-    ids=["one process", "two processes"],
-)
-def test_beam_writes_the_same_bytes(hospital, tmp_path, arguments):
+def test_two_processes_of_beam_write_the_same_bytes(hospital, tmp_path):
     plain = prepare(CONFIG, data_dir=tmp_path / "plain", manual_dir=hospital)
     beam = prepare(
-        CONFIG, data_dir=tmp_path / "beam", manual_dir=hospital, beam=arguments
+        CONFIG,
+        data_dir=tmp_path / "beam",
+        manual_dir=hospital,
+        beam="--runner=DirectRunner --direct_running_mode=multi_processing "
+        "--direct_num_workers=2",
     )
     assert files_of(beam) == files_of(plain)
     assert beam.parts == plain.parts
-    assert not list(pathlib.Path(tmp_path).rglob("*incomplete*"))
+    assert not list(tmp_path.rglob("*incomplete*"))
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("apache_beam") is not None, reason="needs no apache-beam"
-)
-def test_without_beam_its_flag_says_how_to_install_it(hospital, tmp_path):
+def test_beam_is_given_its_arguments_as_a_command_line_has_them(monkeypatch):
+    options = types.ModuleType("apache_beam.options.pipeline_options")
+    options.PipelineOptions = list
+    monkeypatch.setitem(sys.modules, options.__name__, options)
+    for package in ("apache_beam.options", "apache_beam"):
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    arguments = """--runner=FlinkRunner --environment_config='{"command": "boot"}'"""
+    assert parse_options(arguments) == [
+        "--runner=FlinkRunner",
+        '--environment_config={"command": "boot"}',
+    ]
+
+
+def test_without_beam_its_flag_says_how_to_install_it(hospital, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
     with pytest.raises(PrepareError, match=r"pip install '\.\[beam\]'"):
         prepare(CONFIG, data_dir=tmp_path, manual_dir=hospital, beam="")
     assert not (tmp_path / "tfds_spect" / CONFIG / "2.0.0").exists()

@@ -7,7 +7,7 @@ import pytest
 from spectjax.imaging.deidentify import folder as deidentify_folder
 from spectjax.imaging.deidentify.folder import Entry
 from spectjax.imaging.scan import ScanError
-from tests.test_predict import make_scan
+from tests.support.tiny_scans import make_scan
 from tfds_spect import image, source
 from tfds_spect.example import SourceFile
 from tfds_spect.prepared import Prepared

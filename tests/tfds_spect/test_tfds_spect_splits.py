@@ -12,6 +12,7 @@ from tfds_spect.copies import plan_copies
 from tfds_spect.example import ThoraxExample
 from tfds_spect.folds import deal_folds
 from tfds_spect.prepare import prepare
+from tfds_spect.reading import DataSource, TFRecords
 from tfds_spect.sizes import (
     PartSize,
     count_diagnoses,
@@ -218,10 +219,8 @@ def test_a_leaking_data_set_is_marked_and_shares_patients(leaking_d2):
 
 
 def test_images_of_d2_are_floats_from_zero_to_one_in_both_formats(leaking_d2):
-    from tfds_spect.reading import TFRecordSource
-
     builder = tfds.builder_from_directory(leaking_d2.builder_dir)
-    sources = [TFRecordSource(builder, "test")]
+    sources = [DataSource(TFRecords(builder, "test"), builder.info.features, "")]
     if importlib.util.find_spec("array_record"):
         sources.append(builder.as_data_source("test"))
     for examples in sources:

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import load_examples
 from spectjax.recipes import mask_rcnn_config
 from spectjax.tasks.hotspots.detection_scores import score_detections
 from spectjax.tasks.hotspots.detections import measure_detections
 from spectjax.training.loop import train
-from spectjax.training.run import restore_model
 from tfds_spect.prepare import prepare
 
 
@@ -44,7 +44,7 @@ def test_eight_scans_are_learnt_by_heart(scans, name, tmp_path):
     config.num_epochs = 400
     config.checkpoint_every_epochs = 400
     train(config, tmp_path, scans)
-    found = restore_model(tmp_path).predict(scans.images)
+    found = load_run(tmp_path).predict(scans.images)
     scores = score_detections(measure_detections(scans, found))
     assert scores["box"]["AP50"] > 0.95
     assert scores["mask"]["AP50"] > 0.95

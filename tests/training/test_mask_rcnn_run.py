@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from spectjax.hotspots import paint_probs
+from spectjax.inference.trained import load_run
 from spectjax.recipes import mask_rcnn_config
-from spectjax.tasks.hotspots.evaluate_instances import evaluate_instances
+from spectjax.tasks.hotspots.evaluate_instances import evaluate
 from spectjax.training.loop import train
-from spectjax.training.run import restore_model
-from tests.test_input_pipeline import make_examples
-from tests.training.test_train import read_log
+from tests.support.examples import make_examples
+from tests.support.finished_runs import make_run
+from tests.support.tiny_runs import read_log
 
 HW = (24, 24)
 
@@ -60,17 +61,16 @@ def test_the_log_has_all_losses_and_what_was_left_out(workdir):
 
 
 def test_the_run_is_scored_and_its_instances_are_kept(workdir, examples, tmp_path):
-    model = restore_model(workdir)
-    metrics = evaluate_instances(
+    model = load_run(workdir)
+    run = make_run(
         model.predict,
         examples,
-        num_classes=2,
+        tmp_path,
         batch_size=3,
-        output_dir=tmp_path,
         model_name="mask_rcnn_att",
-        dataset_info={},
         training_log=workdir / "train.csv",
     )
+    metrics = evaluate(run)
     assert metrics["task"] == "instance_segmentation"
     assert metrics["lesion"]["n"] == metrics["detection"]["n_lesions"] == 3
     document = json.loads((tmp_path / "detections.json").read_text())

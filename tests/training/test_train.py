@@ -1,7 +1,5 @@
 """Tests of `spectjax.training.loop`: whole runs on tiny examples in memory."""
 
-import csv
-import dataclasses
 import os
 import signal
 
@@ -11,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from spectjax.config import ConfigError, load_config
+from spectjax.config import ConfigError
+from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import draw_batches
 from spectjax.system.interruption import StopRequest
 from spectjax.training import loop as train_module
@@ -22,40 +21,10 @@ from spectjax.training.recorder import EpochSums
 from spectjax.training.run import (
     create_optimizer,
     create_task,
-    restore_model,
-    restore_state,
 )
 from spectjax.training.step import TrainState, train_step
-from tests.config.test_configs import UNETS, load
-from tests.test_input_pipeline import make_examples
-
-
-def make_config(**changes):
-    """Two epochs of a U-Net-Res of one resolution, with few parameters."""
-    config = load(UNETS[1], "smoke")
-    config.data.batch_size = 2
-    config.data.train_hw = (8, 8)
-    config.model.features = (2,)
-    config.num_epochs = 2
-    config.update_from_flattened_dict(changes)
-    return config.lock()
-
-
-def make_spots(n=5, seed=0):
-    """Images of 10x12 pixels with one bright spot of 3x3 pixels, which is the mask."""
-    rng = np.random.default_rng(seed)
-    examples = make_examples(n, (10, 12))
-    images = rng.poisson(4.0, size=(n, 10, 12))
-    masks = np.zeros_like(images)
-    for mask in masks:
-        row, column = rng.integers(1, 6), rng.integers(2, 7)
-        mask[row : row + 3, column : column + 3] = 1
-    images += 40 * masks
-    return dataclasses.replace(
-        examples,
-        images=images[..., None].astype(np.uint16),
-        masks=masks.astype(np.uint8),
-    )
+from tests.support.examples import make_spots
+from tests.support.tiny_runs import assert_equal, make_config, read_log, read_state
 
 
 def run(config, workdir, examples=None):
@@ -63,22 +32,8 @@ def run(config, workdir, examples=None):
     return read_state(workdir)
 
 
-def read_state(workdir):
-    config = load_config(workdir / "config.json")
-    return restore_state(config, workdir)
-
-
-def read_log(workdir):
-    with (workdir / "train.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
-
-
 def read_scores(workdir):
     return [(row["epoch"], row["loss"], row["PA"]) for row in read_log(workdir)]
-
-
-def assert_equal(a, b):
-    jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
 @pytest.fixture(scope="module")
@@ -160,13 +115,13 @@ def test_one_memorised_batch_is_segmented(tmp_path):
     )
     run(config, tmp_path, examples)
     cropped = examples.crop_centre((8, 8))
-    probs = restore_model(tmp_path).predict(cropped.images)
+    probs = load_run(tmp_path).predict(cropped.images)
     found, true = probs[..., 1] > 0.5, cropped.masks > 0
     assert (found & true).sum() / (found | true).sum() > 0.95
 
 
-def test_restore_model_predicts_probabilities_for_any_size_and_count_type(finished):
-    model = restore_model(finished)
+def test_load_run_predicts_probabilities_for_any_size_and_count_type(finished):
+    model = load_run(finished)
     counts = make_spots(3).images[:, :8, :12]
     probs = model.predict(counts)
     assert probs.shape == (3, 8, 12, 2)
@@ -177,8 +132,8 @@ def test_restore_model_predicts_probabilities_for_any_size_and_count_type(finish
     assert model.info["step"] == 4
 
 
-def test_restore_model_does_not_mix_the_images_of_a_batch(finished):
-    predict_probs = restore_model(finished).predict
+def test_load_run_does_not_mix_the_images_of_a_batch(finished):
+    predict_probs = load_run(finished).predict
     counts = make_spots(2).images[:, :8, :8]
     together = predict_probs(counts)
     alone = np.concatenate([predict_probs(counts[i : i + 1]) for i in range(2)])
@@ -189,7 +144,7 @@ def test_train_without_batch_norm_in_bfloat16(tmp_path):
     config = make_config(**{"dtype": "bfloat16", "model.batch_norm": False})
     assert not run(config, tmp_path).batch_stats
     assert np.isfinite(float(read_log(tmp_path)[-1]["loss"]))
-    assert restore_model(tmp_path).predict(make_spots(1).images[:, :8, :8]).any()
+    assert load_run(tmp_path).predict(make_spots(1).images[:, :8, :8]).any()
 
 
 def test_train_stops_when_the_loss_is_not_finite(tmp_path):
@@ -310,7 +265,7 @@ def test_the_best_checkpoint_stays_and_is_the_one_of_patients_who_pick_it(
     folders = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert folders == {"6", "8", "10"}
     assert int(read_state(tmp_path).step) == 6
-    assert restore_model(tmp_path).info["step"] == 6
+    assert load_run(tmp_path).info["step"] == 6
     assert [row["validation_loss"] for row in read_log(tmp_path)] == list("32145")
 
 
@@ -337,7 +292,7 @@ def test_a_run_with_averages_is_used_with_them(tmp_path):
         "class_weights": (1.0, 3.0),
     }
     state = run(make_config(num_epochs=1, **changes), tmp_path)
-    variables = restore_model(tmp_path).variables
+    variables = load_run(tmp_path).variables
     assert_equal(variables["params"], state.average["params"])
     kernel = variables["params"]["head"]["kernel"]
     assert np.isfinite(kernel).all()
@@ -349,7 +304,7 @@ def test_validation_scores_every_image_once(tmp_path):
     config = make_config(**{"num_epochs": 1, "data.validation_fold": 1})
     validation = make_spots(5, seed=1)
     train(config, tmp_path, make_spots(), validation)
-    model = restore_model(tmp_path)
+    model = load_run(tmp_path)
     cropped = validation.crop_centre((8, 8))
     probs = np.concatenate([model.predict(image[None]) for image in cropped.images])
     picked = np.take_along_axis(probs, cropped.masks[..., None].astype(int), axis=-1)

@@ -12,12 +12,13 @@ from safetensors.numpy import save_file
 
 from spectjax import input_pipeline
 from spectjax.config import ConfigError
+from spectjax.inference.trained import load_run
 from spectjax.main import print_results, train_and_evaluate
 from spectjax.training.loop import train
-from spectjax.training.run import create_task, restore_model
-from tests.config.test_configs import SPECS, load
+from spectjax.training.run import create_task
+from tests.support.config_files import SPECS, load
+from tests.support.examples import make_examples
 from tests.support.torchvision_files import vgg_layout
-from tests.test_input_pipeline import make_examples
 from tfds_spect import prepare
 
 FILES = {path.stem: path for path in SPECS}
@@ -113,7 +114,7 @@ def test_training_begins_with_the_weights_of_a_file(tmp_path, capsys):
         },
     )
     train(config, tmp_path / "run", make_patients())
-    params = restore_model(tmp_path / "run").variables["params"]
+    params = load_run(tmp_path / "run").variables["params"]
     kernel = weights["features.3.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(params["conv1_2"]["kernel"], kernel)
     stem = weights["features.0.weight"].sum(1).transpose(1, 2, 0)

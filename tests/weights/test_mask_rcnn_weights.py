@@ -82,7 +82,8 @@ def test_all_arrays_are_taken_in_their_forms():
         assert (new.shape, new.dtype) == (old.shape, old.dtype)
         assert not (new == 7).any()
     assert notes == [
-        "Weights of torchvision's maskrcnn_resnet50_fpn from state dict.",
+        "Weights of torchvision's maskrcnn_resnet50_fpn from state dict. Experimental: "
+        "what they bring was not measured.",
         "Their stem for three colours is summed into one for grey.",
     ]
     stem = draw()["backbone.body.conv1.weight"].sum(axis=1)
@@ -233,7 +234,7 @@ def fill(layout):
 def test_a_resnet50_gives_the_body_alone(body):
     arrays = fill(resnet50_layout())
     variables, notes = convert(arrays, "mask_rcnn_att", body)
-    assert notes[0] == "Weights of torchvision's resnet50 from state dict."
+    assert "torchvision's resnet50 from state dict. Experimental: " in notes[0]
     assert notes[2] == (
         "They have nothing for 5 (backbone/attention1, backbone/attention2, "
         "backbone/attention3, backbone/attention4, pyramid): these start fresh."

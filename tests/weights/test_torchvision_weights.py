@@ -260,7 +260,7 @@ def test_load_pretrained_reads_a_file_and_names_it(tmp_path, old):
     read, notes = load_pretrained(path, "specs_v16", build("vgg16")[1])
     expected, _ = convert_into("vgg16", draw("vgg16"))
     assert jax.tree.all(jax.tree.map(np.array_equal, read, expected))
-    assert notes[0] == f"Weights of torchvision's vgg16 from {path}."
+    assert f"torchvision's vgg16 from {path}. Experimental: " in notes[0]
     with pytest.raises(WeightsError, match=f"^{path}: expected the arrays of vgg19"):
         load_pretrained(path, "specs_v19", build("vgg19")[1])
 

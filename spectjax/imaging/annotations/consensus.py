@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import ndimage
 
+from spectjax.hotspots import number_regions
 from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
 from spectjax.imaging.annotations.regions import lies_inside
 from spectjax.imaging.diagnosis import (
@@ -75,8 +75,7 @@ def agree(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Hotspots:
     votes = np.zeros(hw, np.int32)
     for regions in placed:
         votes += _unite(regions, hw)
-    eight_neighbours = np.ones((3, 3))
-    numbers, count = ndimage.label(2 * votes > len(placed), eight_neighbours)
+    numbers, count = number_regions(2 * votes > len(placed))
     if count > HOTSPOTS:
         raise AnnotationError(
             f"{annotations[0].path}: expected at most {HOTSPOTS} separate hotspots, "

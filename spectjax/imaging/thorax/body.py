@@ -6,7 +6,7 @@ A frame has shape (H, W), head up; rows and columns are its pixels.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are asked for: not before --help
 
 from spectjax.system.messages import UserError
 
@@ -66,11 +66,11 @@ def find_body(counts: np.ndarray, pixel_mm: float) -> Body:
     tall = _rows_of_anything(counts)
     smooth = np.zeros(counts.shape, np.float32)
     sigma = _SMOOTH_MM / pixel_mm
-    ndimage.gaussian_filter(counts[tall], sigma, truncate=3, output=smooth[tall])
+    scipy.ndimage.gaussian_filter(counts[tall], sigma, truncate=3, output=smooth[tall])
     # A tenth of bright tissue: far above the background (some 0.1 counts against 2 to 5
     # in the body) and below the thinnest limb.
     level = np.float32(0.1 * np.percentile(smooth[::2, ::2], 95))
-    labels, _ = ndimage.label(smooth[tall] > level)
+    labels, _ = scipy.ndimage.label(smooth[tall] > level)
     sizes = np.bincount(labels[::2, ::2].ravel())  # a sample tells the largest
     sizes[0] = 0
     mask = np.zeros(counts.shape, bool)

@@ -8,7 +8,7 @@ breast) is usually so on one side only: wherever one side speaks, the other is h
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are asked for: not before --help
 
 from spectjax.imaging.thorax.body import (
     Body,
@@ -112,7 +112,7 @@ def find_sides(
     )
     fall = np.maximum(fall, _SHARE_OF_THE_FIELD * to_nothing)
     near = 2 * round(0.08 * half_width) + 1
-    like = ndimage.maximum_filter1d(fall[::-1], near, axis=2)
+    like = scipy.ndimage.maximum_filter1d(fall[::-1], near, axis=2)
     strength = fall + _SHARE_OF_THE_OTHER_SIDE * like
     # Beyond the ribs lie skin and arms, which fall more steeply: the inner edge is it.
     strength -= _COST_OF_DISTANCE * np.arange(len(distances))
@@ -202,7 +202,9 @@ def find_lowest_ribs(body: Body, shoulders: int, legs: int, sides: Sides) -> Rib
         raise NoThoraxError("no ribs above the pelvis")
     lowest = []
     for side in (left, right):
-        side_end = _find_end(ndimage.gaussian_filter1d(side, 0.02 * trunk), pelvis)[2]
+        side_end = _find_end(
+            scipy.ndimage.gaussian_filter1d(side, 0.02 * trunk), pelvis
+        )[2]
         lowest.append(shoulders + (pelvis if side_end is None else side_end))
     return RibBand(
         lowest_ribs=shoulders + end,

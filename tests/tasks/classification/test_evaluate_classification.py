@@ -10,12 +10,11 @@ import pytest
 from matplotlib.image import imread
 
 from spectjax.input_pipeline import Examples
-from spectjax.tasks.classification import scores
+from spectjax.metrics import intervals
+from spectjax.tasks.classification import evaluate as classification_evaluate
 from spectjax.tasks.classification.cases import format_cases, read_cases
-from spectjax.tasks.classification.evaluate import (
-    evaluate_classification,
-    predict_log_odds,
-)
+from spectjax.tasks.classification.evaluate import predict_log_odds
+from tests.support.finished_runs import make_run
 
 # Six images of four patients: what they show and the log-odds that the model gives.
 ROWS = [
@@ -79,15 +78,16 @@ def move(images, seed):
 
 
 def evaluate(tmp_path, examples=EXAMPLES, **changes):
-    fields = {
-        "batch_size": 4,
-        "output_dir": tmp_path / "eval",
-        "model_name": "specs_v7",
-        "dataset_info": {"config": "classification_d3_phantom"},
-        "calibration": None,
-        "move": None,
-    }
-    return evaluate_classification(predict_logits, examples, **(fields | changes))
+    run = make_run(
+        predict_logits,
+        examples,
+        tmp_path / "eval",
+        batch_size=4,
+        model_name="specs_v7",
+        dataset_info={"config": "classification_d3_phantom"},
+        **changes,
+    )
+    return classification_evaluate.evaluate(run)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def evaluated(tmp_path_factory):
     log.write_text("epoch,loss,Acc\n1,0.5,0.8\n2,0.25,0.9\n")
     metrics = evaluate(
         tmp_path,
-        calibration=make_examples(CALIBRATION, first=len(ROWS), split="fold2"),
+        calibration=lambda: make_examples(CALIBRATION, first=len(ROWS), split="fold2"),
         move=move,
         training_log=log,
     )
@@ -109,7 +109,7 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
 
-def test_evaluate_classification_counts_and_scores_images(evaluated):
+def test_evaluate_counts_and_scores_images(evaluated):
     image = evaluated[1]["image"]
     assert image["confusion"] == {"tp": 1, "fn": 1, "fp": 1, "tn": 3}
     assert (image["n"], image["n_metastasis"]) == (6, 2)
@@ -120,7 +120,7 @@ def test_evaluate_classification_counts_and_scores_images(evaluated):
     assert image["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_evaluate_classification_takes_the_mean_log_odds_of_a_patient(evaluated):
+def test_evaluate_takes_the_mean_log_odds_of_a_patient(evaluated):
     patient = evaluated[1]["patient"]
     # p1: (2 - 1) / 2, p2: (1 - 4) / 2, p3: -0.5, p4: -3; p1 and p3 have metastases.
     assert patient["confusion"] == {"tp": 1, "fn": 1, "fp": 0, "tn": 2}
@@ -138,7 +138,7 @@ def test_evaluate_classification_takes_the_mean_log_odds_of_a_patient(evaluated)
     assert float(rows["p1"]["probability"]) == pytest.approx(sigmoid(0.5), abs=1e-6)
 
 
-def test_evaluate_classification_gives_intervals_around_the_scores(evaluated):
+def test_evaluate_gives_intervals_around_the_scores(evaluated):
     for level in ("image", "patient"):
         scored = evaluated[1][level]
         for name, (low, high) in scored["intervals"].items():
@@ -147,13 +147,13 @@ def test_evaluate_classification_gives_intervals_around_the_scores(evaluated):
     assert evaluated[1]["image"]["intervals"]["accuracy"][1] == 1.0
 
 
-def test_evaluate_classification_gives_recall_at_fixed_specificity(evaluated):
+def test_evaluate_gives_recall_at_fixed_specificity(evaluated):
     # Three of four normal images are 75 %, so 90 % allow no false alarm: above 1 only.
     found = evaluated[1]["image"]["sensitivity_at_specificity"]["0.90"]
     assert (found["sensitivity"], found["threshold"]) == (0.5, 2.0)
 
 
-def test_evaluate_classification_scores_kinds_and_views(evaluated):
+def test_evaluate_scores_kinds_and_views(evaluated):
     kinds = evaluated[1]["by_diagnosis"]
     assert kinds["normal"] == {"n": 4, "n_correct": 3, "recall": 0.75}
     assert kinds["spinal metastasis"] == {"n": 1, "n_correct": 0, "recall": 0.0}
@@ -162,7 +162,7 @@ def test_evaluate_classification_scores_kinds_and_views(evaluated):
     assert (views["posterior"]["n"], views["posterior"]["recall"]) == (3, 0.0)
 
 
-def test_evaluate_classification_scales_by_the_temperature_of_other_images(evaluated):
+def test_evaluate_scales_by_the_temperature_of_other_images(evaluated):
     calibration = evaluated[1]["calibration"]
     # 1 / (1 + exp(-2 / T)) = 3/4
     assert calibration["temperature"] == pytest.approx(2 / math.log(3), rel=1e-6)
@@ -176,7 +176,7 @@ def test_evaluate_classification_scales_by_the_temperature_of_other_images(evalu
         assert calibration[key]["brier"] == pytest.approx(np.mean(squares), rel=1e-6)
 
 
-def test_evaluate_classification_repeats_with_moved_images(evaluated):
+def test_evaluate_repeats_with_moved_images(evaluated):
     repeated = evaluated[1]["repeated"]
     # Seeds 1, 3, 5, 7, 9 turn every answer round: 2 of 6 right instead of 4.
     assert repeated["runs"]["accuracy"] == pytest.approx([4 / 6, 2 / 6] * 5)
@@ -187,7 +187,7 @@ def test_evaluate_classification_repeats_with_moved_images(evaluated):
     assert "specs_v7, 10 evaluations" in table and "0.5000 ± 0.1757" in table
 
 
-def test_evaluate_classification_writes_one_row_per_image(evaluated):
+def test_evaluate_writes_one_row_per_image(evaluated):
     with (evaluated[0] / "cases.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["example_id"] for row in rows] == list("abcdef")
@@ -204,7 +204,7 @@ def test_evaluate_classification_writes_one_row_per_image(evaluated):
     assert [row["correct"] for row in rows] == ["1", "1", "0", "0", "1", "1"]
 
 
-def test_evaluate_classification_writes_what_it_returns(evaluated):
+def test_evaluate_writes_what_it_returns(evaluated):
     output_dir, metrics = evaluated
     assert json.loads((output_dir / "metrics.json").read_text()) == metrics
     assert (metrics["task"], metrics["model"]) == ("classification", "specs_v7")
@@ -218,7 +218,7 @@ def test_evaluate_classification_writes_what_it_returns(evaluated):
     assert (metrics["n_images"], metrics["n_patients"]) == (6, 4)
 
 
-def test_evaluate_classification_leaves_whole_files_only(evaluated):
+def test_evaluate_leaves_whole_files_only(evaluated):
     files = {path.name: path for path in evaluated[0].rglob("*") if path.is_file()}
     pictures = {
         "confusion.png",
@@ -234,8 +234,8 @@ def test_evaluate_classification_leaves_whole_files_only(evaluated):
         assert imread(files[name]).std() > 0.02
 
 
-def test_evaluate_classification_without_metastasis_has_no_auc(tmp_path, monkeypatch):
-    monkeypatch.setattr(scores, "RESAMPLES", 20)
+def test_evaluate_without_metastasis_has_no_auc(tmp_path, monkeypatch):
+    monkeypatch.setattr(intervals, "RESAMPLES", 20)
     normal = make_examples([ROWS[1], ROWS[4]], leaking=True)
     metrics = evaluate(tmp_path, normal)
     image = metrics["image"]

@@ -13,8 +13,8 @@ from pydicom.data import get_testdata_file
 from spectjax import predict
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.thorax import CropError, crop_thorax
-from spectjax.inference import runtimes
-from spectjax.report import figures
+from spectjax.inference.trained import TrainedModel
+from spectjax.report import picture_parts
 from spectjax.tasks.classification.findings import average, describe, diagnose
 from spectjax.tasks.classification.picture import draw_diagnosis
 from spectjax.tasks.views import SeenView
@@ -26,7 +26,7 @@ from tests.support.model_files import (
     write_stablehlo,
 )
 from tests.support.nm_files import BOTH, detectors, write_nm
-from tests.test_predict import ask, crop_stub, make_run, make_scan, read_json
+from tests.support.tiny_scans import ask, crop_stub, make_run, make_scan, read_json
 
 
 def classify(counts):
@@ -36,7 +36,7 @@ def classify(counts):
 
 
 def make_model(input_hw=(8, 8), predict_probs=classify):
-    return runtimes.LoadedModel(predict_probs, MODEL_INFO, "classification", input_hw)
+    return TrainedModel(predict_probs, MODEL_INFO, "classification", input_hw)
 
 
 def make_view(percent, view="anterior", key="1", **changes):
@@ -52,7 +52,7 @@ def predict_views(monkeypatch, tmp_path):
 
     Pictures are left out: drawing them takes most of the time.
     """
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
 
     def run(*examinations, flags=(), **kind):
         monkeypatch.setattr(predict, "crop_thorax", crop_stub(flags))
@@ -178,7 +178,7 @@ def test_a_view_without_thorax_does_not_count(monkeypatch, tmp_path, capsys):
         return crop_stub()(scan)
 
     monkeypatch.setattr(predict, "crop_thorax", refuse)
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
     scans = [make_view(80), make_view(10, "posterior", "2", patient_key="c" * 16)]
     scans += [make_view(10, "posterior", "3")]
     assert ask(make_model(), [scans], tmp_path) == (1, 2, 0)
@@ -285,7 +285,7 @@ def test_run_diagnoses_a_real_scan_with_an_exported_model(tmp_path, capsys):
 
 def test_run_groups_the_files_of_a_patient(tmp_path, monkeypatch):
     monkeypatch.setattr(predict, "crop_thorax", crop_stub())
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
     workdir = make_run(tmp_path, monkeypatch, make_model())
     scans = tmp_path / "scans"
     scans.mkdir()

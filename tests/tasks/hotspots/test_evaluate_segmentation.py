@@ -10,12 +10,9 @@ from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import count_pixels
 from spectjax.system.files import replace_undefined
 from spectjax.tasks.hotspots.case_tables import read_run_tables
-from spectjax.tasks.hotspots.evaluate import (
-    evaluate_segmentation,
-    predict_hotspots,
-    rank_cases,
-)
+from spectjax.tasks.hotspots.evaluate import evaluate, predict_hotspots, rank_cases
 from spectjax.tasks.hotspots.scores import summarise_segmentation
+from tests.support.finished_runs import make_run
 
 # Five images of 2x4 pixels, with truth and what the model says.
 TRUTH = [
@@ -67,26 +64,24 @@ def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     log = folder / "train.csv"
     log.write_text("epoch,loss,PA\n1,0.5,0.9\n")
-    metrics = evaluate_segmentation(
+    run = make_run(
         predict_probs,
         EXAMPLES,
-        batch_size=2,
-        output_dir=folder / "eval",
-        model_name="unet_res",
+        folder / "eval",
         dataset_info={"config": "segmentation_phantom"},
         training_log=log,
     )
-    return folder / "eval", metrics
+    return folder / "eval", evaluate(run)
 
 
-def test_evaluate_segmentation_counts_no_padding(evaluated):
+def test_evaluate_counts_no_padding(evaluated):
     pooled = evaluated[1]["pixel"]["pooled"]
     assert [pooled[name] for name in ("TP", "FP", "FN", "TN")] == [5, 2, 4, 29]
     assert pooled["PA"] == pytest.approx(34 / 40)
     assert pooled["IoU"] == pytest.approx(5 / 11)
 
 
-def test_evaluate_segmentation_averages_over_images(evaluated):
+def test_evaluate_averages_over_images(evaluated):
     per_image = evaluated[1]["pixel"]["per_image"]
     assert per_image["IoU"] == pytest.approx((2 / 5 + 1 + 1 + 0 + 1 / 3) / 5)
     assert per_image["CPA"] == pytest.approx((2 / 3 + 1 + 1 / 2) / 3)
@@ -94,7 +89,7 @@ def test_evaluate_segmentation_averages_over_images(evaluated):
     assert per_image["n_averaged"]["Rec"] == 4
 
 
-def test_evaluate_segmentation_writes_what_it_returns(evaluated):
+def test_evaluate_writes_what_it_returns(evaluated):
     output_dir, metrics = evaluated
     assert json.loads((output_dir / "metrics.json").read_text()) == metrics
     assert (metrics["task"], metrics["model"]) == ("segmentation", "unet_res")
@@ -109,7 +104,7 @@ def test_evaluate_segmentation_writes_what_it_returns(evaluated):
     assert metrics["n_images_without_lesion"] == 1
 
 
-def test_evaluate_segmentation_writes_one_row_per_image(evaluated):
+def test_evaluate_writes_one_row_per_image(evaluated):
     with (evaluated[0] / "cases.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["example_id"] for row in rows] == EXAMPLES.example_ids
@@ -128,14 +123,14 @@ def test_evaluate_segmentation_writes_one_row_per_image(evaluated):
     assert [empty[k] for k in ("CPA", "Rec", "IoU")] == ["", "", "1.000000"]
 
 
-def test_evaluate_segmentation_writes_tables_that_give_the_same_scores(evaluated):
+def test_evaluate_writes_tables_that_give_the_same_scores(evaluated):
     output_dir, metrics = evaluated
     cases = read_run_tables(output_dir)
     again = replace_undefined(summarise_segmentation(cases))
     assert {name: metrics[name] for name in again} == again
 
 
-def test_evaluate_segmentation_scores_lesions(evaluated):
+def test_evaluate_scores_lesions(evaluated):
     lesion = evaluated[1]["lesion"]
     # One in each image but a; that of b is missed.
     assert (lesion["n"], lesion["found"], lesion["regions"]) == (4, 3, 3)
@@ -145,7 +140,7 @@ def test_evaluate_segmentation_scores_lesions(evaluated):
     assert lesion["without_lesion"]["clean"] == 1
 
 
-def test_evaluate_segmentation_leaves_whole_files_only(evaluated):
+def test_evaluate_leaves_whole_files_only(evaluated):
     names = sorted(path.name for path in evaluated[0].rglob("*") if path.is_file())
     assert names == [
         "best.png",
@@ -161,15 +156,9 @@ def test_evaluate_segmentation_leaves_whole_files_only(evaluated):
     assert "SYNTHETIC" in (evaluated[0] / "table.md").read_text()
 
 
-def test_evaluate_segmentation_writes_null_for_an_undefined_score(tmp_path):
-    metrics = evaluate_segmentation(
-        lambda images: np.stack([np.ones((2, 2, 4)), np.zeros((2, 2, 4))], axis=-1),
-        EXAMPLES,
-        batch_size=2,
-        output_dir=tmp_path,
-        model_name="unet",
-        dataset_info={},
-    )
+def test_evaluate_writes_null_for_an_undefined_score(tmp_path):
+    said = np.stack([np.ones((2, 2, 4)), np.zeros((2, 2, 4))], axis=-1)
+    metrics = evaluate(make_run(lambda images: said, EXAMPLES, tmp_path))
     assert metrics["pixel"]["pooled"]["CPA"] is None
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
     assert not (tmp_path / "figures" / "training.png").exists()

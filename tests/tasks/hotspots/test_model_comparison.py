@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from spectjax.metrics import intervals
 from spectjax.metrics.lesions import HALF, THRESHOLDS
-from spectjax.tasks.hotspots import comparison as model_comparison
-from spectjax.tasks.hotspots.comparison import compare_false_regions, compare_models
+from spectjax.tasks.hotspots.comparison import (
+    compare_false_regions,
+    compare_segmentation,
+)
 from tests.support.segmentation_answers import make_answers
 
 ALL = len(THRESHOLDS)
@@ -32,11 +35,11 @@ SECOND = make_answers(
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr(model_comparison, "RESAMPLES", 200)
+    monkeypatch.setattr(intervals, "RESAMPLES", 200)
 
 
-def test_compare_models_subtracts_scores():
-    (found,) = compare_models({"first": FIRST, "second": SECOND})
+def test_compare_segmentation_subtracts_scores():
+    (found,) = compare_segmentation({"first": FIRST, "second": SECOND})
     assert found["models"] == ["first", "second"]
     assert found["differences"] == pytest.approx(
         {
@@ -50,16 +53,16 @@ def test_compare_models_subtracts_scores():
     )
 
 
-def test_compare_models_draws_the_same_patients_for_both():
-    (found,) = compare_models({"first": FIRST, "second": SECOND})
+def test_compare_segmentation_draws_the_same_patients_for_both():
+    (found,) = compare_segmentation({"first": FIRST, "second": SECOND})
     # Both scores vary from image to image, their difference does not.
     assert found["intervals"]["with_lesion_IoU"] == pytest.approx([0.25, 0.25])
     low, high = found["intervals"]["per_image_IoU"]
     assert low == pytest.approx(0.25) and high > 0.4375
 
 
-def test_compare_models_takes_all_pairs_in_order():
-    found = compare_models({"x": FIRST, "y": SECOND, "z": FIRST})
+def test_compare_segmentation_takes_all_pairs_in_order():
+    found = compare_segmentation({"x": FIRST, "y": SECOND, "z": FIRST})
     assert [each["models"] for each in found] == [["x", "y"], ["x", "z"], ["y", "z"]]
     assert set(found[1]["differences"].values()) == {0.0}
     assert found[1]["intervals"]["pooled_IoU"] == [0.0, 0.0]

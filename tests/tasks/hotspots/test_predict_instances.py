@@ -7,17 +7,10 @@ from pydicom.data import get_testdata_file
 
 from spectjax import predict
 from spectjax.hotspots import Instances, decode_rle
-from spectjax.inference import runtimes
+from spectjax.inference.trained import TrainedModel
 from spectjax.tasks.hotspots.instance_findings import select_hotspots
 from tests.support.model_files import write_instances
-from tests.test_predict import (  # noqa: F401
-    MODEL_INFO,
-    SMALL_CROP,
-    ask,
-    make_scan,
-    read_json,
-    small_crop,
-)
+from tests.support.tiny_scans import MODEL_INFO, SMALL_CROP, ask, make_scan, read_json
 
 HW = (8, 8)
 # Of the canvas, rows 1-7 and columns 2-6 show the patient: rows 3-9 and columns 1-5 of
@@ -51,9 +44,7 @@ def predict_views(scans, output_dir, answer=None, **options):
         assert counts.shape == (1, *HW, 1)
         return make_answer() if answer is None else answer
 
-    model = runtimes.LoadedModel(
-        predict_instances, MODEL_INFO, "instance_segmentation", HW
-    )
+    model = TrainedModel(predict_instances, MODEL_INFO, "instance_segmentation", HW)
     return ask(model, [scans], output_dir, **options)
 
 
@@ -107,7 +98,7 @@ def test_predict_scans_asks_for_the_score_that_the_user_wants(tmp_path):
 
 
 def test_predict_scans_refuses_a_score_where_there_are_no_instances(tmp_path):
-    model = runtimes.LoadedModel(None, MODEL_INFO, "segmentation", HW)
+    model = TrainedModel(None, MODEL_INFO, "segmentation", HW)
     with pytest.raises(ValueError, match=r"--min_score=0.3: expected .* segmentation"):
         ask(model, [[make_scan()]], tmp_path, min_score=0.3)
     assert not list(tmp_path.iterdir())

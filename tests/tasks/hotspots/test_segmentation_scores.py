@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from spectjax.input_pipeline import Examples
+from spectjax.metrics import intervals
 from spectjax.metrics.lesions import HALF, LOG_ODDS
 from spectjax.system.files import replace_undefined
 from spectjax.tasks.hotspots.case_tables import (
@@ -20,7 +21,6 @@ from spectjax.tasks.hotspots.cases import (
     measure_cases,
 )
 from spectjax.tasks.hotspots.scores import (
-    RESAMPLES,
     group_lesions,
     summarise_segmentation,
 )
@@ -95,7 +95,7 @@ def test_tables_without_lesion_are_read_as_they_were_written(tmp_path):
     assert math.isnan(scores["lesion"]["sensitivity"])
     assert scores["pixel"]["pooled"]["IoU"] == 0
     assert math.isnan(scores["pixel"]["with_lesion"]["IoU"])
-    assert scores["intervals"]["undefined"]["lesion.sensitivity"] == RESAMPLES
+    assert scores["intervals"]["undefined"]["lesion.sensitivity"] == intervals.RESAMPLES
 
 
 def test_lesions_csv_has_a_digit_for_each_threshold(tmp_path):

@@ -5,6 +5,10 @@ import pytest
 from spectjax.metrics.pixel import imply_iou
 from spectjax.tasks.hotspots.table import PAPER_TABLE_2, write_segmentation_table
 
+FOLD_SCORES = (
+    *("pooled_IoU", "per_image_IoU"),
+    *("sensitivity", "false_per_image", "sensitivity_at_1"),
+)
 METRICS = {
     "model": "unet_res",
     "data": {
@@ -96,6 +100,8 @@ METRICS = {
         },
         "lesion.false_per_image": [1.5, 2.5],
         "lesion.without_lesion.clean": [None, None],
+        "lesion.dice": [0.5, 0.75],
+        "lesion.hausdorff95_mm": [9.25, 18.0],
         **{
             f"{path}.{score}": [0.25, 0.9375]
             for path in ("lesion", "lesion.evident", "lesion.by_size.below 20 mm")
@@ -107,11 +113,16 @@ METRICS = {
 }
 
 
-def row_of(table, start):
-    """Cells of the one row whose first cell is `start`."""
-    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
-    (row,) = [cells for cells in rows if cells[0] == start]
-    return row
+def rows_of(table, *start):
+    """Cells of the rows whose first cells are `start`, in order."""
+    rows = [line.removeprefix("| ").split(" | ") for line in table.splitlines()]
+    rows = [[cell.removesuffix(" |") for cell in row] for row in rows]
+    return [row for row in rows if row[: len(start)] == list(start)]
+
+
+def row_of(table, *start):
+    """Cells of the first of these rows."""
+    return rows_of(table, *start)[0]
 
 
 @pytest.mark.parametrize(
@@ -135,44 +146,53 @@ def test_write_segmentation_table_shows_the_printed_rows():
     assert row[2:] == ["0.9818", "0.7721", "0.6788", "0.6103", "–", "0.5655"]
 
 
-def test_write_segmentation_table_shows_both_ways_to_average():
+def test_write_segmentation_table_shows_all_ways_to_average_with_their_intervals():
     table = write_segmentation_table(METRICS)
-    pooled, per_image = (
-        row_of(table, f"unet_res, {way}") for way in ("pooled", "per image")
+    (pooled, per_image), with_lesion = (
+        [row_of(table, f"unet_res, {way}") for way in ("pooled", "per image")],
+        row_of(table, "unet_res, per image with a lesion"),
     )
-    assert pooled[2:] == ["0.7500", "0.6667", "0.5000", "0.4000", "0.5714", "0.4000"]
-    assert per_image[2:] == ["0.5000", "–", "0.2500", "0.1250", "0.2000", "–"]
-    assert "per image: PA 3, CPA 0, Rec 2" in table
-    with_lesion = row_of(table, "unet_res, per image with a lesion")
-    assert with_lesion[2:] == ["0.6250", "–", "0.2500", "0.0625", "0.1000", "–"]
-
-
-def test_write_segmentation_table_gives_intervals_of_the_pixel_scores():
-    row = row_of(write_segmentation_table(METRICS), "per image with a lesion")
-    assert row[1:] == ["0.1250 to 0.5000"] * 5
+    scores = ["0.7500", "0.6667", "0.5000", "0.4000", "0.5714"]
+    assert pooled[2:] == [*(f"{score} (0.125–0.500)" for score in scores), "0.4000"]
+    assert [cell[:6] for cell in per_image[2:]] == [
+        *("0.5000", "–", "0.2500", "0.1250", "0.2000", "–")
+    ]
+    assert with_lesion[4] == "0.2500 (0.125–0.500)"
+    assert rows_of(table, "unet_res, per image")[1][1:] == ["3", "0", "2", "3", "3"]
 
 
 def test_write_segmentation_table_shows_lesions_by_operating_point_and_class():
-    table = write_segmentation_table(METRICS)
-    assert "marks 9 regions, 6 of them false: 2.000 [1.500, 2.500] per image" in table
-    assert "fraction of these without a false region: 0.000 [–, –]" in table
-    bounds = "[0.250, 0.938]"
-    assert row_of(table, "found at 0.5")[1:] == ["3", "0", "0.5"]
-    at_half = row_of(table, "sensitivity at 0.5")
-    assert at_half[1:] == [f"0.750 {bounds}", "–", "0.5"]
-    at_one = row_of(table, "sensitivity at 1 false per image")
-    assert at_one[1:] == [f"0.875 {bounds}", "–", "0.0759"]
-    assert row_of(table, "sensitivity at 0.5 false per image")[3] == "0.999994"
-    small = row_of(table, "diameter below 20 mm")
-    assert small[1:] == ["4", f"0.750 {bounds}", f"0.875 {bounds}", "0.650", "–"]
-    assert row_of(table, "all")[4:] == ["0.650", "12.2"]
+    table, bounds = write_segmentation_table(METRICS), "(0.250–0.938)"
+    found, _, _ = rows_of(table, "unet_res")[:3]
+    assert found[1:4] == ["3 of 4", "6 of 9", f"0.750 {bounds}"]
+    assert found[4:] == [
+        *("2.000 (1.500–2.500)", "0.000", "0.650 (0.500–0.750)", "12.2 (9.2–18.0)")
+    ]
+    at = {
+        row[1]: row[2:]
+        for row in rows_of(table, "unet_res")
+        if row[1].endswith("lesions")
+    }
+    assert at["all lesions"] == [f"0.500 {bounds}", f"0.875 {bounds}"]
+    assert at["evident lesions"] == ["–", "–"]
+    assert at["threshold, all lesions"] == ["0.999994", "0.0759"]
+    assert row_of(table, "Model", "Score")[2:] == [
+        *("all (4)", "evident (0)", "diameter below 20 mm (4)")
+    ]
+    every, small = f"0.750 {bounds}", f"0.750 {bounds}"
+    assert row_of(table, "unet_res", "sensitivity")[2:] == [every, "–", small]
+    at_one = row_of(table, "unet_res", "sensitivity at 1 false region per image")
+    assert at_one[2:] == [f"0.875 {bounds}", "–", f"0.875 {bounds}"]
+    assert row_of(table, "unet_res", "Dice")[2:] == ["0.650", "–", "0.650"]
+    assert row_of(table, "unet_res", "Hausdorff 95, mm")[2:] == ["12.2", "–", "–"]
 
 
 def test_write_segmentation_table_shows_the_agreement_of_burden():
     table = write_segmentation_table(METRICS)
-    area = ["2", "-120 [-200, –]", "60", "-238 to -3", "0.500"]
-    assert row_of(table, "area, mm²")[1:] == area
-    assert row_of(table, "counts")[1:] == ["1", "7 [3, 9]", "–", "– to –", "–"]
+    area = ["2", "−120", "60", "−238 to −3", "0.500"]
+    assert row_of(table, "unet_res", "area, mm²")[2:] == area
+    counts = ["1", "+7 (+3 to +9)", "–", "–", "–"]
+    assert row_of(table, "unet_res", "counts")[2:] == counts
 
 
 def test_write_segmentation_table_labels_synthetic_data_only():
@@ -194,5 +214,31 @@ def test_write_segmentation_table_says_when_patients_leak():
 def test_write_segmentation_table_accepts_a_model_that_finds_nothing():
     pooled = {"PA": 0.99, "CPA": 0.0, "Rec": 0.0, "IoU": 0.0, "Dice": 0.0}
     pixel = METRICS["pixel"] | {"pooled": pooled}
-    table = write_segmentation_table(METRICS | {"pixel": pixel})
-    assert row_of(table, "unet_res, pooled")[2:] == ["0.9900"] + ["0.0000"] * 5
+    row = row_of(
+        write_segmentation_table(METRICS | {"pixel": pixel}), "unet_res, pooled"
+    )
+    assert [cell[:6] for cell in row[2:]] == ["0.9900"] + ["0.0000"] * 5
+
+
+def test_the_table_of_several_models_has_what_the_table_of_each_has():
+    folds = {"scores": dict.fromkeys(FOLD_SCORES, {"mean": 0.5, "sd": None, "n": 1})}
+    model = METRICS | {
+        "folds": folds,
+        "network": {"num_parameters": 1234, "num_epochs": 3, "image_hw": [64, 32]},
+        "training_seconds": [60.0, 90.0, 120.0],
+    }
+    several = {
+        **{name: METRICS[name] for name in METRICS if name.startswith("n_")},
+        "data": METRICS["data"],
+        "models": {"one": model, "unet_res": model},
+        "comparisons": [],
+        "at_equal_sensitivity": [],
+    }
+    table = write_segmentation_table(several)
+    alone = write_segmentation_table(METRICS)
+    assert "Every one of 2 patients was held out once: images 3" in table
+    for row in alone.splitlines():
+        if row.startswith("| unet_res"):
+            assert row in table and row.replace("unet_res", "one", 1) in table
+    assert row_of(table, "one", "1,234")[2:] == ["64x32", "3", "1.5 min"]
+    assert row_of(table, "one", "0.5000 ± –")

@@ -1,0 +1,7 @@
+"""What measures speed, beside the other libraries where they are installed.
+
+python -m benchmarks.steps       training steps and inference of every network
+python -m benchmarks.detectors   the same of Mask R-CNN
+python -m benchmarks.clustering  K-means
+python -m benchmarks.reading     the simulated patients, reading and the crop
+"""
