@@ -20,7 +20,8 @@ from typing import TypeVar
 
 from absl import flags
 
-from spectjax.imaging.dicom.reading import BoneScan, read_bone_scans
+from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import CropError, crop_thorax
 from spectjax.phantom import simulate_patient, write_phantom
 from spectjax.system.commands import refuse_arguments, run_command

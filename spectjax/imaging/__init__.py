@@ -1,4 +1,5 @@
-"""From files to images: DICOM, thorax crop, annotations, geometry and the phantom.
+"""From files to images; nothing here knows of JAX or of a data set.
 
-Nothing here knows of JAX or of a data set; numpy arrays come out.
+The rooms, each importing from those before it: what lies here (scan, identity,
+diagnosis, ...); dicom and thorax; annotations; intake and listed; deidentify.
 """

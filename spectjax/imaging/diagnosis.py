@@ -17,11 +17,7 @@ SITE_WORDS = (METASTASIS, SPINAL, OUTSIDE_SPINE)
 
 
 def label_diagnosis(diagnosis: str) -> str:
-    """Returns the one of `LABELS` that a diagnosis belongs to.
-
-    Raises:
-        ValueError: if it is none of `DIAGNOSES`.
-    """
+    """Returns the one of `LABELS` that a diagnosis belongs to."""
     if diagnosis not in DIAGNOSES:
         raise ValueError(
             f"Expected a diagnosis, one of {', '.join(DIAGNOSES)}, got {diagnosis!r}."

@@ -19,13 +19,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
 from absl import flags
 
 from spectjax.system.commands import define_path, read_paths, run_command
 from spectjax.system.messages import make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
+    import numpy as np
+
     from spectjax.imaging.scan import BoneScan, View
 
 _MOST_BYTES = 255  # of a name, on most disks
@@ -46,13 +47,15 @@ _BLACK_PERCENTILE = flags.DEFINE_float(
 )
 
 
-def render_view(counts: np.ndarray, black_percentile: float) -> np.ndarray:
+def render_view(counts: "np.ndarray", black_percentile: float) -> "np.ndarray":
     """Returns an inverse grey picture: white for no counts, black for many.
 
     Args:
         counts: not negative, (H, W), at least one of them positive.
         black_percentile: of the positive counts, in [0, 100]; black from there on.
     """
+    import numpy as np
+
     black = np.percentile(counts[counts > 0], black_percentile)
     grey = 255 * (1 - np.minimum(counts / black, 1))
     return np.rint(grey).astype(np.uint8)

@@ -61,17 +61,9 @@ def list_moves() -> tuple[GeometricCopy, ...]:
     [P1] does not say whether a copy undergoes one operation or several. Read as
     several, in one affine map, so that counts are interpolated once.
     """
-    return tuple(
-        itertools.starmap(
-            GeometricCopy,
-            itertools.product(
-                (False, True),
-                range(-MAX_DX, MAX_DX + 1),
-                range(-MAX_DY, MAX_DY + 1),
-                range(-MAX_DEGREES, MAX_DEGREES + 1),
-            ),
-        )
-    )
+    ranges = [range(-most, most + 1) for most in (MAX_DX, MAX_DY, MAX_DEGREES)]
+    every = itertools.product((False, True), *ranges)
+    return tuple(itertools.starmap(GeometricCopy, every))
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, *, order: int) -> np.ndarray:
@@ -87,9 +79,6 @@ def warp(image: np.ndarray, matrix: np.ndarray, *, order: int) -> np.ndarray:
 
     Returns:
         (H, W); float32 for order 1, the dtype of `image` for order 0.
-
-    Raises:
-        ValueError: for an image that is not 2-D, or another order.
     """
     if image.ndim != 2 or order not in (0, 1):
         raise ValueError(

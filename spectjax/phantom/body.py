@@ -14,13 +14,9 @@ from spectjax.phantom.skeleton import Segment
 
 
 class Limb(NamedTuple):
-    """A part of the body as a stack of elliptical slices.
+    """A part of the body as a stack of S elliptical slices; each moves with a segment.
 
-    Attributes:
-        segment: what the part moves with, one per slice.
-        centre_mm: centres of the slices, (S, 3), y increasing.
-        half_width_mm: semi-axes along x, (S,).
-        half_depth_mm: semi-axes along z, (S,).
+    Their centres are (S, 3), y increasing; semi-axes are along x and z, (S,).
     """
 
     segment: tuple[Segment, ...]

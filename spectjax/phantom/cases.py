@@ -44,13 +44,9 @@ _DISEASE, _READING = 20, 21
 
 
 class Case(NamedTuple):
-    """A patient, what the readers outline, and what their images show.
+    """A patient, what readers outline in each view, and the `DIAGNOSES` that they show.
 
-    Attributes:
-        patient: with the wanted views.
-        readings: the outlines of each reader in each view.
-        diagnoses: one of `spectjax.imaging.diagnosis.DIAGNOSES` for each view.
-        trials: how many diseases were drawn for it.
+    It took some `trials`, one for each disease that was drawn.
     """
 
     patient: SimulatedPatient

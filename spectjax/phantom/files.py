@@ -12,7 +12,6 @@ from xml.sax.saxutils import escape
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.sequence import Sequence
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
@@ -22,7 +21,7 @@ from pydicom.uid import (
 
 from spectjax.imaging.annotations.labelme_json import encode_json
 from spectjax.imaging.diagnosis import METASTASIS
-from spectjax.imaging.dicom.views import VIEW_CODES, make_code
+from spectjax.imaging.dicom.views import VIEW_CODES, make_code, make_item
 from spectjax.imaging.scan import View
 from spectjax.phantom.cases import Case
 from spectjax.phantom.patient import SimulatedPatient
@@ -112,8 +111,8 @@ def encode_dicom(
     ds.BodyPartExamined = "WHOLEBODY"
     ds.CountsAccumulated = int(frames.sum(dtype=np.int64))
     ds.PatientPosition = "HFS"
-    ds.PatientOrientationCodeSequence = Sequence()  # required, may be empty
-    ds.PatientGantryRelationshipCodeSequence = Sequence()
+    ds.PatientOrientationCodeSequence = []  # required, may be empty
+    ds.PatientGantryRelationshipCodeSequence = []
     ds.PatientSize = round(patient.size_m, 2)
     ds.PatientWeight = round(patient.weight_kg, 1)
     length_mm = round(frames.shape[1] * patient.spacing_mm)
@@ -142,15 +141,11 @@ def encode_dicom(
     ds.PixelRepresentation = 0
     ds.EnergyWindowVector = [1] * len(views)
     ds.NumberOfEnergyWindows = 1
-    ds.EnergyWindowInformationSequence = Sequence([_energy_window()])
-    ds.RadiopharmaceuticalInformationSequence = Sequence(
-        [_radiopharmaceutical(patient.exam)]
-    )
+    ds.EnergyWindowInformationSequence = [_energy_window()]
+    ds.RadiopharmaceuticalInformationSequence = [_radiopharmaceutical(patient.exam)]
     ds.DetectorVector = list(range(1, len(views) + 1))
     ds.NumberOfDetectors = len(views)
-    ds.DetectorInformationSequence = Sequence(
-        [_detector(view, evidence) for view in views]
-    )
+    ds.DetectorInformationSequence = [_detector(view, evidence) for view in views]
     if evidence in ("ge letter", "ge word"):
         block = ds.private_block(0x0011, "GEMS_GENIE_1", create=True)
         block.add_new(0x12, "LO", _GE_NAMES[evidence, views[0]])
@@ -163,34 +158,25 @@ def encode_dicom(
 
 
 def _detector(view: View, evidence: Evidence) -> Dataset:
-    item = Dataset()
-    item.CollimatorType = "PARA"
-    item.FieldOfViewShape = "RECTANGLE"
+    item = make_item(CollimatorType="PARA", FieldOfViewShape="RECTANGLE")
     if (evidence, view) in VIEW_CODES:
-        item.ViewCodeSequence = Sequence([make_code(*VIEW_CODES[evidence, view])])
+        item.ViewCodeSequence = [make_code(*VIEW_CODES[evidence, view])]
     return item
 
 
 def _energy_window() -> Dataset:
-    limits = Dataset()
-    limits.EnergyWindowLowerLimit = 126.5
-    limits.EnergyWindowUpperLimit = 154.6
-    item = Dataset()
-    item.EnergyWindowName = "Tc99m"
-    item.EnergyWindowRangeSequence = Sequence([limits])
-    return item
+    limits = make_item(EnergyWindowLowerLimit=126.5, EnergyWindowUpperLimit=154.6)
+    return make_item(EnergyWindowName="Tc99m", EnergyWindowRangeSequence=[limits])
 
 
 def _radiopharmaceutical(exam: Exam) -> Dataset:
     injected = _SCAN_START - datetime.timedelta(hours=exam.hours)
-    item = Dataset()
-    item.RadiopharmaceuticalStartTime = injected.strftime("%H%M%S")
-    item.RadionuclideTotalDose = round(exam.activity_mbq, 1)  # MBq in NM (C.8.4.10)
-    item.Radiopharmaceutical = "Tc-99m MDP"
-    item.RadionuclideCodeSequence = Sequence(
-        [make_code("72454006", "SCT", "^99m^Technetium")]
+    return make_item(
+        RadiopharmaceuticalStartTime=injected.strftime("%H%M%S"),
+        RadionuclideTotalDose=round(exam.activity_mbq, 1),  # MBq in NM (C.8.4.10)
+        Radiopharmaceutical="Tc-99m MDP",
+        RadionuclideCodeSequence=[make_code("72454006", "SCT", "^99m^Technetium")],
     )
-    return item
 
 
 def _encode_wkentaro(

@@ -37,7 +37,6 @@ class SimulatedView:
     """One view of a patient, with the truth.
 
     Attributes:
-        view: "anterior" or "posterior".
         counts: the noisy image, uint16, (H, W).
         expectation: mean of each pixel of it, float32, (H, W).
         spots: each hot spot alone, without noise; the metastases come last.

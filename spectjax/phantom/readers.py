@@ -35,11 +35,9 @@ _DIRECTIONS = 32
 
 
 class Outline(NamedTuple):
-    """What a reader draws around a spot.
+    """What a reader draws around a spot, with a word of `SITE_WORDS` for it.
 
-    Attributes:
-        word: one of `spectjax.imaging.diagnosis.SITE_WORDS`.
-        polygon_xy: corners in tenths of a pixel, as LabelMe stores them, (K, 2).
+    Corners (K, 2) are in tenths of a pixel, as LabelMe stores them.
     """
 
     word: str

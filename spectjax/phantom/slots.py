@@ -46,13 +46,9 @@ POPULATIONS: dict[str, tuple[Group, ...]] = {
 
 @dataclass(frozen=True)
 class Layout:
-    """How a camera stores a patient's views.
+    """How a camera stores a patient's views, in the order of the frames.
 
-    Attributes:
-        views: the views that are stored, in the order of the frames.
-        one_file: whether they share a file.
-        evidence: how a file says which view it shows; GE's private names need a file
-            for each view.
+    GE's private names, as evidence for a view, need a file for each view.
     """
 
     views: tuple[View, ...]

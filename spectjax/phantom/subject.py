@@ -78,7 +78,6 @@ class Exposure(NamedTuple):
     """What a view would show without noise.
 
     Attributes:
-        view: "anterior" or "posterior".
         expectation: mean counts of each pixel, float32, (H, W).
         spots: each hot spot alone, the benign ones first.
     """

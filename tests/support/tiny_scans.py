@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from spectjax import predict
-from spectjax.imaging.dicom.reading import BoneScan
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import CropTransform
 from spectjax.inference import runtimes
 

@@ -103,11 +103,7 @@ def trace_circle(
 
 
 def decode_mask(png: bytes, image_hw: tuple[int, int]) -> np.ndarray:
-    """Returns the pixels of a PNG that are neither black nor transparent.
-
-    Raises:
-        UserError: no PNG, a damaged one, or one of another size.
-    """
+    """Returns the pixels of a PNG that are neither black nor transparent."""
     expected = f"expected a PNG of {image_hw[0]}x{image_hw[1]} pixels, found"
     try:
         # Reads the header alone, so the size is compared before anything is unpacked.

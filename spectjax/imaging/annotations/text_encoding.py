@@ -11,9 +11,7 @@ _LOOKED_AT = 1024 * 1024  # bytes, to tell an encoding
 def decode_text(contents: bytes) -> str:
     """Returns text in UTF-8, with or without its mark, or UTF-16 with its mark.
 
-    Raises:
-        UserError: the text is in another encoding, which is named as well as it can be
-            told; or it is no text.
+    Another encoding is named in the error as well as it can be told.
     """
     encoding = "utf-8-sig"
     if contents[:2] in (b"\xff\xfe", b"\xfe\xff"):

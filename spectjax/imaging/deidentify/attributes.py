@@ -31,6 +31,8 @@ NEW_UID, KEPT, ANEW = "replaced by a pseudonymous UID", "kept", "written anew"
 NOT_LISTED = "emptied: no listed word, code or plausible number"
 UNUSABLE = "removed: no value of its type"
 PRIVATE_BLOCK = "private block"
+# All but KEPT, in the order of the report's columns.
+DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
 
 # Text that may hold a number of the patient; comments hold too many others.
 _IDENTIFYING = ("PN", "LO", "SH", "DA", "DT")

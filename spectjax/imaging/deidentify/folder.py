@@ -12,17 +12,7 @@ from tqdm import tqdm
 
 from spectjax.imaging.annotations.files import ANNOTATION_SUFFIXES, find_annotations
 from spectjax.imaging.annotations.image_names import fold_name
-from spectjax.imaging.deidentify.attributes import (
-    ANEW,
-    DUMMY,
-    EMPTIED,
-    NEW_UID,
-    NOT_LISTED,
-    PRIVATE_BLOCK,
-    REMOVED,
-    UNUSABLE,
-    Tally,
-)
+from spectjax.imaging.deidentify.attributes import DEEDS, Tally
 from spectjax.imaging.deidentify.image import CleanImage, RefusedError, clean_image
 from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
 from spectjax.imaging.deidentify.profile import EDITION, Profile, digest_rules
@@ -40,7 +30,6 @@ from spectjax.imaging.scan import (
 from spectjax.system.files import WriteError, format_csv, write_file
 
 MARKER = "deidentified.json"
-_DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
 _REASONS: dict[type[Exception], str] = {
     NotWholeBodyError: "no NM whole-body image",
     UnknownViewError: "nothing tells the view, or it contradicts itself: see --view",
@@ -197,10 +186,10 @@ def write_report(folder: Path, entries: Sequence[Entry]) -> None:
             deeds[deed] += count
         rows.append(
             [number, entry.kind, entry.action, entry.file, entry.reason]
-            + [deeds[deed] for deed in _DEEDS]
+            + [deeds[deed] for deed in DEEDS]
             + [entry.view_evidence, "; ".join(entry.warnings)]
         )
-    columns = ("number", "kind", "action", "file", "reason", *_DEEDS)
+    columns = ("number", "kind", "action", "file", "reason", *DEEDS)
     report = format_csv((*columns, "view evidence", "warnings"), rows)
     write_file(folder / "report.csv", report)
     attributes = ((*key, count) for key, count in sorted(totals.items()))

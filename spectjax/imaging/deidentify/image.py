@@ -8,14 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import (
-    UID,
-    ExplicitVRLittleEndian,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLSNearLossless,
-    NuclearMedicineImageStorage,
-)
+from pydicom.uid import UID, ExplicitVRLittleEndian, NuclearMedicineImageStorage
 
 from spectjax.imaging.deidentify.attributes import (
     Tally,
@@ -24,7 +17,7 @@ from spectjax.imaging.deidentify.attributes import (
 )
 from spectjax.imaging.deidentify.profile import EDITION, Profile
 from spectjax.imaging.dicom.frames import choose_frames, read_vector
-from spectjax.imaging.dicom.pixels import decode_frame
+from spectjax.imaging.dicom.pixels import LOSSY, decode_frame
 from spectjax.imaging.dicom.reading import read_bone_scans, read_with_scans
 from spectjax.imaging.dicom.views import VIEW_CODES, make_code
 from spectjax.imaging.identity import compute_pseudonym
@@ -32,12 +25,7 @@ from spectjax.imaging.scan import BoneScan, ScanError, View, naming
 from spectjax.system.files import write_file
 from spectjax.system.messages import UserError
 
-_BASIC_PROFILE = (
-    "113100",
-    "DCM",
-    "Basic Application Confidentiality Profile",
-)
-_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+_BASIC_PROFILE = ("113100", "DCM", "Basic Application Confidentiality Profile")
 
 
 class RefusedError(UserError):
@@ -99,7 +87,7 @@ def clean_image(
         detectors = dict(choose_frames(dataset)[0])
         frames = np.stack([decode_frame(dataset, i) for i in range(count)])
     views = {detectors[scan.frame]: scan.view for scan in scans}
-    if dataset.file_meta.TransferSyntaxUID in _LOSSY:
+    if dataset.file_meta.TransferSyntaxUID in LOSSY:
         dataset.LossyImageCompression = "01"
     vectors = arrange_frames(dataset, views, count)
     del dataset.PixelData  # decoded above

@@ -20,13 +20,10 @@ _SRT = ("SNM3", "99SDM")
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """Numbers that an attribute can plausibly have.
+    """Numbers that an attribute can plausibly have, from low to high.
 
-    Attributes:
-        low: the least.
-        high: the largest.
-        figures: significant figures that are written; None for all, where counts or
-            sizes depend on them.
+    So many significant figures are written; None: all, where counts or sizes depend on
+    them.
     """
 
     low: float

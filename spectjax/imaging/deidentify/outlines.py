@@ -9,7 +9,7 @@ import numpy as np
 from spectjax.imaging.annotations.labelme import Annotation
 from spectjax.imaging.annotations.labelme_json import encode_json
 from spectjax.imaging.annotations.masks import encode_grey
-from spectjax.imaging.annotations.regions import Region, lies_inside
+from spectjax.imaging.annotations.regions import Region, cut_mask, lies_inside
 from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.diagnosis import clean_word
 
@@ -48,13 +48,11 @@ def _encode_region(region: Region, hw: tuple[int, int]) -> dict[str, Any]:
     if region.mask is None:
         points = _round_points(region, hw).tolist()
         return {"points": points, "shape_type": "polygon", **rest}
-    rows, columns = np.nonzero(region.mask)
-    top, left = region.corner_yx
-    y0, y1 = int(rows.min()), int(rows.max())
-    x0, x1 = int(columns.min()), int(columns.max())
-    png = encode_grey(region.mask[y0 : y1 + 1, x0 : x1 + 1].astype(np.uint8) * 255)
+    region = cut_mask(region.label, region.mask, region.corner_yx)
+    y0, x0, y1, x1 = region.bound(hw)
+    png = encode_grey(np.asarray(region.mask).astype(np.uint8) * 255)
     return {
-        "points": [[left + x0, top + y0], [left + x1, top + y1]],
+        "points": [[x0, y0], [x1 - 1, y1 - 1]],
         "shape_type": "mask",
         "mask": base64.b64encode(png).decode(),
         **rest,

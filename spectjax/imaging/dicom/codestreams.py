@@ -53,13 +53,7 @@ class DamagedStreamError(Exception):
 
 
 class JpegStream(NamedTuple):
-    """The parts of a JPEG or JPEG-LS frame, which together are the whole.
-
-    Attributes:
-        head: up to where the coded pixels begin.
-        scan: the coded pixels.
-        tail: from the end-of-image marker.
-    """
+    """The parts of a JPEG or JPEG-LS frame: the scan has the coded pixels."""
 
     head: bytes
     scan: bytes

@@ -40,7 +40,7 @@ _BITS_ALLOCATED = (8, 16, 32, 64)
 _ITEM = b"\xfe\xff\x00\xe0"  # begins a fragment
 _STRICT = "pyjpegls"
 _PROBE_BYTES, _FILLINGS = 8, (b"\x55", b"\x2a")
-_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _LOSSY_OR_NOT = (JPEG2000, HTJ2K)
 
 
@@ -100,7 +100,7 @@ def describe_compression(dataset: Dataset) -> str | None:
     """Returns a note if compression changed the values, or may have."""
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     stated = dataset.get("LossyImageCompression")
-    if stated == "01" or syntax in _LOSSY:
+    if stated == "01" or syntax in LOSSY:
         return "lossy compression"
     if stated != "00" and syntax in _LOSSY_OR_NOT:
         return f"possibly lossy compression ({syntax.name})"

@@ -64,10 +64,16 @@ class Claim(NamedTuple):
 
 def make_code(value: str, scheme: str, meaning: str) -> Dataset:
     """Returns an item of a code sequence (PS3.3 8.8)."""
+    return make_item(
+        CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning
+    )
+
+
+def make_item(**values: object) -> Dataset:
+    """Returns an item of a sequence from its attributes by their keywords."""
     item = Dataset()
-    item.CodeValue = value
-    item.CodingSchemeDesignator = scheme
-    item.CodeMeaning = meaning
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
     return item
 
 

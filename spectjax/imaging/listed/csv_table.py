@@ -65,28 +65,22 @@ def read_table(
     for number, cells in records:
         nameless = {i for i, cell in enumerate(cells) if cell} - {*columns.values()}
         broken = [i for i, cell in enumerate(cells) if not cell.isprintable()]
+        fault = ""
         if len(cells) < 1 + max(columns.values()) or nameless:
             found = f"content in cell {max(nameless) + 1}" if nameless else "fewer"
-            errors.append(
-                ImageTableError(
-                    f"{path}: row {number}: expected a cell for each of the "
-                    f"{len(columns)} columns, found {found}. Add what is missing, or "
-                    "quote a cell that holds a separator.",
-                    path,
-                    cells,
-                )
+            fault = (
+                f"expected a cell for each of the {len(columns)} columns, found "
+                f"{found}. Add what is missing, or quote a cell that holds a separator."
             )
         elif broken:
             # The cell itself is not repeated: it may name the patient.
-            errors.append(
-                ImageTableError(
-                    f"{path}: row {number}: expected printable characters, found a "
-                    f"line break or an invisible one in cell {broken[0] + 1}. Type the "
-                    "cell again.",
-                    path,
-                    cells,
-                )
+            fault = (
+                "expected printable characters, found a line break or an invisible one "
+                f"in cell {broken[0] + 1}. Type the cell again."
             )
+        if fault:
+            text = f"{path}: row {number}: {fault}"
+            errors.append(ImageTableError(text, path, cells))
         else:
             content = {name: cells[i] for name, i in columns.items()}
             rows.append((number, dict.fromkeys(known, "") | content))

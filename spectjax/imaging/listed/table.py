@@ -27,11 +27,7 @@ _ANSWERS = {"": None, "yes": True, "true": True, "no": False, "false": False}
 
 
 def find_image_table(folder: Path) -> Path | None:
-    """Returns the `images.csv` at the top of a folder, None if there is none.
-
-    Raises:
-        ImageTableError: it is there in other letters, such as Images.CSV.
-    """
+    """Returns the `images.csv` at the top of a folder, None if there is none."""
     return _find_table(Path(folder), _TABLE_NAME)
 
 

@@ -34,13 +34,7 @@ class CropError(ScanError):
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What the box was read from: the curves and masks behind the landmarks.
-
-    Attributes:
-        body: where the patient is, and thr_N.
-        row_curve: counts of each row of the body ([P1] Fig. 2).
-        readings: shoulders, edges and ends of the ribs on each side.
-    """
+    """What the box was read from: the curves ([P1] Fig. 2) and masks behind it."""
 
     body: Body
     row_curve: Curve
@@ -56,8 +50,8 @@ class ThoraxImage:
         scan: the whole-body view.
         transform: frame to canvas and back.
         landmarks: rows and columns that the box is made of.
-        flags: reasons to doubt the box, one sentence each; empty when there are none.
-        evidence: curves and masks behind the landmarks.
+        flags: reasons to doubt the box, one sentence each.
+        evidence: what they were read from.
     """
 
     counts: np.ndarray

@@ -5,35 +5,25 @@ import errno
 import json
 import os
 from collections import Counter
-from datetime import date, timedelta
 
 import numpy as np
 import pydicom
 import pytest
-from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from spectjax.imaging.annotations.consensus import agree
 from spectjax.imaging.annotations.files import find_annotations
-from spectjax.imaging.annotations.labelme import Annotation
-from spectjax.imaging.annotations.regions import Region
-from spectjax.imaging.deidentify.__main__ import check_places
 from spectjax.imaging.deidentify.attributes import pseudonymise_uid
 from spectjax.imaging.deidentify.folder import (
     open_target,
 )
 from spectjax.imaging.deidentify.image import RefusedError
-from spectjax.imaging.deidentify.kept_values import read_rows
-from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
 from spectjax.imaging.deidentify.profile import read_profile
 from spectjax.imaging.dicom.reading import find_bone_scans, read_bone_scans
 from spectjax.system.files import WriteError
-from spectjax.system.messages import UserError
+from tests.support.canary_ward import write_ward
 from tests.support.deidentified import (
     FRAMES,
-    KEY,
     OPPOSITE,
     deidentify,
     files_in,
@@ -43,162 +33,15 @@ from tests.support.deidentified import (
 from tests.support.nm_files import detectors, item, write_nm
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", KEY)
-
-
 def actions_of(entries):
     return [(entry.kind, entry.action) for entry in entries]
 
 
-class Canaries:
-    """Strings that occur nowhere else, one for each value that a file can hold."""
-
-    def __init__(self):
-        """Starts without any."""
-        self.made = []
-
-    def text(self):
-        """A text that no output may hold."""
-        self.made.append(f"CANARY{len(self.made):05d}")
-        return self.made[-1]
-
-    def value(self, vr):
-        """A value for an element; None for types too short to be told apart."""
-        number = len(self.made)
-        if vr in ("DA", "TM", "DT", "UI", "DS", "IS"):
-            day = (date(1801, 1, 1) + timedelta(number)).strftime("%Y%m%d")
-            found = {
-                "DA": day,
-                "DT": f"{day}235958",
-                "TM": f"235957.{number:06d}",
-                "UI": f"1.2.840.99{number:05d}.3",
-                "DS": f"777{number:05d}.25",
-                "IS": f"888{number:05d}",
-            }[vr]
-            self.made.append(found)
-            return found
-        if vr in ("OB", "OW", "UN"):
-            return (self.text() + "-").encode()
-        if vr in ("LO", "SH", "PN", "LT", "ST", "UT", "UC", "AE", "CS", "UR"):
-            return self.text()
-        return {"AS": "077Y", "US": 7, "UL": 7, "FL": 7.0, "FD": 7.0, "SL": 7}.get(vr)
-
-    def fill(self, dataset, rows, nested=True):
-        """Puts a canary into every attribute of the profile's table."""
-        for row in rows:
-            digits = row["tag"].strip("()").replace(",", "")
-            if "odd" in digits:
-                continue
-            element = digits[4:].replace("xxxx", "3000")
-            tag = int(digits[:4].replace("x", "0") + element, 16)
-            # Groups of messages, headers and media cannot be in a data set on disk.
-            if tag >> 16 < 8 or tag in dataset:
-                continue
-            vr = dictionary_VR(tag) if dictionary_has_tag(tag) else "LO"
-            vr = {"OB or OW": "OB", "US or SS": "US"}.get(vr, vr)
-            if vr == "SQ":
-                value = [item(PatientComments=self.text())]
-                if nested:
-                    value += [self.fill(Dataset(), rows[::40], nested=False)]
-            else:
-                value = self.value(vr)
-            if value is not None:
-                dataset.add(DataElement(tag, vr, value))
-        block = dataset.private_block(0x0013, self.text(), create=True)
-        block.add_new(0x01, "LO", self.text())
-        block.add_new(0x02, "UN", self.text().encode())
-        block.add_new(0x03, "SQ", [item(PatientName=self.text())])
-        return dataset
-
-    def found_in(self, content):
-        """The canaries in bytes or text, in any of the usual encodings."""
-        if isinstance(content, str):
-            content = content.encode()
-        plain = content.replace(b"\0", b"")
-        return [c for c in self.made if c.encode() in content or c.encode() in plain]
-
-
 @pytest.fixture(scope="module")
 def ward(tmp_path_factory):
-    """A folder of a hospital with a canary in every place: folder and canaries."""
-    canaries = Canaries()
+    """A folder of a hospital, and the canaries in it."""
     root = tmp_path_factory.mktemp("hospital")
-    folder = root / canaries.text() / canaries.text()
-    folder.mkdir(parents=True)
-    stem = canaries.text()
-    name = canaries.text()
-    path = write_nm(
-        folder / f"{stem}.dcm",
-        FRAMES,
-        PatientName=f"{name}^{canaries.text()}",
-        PatientID=canaries.text(),
-        SOPInstanceUID=canaries.value("UI"),
-        StudyInstanceUID=canaries.value("UI"),
-        DetectorInformationSequence=OPPOSITE,
-        EnergyWindowInformationSequence=[item(EnergyWindowName=f"Tc {name}")],
-        Manufacturer=f"maker of {name.lower()}",
-    )
-    dataset = pydicom.dcmread(path)
-    rows = read_rows("basic_profile.csv")
-    canaries.fill(dataset, rows)
-    canaries.fill(dataset.DetectorInformationSequence[0], rows)
-    canaries.fill(dataset.EnergyWindowInformationSequence[0], rows[::9])
-    for tag, vr in (
-        (0x60023000, "OW"),
-        (0x60024000, "LT"),
-        (0x60020022, "LO"),  # Overlay Description
-        (0x50040030, "SH"),  # Axis Units
-        (0x50043000, "OW"),
-        (0x00189FFE, "LO"),  # in no dictionary
-        (0x00189FFC, "UN"),
-        (0x00200020, "LO"),  # Patient Orientation is a code (CS)
-        (0x00181130, "LO"),  # Table Height is a number (DS)
-    ):
-        dataset.add(DataElement(tag, vr, canaries.value(vr)))
-    dataset.preamble = canaries.text().encode().ljust(128, b"\0")
-    meta = dataset.file_meta
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.SourceApplicationEntityTitle = canaries.text()
-    meta.ImplementationVersionName = canaries.text()
-    meta.PrivateInformationCreatorUID = canaries.value("UI")
-    meta.PrivateInformation = canaries.text().encode() + b"."
-    dataset.save_as(path, enforce_file_format=True)
-
-    labelme = {
-        "version": canaries.text(),
-        "flags": {canaries.text(): False},
-        "shapes": [
-            {
-                "label": " Metastasis",
-                "points": [[2, 2], [9.5, 2], [9.5, 8]],
-                "shape_type": "polygon",
-                "description": canaries.text(),
-                "flags": {canaries.text(): False},
-            }
-        ],
-        "imagePath": f"C:\\{canaries.text()}\\{stem}_anterior.png",
-        "imageData": None,
-        "imageHeight": 40,
-        "imageWidth": 20,
-        canaries.text(): canaries.text(),
-    }
-    reader = folder / canaries.text()
-    reader.mkdir()
-    (reader / f"{stem}_anterior.json").write_text(json.dumps(labelme))
-    other = folder / canaries.text()
-    other.mkdir()
-    (other / f"{stem}_anterior.xml").write_text(
-        f"<annotation><filename>{stem}_anterior.jpg</filename>"
-        f"<folder>{canaries.text()}</folder><object><name>metastasis</name>"
-        f"<date>{canaries.text()}</date><polygon><username>{canaries.text()}</username>"
-        "<pt><x>2</x><y>2</y></pt><pt><x>9</x><y>2</y></pt><pt><x>9</x><y>8</y></pt>"
-        "</polygon></object><imagesize><nrows>40</nrows><ncols>20</ncols></imagesize>"
-        "</annotation>"
-    )
-    (folder / f"{canaries.text()}.pdf").write_text(canaries.text())
-    return root, canaries
+    return root, write_ward(root)
 
 
 def test_no_original_string_is_in_any_output_name_report_or_message(ward, tmp_path):
@@ -510,60 +353,3 @@ def test_damaged_files_are_refused_and_nothing_of_them_gets_through(ward, tmp_pa
     for name, output in files_in(tmp_path).items():
         if not name.startswith("in/"):
             assert canaries.found_in(output) == []
-
-
-def test_the_command_refuses_without_a_key_and_says_how_to_make_one(tmp_path):
-    (tmp_path / "in").mkdir()
-    result = run(tmp_path / "in", tmp_path / "out", key="")
-    assert result.returncode == 1 and "secrets.token_hex" in result.stderr
-    assert result.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "mapping", "fault"),
-    [
-        ("in", "in/out", None, "inside the other"),
-        ("in/deep", "in", None, "inside the other"),
-        ("in", "out", "out/m.csv", "identifies patients"),
-        ("in", "out", "out-report/m.csv", "identifies patients"),
-        ("nothing", "out", None, "expected a folder"),
-    ],
-)
-def test_input_results_and_mapping_are_kept_apart(
-    tmp_path, source, target, mapping, fault
-):
-    (tmp_path / "in" / "deep").mkdir(parents=True)
-    places = [tmp_path / name for name in (source, target, f"{target}-report")]
-    private = tmp_path / mapping if mapping else None
-    with pytest.raises(UserError, match=fault):
-        check_places(*places, private)
-
-
-def test_the_command_writes_the_mapping_where_it_is_told_to(tmp_path):
-    source, out = tmp_path / "in", tmp_path / "out"
-    source.mkdir()
-    write_nm(source / "Mayer.dcm", FRAMES, DetectorInformationSequence=OPPOSITE)
-    result = run(source, out, f"--mapping={tmp_path / 'private' / 'm.csv'}")
-    assert result.returncode == 0
-    text = (tmp_path / "private" / "m.csv").read_text()
-    (row,) = csv.DictReader(text.splitlines())
-    assert row["original"] == str(source / "Mayer.dcm")
-    assert (out / row["file"]).is_file()
-
-
-def test_a_folder_of_other_files_is_not_taken_over(tmp_path):
-    (tmp_path / "thesis.txt").touch()
-    with pytest.raises(RefusedError, match="empty folder"):
-        open_target(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
-def test_an_outline_without_a_pixel_does_not_go_out_as_nothing_drawn(tmp_path):
-    view = WrittenView("name", (40, 20), synthetic=True)
-    corners = np.array([[1, 1.6], [9, 1.6], [9, 1.9]])
-    thin = Region("metastasis", corners, None)
-    empty = Region("metastasis", None, np.zeros((40, 20), bool))
-    for region in (thin, empty):
-        annotation = Annotation(tmp_path, "r1", "a", (40, 20), (region,))
-        with pytest.raises(RefusedError, match="no pixel"):
-            encode_outlines(annotation, view, frozenset({"metastasis"}))

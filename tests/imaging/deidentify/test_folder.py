@@ -28,11 +28,6 @@ from tests.support.deidentified import (
 from tests.support.nm_files import write_nm
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", KEY)
-
-
 def outline(**changes):
     """An outline of the image in.dcm, anterior, that may go out."""
     shape = {"label": "metastasis", "points": [[2, 2], [9, 2], [9, 8]]} | changes

@@ -13,7 +13,6 @@ from spectjax.imaging.deidentify.image import arrange_frames
 from spectjax.imaging.dicom.reading import read_bone_scans
 from tests.support.deidentified import (
     FRAMES,
-    KEY,
     OPPOSITE,
     deidentify,
     files_in,
@@ -22,11 +21,6 @@ from tests.support.deidentified import (
 from tests.support.nm_files import item, write_nm
 
 SECRET = b"Quastenflosser^Olga1"
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", KEY)
 
 
 def test_comments_in_compressed_frames_and_bytes_behind_the_pixels_stay_behind(

@@ -17,13 +17,6 @@ from spectjax.imaging.deidentify.profile import read_profile
 from tests.support.nm_files import item
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv(
-        "SPECTJAX_PSEUDONYM_KEY", "a key for tests, of enough characters"
-    )
-
-
 def test_uids_in_sequences_point_to_the_files_they_pointed_to(monkeypatch):
     reference = item(ReferencedSOPInstanceUID="1.2.3.9", PatientName="Secret")
     dataset = item(SourceImageSequence=[reference], SOPInstanceUID="1.2.3.9")

@@ -14,13 +14,8 @@ from spectjax.imaging.identity import identify
 from spectjax.imaging.patients import StudyError, unite_patients
 from spectjax.imaging.problems import BUG_STATUS
 from spectjax.system import files
-from tests.support.deidentified import FRAMES, KEY, OPPOSITE, deidentify, run
+from tests.support.deidentified import FRAMES, OPPOSITE, deidentify, run
 from tests.support.nm_files import write_nm
-
-
-@pytest.fixture(autouse=True)
-def key(monkeypatch):
-    monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", KEY)
 
 
 @pytest.fixture
