@@ -23,7 +23,7 @@ from unittest import mock
 import numpy as np
 from absl import flags
 
-from spectjax.imaging.dicom.reading import BoneScan
+from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import CropError, crop, crop_thorax, landmarks
 from spectjax.phantom import SimulatedView, simulate_patient
 from spectjax.system.commands import run_command

@@ -25,10 +25,10 @@ import numpy as np
 from absl import flags, logging
 
 from spectjax.config import ConfigError, load_config
-from spectjax.imaging.dicom.reading import View
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.system.commands import define_path, read_paths, run_command
 from spectjax.system.files import write_json

@@ -30,11 +30,11 @@ import numpy as np
 from absl import flags, logging
 
 from spectjax.hotspots import AnswerError
-from spectjax.imaging.dicom.reading import BoneScan, ScanError, View
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import BoneScan, ScanError, View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
 from spectjax.inference.runtimes import RUNTIMES, find_model

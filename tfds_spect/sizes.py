@@ -1,6 +1,5 @@
 """How many patients, images and copies a data set and its parts hold."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,9 +33,7 @@ def measure_parts(splits: Mapping[str, Sequence[Portion]]) -> dict[str, PartSize
         name: PartSize(
             patients=len({portion.original.patient for portion in of_part}),
             images=sum(None in portion.numbers for portion in of_part),
-            copies=sum(
-                number is not None for portion in of_part for number in portion.numbers
-            ),
+            copies=sum(len(set(portion.numbers) - {None}) for portion in of_part),
         )
         for name, of_part in portions.items()
     }
@@ -56,8 +53,8 @@ def count_diagnoses(
     originals: Sequence[ThoraxExample], n_copies: Mapping[str, int]
 ) -> dict[str, list[int]]:
     """Returns the numbers of originals and of copies, for each diagnosis."""
-    images = Counter(each.diagnosis for each in originals)
-    copies: Counter[str] = Counter()
+    counts = {diagnosis: [0, 0] for diagnosis in DIAGNOSES}
     for each in originals:
-        copies[each.diagnosis] += n_copies[each.example_id]
-    return {name: [images[name], copies[name]] for name in DIAGNOSES}
+        counts[each.diagnosis][0] += 1
+        counts[each.diagnosis][1] += n_copies[each.example_id]
+    return counts

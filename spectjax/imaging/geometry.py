@@ -35,14 +35,7 @@ class GeometricCopy:
     degrees: int = 0
 
     def matrix(self, image_hw: tuple[int, int]) -> np.ndarray:
-        """Returns the map from the original's points (x, y, 1) to the copy's.
-
-        Args:
-            image_hw: (H, W) of the image, pixels.
-
-        Returns:
-            Homogeneous matrix, float64, (3, 3).
-        """
+        """Returns the matrix (3, 3) that maps points (x, y, 1) to those of the copy."""
         height, width = image_hw
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
         # Eq. 2 prints w: with indices from 0, column 0 goes to column W - 1.

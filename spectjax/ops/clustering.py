@@ -83,8 +83,7 @@ def find_clusters(
     Raises:
         ValueError: if the shape or a number cannot be used.
     """
-    _check(values, num_clusters)
-    _check_positive(restarts=restarts, max_iterations=max_iterations)
+    _check(values, num_clusters, restarts=restarts, max_iterations=max_iterations)
     bits = jax.random.bits(key, (restarts, num_clusters))
 
     def find(values: jax.Array) -> Clusters:
@@ -116,8 +115,7 @@ def choose_centroids(
     Raises:
         ValueError: if the shape or a number cannot be used.
     """
-    _check(values, num_clusters)
-    _check_positive(restarts=restarts)
+    _check(values, num_clusters, restarts=restarts)
     bits = jax.random.bits(key, (restarts, num_clusters))
 
     def draw(values: jax.Array) -> jax.Array:
@@ -148,8 +146,7 @@ def refine_clusters(
     Raises:
         ValueError: if the shapes or a number cannot be used.
     """
-    _check(values, initial.shape[-1])
-    _check_positive(max_iterations=max_iterations)
+    _check(values, initial.shape[-1], max_iterations=max_iterations)
 
     def refine(values: jax.Array, initial: jax.Array) -> Clusters:
         image = sort_values(values)
@@ -174,8 +171,7 @@ def trace_centroids(
     Raises:
         ValueError: if the shapes or a number cannot be used.
     """
-    _check(values[None], initial.shape[-1])
-    _check_positive(max_iterations=max_iterations)
+    _check(values[None], initial.shape[-1], max_iterations=max_iterations)
     image = sort_values(values)
     first = jnp.sort(image.to_levels(initial))
     unchanged = _find_resolution(image)
@@ -351,16 +347,13 @@ def _number(
     return labels, jnp.where(filled, centroids, jnp.nan)[order], sizes[order]
 
 
-def _check(values: jax.Array, num_clusters: int) -> None:
+def _check(values: jax.Array, num_clusters: int, **numbers: int) -> None:
     if values.ndim != 2 or not 0 < values.shape[1] < MAX_VALUES:
         raise ValueError(
             f"Expected values (B, N) with 0 < N < {MAX_VALUES}, got {values.shape}."
         )
     if num_clusters < 2:
         raise UserError(f"Expected 2 clusters or more, got {num_clusters}.")
-
-
-def _check_positive(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
             raise UserError(f"Expected {name} of 1 or more, got {number}.")

@@ -81,7 +81,12 @@ def _read_archive(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, Any
             f"{len(pickles)} of it. Give a file that torch.save wrote."
         )
     folder = pickles[0].removesuffix("data.pkl")
-    _check_byte_order(path, archive, f"{folder}byteorder")
+    order = f"{folder}byteorder"
+    if order in entries and archive.read(order) != b"little":
+        raise WeightsError(
+            f"{path}: expected little-endian numbers, found others. Save it again on "
+            "a PC, or as safetensors."
+        )
     if entries[f"{folder}data.pkl"].file_size > PICKLE_BYTES:
         raise _damaged(path, f"a data.pkl of over {PICKLE_BYTES} bytes")
     content = _parse(path, io.BytesIO(archive.read(f"{folder}data.pkl")))
@@ -93,14 +98,6 @@ def _read_archive(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, Any
         return archive.read(name)
 
     return _load_tensors(path, _select_tensors(path, content), read_storage)
-
-
-def _check_byte_order(path: pathlib.Path, archive: zipfile.ZipFile, name: str) -> None:
-    if name in archive.namelist() and archive.read(name) != b"little":
-        raise WeightsError(
-            f"{path}: expected little-endian numbers, found others. Save it again on "
-            "a PC, or as safetensors."
-        )
 
 
 def read_old(path: pathlib.Path) -> dict[str, np.ndarray]:

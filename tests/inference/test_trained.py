@@ -7,7 +7,7 @@ from spectjax.config import save_config
 from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.trained import check_run, load_run
 from spectjax.system.files import write_json
-from tests.config.test_configs import KMEANS, load
+from tests.support.config_files import KMEANS, load
 
 
 @pytest.fixture

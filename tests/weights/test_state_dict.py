@@ -119,6 +119,12 @@ def test_pickles_of_python_2_are_read(tmp_path):
     check(write_pickle(tmp_path / "w.pth", data, {"0": ROW.tobytes()}), {"x": ROW})
 
 
+def test_what_a_pickle_would_set_on_a_tensor_is_dropped(tmp_path):
+    tensor = dump(view("0", ROW)).removeprefix(b"\x80\x02").removesuffix(b".")
+    data = b"\x80\x02}U\x01x" + tensor + b"}U\x05shapeK\x02\x85sbs."
+    check(write_pickle(tmp_path / "w.pth", data, {"0": ROW.tobytes()}), {"x": ROW})
+
+
 def write_pickle(path, data, storages):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("w/data.pkl", data)

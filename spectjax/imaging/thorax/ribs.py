@@ -89,9 +89,6 @@ def find_sides(
     end where counts fall steepest outwards. An arm, a hot elbow or a lesion may fall
     more steeply: the edge that is followed is strong in all strips, moves little from
     one to the next, and has its like on the other side. The second widest strip counts.
-
-    Raises:
-        NoThoraxError: if there is too little of a chest.
     """
     half_width = width_of_legs / 2
     trunk = legs - shoulders
@@ -189,10 +186,6 @@ def find_lowest_ribs(body: Body, shoulders: int, legs: int, sides: Sides) -> Rib
     crests; above them lies the flank, and the ribs end where counts have fallen nine
     tenths of the way to it. The darker two thirds of each row pass over kidneys and
     lesions, and no side counts for more than `_BRIGHTER_AT_MOST` times the other.
-
-    Raises:
-        NoThoraxError: if there is no fall of counts above the pelvis, or one side of
-            the trunk is not in the frame.
     """
     left, right = (
         _measure_band(body, shoulders, legs, sides, side) for side in (-1, 1)

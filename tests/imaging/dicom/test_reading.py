@@ -1,7 +1,7 @@
 """Tests of `reading`: the user's word, damage, identity, folders.
 
-What vendors write is in test_dicom_vendors.py, how pixels are stored in
-test_dicom_encodings.py.
+What vendors write is in test_vendors.py, how pixels are stored in
+test_encodings.py.
 """
 
 import os
@@ -9,14 +9,9 @@ import os
 import numpy as np
 import pytest
 
-from spectjax.imaging.dicom.reading import (
-    NotWholeBodyError,
-    ScanError,
-    UnreadableFileError,
-    find_bone_scans,
-    read_bone_scans,
-)
+from spectjax.imaging.dicom.reading import find_bone_scans, read_bone_scans
 from spectjax.imaging.folders import walk_files
+from spectjax.imaging.scan import NotWholeBodyError, ScanError, UnreadableFileError
 from tests.support.nm_files import BOTH, FRAMES, ONE, start_angles, write_nm
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from spectjax.imaging.annotations.consensus import agree, find_annotations
+from spectjax.imaging.annotations.consensus import agree
+from spectjax.imaging.annotations.files import find_annotations
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.phantom import PhantomError, draw_slots, write_phantom
 

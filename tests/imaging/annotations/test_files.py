@@ -10,7 +10,7 @@ import os
 import pytest
 from PIL import Image
 
-from spectjax.imaging.annotations.consensus import find_annotations, find_doubted
+from spectjax.imaging.annotations.files import find_annotations, find_doubted
 from spectjax.imaging.folders import walk_files
 
 NAME = "P1_anterior"

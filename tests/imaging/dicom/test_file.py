@@ -10,11 +10,8 @@ import pytest
 from pydicom import uid
 
 from spectjax.imaging.dicom import file as dicom_file
-from spectjax.imaging.dicom.reading import (
-    ScanError,
-    UnreadableFileError,
-    read_bone_scans,
-)
+from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.scan import ScanError, UnreadableFileError
 from tests.support.nm_files import BOTH, FRAMES, ONE, item, write_nm
 
 MIB = 1024 * 1024

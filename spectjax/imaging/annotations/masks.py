@@ -13,30 +13,15 @@ from PIL import Image
 from spectjax.system.messages import UserError
 
 
-def fill_polygon(polygon_xy: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
-    """Returns the pixels whose centres lie in a closed polygon.
-
-    Even-odd rule: a centre is inside if an odd number of edges lies to its left. Left
-    and upper edges belong to the polygon, right and lower ones do not; so polygons that
-    share an edge share no pixel and leave none out between them.
-
-    Args:
-        polygon_xy: corners in order, float, (N, 2); may reach beyond the image.
-        image_hw: (H, W).
-
-    Returns:
-        Mask, bool, (H, W).
-    """
-    mask = np.zeros(image_hw, bool)
-    part, (y0, x0) = fill_box(polygon_xy, image_hw)
-    mask[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
-    return mask
-
-
 def fill_box(
     polygon_xy: np.ndarray, image_hw: tuple[int, int]
 ) -> tuple[np.ndarray, tuple[int, int]]:
-    """Fills a polygon as `fill_polygon` does, within the box around it.
+    """Finds the pixels whose centres lie in a closed polygon, in the box around it.
+
+    Even-odd rule: a centre is inside if an odd number of edges lies to its left. Left
+    and upper edges belong to the polygon, right and lower ones do not; so polygons that
+    share an edge share no pixel and leave none out between them. The corners, float,
+    (N, 2), may reach beyond the image.
 
     Returns:
         Mask of the box, bool, (h, w); and row and column of its first pixel.
@@ -119,13 +104,6 @@ def trace_circle(
 
 def decode_mask(png: bytes, image_hw: tuple[int, int]) -> np.ndarray:
     """Returns the pixels of a PNG that are neither black nor transparent.
-
-    Args:
-        png: contents of the file.
-        image_hw: the (H, W) that it must have.
-
-    Returns:
-        Mask, bool, (H, W).
 
     Raises:
         UserError: no PNG, a damaged one, or one of another size.

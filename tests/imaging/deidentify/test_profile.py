@@ -36,7 +36,7 @@ def test_uids_in_sequences_point_to_the_files_they_pointed_to(monkeypatch):
 
 def flip_row(monkeypatch, keyword, action):
     """Changes one row of the profile's table."""
-    original = profile_module.read_table
+    original = profile_module.read_rows
 
     def changed(name):
         rows = original(name)
@@ -45,7 +45,7 @@ def flip_row(monkeypatch, keyword, action):
                 row["action"] = action
         return rows
 
-    monkeypatch.setattr(profile_module, "read_table", changed)
+    monkeypatch.setattr(profile_module, "read_rows", changed)
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ ROWS = {
 
 
 def test_the_table_is_that_of_the_standard():
-    rows = profile_module.read_table("basic_profile.csv")
+    rows = profile_module.read_rows("basic_profile.csv")
     actions = {row["keyword"]: row["action"] for row in rows}
     assert {keyword: actions.get(keyword) for keyword in ROWS} == ROWS
     assert len({row["tag"] for row in rows}) == len(rows) == 655

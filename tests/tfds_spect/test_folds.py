@@ -6,10 +6,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from tfds_spect.acquisitions import check_acquisitions
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import ThoraxExample
-from tfds_spect.folds import check_folds, deal_folds
+from tfds_spect.folds import check_acquisitions, check_folds, deal_folds
 
 # From [P2]: patients by diagnosis, and how many of them have both views.
 POPULATION = {

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from tfds_spect import image, source
+from tfds_spect import image, listing, source
 from tfds_spect.errors import PrepareError
 from tfds_spect.tfds_spect_dataset_builder import _leave_out_unmarked
 
@@ -254,18 +254,18 @@ def test_outlines_of_other_words_count_through_words_csv(spoilt):
 
 
 def test_the_fingerprint_is_of_the_pseudonym_key(hospital, monkeypatch):
-    before = source.fingerprint_folder(hospital)
+    before = listing.fingerprint_folder(hospital)
     monkeypatch.setenv("SPECTJAX_PSEUDONYM_KEY", "secret")
-    assert source.fingerprint_folder(hospital) != before
+    assert listing.fingerprint_folder(hospital) != before
 
 
 def test_the_fingerprint_is_of_names_and_contents_that_count(spoilt):
-    before = source.fingerprint_folder(spoilt)
+    before = listing.fingerprint_folder(spoilt)
     (spoilt / "notes.txt").write_text("not read by anyone")
-    assert source.fingerprint_folder(spoilt) == before
+    assert listing.fingerprint_folder(spoilt) == before
     file = dicom_file(spoilt, -1)
     file.rename(file.with_name("Z.dcm"))  # last as before, only the name differs
-    assert source.fingerprint_folder(spoilt) != before
+    assert listing.fingerprint_folder(spoilt) != before
 
 
 def test_a_patient_is_one_in_all_files_and_is_read_again_as_such(spoilt):
@@ -304,36 +304,36 @@ def test_the_fingerprint_is_of_masks_that_an_annotation_names(spoilt, place):
     (reader / f"{name}.xml").write_text(MASK_XML.format(name=name))
     mask = (reader / place).resolve() / f"{name}_mask_0.png"
     mask.parent.mkdir(parents=True, exist_ok=True)
-    found = {source.fingerprint_folder(spoilt)}
+    found = {listing.fingerprint_folder(spoilt)}
     for content in (b"one mask", b"another one"):
         mask.write_bytes(content)
-        found.add(source.fingerprint_folder(spoilt))
+        found.add(listing.fingerprint_folder(spoilt))
     assert len(found) == 3
     (mask.parent / "other.png").write_bytes(b"that nobody names")
-    assert source.fingerprint_folder(spoilt) in found
+    assert listing.fingerprint_folder(spoilt) in found
 
 
 def test_the_fingerprint_is_of_what_a_link_leads_to(spoilt, tmp_path):
     file = sorted((spoilt / "annotations" / "reader1").glob("*.json"))[0]
-    before = source.fingerprint_folder(spoilt)
+    before = listing.fingerprint_folder(spoilt)
     elsewhere = file.rename(tmp_path / "elsewhere.json")
     file.symlink_to(elsewhere)
-    assert source.fingerprint_folder(spoilt) == before
+    assert listing.fingerprint_folder(spoilt) == before
     elsewhere.write_text(elsewhere.read_text() + " ")
-    assert source.fingerprint_folder(spoilt) != before
+    assert listing.fingerprint_folder(spoilt) != before
 
 
 def test_the_fingerprint_is_of_what_can_be_read_and_what_cannot(spoilt, monkeypatch):
-    before = source.fingerprint_folder(spoilt)
-    read = source._hash
+    before = listing.fingerprint_folder(spoilt)
+    read = listing._hash
     monkeypatch.setattr(  # as where a file may not be read
-        source, "_hash", lambda x: "unreadable" if "P0002" in x.name else read(x)
+        listing, "_hash", lambda x: "unreadable" if "P0002" in x.name else read(x)
     )
-    assert source.fingerprint_folder(spoilt) != before
+    assert listing.fingerprint_folder(spoilt) != before
 
 
 def test_a_file_that_cannot_be_read_counts_as_such(spoilt):
-    assert source._hash(spoilt) == source._hash(spoilt / "nowhere") == "unreadable"
+    assert listing._hash(spoilt) == listing._hash(spoilt / "nowhere") == "unreadable"
 
 
 @pytest.mark.parametrize(
@@ -354,8 +354,8 @@ def test_a_file_that_may_be_a_lost_vote_counts_for_the_fingerprint(
 ):
     folder = tmp_path / "copy"
     shutil.copytree(voted[0], folder)
-    before = source.fingerprint_folder(folder)
+    before = listing.fingerprint_folder(folder)
     path = folder / name.format(voted[1])
     path.parent.mkdir(exist_ok=True)
     path.mkdir() if name.endswith("/") else path.write_text("0")
-    assert source.fingerprint_folder(folder) != before
+    assert listing.fingerprint_folder(folder) != before

@@ -13,13 +13,9 @@ from spectjax.imaging.annotations.consensus import agree
 from spectjax.imaging.annotations.labelme import AnnotationError
 from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.listed.table import (
-    ImageTableError,
-    find_image_table,
-    read_image_table,
-    read_listed_image,
-    read_words,
-)
+from spectjax.imaging.listed.csv_table import ImageTableError
+from spectjax.imaging.listed.image import read_listed_image
+from spectjax.imaging.listed.table import find_image_table, read_image_table, read_words
 from spectjax.imaging.scan import ScanError, UnknownViewError, UnreadableFileError
 from tests.support.nm_files import detectors, write_nm
 from tests.support.picture_files import draw_body, save

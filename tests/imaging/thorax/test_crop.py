@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
-from spectjax.imaging.dicom.reading import BoneScan, read_bone_scans
-from spectjax.imaging.scan import UnreadableFileError
+from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.scan import BoneScan, UnreadableFileError
 from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
 from spectjax.imaging.thorax.body import find_body
 from spectjax.imaging.thorax.curve import fit_curve

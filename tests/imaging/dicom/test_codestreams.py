@@ -12,10 +12,8 @@ from pydicom.encaps import encapsulate, generate_frames
 
 from spectjax.imaging.dicom import codestreams
 from spectjax.imaging.dicom.codestreams import Shape, check_jpeg
-from spectjax.imaging.dicom.reading import (
-    UnreadableFileError,
-    read_bone_scans,
-)
+from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.scan import UnreadableFileError
 from tests.support.jpeg_lossless import encode_jpeg_lossless
 from tests.support.nm_files import FRAMES, ONE, write_nm
 

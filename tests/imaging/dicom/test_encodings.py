@@ -14,12 +14,8 @@ from pydicom.encaps import (
 )
 from pydicom.pixels import get_decoder
 
-from spectjax.imaging.dicom.reading import (
-    EmptyImageError,
-    UnreadableFileError,
-    find_bone_scans,
-    read_bone_scans,
-)
+from spectjax.imaging.dicom.reading import find_bone_scans, read_bone_scans
+from spectjax.imaging.scan import EmptyImageError, UnreadableFileError
 from tests.support.jpeg_lossless import encode_jpeg_lossless
 from tests.support.nm_files import BOTH, FRAMES, ONE, write_nm
 

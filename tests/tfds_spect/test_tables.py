@@ -8,10 +8,11 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from spectjax.imaging.annotations.consensus import agree, find_annotations
+from spectjax.imaging.annotations.consensus import agree
+from spectjax.imaging.annotations.files import find_annotations
 from spectjax.imaging.diagnosis import DIAGNOSES
 from spectjax.imaging.dicom.reading import find_bone_scans
-from tfds_spect import image, source
+from tfds_spect import image, listing, source
 from tfds_spect.errors import PrepareError
 from tfds_spect.prepare import prepare
 
@@ -263,7 +264,7 @@ def test_a_dicom_file_that_is_listed_is_read_through_its_row(hospital, tmp_path)
 
 def test_the_fingerprint_is_of_tables_pictures_and_masks(pictures, originals):
     name = with_lesions(originals)
-    seen = {source.fingerprint_folder(pictures)}
+    seen = {listing.fingerprint_folder(pictures)}
     for change in (
         lambda: edit_row(pictures, name, label="spinal metastasis"),
         lambda: (pictures / "words.csv").write_text("word,label\nartefact,\n"),
@@ -271,11 +272,11 @@ def test_the_fingerprint_is_of_tables_pictures_and_masks(pictures, originals):
         lambda: edit_row(pictures, name, patient="someone else"),
     ):
         change()
-        fingerprint = source.fingerprint_folder(pictures)
+        fingerprint = listing.fingerprint_folder(pictures)
         assert fingerprint not in seen
         seen.add(fingerprint)
     (pictures / "unlisted.png").write_bytes(b"of no interest")
-    assert source.fingerprint_folder(pictures) == fingerprint
+    assert listing.fingerprint_folder(pictures) == fingerprint
 
 
 def test_a_table_that_cannot_be_read_is_one_clear_error(pictures, tmp_path):

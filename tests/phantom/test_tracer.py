@@ -62,7 +62,7 @@ def draw_sites(diagnosis, number=40):
     skeleton = build_skeleton()
     rng = np.random.default_rng(1)
     return [
-        [s.site for s in draw_metastases(rng, skeleton, skeleton.weight, diagnosis)]
+        [s.site for s in draw_metastases(rng, skeleton, diagnosis)]
         for _ in range(number)
     ]
 
@@ -94,9 +94,7 @@ def draw_kinds(age, number=60):
     skeleton = build_skeleton()
     rng = np.random.default_rng(2)
     return [
-        spot.kind
-        for _ in range(number)
-        for spot in draw_mimics(rng, skeleton, skeleton.weight, age)
+        spot.kind for _ in range(number) for spot in draw_mimics(rng, skeleton, age)
     ]
 
 
@@ -111,7 +109,7 @@ def test_mimics_lie_in_the_bone_that_they_name():
     rng = np.random.default_rng(3)
     paget = 0
     for _ in range(80):
-        for spot in draw_mimics(rng, skeleton, skeleton.weight, 70):
+        for spot in draw_mimics(rng, skeleton, 70):
             bone = skeleton.bone == skeleton.names.index(spot.site)
             low, high = (f(skeleton.xyz_mm[bone], axis=0) for f in (np.min, np.max))
             middle = spot.xyz_mm.mean(axis=0)

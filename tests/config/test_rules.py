@@ -16,6 +16,7 @@ from spectjax.config.rules import (
     find_faults,
     flatten,
 )
+from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.main import ROOM
 from spectjax.models import MODELS
 from spectjax.models.bottleneck import NORMS
@@ -27,7 +28,6 @@ from spectjax.tasks.losses import LOSSES
 from spectjax.training.parallel import LAYOUTS
 from tests.support.config_files import CONFIGS, load
 from tfds_spect.configs import list_configs
-from tfds_spect.example import CANVAS_HW
 
 BY_NAME = {path.stem: path for path in CONFIGS}
 ALL_RULES = collect_rules() | {

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from spectjax.imaging.annotations.consensus import read_annotation
+from spectjax.imaging.annotations.labelme import read_annotation
 from spectjax.imaging.deidentify import folder as folder_module
 from spectjax.imaging.deidentify.attributes import NOT_LISTED
 from spectjax.imaging.deidentify.folder import (

@@ -10,11 +10,11 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
-from spectjax.imaging.dicom.reading import (
+from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.scan import (
     NotWholeBodyError,
     UnknownViewError,
     UnreadableFileError,
-    read_bone_scans,
 )
 from tests.support.nm_files import (
     BOTH,
