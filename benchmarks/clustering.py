@@ -23,7 +23,7 @@ import sklearn
 from absl import flags
 from sklearn.cluster import KMeans
 
-from spectjax.ops.kmeans import choose_centroids, find_clusters, refine_clusters
+from spectjax.ops.clustering import choose_centroids, find_clusters, refine_clusters
 from spectjax.system.commands import refuse_arguments, run_command
 from spectjax.system.workers import count_cores
 

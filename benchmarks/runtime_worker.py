@@ -23,10 +23,11 @@ def _export(*, path: str, parameters: int, batch_size: int, **which: Any) -> Non
     """Writes the model with its initial parameters as ONNX."""
     from benchmarks import workloads
     from spectjax import export
+    from spectjax.inference.metadata import make_metadata
 
     workload = workloads.create(**which)
     variables = workload.draw_variables()
-    metadata = export.describe(
+    metadata = make_metadata(
         {
             "task": workload.task_name,
             "data": {

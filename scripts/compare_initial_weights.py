@@ -28,7 +28,8 @@ def main(argv: list[str]) -> None:
     """Prints a table of two rows."""
     refuse_arguments(argv)
     # Here, so that --help need not wait for jax.
-    from spectjax.input_pipeline import choose_splits, load_examples
+    from spectjax.input_pipeline import load_examples
+    from tfds_spect.names import choose_splits
     from tfds_spect.prepare import choose_config, prepare
 
     config = _CONFIG.value.copy_and_resolve_references()

@@ -32,6 +32,7 @@ import importlib.util
 import json
 import pathlib
 import sys
+import types
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,19 +42,19 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
+from tfds_spect.names import FOLDS
 
 if TYPE_CHECKING:
     from scripts.peers.monai_unet import Settings
     from tfds_spect.prepared import Prepared
 
 _PACKAGES = ("torch", "monai")
-_FOLDS = range(5)
 PEER = "monai_unet"
 _OUTPUT_DIR = define_path("output_dir", "Folder.", required=True)
 _SECONDS = flags.DEFINE_float(
     "seconds", None, "Processor time to train for, each fold.", required=True
 )
-_FOLD = flags.DEFINE_list("fold", [str(k) for k in _FOLDS], "Folds to hold out.")
+_FOLD = flags.DEFINE_list("fold", [str(k) for k in FOLDS], "Folds to hold out.")
 _THREADS = flags.DEFINE_integer("threads", 1, "Threads of PyTorch.", lower_bound=1)
 _DATA = flags.DEFINE_string("data", "segmentation_mixed", "Data set.")
 _DATA_DIR = define_path("data_dir", "Folder of data sets.")
@@ -89,7 +90,7 @@ def main(argv: list[str]) -> None:
             f"{' and '.join(missing)}: not found; the peer needs them: "
             "pip install torch monai."
         )
-    folds = parse_numbers(_FOLD, _FOLDS)
+    folds = parse_numbers(_FOLD, FOLDS)
     train_hw = parse_numbers(_TRAIN_HW, range(16, 4096, 16))
     if len(train_hw) != 2:
         raise UserError(f"--train_hw: expected two numbers, got {len(train_hw)}.")
@@ -144,7 +145,7 @@ def compare(
         if not is_finished(workdir, settings):
             with hold(workdir):
                 run_fold(name, fold, settings, prepared, workdir)
-    finished = [k for k in _FOLDS if is_finished(output_dir / f"fold{k}", settings)]
+    finished = [k for k in FOLDS if is_finished(output_dir / f"fold{k}", settings)]
     runs = {PEER: [output_dir / f"fold{fold}" for fold in finished]}
     if _OURS.value:
         ours = [pathlib.Path(f"{_OURS.value}{fold}") for fold in finished]
@@ -198,9 +199,11 @@ def run_fold(
 ) -> None:
     """Trains the peer on the other folds, scores it on this one, writes its folder."""
     from scripts.peers import monai_unet
-    from spectjax.input_pipeline import choose_splits, load_examples
+    from spectjax.evaluation.run import FinishedRun
+    from spectjax.input_pipeline import load_examples
     from spectjax.system.files import write_file, write_json
-    from spectjax.tasks.hotspots.evaluate import evaluate_segmentation
+    from spectjax.tasks import TASKS
+    from tfds_spect.names import choose_splits
 
     splits = choose_splits(name, fold, copies=False)
     examples = load_examples(prepared.builder_dir, splits.train)
@@ -214,20 +217,27 @@ def run_fold(
         "versions": {each: importlib.metadata.version(each) for each in _PACKAGES},
     }
     write_json(workdir / "peer.json", facts)
-    evaluate_segmentation(
-        lambda counts: monai_unet.predict_probs(
+    model = types.SimpleNamespace(
+        predict=lambda counts: monai_unet.predict_probs(
             training.network, counts, settings.normalisation
-        ),
-        load_examples(prepared.builder_dir, splits.held_out),
-        batch_size=settings.batch_size,
-        output_dir=workdir / "eval",
-        model_name=PEER,
-        dataset_info={
-            "config": name,
-            "fingerprint": prepared.fingerprint,
-            "held_out_fold": fold,
-        },
-        training_log=workdir / "train.csv",
+        )
+    )
+    TASKS["segmentation"].evaluate()(
+        FinishedRun(
+            model=model,
+            held_out=load_examples(prepared.builder_dir, splits.held_out),
+            num_classes=2,
+            batch_size=settings.batch_size,
+            output_dir=workdir / "eval",
+            model_name=PEER,
+            train_hw=settings.train_hw,
+            dataset_info={
+                "config": name,
+                "fingerprint": prepared.fingerprint,
+                "held_out_fold": fold,
+            },
+            training_log=workdir / "train.csv",
+        )
     )
 
 

@@ -106,7 +106,7 @@ def compare(whole: pathlib.Path, killed: pathlib.Path) -> list[str]:
 
     states = [
         jax.tree_util.tree_leaves_with_path(
-            restore_state(load_config(run / "config.json"), run)
+            restore_state(load_config(run / "config.json"), run)[0]
         )
         for run in (whole, killed)
     ]

@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python scripts/make_golden_logits.py
 
-prints the figures that `tests/weights/test_torchvision_weights.py` holds our networks
+prints the figures that `tests/weights/test_torchvision.py` holds our networks
 to, for weights and images that anyone can draw again without PyTorch. Needs torch and
 torchvision.
 """

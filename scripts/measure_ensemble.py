@@ -60,7 +60,7 @@ def main(argv: list[str]) -> None:
     refuse_arguments(argv)
     logging.set_verbosity(logging.WARNING)
     # Here, so that --help need not wait for jax.
-    from spectjax.inference.ensembles import find_model
+    from spectjax.inference.runtimes import find_model
 
     workdirs = _WORKDIR.value
     if len(workdirs) < 2:
@@ -105,7 +105,8 @@ def score_models(
     workdirs: Sequence[pathlib.Path], examples: "Examples", *, mirrored: bool
 ) -> list[Score]:
     """Returns the scores of each run and, last, of the mean of their answers."""
-    from spectjax.inference.ensembles import average_probs, find_model
+    from spectjax.inference.ensembles import average_probs
+    from spectjax.inference.runtimes import find_model
     from spectjax.tasks.hotspots.evaluate import predict_hotspots
 
     answers = []

@@ -22,6 +22,7 @@ from ml_collections import ConfigDict, config_flags
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_json
 from spectjax.tasks.hotspots import NAMES
+from tfds_spect.names import LEAKING, choose_splits
 
 if TYPE_CHECKING:  # TFDS takes seconds: not before --help
     from spectjax.input_pipeline import Examples
@@ -49,7 +50,6 @@ def main(argv: list[str]) -> None:
     """Trains, scores and prints the table."""
     refuse_arguments(argv)
     # Here, so that --help need not wait for jax.
-    from spectjax.input_pipeline import LEAKING
     from spectjax.system.jax_setup import enable_compilation_cache
     from tfds_spect.prepare import prepare
 
@@ -83,8 +83,6 @@ def count_training(prepared: "Prepared", fold: int) -> int:
     """Returns how many examples a run trains on."""
     import tensorflow_datasets as tfds
 
-    from spectjax.input_pipeline import choose_splits
-
     builder = tfds.builder_from_directory(prepared.builder_dir)
     splits = choose_splits(builder.info.config_name, fold)
     return int(builder.info.splits[splits.train].num_examples)
@@ -94,9 +92,9 @@ def score(
     config: ConfigDict, workdir: pathlib.Path, builder_dir: pathlib.Path, split: str
 ) -> dict[str, float]:
     """Trains unless that is done, and returns the scores of a split."""
+    from spectjax.inference.trained import load_run
     from spectjax.input_pipeline import load_examples
     from spectjax.main import hold_run, train_and_evaluate
-    from spectjax.training.run import restore_model
 
     with hold_run(workdir):
         train_and_evaluate(
@@ -104,7 +102,7 @@ def score(
         )
     examples = load_examples(builder_dir, split)
     score_examples = score_labels if config.task == "classification" else score_masks
-    scores = score_examples(config, restore_model(workdir), examples)
+    scores = score_examples(config, load_run(workdir), examples)
     found = {name: scores[name] for name in SCORES[config.task]}
     shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
     print(f"{workdir.name}: {split}, {shown}", flush=True)
@@ -133,7 +131,7 @@ def score_labels(
 
     examples = examples.crop_centre(tuple(config.data.train_hw))
     log_odds = predict_log_odds(
-        model.compile(model.task.predict_logits),
+        model.compile(model.learned.predict_logits),
         examples.images,
         batch_size=config.data.batch_size,
     )

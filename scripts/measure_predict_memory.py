@@ -27,7 +27,7 @@ from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
-from spectjax.inference.runtimes import LoadedModel
+from spectjax.inference.trained import TrainedModel
 from spectjax.phantom import write_phantom
 from spectjax.system.commands import run_command
 
@@ -72,11 +72,11 @@ def mark_middle(counts: np.ndarray) -> np.ndarray:
 
 def measure(folder: Path, output_dir: Path, pictures: bool) -> Measurement:
     """Predicts a folder and says what that took; for a process of its own."""
-    from spectjax.report import figures
+    from spectjax.report import picture_parts
 
     if not pictures:
-        figures.save_figure = lambda figure, path: None
-    model = LoadedModel(mark_middle, {"model": "middle"}, "segmentation", (256, 256))
+        picture_parts.save_figure = lambda figure, path: None
+    model = TrainedModel(mark_middle, {"model": "middle"}, "segmentation", (256, 256))
     before = _read_peak()
     problems = Problems(output_dir)
     intake = Intake([folder], problems)

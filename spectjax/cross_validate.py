@@ -32,8 +32,7 @@ from spectjax.system.commands import define_path, run_command
 from spectjax.system.locks import hold
 from spectjax.system.paths import read_path
 from spectjax.tasks import TASKS
-
-FOLDS = range(5)
+from tfds_spect.names import FOLDS, LEAKING
 
 
 def main(argv: list[str]) -> None:
@@ -191,8 +190,6 @@ def check_configs(configs: dict[str, ConfigDict]) -> None:
     Raises:
         ConfigError: naming the first that is not.
     """
-    from spectjax.input_pipeline import LEAKING
-
     if not configs:
         raise ConfigError("Expected config files after the flags, found none.")
     first = next(iter(configs))

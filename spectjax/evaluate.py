@@ -8,10 +8,10 @@ from ml_collections import ConfigDict
 
 from spectjax import input_pipeline
 from spectjax.evaluation.run import FinishedRun
-from spectjax.input_pipeline import Splits
+from spectjax.inference.trained import load_run
 from spectjax.tasks import TASKS
 from spectjax.training.augment import move_images
-from spectjax.training.run import restore_model
+from tfds_spect.names import Splits
 
 
 def evaluate_run(
@@ -36,7 +36,7 @@ def evaluate_run(
     held_out = input_pipeline.load_examples(builder_dir, splits.held_out)
     return TASKS[config.task].evaluate()(
         FinishedRun(
-            model=restore_model(workdir),
+            model=load_run(workdir),
             held_out=held_out,
             calibration=functools.partial(
                 input_pipeline.load_examples, builder_dir, splits.calibration

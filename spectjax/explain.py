@@ -25,10 +25,10 @@ import numpy as np
 from absl import flags, logging
 
 from spectjax.config import ConfigError, load_config
-from spectjax.imaging.dicom.reading import View
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.system.commands import define_path, read_paths, run_command
 from spectjax.system.files import write_json
@@ -130,7 +130,7 @@ def explain_scans(
         for scan in scans:
             with problems.passing_over(scan.path):
                 thorax, name = crop_thorax(scan), names.choose(scan)
-                subject = take_view(thorax, name, explainer.image_hw)
+                subject = take_view(thorax, name, explainer.run.input_hw)
                 (evidence,) = _write(explainer, [subject], output_dir)
                 written += 1
                 if len(fit) < SANITY_IMAGES and shows_evidence(subject, evidence):
@@ -177,7 +177,7 @@ def explain_held_out(
     explainer = _load(workdir, category)
     examples = _load_held_out(workdir, data_dir, manual_dir)
     rows = find_rows(examples, example_ids)
-    cut = examples.crop_centre(explainer.image_hw)
+    cut = examples.crop_centre(explainer.run.input_hw)
     odds, maps = explainer.explain(cut.images[..., 0])
     chosen = {examples.example_ids[row]: row for row in rows}
     if not rows:
@@ -189,7 +189,7 @@ def explain_held_out(
             for rank, row in enumerate(found, start=1)
         }
     subjects = [
-        take_example(examples, row, name, explainer.image_hw)
+        take_example(examples, row, name, explainer.run.input_hw)
         for name, row in chosen.items()
     ]
     _write(explainer, subjects, output_dir)
@@ -224,7 +224,7 @@ def score_maps(
             maps[rows], examples.masks[rows] > 0, examples.images[rows, :, :, 0]
         ) | {"n_patients": len({examples.patients[row] for row in rows})}
     return {
-        "model": explainer.info,
+        "model": explainer.run.origin,
         "data": {
             "name": examples.name,
             "split": examples.split,
@@ -242,9 +242,10 @@ def _load(workdir: pathlib.Path, category: str) -> "Explainer":
     from spectjax.system.jax_setup import start_jax
 
     start_jax()
-    from spectjax.explanation.explainer import load_explainer
+    from spectjax.explanation.explainer import CATEGORIES, Explainer
+    from spectjax.inference.trained import load_run
 
-    return load_explainer(workdir, category)
+    return Explainer(load_run(workdir), CATEGORIES.index(category))
 
 
 def _load_held_out(
@@ -253,9 +254,10 @@ def _load_held_out(
     manual_dir: str | os.PathLike[str] | None,
 ) -> "Examples":
     """Returns the examples that a run holds out, with whole canvases."""
-    from spectjax.input_pipeline import choose_splits, load_examples
+    from spectjax.input_pipeline import load_examples
     from spectjax.tasks.classification.cases import check_scored
     from spectjax.training.run_data import find_data
+    from tfds_spect.names import choose_splits
 
     data = load_config(workdir / "config.json").data
     builder_dir = find_data([workdir], data_dir, manual_dir, may_simulate=True)

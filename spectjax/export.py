@@ -26,13 +26,27 @@ from absl import flags
 from absl import logging as absl_logging
 
 from spectjax.config import load_config
-from spectjax.hotspots import Instances
 from spectjax.inference import runtimes
-from spectjax.inference.answers import Answer, measure_difference, take
-from spectjax.inference.metadata import describe, hash_parameters
-from spectjax.inference.model_files import pack_onnx, pack_stablehlo
+from spectjax.inference.answers import (
+    join_arrays,
+    measure_difference,
+    name_arrays,
+    take,
+)
+from spectjax.inference.engines import MissingPackageError, forbid_telemetry, quote
+from spectjax.inference.metadata import hash_parameters, make_metadata
+from spectjax.inference.model_files import (
+    METADATA_KEY,
+    ONNX,
+    STABLEHLO,
+    find_format,
+    pack_onnx,
+    pack_stablehlo,
+)
+from spectjax.inference.trained import check_run, load_run
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_file
+from spectjax.system.jax_setup import start_jax
 from spectjax.system.locks import hold
 from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.tasks import TASKS
@@ -71,18 +85,14 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
         ValueError: if the run's checkpoint cannot be read.
         WriteError: if the file cannot be written.
     """
-    file_format = runtimes.find_format(output)
-    runtimes.check_run(workdir)
-    from spectjax.system.jax_setup import (
-        start_jax,  # here, since jax takes seconds to load
-    )
-
+    file_format = find_format(output)
+    check_run(workdir)
     start_jax()
-    if file_format == runtimes.ONNX:
+    if file_format == ONNX:
         check_onnx(workdir, output)
         _import_jax2onnx()
     predict, metadata = load_predict(workdir)
-    write = write_onnx if file_format == runtimes.ONNX else write_stablehlo
+    write = write_onnx if file_format == ONNX else write_stablehlo
     content = write(predict, metadata)
     counts = make_test_images(metadata["input"]["shape"][1:3])
     differences = compare_runtimes(content, output.name, predict, counts)
@@ -105,10 +115,10 @@ def check_onnx(workdir: pathlib.Path, output: pathlib.Path) -> None:
         ExportError: if it has not.
     """
     task = load_config(workdir / "config.json").task
-    if runtimes.ONNX not in TASKS[task].formats:
+    if ONNX not in TASKS[task].formats:
         raise ExportError(
             f"{output}: expected a run whose model ONNX can hold, found one of {task} "
-            f"in {workdir}. Export it to {runtimes.STABLEHLO} instead."
+            f"in {workdir}. Export it to {STABLEHLO} instead."
         )
 
 
@@ -120,7 +130,7 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     Returns:
         A function that maps counts, float32, (B, H, W, 1), to class probabilities,
         float32, (B, H, W, K), or (B, K) of a classifier, or to the arrays of
-        `Instances` by their names; what `describe` returns.
+        `Instances` by their names; what `make_metadata` returns.
 
     Raises:
         ExportError: if its classes have no names.
@@ -128,10 +138,10 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     """
     from ml_collections import ConfigDict
 
-    from spectjax.training.run import create_task, restore_model
+    from spectjax.training.run import create_task
 
-    model = restore_model(workdir)
-    names = TASKS[model.config.task].class_names()
+    model = load_run(workdir)
+    names = TASKS[model.task].class_names()
     if model.config.model.num_classes != len(names):
         raise ExportError(
             f"{workdir}: expected a model of the classes {', '.join(names)}, "
@@ -140,17 +150,14 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     config = ConfigDict(model.config.to_dict())
     config.dtype = "float32"
     task = create_task(config)
-    metadata = describe(
+    metadata = make_metadata(
         model.config.to_dict(),
-        model.info
-        | {"trained_on_synthetic_data": runtimes.is_trained_on_synthetic(workdir)},
+        model.origin,
         parameters_sha256=hash_parameters(model.variables),
     )
 
     def predict(counts: "jax.Array") -> Any:
-        found = task.predict(model.variables, counts)
-        # By name: jax.export knows dictionaries, and no tuples of ours.
-        return found._asdict() if isinstance(found, Instances) else found
+        return name_arrays(task.predict(model.variables, counts))
 
     return predict, metadata
 
@@ -178,14 +185,14 @@ def write_onnx(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     except Exception as error:  # whatever its plug-ins raise
         raise ExportError(
             f"Model {metadata['model']['model']}: jax2onnx cannot convert it "
-            f"({runtimes.summarise(error)}). Export to {runtimes.STABLEHLO} instead."
+            f"({quote(error)}). Export to {STABLEHLO} instead."
         ) from error
     # Shapes of what lies between, some of them wrong; runtimes find their own.
     del model.graph.value_info[:]
     model.producer_name = "spectjax"
     model.producer_version = metadata["model"]["spectjax_version"]
     model.doc_string = f"Counts to probabilities. {DISCLAIMER}"
-    model.metadata_props.add(key=runtimes.METADATA_KEY, value=json.dumps(metadata))
+    model.metadata_props.add(key=METADATA_KEY, value=json.dumps(metadata))
     return pack_onnx(model.SerializeToString())
 
 
@@ -207,8 +214,8 @@ def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
     try:
         import flatbuffers  # noqa: F401 - jax.export writes with it, and jax lacks it
     except ImportError as error:
-        raise runtimes.MissingPackageError(
-            f"Writing {runtimes.STABLEHLO} needs the package flatbuffers, which cannot "
+        raise MissingPackageError(
+            f"Writing {STABLEHLO} needs the package flatbuffers, which cannot "
             f"be imported ({error}). Install it: pip install flatbuffers"
         ) from error
     _, *shape = metadata["input"]["shape"]
@@ -241,17 +248,15 @@ def compare_runtimes(
     from spectjax.ops.convolution import compiler_options
 
     answer = jax.jit(predict, compiler_options=compiler_options())(counts)
-    expected: Answer = jax.tree.map(np.asarray, answer)
-    if isinstance(expected, dict):
-        expected = Instances(**expected)
+    expected = join_arrays(jax.tree.map(np.asarray, answer))
     differences = {}
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / name
         path.write_bytes(content)
-        for runtime in runtimes.RUNTIMES_FOR[runtimes.find_format(path)]:
+        for runtime in runtimes.RUNTIMES_FOR[find_format(path)]:
             try:
                 model = runtimes.load_file(path, runtime, isolated=False)
-            except runtimes.MissingPackageError:
+            except MissingPackageError:
                 continue
             differences[runtime] = float(
                 np.max(  # which, unlike max, keeps a NaN
@@ -318,14 +323,14 @@ def _without_source_paths() -> Iterator[None]:
 
 
 def _import_jax2onnx() -> Any:
-    runtimes.forbid_telemetry()  # it imports ONNX Runtime
+    forbid_telemetry()  # it imports ONNX Runtime
     try:
         import jax2onnx
     except ImportError as error:
-        raise runtimes.MissingPackageError(
-            f"Writing {runtimes.ONNX} needs the package jax2onnx, which cannot be "
+        raise MissingPackageError(
+            f"Writing {ONNX} needs the package jax2onnx, which cannot be "
             f"imported ({error}). Install it in the clone: pip install '.[export]'; or "
-            f"export to {runtimes.STABLEHLO}, which needs nothing more."
+            f"export to {STABLEHLO}, which needs nothing more."
         ) from error
     return jax2onnx
 
@@ -357,7 +362,7 @@ def _define_flags() -> None:
     define_path("workdir", "Folder of the training run to export.", required=True)
     define_path(
         "output",
-        f"File to write; its name ends in {runtimes.ONNX} or {runtimes.STABLEHLO}.",
+        f"File to write; its name ends in {ONNX} or {STABLEHLO}.",
         required=True,
     )
 

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are asked for: not before --help
 
 from spectjax.system.messages import UserError
 
 CLASS_NAMES = ("background", "metastasis")
-
-_EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
 
 class AnswerError(UserError):
@@ -93,7 +91,7 @@ def find_hotspots(
     classes = np.where(valid, classify_pixels(probs), 0)
     hotspots = []
     for index, category in enumerate(class_names[1:], start=1):
-        regions, n_regions = ndimage.label(classes == index, _EIGHT_CONNECTED)
+        regions, n_regions = number_regions(classes == index)
         for region in range(1, n_regions + 1):
             mask = regions == region
             inside = probs[mask, index].astype(np.float64)
@@ -101,6 +99,22 @@ def find_hotspots(
                 Hotspot(category, float(inside.mean()), float(inside.max()), mask)
             )
     return sorted(hotspots, key=lambda h: (-h.score, -int(h.mask.sum()), h.box))
+
+
+def number_regions(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Numbers the 8-connected regions of a mask: what counts as one, everywhere.
+
+    Args:
+        mask: bool, (..., H, W); pixels of two planes are no neighbours.
+
+    Returns:
+        The number of each pixel's region, from 1, 0 outside, int32, (..., H, W); and
+        how many there are.
+    """
+    neighbours = np.zeros((3,) * mask.ndim, bool)
+    neighbours[(1,) * (mask.ndim - 2)] = True
+    numbers, count = scipy.ndimage.label(mask, neighbours)
+    return numbers, count
 
 
 def bound_mask(mask: np.ndarray) -> tuple[int, int, int, int]:

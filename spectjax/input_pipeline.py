@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
+from spectjax.hotspots import number_regions
 from spectjax.imaging.geometry import cut_centre
 from spectjax.system.messages import ConfigError, UserError
+from tfds_spect.names import AUGMENTED, LEAKING
 
 if TYPE_CHECKING:
     from tfds_spect.reading import DataSource
@@ -30,7 +31,6 @@ _FEATURES = (
     "synthetic",
 )
 MAX_LESIONS = 255  # of an image: their numbers are uint8
-LEAKING = "_leaking"  # in the names of builder configs that split as the papers do
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +166,7 @@ def number_lesions(masks: np.ndarray) -> np.ndarray:
     for mask, found in zip(masks, numbers, strict=True):
         total = 0
         for label in np.unique(mask[mask > 0]):
-            components, count = ndimage.label(mask == label, np.ones((3, 3)))
+            components, count = number_regions(mask == label)
             if total + count > MAX_LESIONS:
                 raise UserError(
                     f"Expected at most {MAX_LESIONS} lesions in an image, found "
@@ -181,89 +181,6 @@ def _number(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return batch | {"instances": number_lesions(batch["masks"])}
 
 
-@dataclasses.dataclass(frozen=True)
-class Splits:
-    """Which TFDS splits a run uses.
-
-    Attributes:
-        train: what is trained on.
-        held_out: what is scored.
-        validation: what picks the best checkpoint; None: nothing does.
-    """
-
-    train: str
-    held_out: str
-    validation: str | None = None
-
-    @property
-    def calibration(self) -> str:
-        """What may calibrate probabilities: never what is scored.
-
-        The patients that validate, if any do; else the originals that train, where they
-        can be told from their copies.
-        """
-        if self.validation is not None:
-            return self.validation
-        return "+".join(
-            part for part in self.train.split("+") if not part.endswith("_augmented")
-        )
-
-
-def choose_splits(
-    name: str,
-    held_out: int,
-    validation: int | None = None,
-    *,
-    copies: bool = True,
-    num_folds: int = 5,
-) -> Splits:
-    """Returns the splits of a run: all folds but one train, that one is scored.
-
-    Copies are never scored. Only the papers' own protocol, in data sets whose names
-    hold `LEAKING`, has one random split of originals and copies alike, so that copies
-    of a patient stand on both sides.
-
-    Args:
-        name: builder config.
-        held_out: number of the fold that is scored.
-        validation: number of a fold that neither trains nor is scored.
-        copies: whether stored copies train, and not originals alone.
-        num_folds: number of folds.
-
-    Raises:
-        ConfigError: if there is no such fold, if one is to be held out and to validate,
-            or if a leaking data set is asked for what only folds can give.
-    """
-    if LEAKING in name:
-        if validation is not None or not copies:
-            raise ConfigError(
-                f"{name} has a training and a test split at random, of originals and "
-                "copies: leave --config.data.validation_fold and "
-                "--config.data.augmentation as they are, or take a data set of folds."
-            )
-        return Splits(train="train", held_out="test")
-    if held_out == validation:
-        raise ConfigError(
-            f"--config.data.validation_fold={validation} is held out already; choose "
-            "another one."
-        )
-    # Without it nothing would be held out, and training would end in vain.
-    for name, fold in (("fold", held_out), ("validation_fold", validation)):
-        if fold is not None and fold not in range(num_folds):
-            raise ConfigError(
-                f"--config.data.{name}={fold}: expected one of 0 to {num_folds - 1}."
-            )
-    folds = [fold for fold in range(num_folds) if fold not in (held_out, validation)]
-    return Splits(
-        train="+".join(
-            f"fold{fold}+fold{fold}_augmented" if copies else f"fold{fold}"
-            for fold in folds
-        ),
-        held_out=f"fold{held_out}",
-        validation=None if validation is None else f"fold{validation}",
-    )
-
-
 def open_examples(
     builder_dir: str | pathlib.Path, split: str, *, max_bytes: float
 ) -> Examples | StoredExamples:
@@ -271,7 +188,7 @@ def open_examples(
 
     Args:
         builder_dir: folder of the data set.
-        split: see `choose_splits`.
+        split: see `tfds_spect.names.choose_splits`.
         max_bytes: how large images and masks may be to be read into memory.
 
     Raises:
@@ -350,7 +267,7 @@ def _open(
     missing = set(split.split("+")) - set(splits)
     if missing:
         remedy = ""
-        if all(part.endswith("_augmented") for part in missing):
+        if all(part.endswith(AUGMENTED) for part in missing):
             remedy = (
                 " It was prepared without copies: move its originals instead, with "
                 "--config.data.augmentation=online."

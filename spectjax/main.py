@@ -41,6 +41,7 @@ from spectjax.system.paths import read_path
 from spectjax.system.schema import Maybe
 from spectjax.tasks import TASKS
 from spectjax.training.run_data import check_finished, settle_fingerprint
+from tfds_spect.names import PHANTOM, choose_splits
 
 STOPPED = "Stopped. The same command goes on from the last checkpoint."
 LEAK_WARNING = """\
@@ -175,7 +176,7 @@ def train_and_evaluate(
             print(f"{workdir}: this run is finished.", flush=True)
         return read_scores(workdir)
 
-    splits = input_pipeline.choose_splits(
+    splits = choose_splits(
         config.data.name,
         config.data.fold,
         config.data.validation_fold,
@@ -251,7 +252,7 @@ def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
     if not path.exists():
         return
     found = load_config(path)
-    if config.data.name == f"{found.data.name}_phantom":
+    if config.data.name == found.data.name + PHANTOM:
         raise ConfigError(
             f"{workdir} holds a run on a hospital's data, {found.data.name}, and no "
             "--manual_dir was given, which means simulated patients. Give the run's, "

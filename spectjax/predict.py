@@ -30,15 +30,15 @@ import numpy as np
 from absl import flags, logging
 
 from spectjax.hotspots import AnswerError
-from spectjax.imaging.dicom.reading import BoneScan, ScanError, View
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import BoneScan, ScanError, View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
-from spectjax.inference.ensembles import find_model
-from spectjax.inference.runtimes import RUNTIMES, LoadedModel
+from spectjax.inference.runtimes import RUNTIMES, find_model
+from spectjax.inference.trained import TrainedModel
 from spectjax.system.commands import define_path, define_paths, read_paths, run_command
 from spectjax.system.files import write_file, write_json
 from spectjax.system.locks import hold
@@ -117,7 +117,7 @@ def run(
 
 def predict_examinations(
     examinations: Iterable[Sequence[BoneScan]],
-    load_model: Callable[[], LoadedModel],
+    load_model: Callable[[], TrainedModel],
     *,
     names: OutputNames,
     output_dir: pathlib.Path,
@@ -146,7 +146,7 @@ def predict_examinations(
         UserError: if the model takes other images, or has no use for `min_score`.
         WriteError: if a file cannot be written.
     """
-    model: LoadedModel | None = None
+    model: TrainedModel | None = None
     written, rows = 0, []
     for number, scans in enumerate(examinations, start=1):
         if model is None:
@@ -173,7 +173,7 @@ def choose_describe(task: str, min_score: float | None) -> Describe:
     """Returns what tells the findings of models of a task.
 
     Args:
-        task: as of `LoadedModel`.
+        task: as of `TrainedModel`.
         min_score: which score hotspots must exceed; None: what the task does.
 
     Raises:
@@ -190,7 +190,7 @@ def choose_describe(task: str, min_score: float | None) -> Describe:
     return functools.partial(row.describe(), min_score=min_score)
 
 
-def show_to(model: LoadedModel, scan: BoneScan, name: str) -> SeenView:
+def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
     """Returns a view as the model saw it, and what the model made of it.
 
     Raises:
@@ -230,7 +230,7 @@ def _describe(
 
 def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
     """Writes picture and document of one view, and prints a line about it."""
-    from spectjax.report.figures import save_figure
+    from spectjax.report.picture_parts import save_figure
 
     save_figure(finding.draw(), output_dir / f"{view.name}.png")
     write_json(output_dir / f"{view.name}.json", finding.document)

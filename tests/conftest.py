@@ -13,43 +13,42 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import jax
 import pytest
 
+from spectjax.system.workers import count_cores
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Of the default suite those that take longest, the longest first. Begun early, none of
 # them is left for one worker at the end.
 LONGEST = (
-    "test_parallel.py",
-    "test_mask_rcnn.py",
-    "test_mask_rcnn_run.py",
-    "test_fuzz.py",
-    "test_train.py",
+    "training/test_parallel.py",
+    "models/test_mask_rcnn.py",
+    "tasks/hotspots/test_mask_rcnn_run.py",
+    "scripts/test_fuzz.py",
+    "training/test_loop.py",
     "test_export.py",
-    "test_mask_rcnn_torchvision.py",
-    "test_convolution.py",
-    "test_augment.py",
-    "test_train_classifier.py",
+    "models/test_mask_rcnn_torchvision.py",
+    "ops/test_convolution.py",
+    "training/test_augment.py",
+    "tasks/classification/test_training.py",
     "test_main.py",
-    "test_checkpoint.py",
-    "test_pooling.py",
-    "test_classifiers.py",
-    "test_disturb.py",
-    "test_roi_align.py",
-    "test_feed.py",
-    "test_batch_norm.py",
-    "test_models.py",
-    "test_benchmark_commands.py",
-    "test_detectors.py",
-    "test_runtimes.py",
-    "test_commands.py",
+    "training/test_checkpoint.py",
+    "ops/test_pooling.py",
+    "models/test_classifiers.py",
+    "scripts/test_disturb.py",
+    "ops/test_roi_align.py",
+    "training/test_feed.py",
+    "ops/test_batch_norm.py",
+    "models/test_unet.py",
+    "benchmarks/test_benchmark_commands.py",
+    "benchmarks/test_detectors.py",
+    "inference/test_runtimes.py",
+    "system/test_commands.py",
 )
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """The cores that this process may use; by default those of the machine count."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return count_cores()
 
 
 def pytest_configure(config):
@@ -65,8 +64,9 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     if "PYTEST_XDIST_WORKER" in os.environ:
-        places = {name: place for place, name in enumerate(LONGEST)}
-        items.sort(key=lambda item: places.get(item.path.name, len(places)))
+        folder = pathlib.Path(__file__).parent
+        places = {folder / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -107,3 +107,12 @@ def hospital(tmp_path_factory):
 def spoilt(hospital, tmp_path):
     """A copy of the hospital's folder, for tests that spoil it."""
     return pathlib.Path(shutil.copytree(hospital, tmp_path / "spoilt"))
+
+
+@pytest.fixture
+def small_crop(monkeypatch):
+    """Makes `spectjax.predict` crop a tiny scan as `crop_stub` does."""
+    from spectjax import predict
+    from tests.support.tiny_scans import crop_stub
+
+    monkeypatch.setattr(predict, "crop_thorax", crop_stub())

@@ -21,7 +21,7 @@ from spectjax.cross_validate import (
     parse_folds,
 )
 from spectjax.evaluation.folds import read_metrics, read_training_seconds
-from spectjax.tasks.classification import scores
+from spectjax.metrics import intervals
 from spectjax.tasks.classification.cases import Cases, format_cases
 from spectjax.tasks.classification.folds import scale_folds
 from tfds_spect import prepare
@@ -84,7 +84,7 @@ def write_run(folder, name, fold, log_odds, *, fold_names=None):
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr(scores, "RESAMPLES", 50)
+    monkeypatch.setattr(intervals, "RESAMPLES", 50)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def finished(tmp_path_factory):
         write_run(folder, "good", fold, GOOD[fold])
         write_run(folder, "poor", fold, POOR[fold])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "RESAMPLES", 50)
+        patch.setattr(intervals, "RESAMPLES", 50)
         patch.setattr(main, "train_and_evaluate", None)  # nothing is left to train
         assert (
             cross_validate({"good": make_config(), "poor": make_config()}, folder) == []
@@ -177,10 +177,10 @@ def test_scale_folds_fits_each_temperature_on_the_other_folds():
     folds = [make_cases(i, s) for i, s in enumerate([(-2, 2), (2, 2), (2, -2)])]
     temperatures, scaled = scale_folds(folds)
     assert temperatures[0] == temperatures[1] == 100.0  # one of four right, or two
-    assert scaled[0].tolist() == pytest.approx([-0.02, 0.02])
+    assert scaled[:2].tolist() == pytest.approx([-0.02, 0.02])
     # Fold 2 sees three of four right: 1 / (1 + exp(-2 / T)) = 3/4.
     assert temperatures[2] == pytest.approx(2 / math.log(3), rel=1e-6)
-    assert scaled[2].tolist() == pytest.approx([math.log(3), -math.log(3)], rel=1e-6)
+    assert scaled[4:].tolist() == pytest.approx([math.log(3), -math.log(3)], rel=1e-6)
 
 
 def test_cross_validate_refuses_runs_of_other_images(finished, tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,13 +13,13 @@ from matplotlib.text import Text
 
 from spectjax import explain
 from spectjax.config import base_config, save_config
-from spectjax.explanation import explainer as explainers
 from spectjax.explanation.drawing import Overlay, draw_explanation
 from spectjax.explanation.explainer import Explainer
 from spectjax.explanation.subjects import Subject, find_rows, pick_examples
 from spectjax.explanation.writing import write_explanation, write_sanity
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.thorax import CropTransform, crop_thorax
+from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import Examples
 from spectjax.training.checkpoint import Checkpoints, Progress
 from spectjax.training.run import create_optimizer, create_task
@@ -61,7 +62,7 @@ def make_explainer(odds, maps, category=1):
             rows = images[:, 0, 0].astype(int) - 1  # images tell their own number
             return np.array(odds)[rows], np.array(maps, np.float32)[rows]
 
-    return Written(task=None, variables={}, category=category, image_hw=(8, 8), info={})
+    return Written(SimpleNamespace(input_hw=(8, 8), origin={}), category)
 
 
 def make_subject(**changes):
@@ -115,9 +116,9 @@ def test_explain_scans_explains_every_view(workdir, hospital, tmp_path, capsys):
 def test_explainer_agrees_with_the_model_that_predicts(workdir, hospital):
     scans, _ = find_bone_scans(sorted(hospital.rglob("*.dcm"))[:1])
     thorax = crop_thorax(scans[0]).counts[48:208, 64:192]
-    found = explainers.load_explainer(workdir, "metastasis")
+    found = Explainer(load_run(workdir), 1)
     odds, maps = found.explain(np.stack([thorax] * 9))  # more than a batch
-    probs = explainers.restore_model(workdir).predict(thorax[None, :, :, None])
+    probs = load_run(workdir).predict(thorax[None, :, :, None])
     assert 1 / (1 + np.exp(-odds)) == pytest.approx([probs[0, 1]] * 9, abs=1e-6)
     assert maps == pytest.approx(np.stack([maps[0]] * 9), rel=1e-4)
 
@@ -279,8 +280,8 @@ def test_find_rows_names_what_is_not_there(examples):
 def test_write_sanity_writes_figure_and_figures(workdir, hospital, tmp_path):
     scans, _ = find_bone_scans(sorted(hospital.rglob("*.dcm"))[:1])
     thorax = crop_thorax(scans[0]).counts[48:208, 64:192]
-    found = explainers.load_explainer(workdir, "metastasis")
-    other = explainers.load_explainer(workdir, "normal")
+    found = Explainer(load_run(workdir), 1)
+    other = Explainer(load_run(workdir), 0)
     subject = make_subject(counts=thorax, synthetic=True)
     # Of an untrained network one of the two maps may be zero, but not both.
     documents = (write_sanity(x, [subject], tmp_path) for x in (found, other))

@@ -13,18 +13,16 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from spectjax import export, predict
-from spectjax.config import save_config
 from spectjax.export import ExportError
 from spectjax.hotspots import decode_rle
 from spectjax.inference import runtimes
-from spectjax.inference.metadata import describe
-from spectjax.inference.runtimes import MissingPackageError, ModelFileError
+from spectjax.inference.engines import MissingPackageError
+from spectjax.inference.metadata import ModelFileError, make_metadata
+from spectjax.inference.trained import load_run
 from spectjax.system.files import write_json
-from spectjax.training.checkpoint import Checkpoints, Progress
-from spectjax.training.run import create_optimizer, create_task, restore_model
-from spectjax.training.step import create_train_state
-from tests.config.test_configs import CONFIGS, load
-from tests.inference.test_runtimes import runtime_is_installed
+from spectjax.training.run import create_task
+from tests.support.model_files import runtime_is_installed
+from tests.support.untrained_runs import draw_live, make_config, write_run
 
 NEEDS_JAX2ONNX = pytest.mark.skipif(
     not (runtime_is_installed("jax2onnx") and runtime_is_installed("onnxruntime")),
@@ -46,48 +44,6 @@ SMALL_CLASSIFIERS = {
     "specs_r34": {"stage_sizes": (1, 2), "features": (4, 6)},
     "specs_d121": {"stage_sizes": (2, 1), "growth": 4, "stem_features": 6},
 }
-
-
-def make_config(name="unet_res", **changes):
-    (path,) = (path for path in CONFIGS if path.stem == name)
-    config = load(path, "smoke")
-    config.update_from_flattened_dict(changes)
-    return config.lock()
-
-
-def draw_live(shapes, seed=0):
-    """Kernels by He's rule, scales near one: no feature dies out, none is constant.
-
-    No bias is zero, no variance one.
-    """
-    rng = np.random.default_rng(seed)
-
-    def draw(path, leaf):
-        values = rng.standard_normal(leaf.shape).astype(leaf.dtype)
-        if len(leaf.shape) > 1:
-            return values * np.float32(np.sqrt(2 / np.prod(leaf.shape[:-1])))
-        return values / 10 + (path[-1].key in ("scale", "var"))
-
-    return jax.tree_util.tree_map_with_path(draw, shapes)
-
-
-def write_run(workdir, config, seed=0):
-    """A run's folder as training leaves it after 9 steps, with random parameters."""
-    optimizer = create_optimizer(config.optimizer, num_steps=1)
-    image_hw = tuple(config.data.train_hw)
-    shapes = jax.eval_shape(
-        lambda key: create_train_state(create_task(config), optimizer, key, image_hw),
-        jax.random.key(0),
-    )
-    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
-    state = zeros.replace(
-        step=np.int32(9),
-        params=draw_live(shapes.params, seed),
-        batch_stats=draw_live(shapes.batch_stats, seed),
-    )
-    save_config(config, workdir / "config.json")
-    with Checkpoints(workdir) as checkpoints:
-        checkpoints.save(9, state, Progress(data="made up"))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +76,7 @@ def read_metadata(path):
 
 def test_stablehlo_gives_the_probabilities_of_the_run(workdir, stablehlo):
     counts = export.make_test_images((256, 256))
-    expected = restore_model(workdir).predict(counts)
+    expected = load_run(workdir).predict(counts)
     predict_probs = runtimes.load_file(stablehlo, "jax", isolated=False).predict
     np.testing.assert_allclose(predict_probs(counts), expected, atol=1e-5)
     np.testing.assert_allclose(
@@ -292,7 +248,7 @@ def test_onnx_gives_the_probabilities_of_jax(
     task = create_task(config)
     variables = draw_live(jax.eval_shape(lambda: task.init(key, (16, 24))))
     info = {"model": name, "spectjax_version": "1"}
-    metadata = describe(config.to_dict(), info, parameters_sha256="0")
+    metadata = make_metadata(config.to_dict(), info, parameters_sha256="0")
     metadata["input"]["shape"] = ["B", 16, 24, 1]
     path = tmp_path / "model.onnx"
     path.write_bytes(export.write_onnx(lambda x: task.predict(variables, x), metadata))
@@ -322,7 +278,7 @@ def classifier(tmp_path_factory):
 
 def test_an_exported_classifier_gives_the_probabilities_of_the_run(classifier):
     counts = np.random.default_rng(0).poisson(9, (3, *SMALL_HW, 1)).astype(np.float32)
-    expected = restore_model(classifier).predict(counts)
+    expected = load_run(classifier).predict(counts)
     model = runtimes.load_file(
         classifier / "model.stablehlo.zip", "jax", isolated=False
     )
@@ -330,7 +286,7 @@ def test_an_exported_classifier_gives_the_probabilities_of_the_run(classifier):
     for batch in (3, 1):
         found = model.predict(counts[:batch])
         np.testing.assert_allclose(found, expected[:batch], atol=1e-5)
-    loaded = runtimes.load_run(classifier)
+    loaded = load_run(classifier)
     assert (loaded.task, loaded.input_hw) == ("classification", SMALL_HW)
 
 
@@ -359,7 +315,7 @@ def test_onnx_gives_the_probabilities_of_a_classifier(tmp_path, name):
     task = create_task(config)
     shapes = jax.eval_shape(lambda: task.init(jax.random.key(0), SMALL_HW))
     variables = draw_live(shapes)
-    metadata = describe(
+    metadata = make_metadata(
         config.to_dict(),
         {"model": name, "spectjax_version": "1"},
         parameters_sha256="0",

@@ -13,9 +13,9 @@ from spectjax.config import save_config
 from spectjax.export import ExportError
 from spectjax.inference import runtimes
 from spectjax.inference.answers import measure_difference
-from spectjax.training.run import restore_model
+from spectjax.inference.trained import load_run
 from tests.support.model_files import write_instances
-from tests.test_export import make_config, write_run
+from tests.support.untrained_runs import make_config, write_run
 
 
 def test_onnx_is_refused_for_instances_before_anything_is_loaded(tmp_path, monkeypatch):
@@ -79,7 +79,7 @@ def test_an_exported_mask_rcnn_gives_the_instances_of_the_run(tmp_path, capsys):
     export.run(tmp_path, path)
     assert "Hotspots in new scans" in capsys.readouterr().out
     counts = export.make_test_images((256, 256))
-    expected = restore_model(tmp_path).predict(counts)
+    expected = load_run(tmp_path).predict(counts)
     found = runtimes.load_file(path, "jax", isolated=False).predict(counts)
     assert expected.valid.any()
     assert measure_difference(found, expected) < 1e-4

@@ -3,84 +3,9 @@
 import numpy as np
 import pytest
 
-from spectjax.config import ConfigError
-from spectjax.input_pipeline import (
-    Examples,
-    Splits,
-    choose_splits,
-    draw_batches,
-    load_examples,
-)
+from spectjax.input_pipeline import draw_batches, load_examples
+from tests.support.examples import make_examples
 from tfds_spect.prepare import prepare
-
-
-def make_examples(n, hw=(4, 6)):
-    """Image i is i everywhere, and so is its mask; every second one is normal."""
-    images = np.broadcast_to(np.arange(n)[:, None, None], (n, *hw))
-    return Examples(
-        images=images[..., None].astype(np.uint16),
-        masks=images.astype(np.uint8),
-        labels=np.arange(n, dtype=np.int32) % 2,
-        diagnoses=[("normal", "metastasis")[i % 2] for i in range(n)],
-        example_ids=[f"image{i}" for i in range(n)],
-        patients=[f"patient{i}" for i in range(n)],
-        views=["anterior"] * n,
-        spacing_mm=np.full((n, 2), np.nan, np.float32),
-        synthetic=True,
-        name="made up",
-        split="fold0",
-        fingerprint=f"{n} images",
-    )
-
-
-def test_choose_splits_trains_on_copies_of_all_folds_but_the_held_out_one():
-    splits = choose_splits("segmentation", 3)
-    assert splits.train == (
-        "fold0+fold0_augmented+fold1+fold1_augmented"
-        "+fold2+fold2_augmented+fold4+fold4_augmented"
-    )
-
-
-def test_what_calibrates_is_never_scored():
-    assert choose_splits("classification_d3", 3).calibration == (
-        "fold0+fold1+fold2+fold4"
-    )
-    assert choose_splits("classification_d3", 3, 1).calibration == "fold1"
-    assert choose_splits("classification_d3_leaking", 0).calibration == "train"
-
-
-@pytest.mark.parametrize("fold", [-1, 5])
-def test_choose_splits_refuses_a_fold_that_there_is_not(fold):
-    with pytest.raises(ConfigError, match=f"data.fold={fold}: expected one of 0 to 4"):
-        choose_splits("segmentation", fold)
-    with pytest.raises(ConfigError, match=f"data.validation_fold={fold}: expected"):
-        choose_splits("segmentation", 0, fold)
-
-
-def test_choose_splits_scores_no_copies():
-    assert choose_splits("segmentation", 3).held_out == "fold3"
-
-
-def test_choose_splits_of_originals_has_no_copies():
-    splits = choose_splits("segmentation", 0, 2, copies=False)
-    assert splits == Splits("fold1+fold3+fold4", "fold0", "fold2")
-
-
-def test_choose_splits_leaves_out_the_fold_that_validates():
-    assert choose_splits("segmentation", 3, 0).train == (
-        "fold1+fold1_augmented+fold2+fold2_augmented+fold4+fold4_augmented"
-    )
-    with pytest.raises(ConfigError, match="validation_fold=3 is held out already"):
-        choose_splits("segmentation", 3, 3)
-
-
-def test_choose_splits_of_a_leaking_data_set_is_the_papers_random_split():
-    name = "segmentation_leaking_phantom"
-    assert choose_splits(name, 3) == Splits("train", "test", None)
-    with pytest.raises(ConfigError, match="take a data set of folds"):
-        choose_splits(name, 3, 2)
-    with pytest.raises(ConfigError, match="take a data set of folds"):
-        choose_splits(name, 3, copies=False)
 
 
 def test_draw_batches_takes_whole_batches_without_repetition():

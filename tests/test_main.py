@@ -11,10 +11,11 @@ import pytest
 
 from spectjax import input_pipeline, main
 from spectjax.config import ConfigError
+from spectjax.inference.trained import load_run
 from spectjax.main import name_workdir, train_and_evaluate
-from spectjax.training.run import restore_model
-from tests.config.test_configs import KMEANS, UNETS, load
-from tests.training.test_train import make_config, make_spots, read_log
+from tests.support.config_files import KMEANS, UNETS, load
+from tests.support.examples import make_spots
+from tests.support.tiny_runs import make_config, read_log
 from tfds_spect import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -98,7 +99,7 @@ def test_a_model_without_parameters_is_scored_and_restored_untrained(
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "eval"}
     main.print_results(metrics, tmp_path)
     assert "train.csv" not in capsys.readouterr().out
-    model = restore_model(tmp_path)
+    model = load_run(tmp_path)
     assert model.info["step"] == 0
     counts = np.array([[0, 0, 5, 9]] * 4, np.uint16)[None, :, :, None]
     found = model.predict(counts)[0, :, :, 1] > 0.5

@@ -3,11 +3,9 @@
 import errno
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,57 +14,24 @@ from scipy import ndimage
 
 from spectjax import predict
 from spectjax.hotspots import decode_rle
-from spectjax.imaging.dicom.reading import BoneScan, find_bone_scans
+from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.outputs import OutputNames
-from spectjax.imaging.problems import Problems
-from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
-from spectjax.inference import runtimes
+from spectjax.imaging.thorax import CropError, crop_thorax
+from spectjax.inference.metadata import ModelFileError
+from spectjax.inference.trained import TrainedModel
 from spectjax.system.files import WriteError
 from tests.support.model_files import SCALE, make_metadata, write_stablehlo
 from tests.support.nm_files import detectors, write_nm
-
-SMALL_CROP = pytest.mark.usefixtures("small_crop")
-MODEL_INFO = {"model": "unet_res", "step": 7}
-
-
-def make_scan(path="a/IM1.dcm", **changes):
-    """A view of 12x6 pixels, pixel (row, column) holding 10 row + column counts."""
-    row, column = np.mgrid[:12, :6]
-    fields = {
-        "counts": (10 * row + column).astype(np.float32),
-        "view": "anterior",
-        "view_evidence": "View Code Sequence",
-        "spacing_mm": (2.5, 2.0),
-        "path": pathlib.Path(path),
-        "frame": 1,
-        "patient_key": "0f" * 8,
-        "patient_evidence": "Patient ID",
-        "image_key": "ab" * 8,
-        "synthetic": False,
-    }
-    return BoneScan(**(fields | changes))
-
-
-def crop_stub(flags=()):
-    """A crop of rows 3-9 and columns 1-5 to the middle of an 8x8 canvas."""
-
-    def crop(scan):
-        transform = CropTransform((3, 1, 9, 5), scan.counts.shape, (8, 8))
-        counts = transform.apply(scan.counts)
-        return SimpleNamespace(
-            scan=scan, transform=transform, counts=counts, flags=flags
-        )
-
-    return crop
-
-
-def predict_probs(counts):
-    """Sees hotspots in three pixels of the canvas and in its empty corner."""
-    assert counts.shape == (1, 8, 8, 1)
-    metastasis = np.zeros((1, 8, 8), np.float32)
-    metastasis[0, 2, 3], metastasis[0, 2, 4], metastasis[0, 6, 5] = 0.75, 1, 0.625
-    metastasis[0, 0, 0] = 1
-    return np.stack([1 - metastasis, metastasis], axis=-1)
+from tests.support.tiny_scans import (
+    MODEL_INFO,
+    SMALL_CROP,
+    ask,
+    crop_stub,
+    make_run,
+    make_scan,
+    predict_probs,
+    read_json,
+)
 
 
 def name_views(scans, output_dir):
@@ -75,42 +40,9 @@ def name_views(scans, output_dir):
     return [names.choose(scan) for scan in scans]
 
 
-def ask(model, examinations, output_dir, **options):
-    """How many views were written, and what was passed over."""
-    files = [scan.path for scans in examinations for scan in scans]
-    problems = Problems(output_dir)
-    written = predict.predict_examinations(
-        examinations,
-        lambda: model,
-        names=OutputNames(files, output_dir, mark=predict.MARK),
-        output_dir=output_dir,
-        problems=problems,
-        **options,
-    )
-    return written, problems.refused, problems.unexpected
-
-
 def predict_views(scans, output_dir):
-    model = runtimes.LoadedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
+    model = TrainedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
     return ask(model, [scans], output_dir)
-
-
-def make_run(tmp_path, monkeypatch, model):
-    """The folder of a run that `model` came out of."""
-    monkeypatch.setattr(runtimes, "load_run", lambda _: model)
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    return folder
-
-
-def read_json(path):
-    return json.loads(path.read_text())
-
-
-@pytest.fixture
-def small_crop(monkeypatch):
-    monkeypatch.setattr(predict, "crop_thorax", crop_stub())
 
 
 @pytest.fixture
@@ -122,7 +54,7 @@ def workdir(tmp_path, monkeypatch):
         metastasis[:, 126:130, 124:132] = 0.875
         return np.stack([1 - metastasis, metastasis], axis=-1)
 
-    model = runtimes.LoadedModel(mark_middle, MODEL_INFO, "segmentation", (256, 256))
+    model = TrainedModel(mark_middle, MODEL_INFO, "segmentation", (256, 256))
     return make_run(tmp_path, monkeypatch, model)
 
 
@@ -201,11 +133,11 @@ def test_a_model_that_fails_ends_the_command_at_the_first_scan(tmp_path):
 
     def fail(counts):
         asked.append(counts)
-        raise runtimes.ModelFileError("model.onnx: took more than 120 s and was ended")
+        raise ModelFileError("model.onnx: took more than 120 s and was ended")
 
     scans = [make_scan(f"{n}.dcm", image_key=f"{n}" * 16) for n in range(3)]
-    model = runtimes.LoadedModel(fail, MODEL_INFO, "segmentation", (8, 8))
-    with pytest.raises(runtimes.ModelFileError, match="took more than 120 s"):
+    model = TrainedModel(fail, MODEL_INFO, "segmentation", (8, 8))
+    with pytest.raises(ModelFileError, match="took more than 120 s"):
         ask(model, [[scan] for scan in scans], tmp_path)
     assert len(asked) == 1
 
@@ -272,7 +204,7 @@ def test_run_finds_hotspots_in_a_real_scan(workdir, tmp_path, capsys):
 
 @SMALL_CROP
 def test_run_keeps_files_of_one_name_apart_and_patients_unnamed(tmp_path, monkeypatch):
-    model = runtimes.LoadedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
+    model = TrainedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
     workdir = make_run(tmp_path, monkeypatch, model)
     frames = np.arange(2 * 12 * 6, dtype=np.uint16).reshape(2, 12, 6)
     views = detectors("posterior", "anterior")

@@ -3,13 +3,14 @@
 import importlib.util
 import pathlib
 
+import numpy as np
+
 from spectjax import predict
 from spectjax.imaging import intake
-from spectjax.inference import runtimes
-from spectjax.report import figures
-from tests.imaging.test_intake import FRAME
+from spectjax.inference.trained import TrainedModel
+from spectjax.report import picture_parts
 from tests.support.nm_files import detectors, write_nm
-from tests.test_predict import crop_stub, make_run, predict_probs
+from tests.support.tiny_scans import crop_stub, make_run, predict_probs
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "measure_predict_memory.py"
 
@@ -32,8 +33,8 @@ def test_no_more_scans_are_alive_after_forty_files_than_after_four(
 
     monkeypatch.setattr(intake, "read_bone_scans", count)
     monkeypatch.setattr(predict, "crop_thorax", crop_stub())
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: None)
-    model = runtimes.LoadedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
+    monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
+    model = TrainedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
     workdir = make_run(tmp_path, monkeypatch, model)
     for n_files in (4, 40):
         folder = tmp_path / f"scans{n_files}"
@@ -41,7 +42,7 @@ def test_no_more_scans_are_alive_after_forty_files_than_after_four(
         for number in range(n_files):
             write_nm(
                 folder / f"{number}.dcm",
-                FRAME,
+                np.full((1, 12, 6), 50, np.uint16),
                 DetectorInformationSequence=detectors("anterior"),
                 PatientID=f"P{number}",
                 StudyInstanceUID=f"1.2.{number}",
@@ -55,11 +56,11 @@ def test_the_script_measures_what_it_says(hospital, tmp_path):
     spec = importlib.util.spec_from_file_location("measure_predict_memory", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    save = figures.save_figure
+    save = picture_parts.save_figure
     script.copy_patient(min(hospital.rglob("*.dcm")), tmp_path / "scans", 3)
     try:
         found = script.measure(tmp_path / "scans", tmp_path / "out", pictures=False)
     finally:
-        figures.save_figure = save
+        picture_parts.save_figure = save
     assert found.views == len(list((tmp_path / "out").glob("*.json"))) >= 3
     assert 0 < found.before_mib <= found.peak_mib

@@ -33,10 +33,7 @@ def parse_options(arguments: str) -> Any:
 def list_jobs(split: str, portions: Sequence[Portion]) -> Any:
     """Returns the PTransform that makes the keys and features of one split.
 
-    Args:
-        split: its name.
-        portions: what stands in it, without pixels; each original is read again where
-            it is needed.
+    Portions come without pixels; each original is read again where it is needed.
     """
     import apache_beam as beam
 

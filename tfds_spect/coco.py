@@ -14,28 +14,23 @@ Exit status 1: the data set cannot be read, or a file cannot be written.
 """
 
 import io
-import math
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from absl import flags
 from PIL import Image
-from tqdm import tqdm
 
-from spectjax.hotspots import bound_mask, encode_rle
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_file, write_json
 from spectjax.system.locks import hold
+from spectjax.system.messages import DISCLAIMER
 from tfds_spect.errors import PrepareError
-from tfds_spect.opening import open_data_set
-from tfds_spect.prepare import quiet_tfds
-from tfds_spect.reading import open_split
-from tfds_spect.survey import is_copy
 
-NOTICE = "Research software, not a medical device."
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
 # Of one image; the ids of its annotations follow from its own.
 MAX_LESIONS = 1000
 _WHITE = np.iinfo(np.uint16).max
@@ -44,18 +39,21 @@ _WHITE = np.iinfo(np.uint16).max
 def export_coco(
     builder_dir: pathlib.Path, output_dir: pathlib.Path, splits: Sequence[str] = ()
 ) -> list[pathlib.Path]:
-    """Writes splits of a data set and returns the JSON files.
+    """Writes some or all splits of a data set and returns the JSON files.
 
-    Args:
-        builder_dir: folder of the data set.
-        output_dir: where to write; files that are there are replaced.
-        splits: which to write; none: all.
+    Files that are there are replaced.
 
     Raises:
         PrepareError: if there is no such data set or split, or more than a thousand
             lesions in an image.
         WriteError: if a file cannot be written.
     """
+    # Here, so that --help need not wait for TFDS.
+    from tqdm import tqdm
+
+    from tfds_spect.opening import open_data_set
+    from tfds_spect.reading import open_split
+
     info = open_data_set(builder_dir).info
     known = sorted(info.splits)
     unknown = [split for split in splits if split not in known]
@@ -67,22 +65,20 @@ def export_coco(
     written = []
     first_id = 1
     for split in known:
-        n_images = info.splits[split].num_examples
         if not splits or split in splits:
-            records = open_split(builder_dir, split)
             images: list[dict[str, Any]] = []
             annotations: list[dict[str, Any]] = []
-            for index in tqdm(range(n_images), split, unit=" images", disable=None):
-                example = records[index]
-                image = describe_image(info.features, example, first_id + index)
+            records = open_split(builder_dir, split)
+            bar = tqdm(records, split, len(records), unit=" images", disable=None)
+            for image_id, example in enumerate(bar, start=first_id):
+                images.append(make_image(info.features, example, image_id))
                 write_file(
-                    output_dir / "images" / image["file_name"],
+                    output_dir / "images" / images[-1]["file_name"],
                     encode_png(example["image"][..., 0]),
                 )
-                images.append(image)
-                annotations += list_annotations(example, image["id"])
+                annotations += list_annotations(example, image_id)
             document = {
-                "info": describe_data_set(info, split, images),
+                "info": make_info(info, split, images),
                 "licenses": [],
                 "categories": _list_categories(info.features),
                 "images": images,
@@ -90,30 +86,30 @@ def export_coco(
             }
             written.append(output_dir / "annotations" / f"{split}.json")
             write_json(written[-1], document)
-        first_id += n_images
+        first_id += info.splits[split].num_examples
     return written
 
 
-def describe_data_set(
-    info: tfds.core.DatasetInfo, split: str, images: Sequence[Mapping[str, Any]]
+def make_info(
+    info: "tfds.core.DatasetInfo", split: str, images: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Returns what COCO calls `info`: what a reader of the file alone must know."""
-    scaled = np.issubdtype(info.features["image"].np_dtype, np.floating)
+    from tfds_spect.features import is_scaled
+
     mark = "SYNTHETIC. " if any(image["synthetic"] for image in images) else ""
+    scaled = f"{_WHITE} times the value in [0, 1], rounded"
     return {
-        "description": f"{info.full_name}, {split}. {mark}{NOTICE}",
+        "description": f"{info.full_name}, {split}. {mark}{DISCLAIMER}",
         "version": str(info.version),
         "split": split,
         "leaking": bool(info.metadata.get("leaking", False)),
-        "grey_values": f"{_WHITE} times the value in [0, 1], rounded"
-        if scaled
-        else "counts",
+        "grey_values": scaled if is_scaled(info.features) else "counts",
         "mask_evidence": "boxes: a mask is a filled box; none: nothing was outlined, "
         "so that an image without annotations is not for that reason normal",
     }
 
 
-def _list_categories(features: tfds.features.FeaturesDict) -> list[dict[str, Any]]:
+def _list_categories(features: "tfds.features.FeaturesDict") -> list[dict[str, Any]]:
     names = features["instance_labels"].feature.names
     return [
         {"id": number, "name": name, "supercategory": "lesion"}
@@ -121,36 +117,25 @@ def _list_categories(features: tfds.features.FeaturesDict) -> list[dict[str, Any
     ]
 
 
-def describe_image(
-    features: tfds.features.FeaturesDict, example: Mapping[str, Any], image_id: int
+def make_image(
+    features: "tfds.features.FeaturesDict", example: Mapping[str, Any], image_id: int
 ) -> dict[str, Any]:
-    """Returns a COCO image, with what is known of it beyond COCO.
+    """Returns a COCO image of this id, with what is known of it beyond COCO."""
+    from tfds_spect.features import decode_spacing, decode_texts, is_copy
 
-    Args:
-        features: of the data set.
-        example: one of its examples.
-        image_id: the id that it gets.
-    """
     height, width = example["image"].shape[:2]
-    example_id = example["example_id"].decode()
-    words = {
-        name: features[name].int2str(int(example[name]))
-        for name in ("view", "label", "diagnosis", "mask_evidence")
-    }
     moved = {name: int(value) for name, value in example["copy"].items()}
     moved["mirror"] = bool(moved["mirror"])
-    spacing_mm = [round(float(mm), 6) for mm in example["spacing_mm"]]
+    spacing_mm = decode_spacing(example)
     return {
         "id": image_id,
-        "file_name": f"{example_id}.png",
+        "file_name": f"{example['example_id'].decode()}.png",
         "width": width,
         "height": height,
-        "patient": example["patient"].decode(),
-        "source": example["source"].decode(),
-        **words,
+        **decode_texts(features, example),
         "fold": int(example["fold"]),
         "copy": moved if is_copy(example) else None,
-        "spacing_mm": None if math.isnan(sum(spacing_mm)) else spacing_mm,
+        "spacing_mm": spacing_mm and [round(mm, 6) for mm in spacing_mm],
         "crop_box": example["crop_box"].tolist(),
         "frame_hw": example["frame_hw"].tolist(),
         "synthetic": bool(example["synthetic"]),
@@ -168,6 +153,8 @@ def list_annotations(
     Raises:
         PrepareError: if there are more lesions than ids.
     """
+    from spectjax.hotspots import bound_mask, encode_rle
+
     masks = example["instance_masks"].astype(bool)
     if len(masks) > MAX_LESIONS:
         raise PrepareError(
@@ -190,11 +177,7 @@ def list_annotations(
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Returns an image as PNG of 16-bit grey values.
-
-    Args:
-        image: (H, W), uint16, or float32 in [0, 1].
-    """
+    """Returns an image, (H, W), uint16 or float32 in [0, 1], as PNG of 16-bit grey."""
     if image.dtype != np.uint16:
         image = np.rint(image.astype(np.float64) * _WHITE).astype(np.uint16)
     png = io.BytesIO()
@@ -205,6 +188,8 @@ def encode_png(image: np.ndarray) -> bytes:
 def main(argv: list[str]) -> None:
     """Writes what the flags name."""
     refuse_arguments(argv)
+    from tfds_spect.prepare import quiet_tfds
+
     values = flags.FLAGS
     with hold(values.output_dir), quiet_tfds():
         written = export_coco(values.dataset, values.output_dir, values.split)

@@ -15,8 +15,7 @@ from spectjax.imaging.diagnosis import (
     SPINAL,
 )
 from tfds_spect.copies import CopyRule
-
-PHANTOM_SUFFIX = "_phantom"
+from tfds_spect.names import LEAKING, PHANTOM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,25 +100,21 @@ _TABLE: tuple[tuple[str, Phantom, str, dict[str, Any]], ...] = (
         {"copy_rules": _LIN_2021, **_LABELS},
     ),
 )
-_ALSO_LEAKING = (
-    "segmentation",
-    "segmentation_quick",
-    "classification_d2",
-    "classification_d3",
-)
 
 
 def list_configs() -> list[SpectConfig]:
     """Returns every config for a hospital, each with its twin of simulated patients."""
     configs = []
     for name, phantom, copies, fields in _TABLE:
-        for leaking in (False, True) if name in _ALSO_LEAKING else (False,):
-            full_name = f"{name}_leaking" if leaking else name
+        # Only copies leak; what is there to try it out need not.
+        leaks = "copy_rules" in fields and name != "segmentation_smoke"
+        for leaking in (False, True) if leaks else (False,):
+            full_name = name + LEAKING * leaking
             for twin in (None, phantom):
                 whose = f"{twin.patients} simulated patients" if twin else "A hospital"
                 configs.append(
                     SpectConfig(
-                        name=f"{full_name}{PHANTOM_SUFFIX}" if twin else full_name,
+                        name=full_name + PHANTOM * (twin is not None),
                         description=f"{_LEAKING * leaking}{whose}; {copies}.",
                         leaking=leaking,
                         phantom=twin,

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from spectjax.imaging.thorax.evidence import NOTICE
+from spectjax.system.messages import DISCLAIMER
+from tfds_spect.example import OUTLINES
 from tfds_spect.survey import StoredImage
 
 ROWS, COLUMNS = 6, 6
@@ -42,12 +43,6 @@ def draw_page(
     room, and each image has its own scale: white is no count, black the 99.5th
     percentile of the pixels that hold a count. In between, grey is the square root, or
     one hot lesion would leave the rest of its image blank.
-
-    Args:
-        images: what to show, row by row.
-        data_set: its name.
-        page: which page it is.
-        leaking: whether the data set is marked as one that leaks.
     """
     figure = Figure(figsize=(8.27, 11.69))
     FigureCanvasAgg(figure)
@@ -55,13 +50,9 @@ def draw_page(
     width, height = (_RIGHT - _LEFT) / COLUMNS, (_TOP - _BOTTOM) / ROWS
     for place, image in enumerate(images):
         row, column = divmod(place, COLUMNS)
+        left, bottom = _LEFT + column * width, _TOP - (row + 1) * height
         axes = figure.add_axes(
-            (
-                _LEFT + column * width + 0.004,
-                _TOP - (row + 1) * height + 0.004,
-                width - 0.008,
-                height - 0.044,
-            )
+            (left + 0.004, bottom + 0.004, width - 0.008, height - 0.044)
         )
         _draw_image(axes, image, extent_hw)
     _draw_frame(figure, images, data_set, page, leaking)
@@ -91,11 +82,10 @@ def _draw_image(axes: Axes, image: StoredImage, extent_hw: np.ndarray) -> None:
     for spine in axes.spines.values():
         spine.set(color="0.75", linewidth=0.5)
     axes.set_title(_caption(image), fontsize=6.2, loc="left", pad=2, linespacing=1.15)
-    remarks = [
-        "SYNTHETIC" if image.synthetic else "",
-        "" if image.mask_evidence == "outlines" else f"mask: {image.mask_evidence}",
-    ]
-    text = "\n".join(filter(None, remarks))
+    remarks = ["SYNTHETIC"] * image.synthetic
+    if image.mask_evidence != OUTLINES:
+        remarks.append(f"mask: {image.mask_evidence}")
+    text = "\n".join(remarks)
     axes.text(0.02, 0.01, text, transform=axes.transAxes, fontsize=5, color="0.25")
 
 
@@ -135,4 +125,4 @@ def _draw_frame(
         fontsize=7,
         frameon=False,
     )
-    figure.text(_RIGHT, 0.012, NOTICE, ha="right", size=7)
+    figure.text(_RIGHT, 0.012, DISCLAIMER, ha="right", size=7)

@@ -12,14 +12,13 @@ import pathlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from tensorflow_datasets.proto import tf_example_pb2
 
 from tfds_spect.errors import PrepareError
 from tfds_spect.features import COMPRESSED
-from tfds_spect.writers import find_records, read_record
+from tfds_spect.records import find_records, read_record
 
 KEY = "content"  # in the data set's metadata
 
@@ -44,11 +43,9 @@ def measure_content(
     tfrecords: Mapping[str, Sequence[pathlib.Path]],
     files: Iterable[pathlib.Path] = (),
 ) -> Content:
-    """Reads a data set and returns its content, half a millisecond for an image.
+    """Reads the TFRecord files of each split, half a millisecond for an image.
 
-    Args:
-        tfrecords: the TFRecord files of each split.
-        files: all record files, if their hashes are wanted.
+    Hashes of `files` are part of the content.
 
     Raises:
         PrepareError: if a file is missing or damaged.
@@ -94,9 +91,8 @@ def digest_record(record: bytes) -> bytes:
                 value = zlib.decompress(value) if name in COMPRESSED else value
                 digest.update(struct.pack("<q", len(value)) + value)
             else:
-                digest.update(
-                    struct.pack("<q" if kind == "int64_list" else "<f", value)
-                )
+                form = "<q" if kind == "int64_list" else "<f"
+                digest.update(struct.pack(form, value))
     return digest.digest()
 
 
@@ -110,32 +106,15 @@ def hash_file(path: pathlib.Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise PrepareError(describe_damage(path, error.strerror or error)) from error
+        raise explain_damage(path, error.strerror or error) from error
 
 
-def describe_damage(path: pathlib.Path, found: object) -> str:
-    """Returns what is said of a file of a data set that cannot be used."""
-    return (
+def explain_damage(path: pathlib.Path, found: object) -> PrepareError:
+    """Returns what is raised for a file of a data set that cannot be used."""
+    return PrepareError(
         f"{path}: expected a file of a prepared data set, found: {found}. Copy the "
         f"data set again, or remove {path.parent} and prepare it anew."
     )
-
-
-def dump_content(content: Content) -> dict[str, Any]:
-    """Returns a content as the data set's metadata hold it."""
-    return asdict(content)
-
-
-def parse_content(document: Mapping[str, Any]) -> Content:
-    """Returns what `dump_content` wrote, all of it there.
-
-    Raises:
-        ValueError: if it contradicts itself.
-    """
-    content = Content(document["fingerprint"], document["splits"], document["files"])
-    if content.fingerprint != join_fingerprints(content.splits):
-        raise ValueError("a fingerprint that is not that of the splits")
-    return content
 
 
 def _digest_file(path: pathlib.Path) -> Iterator[bytes]:
@@ -145,8 +124,7 @@ def _digest_file(path: pathlib.Path) -> Iterator[bytes]:
             yield digest_record(read_record(str(path), offset, length))
     except PrepareError:
         raise
-    except OSError as error:
-        raise PrepareError(describe_damage(path, error.strerror or error)) from error
     # Of a damaged record protobuf and zlib have errors of their own.
     except Exception as error:
-        raise PrepareError(describe_damage(path, error)) from error
+        found = getattr(error, "strerror", None) or error
+        raise explain_damage(path, found) from error

@@ -42,20 +42,20 @@ _OUTLIER = 3.0  # a lesion's edge is clipped to so many standard deviations of t
 _BLOCK = 64
 
 
-class CountedImage(Protocol):
-    """What is compared: a `ThoraxExample`, or anything that has these of it."""
+class _Image(Protocol):
+    """What is compared: a `ThoraxExample`, or anything that has these of it.
+
+    Its pixels, (H, W), are counts or proportional to them, at most 256 x 256.
+    """
 
     @property
-    def example_id(self) -> str:
-        """The key of the image."""
+    def example_id(self) -> str: ...
 
     @property
-    def patient(self) -> str:
-        """The pseudonym of its patient."""
+    def patient(self) -> str: ...
 
     @property
-    def counts(self) -> np.ndarray:
-        """Counts or anything proportional to them, (H, W), at most 256 x 256."""
+    def counts(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Duplicate:
     kind: Literal["same counts", "nearly the same"]
 
 
-def find_near_duplicates(examples: Sequence[CountedImage]) -> list[Duplicate]:
+def find_near_duplicates(examples: Sequence[_Image]) -> list[Duplicate]:
     """Finds images that different patients share.
 
     Found are equal counts and what was made of one acquisition by another crop (about

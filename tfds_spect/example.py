@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from spectjax.hotspots import bound_mask
-from spectjax.imaging.annotations.consensus import Annotation
+from spectjax.imaging.annotations.labelme import Annotation
 from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.geometry import GeometricCopy
 from spectjax.imaging.identity import Identity
-from spectjax.imaging.listed.table import ImageRow
+from spectjax.imaging.listed.image import ImageRow
 
-CANVAS_HW = (256, 256)
 VIEWS = ("anterior", "posterior")
 LESION_CLASSES = ("metastasis",)
 OUTLINES, MASK_PICTURE, BOXES, NO_EVIDENCE = "outlines", "mask picture", "boxes", "none"
@@ -100,10 +99,13 @@ class ThoraxExample:
     @property
     def example_id(self) -> str:
         """A key that is the same in every preparation and identifies nobody."""
-        original = f"{self.patient}_{self.view}_{self.source[:8]}"
-        if self.copy_number is None:
-            return original
-        return f"{original}_copy{self.copy_number:02d}"
+        number = "" if self.copy_number is None else f"_copy{self.copy_number:02d}"
+        return f"{self.patient}_{self.view}_{self.source[:8]}{number}"
+
+    @property
+    def name(self) -> str:
+        """What its own folder calls it; its example id if it was not read from one."""
+        return self.place.name if self.place else self.example_id
 
     @property
     def masks(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The features of the data set, and examples as the records that hold them."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 
 from spectjax.imaging.diagnosis import DIAGNOSES, LABELS
-from tfds_spect.example import CANVAS_HW, LESION_CLASSES, MASK_EVIDENCE, VIEWS
+from spectjax.imaging.thorax.crop import CANVAS_HW
+from tfds_spect.example import LESION_CLASSES, MASK_EVIDENCE, VIEWS
 from tfds_spect.writers import serialise_canonically
 
 COMPRESSED = ("image", "mask", "instance_masks")  # by zlib, each on its own
@@ -17,8 +19,7 @@ COMPRESSED = ("image", "mask", "instance_masks")  # by zlib, each on its own
 def list_features(*, normalised: bool = False) -> tfds.features.FeaturesDict:
     """Returns what an example consists of.
 
-    Args:
-        normalised: whether images are float32 in [0, 1] instead of uint16 counts.
+    If `normalised`, images are float32 in [0, 1] instead of uint16 counts.
     """
     mask = {"dtype": np.uint8, "encoding": "zlib"}
     return tfds.features.FeaturesDict(
@@ -70,3 +71,29 @@ def _open_serializer(
     features = list_features(normalised=normalised)
     info = features.get_serialized_info()
     return features, example_serializer.ExampleSerializer(info)
+
+
+def is_scaled(features: tfds.features.FeaturesDict) -> bool:
+    """Tells whether the images of a data set are scaled to [0, 1]."""
+    return np.issubdtype(features["image"].np_dtype, np.floating)
+
+
+def is_copy(example: Mapping[str, Any]) -> bool:
+    """Tells whether a decoded example is a moved copy: an original was not moved."""
+    return any(bool(value) for value in example["copy"].values())
+
+
+def decode_texts(
+    features: tfds.features.FeaturesDict, example: Mapping[str, Any]
+) -> dict[str, str]:
+    """Returns the names and words of a decoded example."""
+    texts = {name: example[name].decode() for name in ("patient", "source")}
+    for name in ("view", "label", "diagnosis", "mask_evidence"):
+        texts[name] = features[name].int2str(int(example[name]))
+    return texts
+
+
+def decode_spacing(example: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Returns the (row, column) size of a pixel in mm, None if it is unknown."""
+    row, column = (float(mm) for mm in example["spacing_mm"])
+    return None if np.isnan(row + column) else (row, column)

@@ -1,7 +1,10 @@
-"""Folds of patients: no patient is in two of them."""
+"""Folds of patients: no patient and no acquisition is in two of them."""
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from spectjax.imaging.diagnosis import (
     METASTASIS,
@@ -10,10 +13,12 @@ from spectjax.imaging.diagnosis import (
     OUTSIDE_SPINE,
     SPINAL,
 )
+from tfds_spect.duplicates import find_near_duplicates
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import ThoraxExample
+from tfds_spect.names import FOLDS
+from tfds_spect.source import read_again
 
-N_FOLDS = 5
 # [P2] Table 1 has 1, 14, 111 and 220 images of the kinds that it counts.
 _RAREST_FIRST = (OUTSIDE_SPINE, SPINAL, MULTIPLE, METASTASIS, NORMAL)
 
@@ -28,7 +33,7 @@ def deal_folds(examples: Sequence[ThoraxExample]) -> list[list[ThoraxExample]]:
     at most.
 
     Returns:
-        The examples of each of the `N_FOLDS` folds, in their given order; the last
+        The examples of each fold, in their given order; the last
         folds are empty if there are fewer patients than folds.
     """
     rank_of: dict[str, int] = {}
@@ -37,8 +42,8 @@ def deal_folds(examples: Sequence[ThoraxExample]) -> list[list[ThoraxExample]]:
         rank_of[example.patient] = min(rank, rank_of.get(example.patient, rank))
     n_images = Counter(example.patient for example in examples)
     patients = sorted(rank_of, key=lambda p: (rank_of[p], -n_images[p], p))
-    fold_of = {patient: place % N_FOLDS for place, patient in enumerate(patients)}
-    return [[e for e in examples if fold_of[e.patient] == f] for f in range(N_FOLDS)]
+    fold_of = {patient: place % len(FOLDS) for place, patient in enumerate(patients)}
+    return [[e for e in examples if fold_of[e.patient] == f] for f in FOLDS]
 
 
 def check_folds(folds: Sequence[Sequence[ThoraxExample]]) -> None:
@@ -65,3 +70,48 @@ def check_folds(folds: Sequence[Sequence[ThoraxExample]]) -> None:
                     "of its files."
                 )
             seen |= {example.source, example.example_id}
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An original whose pixels are read when they are asked for, if they must be."""
+
+    original: ThoraxExample
+
+    @property
+    def example_id(self) -> str:
+        return self.original.example_id
+
+    @property
+    def patient(self) -> str:
+        return self.original.patient
+
+    @property
+    def counts(self) -> np.ndarray:
+        has_pixels = self.original.counts.size > 0
+        return (self.original if has_pixels else read_again(self.original)).counts
+
+
+def check_acquisitions(originals: Sequence[ThoraxExample]) -> None:
+    """Checks that no two patients share an image.
+
+    Raises:
+        PrepareError: if one acquisition seems to stand under two patients.
+    """
+    duplicates = find_near_duplicates([_Image(original) for original in originals])
+    if not duplicates:
+        return
+    found = duplicates[0]
+    names = {
+        each.example_id: f"{each.place.file.path} ({each.view})"
+        if each.place
+        else each.example_id
+        for each in originals
+    }
+    more = f" (and {len(duplicates) - 1} more such pairs)" * (len(duplicates) > 1)
+    raise PrepareError(
+        f"{names[found.first]} and {names[found.second]}: expected two acquisitions of "
+        f"two patients, found one ({found.kind}, similarity {found.similarity:.2f})"
+        f"{more}. It could stand on both sides of a split: if one is a copy, remove "
+        "it; if both are of one patient, give them one Patient ID."
+    )

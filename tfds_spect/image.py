@@ -5,23 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from spectjax.imaging.annotations.consensus import (
-    Annotation,
     Hotspots,
     agree,
     crop_hotspots,
-)
-from spectjax.imaging.diagnosis import (
-    METASTASIS,
-    NORMAL,
-    SITE_WORDS,
     diagnose,
-    label_diagnosis,
 )
+from spectjax.imaging.annotations.labelme import Annotation
+from spectjax.imaging.diagnosis import METASTASIS, NORMAL, SITE_WORDS, label_diagnosis
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import crop_thorax
+from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.system.messages import UserError
 from tfds_spect.example import (
-    CANVAS_HW,
     LESION_CLASSES,
     NO_EVIDENCE,
     OUTLINES,

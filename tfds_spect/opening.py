@@ -11,10 +11,10 @@ from spectjax.system.schema import Each, Maybe, read_json
 from tfds_spect.content import (
     KEY,
     Content,
-    describe_damage,
+    explain_damage,
     hash_file,
+    join_fingerprints,
     measure_content,
-    parse_content,
 )
 from tfds_spect.errors import PrepareError
 from tfds_spect.features import list_features
@@ -70,9 +70,7 @@ def open_data_set(builder_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
     # TFDS and protobuf raise many types.
     except Exception as error:
         found = f"files that TFDS cannot read ({error})"
-        raise PrepareError(
-            describe_damage(builder_dir / "dataset_info.json", found)
-        ) from error
+        raise explain_damage(builder_dir / "dataset_info.json", found) from error
     if features is None or "instance_masks" not in features:
         raise PrepareError(
             f"{builder_dir}: expected a tfds_spect data set, found "
@@ -102,9 +100,7 @@ def _check_words(builder_dir: pathlib.Path, features: Any) -> None:
         found = getattr(features[name], "names", None) if name in features else None
         if found != feature.names:
             wrong = f"{found} instead of {', '.join(feature.names)}"
-            raise PrepareError(
-                describe_damage(builder_dir / f"{name}.labels.txt", wrong)
-            )
+            raise explain_damage(builder_dir / f"{name}.labels.txt", wrong)
 
 
 def reads_array_record(folder: pathlib.Path) -> bool:
@@ -120,10 +116,7 @@ def list_files(
 ) -> list[pathlib.Path]:
     """Returns the record files of a split that are read here.
 
-    Args:
-        builder: the data set.
-        split: one split's name.
-        portable: list the TFRecord files, which every platform has.
+    The portable ones are TFRecord files, which are read everywhere.
     """
     folder = pathlib.Path(builder.data_path)
     names = sorted(builder.info.splits[split].filenames)
@@ -138,11 +131,8 @@ def check_files(
 ) -> None:
     """Checks the record files of some splits, a second for 2 GB.
 
-    Args:
-        builder: the data set.
-        splits: names.
-        whole: compare their contents as well with what was written, where the data set
-            says what that was.
+    If `whole`, their contents are compared with what was written as well, where the
+    data set says what that was.
 
     Raises:
         PrepareError: naming the first file that is missing or differs.
@@ -151,12 +141,10 @@ def check_files(
     for split in splits:
         for path in list_files(builder, split):
             if not path.is_file():
-                raise PrepareError(describe_damage(path, "no such file"))
+                raise explain_damage(path, "no such file")
             written = known.files.get(path.name) if known and whole else None
             if written is not None and hash_file(path) != written:
-                raise PrepareError(
-                    describe_damage(path, "other contents than were written")
-                )
+                raise explain_damage(path, "other contents than were written")
 
 
 def stored_content(builder: tfds.core.DatasetBuilder) -> Content | None:
@@ -169,23 +157,18 @@ def stored_content(builder: tfds.core.DatasetBuilder) -> Content | None:
     if document is None:
         return None
     path = pathlib.Path(builder.data_path, "metadata.json")
-    try:
-        content = parse_content(document)
-    except ValueError as error:
-        raise PrepareError(describe_damage(path, error)) from error
+    content = Content(document["fingerprint"], document["splits"], document["files"])
+    if content.fingerprint != join_fingerprints(content.splits):
+        raise explain_damage(path, "a fingerprint that is not that of the splits")
     if set(content.splits) != set(builder.info.splits):
-        raise PrepareError(describe_damage(path, "hashes of other splits"))
+        raise explain_damage(path, "hashes of other splits")
     return content
 
 
 def read_content(
     builder: tfds.core.DatasetBuilder, splits: Sequence[str] | None = None
 ) -> Content:
-    """Returns the content of a data set: what it states, or else what is read.
-
-    Args:
-        builder: the data set.
-        splits: which are wanted at least; None: all of them.
+    """Returns the content of a data set: what it states, else what some splits hold.
 
     Raises:
         PrepareError: if it is damaged.

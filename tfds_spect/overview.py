@@ -29,12 +29,8 @@ def write_overview(
 ) -> list[str]:
     """Writes the overview of a data set, and returns what is wrong with it.
 
-    Contact sheets of an earlier call are replaced, superfluous ones removed.
-
-    Args:
-        builder_dir: the data set.
-        output_dir: where to write.
-        max_pages: of the contact sheet, at most; up to 99.
+    The contact sheet has 99 pages at most. Sheets of an earlier call are replaced,
+    superfluous ones removed.
 
     Raises:
         PrepareError: if there is no such data set.

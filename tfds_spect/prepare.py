@@ -16,12 +16,12 @@ from spectjax.system.files import WriteError
 from spectjax.system.locks import hold
 from spectjax.system.paths import read_path
 from spectjax.system.workers import WorkerError
-from tfds_spect.configs import PHANTOM_SUFFIX
 from tfds_spect.content import Content
 from tfds_spect.errors import NotPreparedError, PrepareError
+from tfds_spect.listing import fingerprint_folder
+from tfds_spect.names import PHANTOM
 from tfds_spect.opening import check_files, open_data_set, read_content
-from tfds_spect.prepared import Prepared, describe
-from tfds_spect.source import fingerprint_folder
+from tfds_spect.prepared import Prepared, read_prepared
 from tfds_spect.tfds_spect_dataset_builder import Builder
 
 
@@ -74,7 +74,7 @@ def prepare(
         content = check_prepared(folder)
         builder = Builder(config=name, data_dir=root)
         check_source(builder, source)
-        return describe(builder, reused=reused, fingerprint=content.fingerprint)
+        return read_prepared(builder, reused=reused, fingerprint=content.fingerprint)
 
 
 def locate(config_name: str, root: pathlib.Path) -> pathlib.Path:
@@ -87,9 +87,7 @@ def find_prepared(
 ) -> pathlib.Path:
     """Returns the folder of a data set that is prepared; prepares none.
 
-    Args:
-        config_name: name of a builder config, as the config of a run has it.
-        data_dir: folder for data sets; None is TFDS's own default.
+    Its name is as the config of a run has it. Arguments as of `prepare`.
 
     Raises:
         PrepareError: if the config is unknown.
@@ -114,14 +112,14 @@ def choose_config(config_name: str, manual_dir: str | os.PathLike[str] | None) -
         PrepareError: if there is no such config.
     """
     name = config_name
-    if manual_dir is None and not name.endswith(PHANTOM_SUFFIX):
-        name += PHANTOM_SUFFIX
+    if manual_dir is None and not name.endswith(PHANTOM):
+        name += PHANTOM
     known = Builder.builder_configs
     if name not in known:
         raise PrepareError(
             f"Expected one of the data set configs {', '.join(known)}, got {name!r}."
         )
-    if manual_dir is not None and name.endswith(PHANTOM_SUFFIX):
+    if manual_dir is not None and name.endswith(PHANTOM):
         raise PrepareError(
             f"Config {name!r} is of simulated patients, but {manual_dir} was given as "
             "manual_dir. Leave out one of the two."
@@ -202,12 +200,9 @@ def check_source(builder: Builder, source: pathlib.Path | None) -> None:
     found = builder.info.metadata["fingerprint"]
     if source is None or found == fingerprint_folder(source):
         return
-    name_path = builder.local_path("source.txt")
-    name = (
-        repr(name_path.read_text(errors="replace"))
-        if name_path.exists()
-        else "another folder"
-    )
+    path, name = builder.local_path("source.txt"), "another folder"
+    if path.exists():
+        name = repr(path.read_text(errors="replace"))
     raise PrepareError(
         f"{builder.data_path} was prepared from {name}, not from {source} as it is "
         "now: images, annotations, tables or the pseudonym key differ, or an older "

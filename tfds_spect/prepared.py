@@ -5,23 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from spectjax.imaging.problems import LOG_NAME
-from tfds_spect.content import describe_damage
-from tfds_spect.errors import PrepareError
+from tfds_spect.content import explain_damage
 from tfds_spect.sizes import PartSize
 from tfds_spect.skips import Skip, read_skips
 from tfds_spect.tfds_spect_dataset_builder import Builder
 
 _FEW = 5  # skips that are shown; the file has all
-_NEEDED = (
-    "diagnoses",
-    "fingerprint",
-    "leaking",
-    "n_skipped",
-    "parts",
-    "patients_on_both_sides",
-    "patients_per_fold",
-    "synthetic",
-)
+_AS_THEY_ARE = ("leaking", "n_skipped", "patients_on_both_sides", "synthetic")
+_OTHERS = ("diagnoses", "fingerprint", "parts", "patients_per_fold")
+_LATER = ("n_unexpected", "n_warned", "n_weak_views")
 
 
 @dataclass(frozen=True)
@@ -105,43 +97,28 @@ class Prepared:
         return "\n".join(lines)
 
 
-def describe(builder: Builder, *, reused: bool, fingerprint: str) -> Prepared:
-    """Says what a data set on disk holds.
-
-    Args:
-        builder: the data set.
-        reused: whether it was there already.
-        fingerprint: of its content.
+def read_prepared(builder: Builder, *, reused: bool, fingerprint: str) -> Prepared:
+    """Returns what the metadata of a data set on disk say of it.
 
     Raises:
-        PrepareError: if its metadata do not say what they should.
+        PrepareError: if they do not say what they should.
     """
-    metadata = builder.info.metadata
-    missing = set(_NEEDED) - {
-        name for name in _NEEDED if metadata.get(name) is not None
-    }
+    metadata, folder = builder.info.metadata, pathlib.Path(builder.data_path)
+    missing = [n for n in sorted(_AS_THEY_ARE + _OTHERS) if metadata.get(n) is None]
     if missing:
-        found = f"none of {', '.join(sorted(missing))}"
-        path = pathlib.Path(builder.data_path, "metadata.json")
-        raise PrepareError(describe_damage(path, found))
+        found = f"none of {', '.join(missing)}"
+        raise explain_damage(folder / "metadata.json", found)
     skipped_path = builder.local_path("skipped.csv")
     return Prepared(
-        builder_dir=pathlib.Path(builder.data_path),
+        builder_dir=folder,
         parts={name: PartSize(**size) for name, size in metadata["parts"].items()},
-        diagnoses={
-            name: (images, copies)
-            for name, (images, copies) in metadata["diagnoses"].items()
-        },
+        diagnoses={name: tuple(n) for name, n in metadata["diagnoses"].items()},
         n_patients=sum(metadata["patients_per_fold"]),
-        leaking=metadata["leaking"],
-        patients_on_both_sides=metadata["patients_on_both_sides"],
-        synthetic=metadata["synthetic"],
-        n_skipped=metadata["n_skipped"],
         skipped=read_skips(skipped_path),
         skipped_path=skipped_path,
-        n_unexpected=metadata.get("n_unexpected", 0),
-        n_warned=metadata.get("n_warned", 0),
-        n_weak_views=metadata.get("n_weak_views", 0),
         reused=reused,
         fingerprint=fingerprint,
+        **{name: metadata[name] for name in _AS_THEY_ARE},
+        # Older data sets have none of these.
+        **{name: metadata.get(name, 0) for name in _LATER},
     )

@@ -3,26 +3,70 @@
 import itertools
 import pathlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import tensorflow_datasets as tfds
 
 from tfds_spect.errors import PrepareError
 from tfds_spect.opening import check_files, open_data_set, reads_array_record
-from tfds_spect.writers import find_records, read_record
+from tfds_spect.records import find_records, read_record
+
+_AGAIN = "Copy the data set again, or remove this folder and prepare it anew."
 
 
-class DataSource(Protocol):
-    """Examples that are read one by one or several at a time."""
+class DataSource:
+    """Examples of a data set, read and decoded when they are asked for."""
+
+    def __init__(
+        self,
+        records: Sequence[bytes],
+        features: tfds.features.FeaturesDict,
+        name: str,
+    ) -> None:
+        """Takes serialised examples, the features to decode, and a name for errors."""
+        self.records, self._features, self._name = records, features, name
 
     def __len__(self) -> int:
         """Returns the number of examples."""
+        return len(self.records)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Reads one example."""
+        index = range(len(self))[index]  # IndexError ends a loop over all of them
+        try:
+            return self._features.deserialize_example_np(self.records[index])
+        except PrepareError:
+            raise
+        # ArrayRecord, protobuf, zlib and TFDS have errors of their own.
+        except Exception as error:
+            raise PrepareError(
+                f"{self._name}: expected example {index} as it was written, found it "
+                f"damaged ({error}). {_AGAIN}"
+            ) from error
 
-    def __getitems__(self, indices: Sequence[int]) -> Sequence[dict[str, Any]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Reads several examples."""
+        return [self[index] for index in indices]
+
+
+class TFRecords(Sequence[bytes]):
+    """The serialised examples of a split in TFRecord files, read one by one."""
+
+    def __init__(self, builder: tfds.core.DatasetBuilder, split: str) -> None:
+        """Finds the records; reads none of them."""
+        self._places: list[tuple[str, int, int]] = []
+        for shard in builder.info.splits[split].file_instructions:
+            found = find_records(shard.filename)
+            taken = itertools.islice(found, shard.skip, shard.skip + shard.take)
+            self._places += [(shard.filename, *place) for place in taken]
+
+    def __len__(self) -> int:
+        """Returns how many there are."""
+        return len(self._places)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Reads one record."""
+        return read_record(*self._places[index])
 
 
 def open_split(
@@ -48,9 +92,11 @@ def open_split(
     check_files(
         builder, [name for name in names_of_splits if name in builder.info.splits]
     )
-    folder = pathlib.Path(builder.data_path)
-    if not reads_array_record(folder):
-        return TFRecordSource(builder, split, names)
+    features = builder.info.features
+    if names is not None:
+        features = tfds.features.FeaturesDict({name: features[name] for name in names})
+    if not reads_array_record(pathlib.Path(builder.data_path)):
+        return DataSource(TFRecords(builder, split), features, str(builder_dir))
     try:
         records = builder.as_data_source(
             split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
@@ -59,99 +105,6 @@ def open_split(
     except RuntimeError as error:  # of ArrayRecord
         raise PrepareError(
             f"{builder_dir}: expected the files of {split} as they were written, found "
-            f"them damaged ({error}). Copy the data set again, or remove this folder "
-            "and prepare it anew."
+            f"them damaged ({error}). {_AGAIN}"
         ) from error
-    features = _select(builder.info.features, names)
-    return SelectedSource(records, features, str(builder_dir))
-
-
-def _select(
-    features: tfds.features.FeaturesDict, names: Sequence[str] | None
-) -> tfds.features.FeaturesDict:
-    if names is None:
-        return features
-    return tfds.features.FeaturesDict({name: features[name] for name in names})
-
-
-class _Source:
-    """Serialised examples, decoded one by one."""
-
-    def __init__(self, features: tfds.features.FeaturesDict, name: str) -> None:
-        """Takes the features to decode, and how errors call the data set."""
-        self._features = features
-        self._name = name
-
-    def _read(self, index: int) -> bytes:
-        """Returns a serialised example."""
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        """Returns the number of examples."""
-        raise NotImplementedError
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Reads one example."""
-        index = range(len(self))[index]  # IndexError ends a loop over all of them
-        try:
-            return self._features.deserialize_example_np(self._read(index))
-        except PrepareError:
-            raise
-        # ArrayRecord, protobuf, zlib and TFDS have errors of their own.
-        except Exception as error:
-            raise PrepareError(
-                f"{self._name}: expected example {index} as it was written, found it "
-                f"damaged ({error}). Copy the data set again, or remove this folder "
-                "and prepare it anew."
-            ) from error
-
-    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """Reads several examples."""
-        return [self[index] for index in indices]
-
-
-class SelectedSource(_Source):
-    """Some features of the examples of a source."""
-
-    def __init__(
-        self,
-        records: Sequence[bytes],
-        features: tfds.features.FeaturesDict,
-        name: str,
-    ) -> None:
-        """Takes serialised examples, the features to decode of each and a name."""
-        super().__init__(features, name)
-        self._records = records
-
-    def __len__(self) -> int:
-        """Returns the number of examples."""
-        return len(self._records)
-
-    def _read(self, index: int) -> bytes:
-        return self._records[index]
-
-
-class TFRecordSource(_Source):
-    """The examples of a split, read from TFRecord files."""
-
-    def __init__(
-        self,
-        builder: tfds.core.DatasetBuilder,
-        split: str,
-        names: Sequence[str] | None = None,
-    ) -> None:
-        """Finds the records of a split; reads none of them."""
-        features = _select(builder.info.features, names)
-        super().__init__(features, str(builder.data_path))
-        self._records: list[tuple[str, int, int]] = []
-        for shard in builder.info.splits[split].file_instructions:
-            records = find_records(shard.filename)
-            taken = itertools.islice(records, shard.skip, shard.skip + shard.take)
-            self._records += [(shard.filename, *record) for record in taken]
-
-    def __len__(self) -> int:
-        """Returns the number of examples."""
-        return len(self._records)
-
-    def _read(self, index: int) -> bytes:
-        return read_record(*self._records[index])
+    return DataSource(records, features, str(builder_dir))

@@ -1,12 +1,12 @@
 """How many patients, images and copies a data set and its parts hold."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spectjax.imaging.diagnosis import DIAGNOSES
 from tfds_spect.example import ThoraxExample
-from tfds_spect.splits import AUGMENTED_SUFFIX, Portion
+from tfds_spect.names import AUGMENTED
+from tfds_spect.splits import Portion
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,12 @@ def measure_parts(splits: Mapping[str, Sequence[Portion]]) -> dict[str, PartSize
     """Returns the size of each part; `fold0` is `fold0` and `fold0_augmented`."""
     portions: dict[str, list[Portion]] = {}
     for name, of_split in splits.items():
-        portions.setdefault(name.removesuffix(AUGMENTED_SUFFIX), []).extend(of_split)
+        portions.setdefault(name.removesuffix(AUGMENTED), []).extend(of_split)
     return {
         name: PartSize(
             patients=len({portion.original.patient for portion in of_part}),
             images=sum(None in portion.numbers for portion in of_part),
-            copies=sum(
-                number is not None for portion in of_part for number in portion.numbers
-            ),
+            copies=sum(len(set(portion.numbers) - {None}) for portion in of_part),
         )
         for name, of_part in portions.items()
     }
@@ -47,7 +45,7 @@ def count_patients_on_both_sides(splits: Mapping[str, Sequence[Portion]]) -> int
     for name, portions in splits.items():
         for portion in portions:
             parts = parts_of.setdefault(portion.original.patient, set())
-            parts.add(name.removesuffix(AUGMENTED_SUFFIX))
+            parts.add(name.removesuffix(AUGMENTED))
     return sum(len(parts) > 1 for parts in parts_of.values())
 
 
@@ -55,8 +53,8 @@ def count_diagnoses(
     originals: Sequence[ThoraxExample], n_copies: Mapping[str, int]
 ) -> dict[str, list[int]]:
     """Returns the numbers of originals and of copies, for each diagnosis."""
-    images = Counter(each.diagnosis for each in originals)
-    copies: Counter[str] = Counter()
+    counts = {diagnosis: [0, 0] for diagnosis in DIAGNOSES}
     for each in originals:
-        copies[each.diagnosis] += n_copies[each.example_id]
-    return {name: [images[name], copies[name]] for name in DIAGNOSES}
+        counts[each.diagnosis][0] += 1
+        counts[each.diagnosis][1] += n_copies[each.example_id]
+    return counts

@@ -47,10 +47,7 @@ def write_skips(path: pathlib.Path, skips: Sequence[Skip]) -> None:
 
 
 def write_tracebacks(path: pathlib.Path, skips: Sequence[Skip]) -> int:
-    """Writes the tracebacks of unexpected errors, if there are any.
-
-    Returns:
-        How many there are.
+    """Writes the tracebacks of unexpected errors and returns how many there are.
 
     Raises:
         WriteError: if the file cannot be written.
@@ -69,7 +66,7 @@ def write_warnings(path: pathlib.Path, examples: Sequence[ThoraxExample]) -> Non
         WriteError: if the file cannot be written.
     """
     rows = [
-        (make_printable(e.place.name if e.place else e.example_id), e.example_id, each)
+        (make_printable(e.name), e.example_id, each)
         for e in examples
         for each in e.warnings
     ]

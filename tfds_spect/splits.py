@@ -1,6 +1,7 @@
 """Which originals and copies stand in which split of a data set."""
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,8 +10,8 @@ from typing import Any
 from tfds_spect.copies import draw_copies, move_example
 from tfds_spect.example import ThoraxExample, encode_example
 from tfds_spect.features import serialise
+from tfds_spect.names import AUGMENTED, TEST, TRAIN, name_fold
 
-AUGMENTED_SUFFIX = "_augmented"
 TRAIN_SHARE = Fraction(7, 10)  # [P1] and [P2]: 70 % for training
 
 
@@ -52,14 +53,13 @@ def plan_folds(
     """
     splits: dict[str, list[Portion]] = {}
     for fold, originals in enumerate(folds):
-        name = f"fold{fold}"
         for original in originals:
-            n = n_copies[original.example_id]
-            portion = Portion(original, fold, n, (None,), normalised)
-            splits.setdefault(name, []).append(portion)
-            if n:
-                portion = Portion(original, fold, n, tuple(range(n)), normalised)
-                splits.setdefault(name + AUGMENTED_SUFFIX, []).append(portion)
+            name, n = name_fold(fold), n_copies[original.example_id]
+            parts = {name: (None,), name + AUGMENTED: tuple(range(n))}
+            for split, numbers in parts.items():
+                if numbers:
+                    portion = Portion(original, fold, n, numbers, normalised)
+                    splits.setdefault(split, []).append(portion)
     return splits
 
 
@@ -78,20 +78,19 @@ def plan_leaking(
     Returns:
         `train` and `test`.
     """
-    drawn: list[tuple[bytes, str, int, ThoraxExample, int | None]] = []
-    for fold, originals in enumerate(folds):
-        for original in originals:
-            for number in (None, *range(n_copies[original.example_id])):
-                text = f"{original.example_id} {number}".encode()
-                order = hashlib.blake2b(text, key=b"leaking split").digest()
-                drawn.append((order, original.example_id, fold, original, number))
+    drawn = []
+    for original in itertools.chain(*folds):
+        for number in (None, *range(n_copies[original.example_id])):
+            text = f"{original.example_id} {number}".encode()
+            order = hashlib.blake2b(text, key=b"leaking split").digest()
+            drawn.append((order, original.example_id, number))
     drawn.sort(key=lambda one: one[:2])
     n_train = round(len(drawn) * TRAIN_SHARE)
 
     splits: dict[str, list[Portion]] = {}
-    for name, part in (("train", drawn[:n_train]), ("test", drawn[n_train:])):
+    for name, part in ((TRAIN, drawn[:n_train]), (TEST, drawn[n_train:])):
         numbers: dict[str, list[int | None]] = {}
-        for _, example_id, _, _, number in part:
+        for _, example_id, number in part:
             numbers.setdefault(example_id, []).append(number)
         splits[name] = [
             Portion(

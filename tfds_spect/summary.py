@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from spectjax.imaging.diagnosis import DIAGNOSES, NORMAL
-from spectjax.imaging.thorax.evidence import NOTICE
+from spectjax.system.messages import DISCLAIMER
 from tfds_spect.duplicates import Duplicate
 from tfds_spect.example import MASK_EVIDENCE, VIEWS
 from tfds_spect.survey import DRAWN, StoredImage, Survey
@@ -34,7 +34,7 @@ def find_faults(survey: Survey, duplicates: Sequence[Duplicate]) -> list[str]:
             f"such as {min(survey.shared_patients)}: every patient belongs in one fold "
             "only. Prepare the data set anew."
         )
-    part_of = {image.example_id: image.part for image in survey.images}
+    part_of = survey.part_of
     across = [d for d in duplicates if part_of[d.first] != part_of[d.second]]
     if across:
         first, second = across[0].first, across[0].second
@@ -49,14 +49,11 @@ def find_faults(survey: Survey, duplicates: Sequence[Duplicate]) -> list[str]:
 
 def write_summary(survey: Survey, duplicates: Sequence[Duplicate]) -> str:
     """Returns the page as Markdown."""
-    marks = [
-        "LEAKING: patients stand on both sides." if survey.leaking else "",
-        "SYNTHETIC: simulated patients." if survey.synthetic else "",
-        NOTICE,
-    ]
+    marks = ["LEAKING: patients stand on both sides."] * survey.leaking
+    marks += ["SYNTHETIC: simulated patients."] * survey.synthetic
     blocks = [
         f"# {survey.name}",
-        " ".join(filter(None, marks)),
+        " ".join([*marks, DISCLAIMER]),
         *(f"**FAULT: {fault}**" for fault in find_faults(survey, duplicates)),
         *_describe_sides(survey),
         "## Images",
@@ -81,34 +78,28 @@ def draw_summary(survey: Survey) -> Figure:
     (classes, totals), (areas, contrasts) = figure.subplots(2, 2)
     _draw_classes(classes, survey)
     lesions = [x for image in _drawn(survey.images) for x in image.lesions]
-    _draw_histogram(
-        areas, {"": [x.area_px for x in lesions]}, "area of a lesion, px", "lesions"
-    )
-    _draw_histogram(
-        contrasts,
-        {"": [x.contrast for x in lesions]},
-        "contrast of a lesion (mean / median of the thorax)",
-        "lesions",
-    )
+    sizes = {"": [float(x.area_px) for x in lesions]}
+    _draw_histogram(areas, sizes, "area of a lesion, px", "lesions")
+    uptakes = {"": [x.contrast for x in lesions]}
+    label = "contrast of a lesion (mean / median of the thorax)"
+    _draw_histogram(contrasts, uptakes, label, "lesions")
     if survey.normalised:
         totals.text(0.5, 0.5, "images are scaled to [0, 1]", ha="center")
         totals.set_axis_off()
     else:
-        by_view: dict[str, list[float]] = {view: [] for view in VIEWS}
-        for image in survey.images:
-            if image.total is not None:
-                by_view[image.view].append(image.total)
+        by_view = {
+            view: [float(x.total or 0) for x in survey.images if x.view == view]
+            for view in VIEWS
+        }
         _draw_histogram(totals, by_view, "counts in the crop", "images")
     mark = "LEAKING.  " * survey.leaking + "SYNTHETIC.  " * survey.synthetic
-    figure.suptitle(f"{survey.name}\n{mark}{NOTICE}", fontsize=9)
+    figure.suptitle(f"{survey.name}\n{mark}{DISCLAIMER}", fontsize=9)
     return figure
 
 
 def _describe_sides(survey: Survey) -> list[str]:
-    shared, everyone = (
-        survey.shared_patients,
-        frozenset().union(*survey.patients.values()),
-    )
+    shared = survey.shared_patients
+    everyone = frozenset().union(*survey.patients.values())
     if survey.leaking:
         return [
             f"{len(shared)} of {len(everyone)} patients stand on both sides, so its "
@@ -167,11 +158,9 @@ def _tabulate_values(images: Sequence[StoredImage]) -> str:
     }
     rows = []
     for name, found in values.items():
-        row = [name, str(len(found))]
-        if found:
-            quantiles = np.percentile(found, (0, 5, 50, 95, 100))
-            row += [_format_number(value) for value in quantiles]
-        rows.append(row + [""] * (7 - len(row)))
+        quantiles = np.percentile(found, (0, 5, 50, 95, 100)) if found else ()
+        shown = [_format_number(value) for value in quantiles] or [""] * 5
+        rows.append([name, str(len(found)), *shown])
     return _format_table(
         ["", "known of", "least", "5 %", "median", "95 %", "most"], rows
     )
@@ -195,11 +184,9 @@ def _list_duplicates(survey: Survey, duplicates: Sequence[Duplicate]) -> str:
             "otherwise handled image of another patient. Two acquisitions of one "
             "person under two names cannot be told."
         )
-    part_of = {image.example_id: image.part for image in survey.images}
     rows = [
         [
-            f"{pair.first} ({part_of[pair.first]})",
-            f"{pair.second} ({part_of[pair.second]})",
+            *(f"{name} ({survey.part_of[name]})" for name in (pair.first, pair.second)),
             f"{pair.similarity:.2f}",
             pair.kind,
         ]

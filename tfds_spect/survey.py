@@ -5,6 +5,7 @@ data set that leaks. Memory holds a few hundred bytes for each original image; p
 stay on the disk.
 """
 
+import functools
 import itertools
 import pathlib
 from collections import Counter, defaultdict
@@ -16,13 +17,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from tfds_spect.example import MASK_PICTURE, OUTLINES
+from tfds_spect.features import decode_spacing, decode_texts, is_copy, is_scaled
+from tfds_spect.names import AUGMENTED
 from tfds_spect.opening import open_data_set
 from tfds_spect.reading import DataSource, open_split
 
-AUGMENTED = "_augmented"
 # Boxes are larger than what they hold, so they say nothing of a lesion's size.
-DRAWN = ("outlines", "mask picture")
-_COPY_NAMES = ("example_id", "patient", "copy")
+DRAWN = (OUTLINES, MASK_PICTURE)
+_BRIEF = ("patient", "copy")
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,11 @@ class Survey:
         pairs = itertools.combinations(self.patients.values(), 2)
         return frozenset().union(*(one & other for one, other in pairs))
 
+    @functools.cached_property
+    def part_of(self) -> dict[str, str]:
+        """The part of each original, by its example id."""
+        return {image.example_id: image.part for image in self.images}
+
     @property
     def synthetic(self) -> bool:
         """Whether any patient is simulated."""
@@ -121,9 +129,6 @@ class Survey:
 
 def survey_data_set(builder_dir: pathlib.Path) -> Survey:
     """Reads a data set once and returns what it holds.
-
-    Args:
-        builder_dir: its folder, `.../tfds_spect/<config>/<version>`.
 
     Raises:
         PrepareError: if no data set of ours is there, or one without diagnoses.
@@ -138,14 +143,14 @@ def survey_data_set(builder_dir: pathlib.Path) -> Survey:
         for split in splits:
             part = split.removesuffix(AUGMENTED)
             whole = open_split(builder_dir, split)
-            brief = open_split(builder_dir, split, _COPY_NAMES)
+            brief = open_split(builder_dir, split, _BRIEF)
             for index in range(len(brief)):
                 example = brief[index]
                 patients[part].add(example["patient"].decode())
                 if is_copy(example):
                     n_copies[part] += 1
                 else:
-                    images.append(_describe_image(features, part, whole, index))
+                    images.append(_read_image(features, part, whole, index))
                 bar.update()
     return Survey(
         name=builder.info.full_name,
@@ -154,37 +159,27 @@ def survey_data_set(builder_dir: pathlib.Path) -> Survey:
         n_copies=n_copies,
         patients={part: frozenset(found) for part, found in sorted(patients.items())},
         leaking=bool(builder.info.metadata.get("leaking", False)),
-        normalised=_is_normalised(features),
+        normalised=is_scaled(features),
     )
 
 
-def is_copy(example: Mapping[str, Any]) -> bool:
-    """Returns whether an example is a moved copy: an original was not moved."""
-    return any(bool(value) for value in example["copy"].values())
-
-
-def _is_normalised(features: tfds.features.FeaturesDict) -> bool:
-    return np.issubdtype(features["image"].np_dtype, np.floating)
-
-
-def _describe_image(
+def _read_image(
     features: tfds.features.FeaturesDict, part: str, records: DataSource, index: int
 ) -> StoredImage:
     example = records[index]
-    counts = example["image"][..., 0]
-    row_mm, column_mm = (float(mm) for mm in example["spacing_mm"])
-    spacing_mm = None if np.isnan(row_mm + column_mm) else (row_mm, column_mm)
+    counts, spacing_mm = example["image"][..., 0], decode_spacing(example)
+    texts = decode_texts(features, example)
     y0, x0, y1, x1 = example["crop_box"].tolist()
     return StoredImage(
         example_id=example["example_id"].decode(),
-        patient=example["patient"].decode(),
+        patient=texts["patient"],
         part=part,
-        view=features["view"].int2str(int(example["view"])),
-        diagnosis=features["diagnosis"].int2str(int(example["diagnosis"])),
-        mask_evidence=features["mask_evidence"].int2str(int(example["mask_evidence"])),
+        view=texts["view"],
+        diagnosis=texts["diagnosis"],
+        mask_evidence=texts["mask_evidence"],
         spacing_mm=spacing_mm,
         box_hw=(y1 - y0, x1 - x0),
-        total=None if _is_normalised(features) else int(counts.sum(dtype=np.int64)),
+        total=None if is_scaled(features) else int(counts.sum(dtype=np.int64)),
         lesions=measure_lesions(counts, example["instance_masks"], spacing_mm),
         synthetic=bool(example["synthetic"]),
         records=records,

@@ -15,14 +15,15 @@ from spectjax.imaging.problems import LOG_NAME
 from spectjax.system.files import write_file
 from spectjax.system.messages import make_printable
 from spectjax.system.workers import Workers
-from tfds_spect.acquisitions import check_acquisitions
 from tfds_spect.configs import SpectConfig, list_configs
-from tfds_spect.content import KEY, dump_content, measure_content
+from tfds_spect.content import KEY, measure_content
 from tfds_spect.copies import plan_copies
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import NO_EVIDENCE, ThoraxExample
 from tfds_spect.features import list_features
-from tfds_spect.folds import N_FOLDS, check_folds, deal_folds
+from tfds_spect.folds import check_acquisitions, check_folds, deal_folds
+from tfds_spect.listing import fingerprint_folder
+from tfds_spect.names import FOLDS
 from tfds_spect.opening import list_files
 from tfds_spect.sizes import (
     count_diagnoses,
@@ -30,7 +31,7 @@ from tfds_spect.sizes import (
     measure_parts,
 )
 from tfds_spect.skips import Skip, write_skips, write_tracebacks, write_warnings
-from tfds_spect.source import fingerprint_folder, read_source
+from tfds_spect.source import read_source
 from tfds_spect.splits import Portion, make_records, plan_folds, plan_leaking
 from tfds_spect.writers import CanonicalWriter, SerialisedAlready, list_formats
 
@@ -112,7 +113,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
         written = pathlib.Path(self.data_path).glob("*record-*-of-*")
         content = measure_content(tfrecords, written)
-        self.info.metadata[KEY] = dump_content(content)
+        self.info.metadata[KEY] = dataclasses.asdict(content)
 
     def _generate_splits(
         self,
@@ -130,14 +131,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             total = sum(len(p.numbers) for part in splits.values() for p in part)
             bar = tqdm(desc="Writing", total=total, unit=" images", disable=None)
             with bar:
-                return [
-                    self._write_split(
-                        name,
-                        self._generate_examples(portions, workers, bar),
-                        download_config,
-                    )
+                records = {
+                    name: self._generate_examples(portions, workers, bar)
                     for name, portions in splits.items()
-                ]
+                }
+                config = download_config.get_shard_config()
+                return [self._write_split(*each, config) for each in records.items()]
 
     def _generate_examples(
         self, portions: Sequence[Portion], workers: Workers, bar: tqdm
@@ -151,7 +150,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self,
         name: str,
         records: Iterator[tuple[str, bytes]],
-        download_config: tfds.download.DownloadConfig,
+        shard_config: Any,
     ) -> tfds.core.SplitInfo:
         """Writes one split as TFDS does: in an order that keys and name decide."""
         filename_template = self._get_filename_template(name)
@@ -161,7 +160,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             hash_salt=name,
             disable_shuffling=self.info.disable_shuffling,
             example_writer=self._example_writer(),
-            shard_config=download_config.get_shard_config(),
+            shard_config=shard_config,
         )
         for key, record in records:
             writer.write(key, record)
@@ -254,8 +253,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ) -> str:
         n_patients = len({example.patient for example in originals})
         text = (
-            f"{folder}: expected usable images of at least {N_FOLDS} patients, one for "
-            f"each fold, found {len(originals)} of {n_patients}."
+            f"{folder}: expected usable images of at least {len(FOLDS)} patients, one "
+            f"for each fold, found {len(originals)} of {n_patients}."
         )
         if skips:
             text += (
@@ -283,6 +282,5 @@ def _leave_out_unmarked(
         found = "without outlines: segmentation needs outlines, a mask or boxes"
         if example.mask_evidence != NO_EVIDENCE:
             found = "and no pixel on which most readers agree: segmentation needs some"
-        name = example.place.name if example.place else example.example_id
-        unmarked.append(Skip(name, f"a label, {example.diagnosis}, {found}"))
+        unmarked.append(Skip(example.name, f"a label, {example.diagnosis}, {found}"))
     return kept, [*skips, *unmarked]

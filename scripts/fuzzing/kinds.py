@@ -20,15 +20,11 @@ from scripts.fuzzing.mutations import (
     mutate_table,
     mutate_xml,
 )
-from spectjax.imaging.annotations.consensus import agree, read_annotation
-from spectjax.imaging.diagnosis import translate_words
+from spectjax.imaging.annotations.consensus import agree, translate_words
+from spectjax.imaging.annotations.labelme import read_annotation
 from spectjax.imaging.dicom.reading import read_bone_scans
-from spectjax.imaging.listed.table import (
-    find_image_table,
-    read_image_table,
-    read_listed_image,
-    read_words,
-)
+from spectjax.imaging.listed.image import read_listed_image
+from spectjax.imaging.listed.table import find_image_table, read_image_table, read_words
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import crop_thorax
 

@@ -79,6 +79,7 @@ def base_config() -> ConfigDict:
     config.test_mirroring = False
 
     # PyTorch's weights of the same network, to begin with; a path. None: drawn anew.
+    # Experimental: what they bring was not measured.
     config.pretrained = config_dict.placeholder(str)
 
     config.model = ConfigDict()  # `name`, then that model's own fields

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from spectjax.tasks import TASKS
+from tfds_spect.names import FOLDS, LEAKING, SCALED
 
 Values = Mapping[str, Any]
 CANVAS = 256  # rows and columns of the images of every data set
-_SCALED = "classification_d2"  # how the names of those begin that hold no counts
-_LEAKING = "_leaking"  # in the names of data sets that have no folds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +68,7 @@ def _or_none(rule: Rule) -> Rule:
 _YES_NO = Rule("True or False", lambda x: type(x) is bool)
 _TEXT = Rule("a text", lambda x: type(x) is str and bool(x.strip()))
 _SEED = _whole(0, 2**32 - 1)  # jax takes no other bits of it
-_FOLD = _whole(0, 4)
+_FOLD = _whole(0, FOLDS[-1])
 _RATE = _number(0, 1, without=(1,))
 _SHARE = _number(0, 1)
 _POSITIVE_SHARE = _number(0, 1, without=(0,))
@@ -260,19 +259,19 @@ def _find_contradictions(values: Values) -> Iterator[str]:
 _CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[..., bool], str, str], ...] = (
     (
         ("data.fold", "data.validation_fold", "data.name"),
-        lambda fold, other, name: fold == other and _LEAKING not in name,
+        lambda fold, other, name: fold == other and LEAKING not in name,
         "data.validation_fold",
         "another fold than --config.data.fold={}, which is held out already",
     ),
     (
         ("data.name", "data.validation_fold"),
-        lambda name, fold: _LEAKING in name and fold is not None,
+        lambda name, fold: LEAKING in name and fold is not None,
         "data.validation_fold",
         "None, for {} has no folds; take a data set of folds",
     ),
     (
         ("data.name", "data.augmentation"),
-        lambda name, kind: _LEAKING in name and kind != "copies",
+        lambda name, kind: LEAKING in name and kind != "copies",
         "data.augmentation",
         "copies, for {} has no folds; take a data set of folds",
     ),
@@ -289,9 +288,7 @@ _CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[..., bool], str, str], ..
     *(
         (
             (key, "data.name"),
-            lambda value, name, still=still: (
-                value != still and name.startswith(_SCALED)
-            ),
+            lambda value, name, still=still: value != still and name.startswith(SCALED),
             key,
             f"{still}, for the images of {{1}} are scaled and have no counts to thin",
         )

@@ -7,14 +7,55 @@ import csv
 import dataclasses
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-import spectjax
 from spectjax.evaluation import metrics_file
 from spectjax.evaluation.metrics_file import OtherDataError
+from spectjax.evaluation.metrics_sections import Spreads
+from spectjax.evaluation.run import end_document
 from spectjax.metrics.intervals import summarise_repeats
-from spectjax.system.messages import DISCLAIMER, ConfigError
+from spectjax.system.files import replace_undefined
+from spectjax.system.messages import ConfigError
+
+Workdirs = Mapping[str, Sequence[pathlib.Path]]
+Documents = dict[str, list[dict[str, Any]]]
+_Cases = TypeVar("_Cases")
+
+
+def read_folds(
+    workdirs: Workdirs,
+    tasks: Sequence[str],
+    *,
+    read: Callable[[pathlib.Path], _Cases],
+    find_truth: Callable[[_Cases], Mapping[str, Any]],
+) -> tuple[Documents, dict[str, list[_Cases]]]:
+    """Reads finished runs and checks that they scored the same images.
+
+    Args:
+        workdirs: the runs of each model, one for each fold, in the order of folds.
+        tasks: which they may have.
+        read: reads what a run's model said from the folder of its scores.
+        find_truth: returns what is true of each image, by its name.
+
+    Returns:
+        By the name of the model the `metrics.json` of its runs, and what they said.
+
+    Raises:
+        ConfigError: if a run is not finished or of none of these tasks.
+        OtherDataError: if the runs are not of the same images.
+    """
+    documents = {
+        name: [read_metrics(each, *tasks) for each in folders]
+        for name, folders in workdirs.items()
+    }
+    folds = {
+        name: [read(each / "eval") for each in folders]
+        for name, folders in workdirs.items()
+    }
+    check_same_data(documents, workdirs)
+    check_same_images({k: [find_truth(each) for each in v] for k, v in folds.items()})
+    return documents, folds
 
 
 def read_metrics(
@@ -97,7 +138,7 @@ def read_training_seconds(workdir: pathlib.Path, num_epochs: int) -> float:
         ) from error
 
 
-def check_images(truths: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+def check_same_images(truths: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Checks that all models scored the same images, and none of them twice.
 
     Args:
@@ -125,45 +166,68 @@ def check_images(truths: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
 
 
 def describe_folds(
-    first: Sequence[Mapping[str, Any]], patients: Sequence[str]
+    documents: Documents,
+    workdirs: Workdirs,
+    networks: Mapping[str, Mapping[str, Any]],
+    patients: Sequence[str],
+    summarise: Callable[[str], Mapping[str, Any]],
+    **sections: Any,
 ) -> dict[str, Any]:
-    """Returns what a cross-validation's `metrics.json` begins with.
+    """Returns the content of a cross-validation's `metrics.json`.
 
     Args:
-        first: `metrics.json` of the runs of one model.
+        documents: `metrics.json` of the runs, by the name of the model.
+        workdirs: their folders.
+        networks: of each model `num_parameters`, `num_epochs` and `image_hw`.
         patients: whose image each is.
+        summarise: returns the scores of the model of a name.
+        **sections: what else stands beside `models`.
     """
+    first = next(iter(documents.values()))
     data = first[0]["data"]
     all_known = all(run["data"].get("fingerprint") for run in first)
-    return {
-        "task": first[0]["task"],
-        "data": {
-            "name": data["name"],
-            "split": f"{len(first)} folds",
-            "synthetic": data["synthetic"],
-            "leaking": bool(data.get("leaking")),
-            "fingerprint": data.get("fingerprint") if all_known else None,
-        },
-        "n_images": len(patients),
-        "n_patients": len(set(patients)),
-    }
+    document: dict[str, Any] = replace_undefined(
+        {
+            "task": first[0]["task"],
+            "data": {
+                "name": data["name"],
+                "split": f"{len(first)} folds",
+                "synthetic": data["synthetic"],
+                "leaking": bool(data.get("leaking")),
+                "fingerprint": data.get("fingerprint") if all_known else None,
+            },
+            "n_images": len(patients),
+            "n_patients": len(set(patients)),
+            "models": {
+                name: {
+                    "model": runs[0]["model"],
+                    **summarise(name),
+                    "network": dict(networks[name]),
+                    "training_seconds": [
+                        read_training_seconds(each, networks[name]["num_epochs"])
+                        for each in workdirs[name]
+                    ],
+                }
+                for name, runs in documents.items()
+            },
+            **sections,
+            **end_document(),
+        }
+    )
+    return document
 
 
-def end_document() -> dict[str, Any]:
-    """Returns what a cross-validation's `metrics.json` ends with."""
-    return {"spectjax_version": spectjax.__version__, "disclaimer": DISCLAIMER}
-
-
-def summarise_folds(scores: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+def summarise_folds(scores: Sequence[Mapping[str, float]]) -> Spreads:
     """Returns `scores`: mean and standard deviation over folds; `runs`: each fold's.
 
     Args:
-        scores: of each fold, under the same names.
+        scores: of each fold or repetition, under the same names.
     """
+    spreads: dict[str, Any] = {
+        name: dataclasses.asdict(spread)
+        for name, spread in summarise_repeats(scores).items()
+    }
     return {
-        "scores": {
-            name: dataclasses.asdict(spread)
-            for name, spread in summarise_repeats(scores).items()
-        },
+        "scores": spreads,
         "runs": {name: [fold[name] for fold in scores] for name in scores[0]},
     }

@@ -1,28 +1,17 @@
 """A trained model and what it is scored on: what every task's `evaluate` is given."""
 
 import pathlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+import spectjax
+from spectjax.evaluation.metrics_sections import Data
 from spectjax.input_pipeline import Examples
-
-
-class Model(Protocol):
-    """A trained model, see `spectjax.training.run.TrainedModel`."""
-
-    @property
-    def task(self) -> Any:
-        """The `spectjax.tasks.task.Task` that it learned."""
-
-    @property
-    def predict(self) -> Callable[[np.ndarray], Any]:
-        """Maps counts, (B, H, W, 1), to what it says of them."""
-
-    def compile(self, function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
-        """Returns `function(variables, counts)` as a function of the counts."""
+from spectjax.system.files import replace_undefined
+from spectjax.system.messages import DISCLAIMER
 
 
 @dataclass(frozen=True)
@@ -30,39 +19,64 @@ class FinishedRun:
     """A trained model and what it is scored on.
 
     Attributes:
-        model: the model.
-        held_out: examples that it did not learn from.
-        calibration: loads examples to calibrate it on, none of them held out.
-        move: maps images (N, H, W, 1) and a seed to images moved at random as the
-            papers augment them.
-        train_hw: the central part of the canvas that it was trained on, pixels.
+        model: a `spectjax.inference.trained.TrainedRun`, which stands above this room.
+        held_out: N examples; unless they are marked as leaking, originals of patients
+            that it did not learn from.
         num_classes: K.
-        batch_size: images to ask about at once, so that it compiles once.
-        output_dir: folder to write to.
+        batch_size: B, images to ask about at once, so that it compiles once.
+        output_dir: folder to write to, usually `<workdir>/eval`.
         model_name: its name in the registry.
+        train_hw: the central part of the canvas that it was trained on, pixels.
+        calibration: loads examples to calibrate it on, none of them held out; None:
+            there are none.
+        move: maps images (N, H, W, 1) and a seed to images moved at random as the
+            papers augment them; None: they are scored as they are alone.
         dataset_info: what to say of the data besides what the examples do.
         training_log: CSV of its training; None if there was none.
     """
 
-    model: Model
+    model: Any
     held_out: Examples
-    calibration: Callable[[], Examples]
-    move: Callable[[np.ndarray, int], np.ndarray]
-    train_hw: tuple[int, int]
     num_classes: int
     batch_size: int
     output_dir: pathlib.Path
     model_name: str
-    dataset_info: dict[str, Any]
-    training_log: pathlib.Path | None
+    train_hw: tuple[int, int]
+    calibration: Callable[[], Examples] | None = None
+    move: Callable[[np.ndarray, int], np.ndarray] | None = None
+    dataset_info: Mapping[str, Any] = field(default_factory=dict)
+    training_log: pathlib.Path | None = None
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What reports of all tasks tell, as keyword arguments."""
-        return {
-            "batch_size": self.batch_size,
-            "output_dir": self.output_dir,
-            "model_name": self.model_name,
-            "dataset_info": self.dataset_info,
-            "training_log": self.training_log,
+    def data(self) -> Data:
+        """What is said of the data."""
+        examples = self.held_out
+        data: Any = {
+            "name": examples.name,
+            "split": examples.split,
+            "synthetic": examples.synthetic,
+            "leaking": examples.leaking,
+            **self.dataset_info,
         }
+        found: Data = data
+        return found
+
+    def describe(self, task: str, scores: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the content of `metrics.json`; None stands for an undefined score."""
+        document: dict[str, Any] = replace_undefined(
+            {
+                "task": task,
+                "model": self.model_name,
+                "data": self.data,
+                "n_images": len(self.held_out),
+                "n_patients": len(set(self.held_out.patients)),
+                **scores,
+                **end_document(),
+            }
+        )
+        return document
+
+
+def end_document() -> dict[str, Any]:
+    """Returns what every `metrics.json` ends with."""
+    return {"spectjax_version": spectjax.__version__, "disclaimer": DISCLAIMER}

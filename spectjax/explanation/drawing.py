@@ -1,6 +1,6 @@
 """Pictures of Grad-CAM maps over the counts that they explain.
 
-Height and width are H and W; see `report.figures` for axes and grey scale.
+Height and width are H and W; see `report.picture_parts` for axes and grey scale.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from spectjax.report.figures import (
+from spectjax.report.picture_parts import (
     TRUTH,
     WARNING,
     add_caption,

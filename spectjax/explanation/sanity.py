@@ -49,7 +49,7 @@ class SanityCheck:
         """Whether the maps of a network that has learned nothing are others."""
         return self.final <= SIMILAR
 
-    def describe(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Returns the figures as JSON takes them."""
         by_draw = self.similarity.mean(axis=2)  # (R, L)
         return {

@@ -14,7 +14,7 @@ from spectjax.explanation.gradcam import enlarge
 from spectjax.explanation.pointing import box_cell, find_cells, find_peak
 from spectjax.explanation.sanity import SIMILAR
 from spectjax.explanation.subjects import Subject
-from spectjax.report.figures import save_figure
+from spectjax.report.picture_parts import save_figure
 from spectjax.system.files import write_json
 from spectjax.system.messages import DISCLAIMER, UserError
 
@@ -49,7 +49,7 @@ def write_explanation(
     """
     path = output_dir / f"{subject.name}.json"
     _check_free(path)
-    document = describe_explanation(explainer, subject, odds, evidence)
+    document = make_document(explainer, subject, odds, evidence)
     metastasis = odds if explainer.category == 1 else -odds
     height, width = document["map"]["cell_px"]
     figure = draw_explanation(
@@ -67,7 +67,7 @@ def write_explanation(
     return document
 
 
-def describe_explanation(
+def make_document(
     explainer: Explainer, subject: Subject, odds: float, evidence: np.ndarray
 ) -> dict[str, Any]:
     """Returns what is written as JSON about one image; see `write_explanation`."""
@@ -75,7 +75,7 @@ def describe_explanation(
     image_hw = subject.counts.shape
     peak = find_peak(evidence)
     warnings = list(subject.warnings)
-    if explainer.info.get("trained_on_synthetic_data"):
+    if explainer.run.origin.get("trained_on_synthetic_data"):
         warnings.append("The model was trained on simulated patients.")
     if peak is None:
         warnings.append(f"No evidence for {category} in the last feature map.")
@@ -98,7 +98,7 @@ def describe_explanation(
         place = {"cell": peak, "value": float(evidence[peak]), **subject.locate(box)}
     return {
         "source": subject.source,
-        "model": explainer.info,
+        "model": explainer.run.origin,
         "category": category,
         "probability": float(expit(odds)),
         "log_odds": float(odds),
@@ -173,9 +173,9 @@ def write_sanity(
         synthetic=synthetic,
     )
     save_figure(figure, output_dir / "sanity.png")
-    document = check.describe() | {
+    document = check.to_json() | {
         "images": [subjects[row].name for row in fit],
-        "model": explainer.info,
+        "model": explainer.run.origin,
         "synthetic": synthetic,
         "disclaimer": DISCLAIMER,
     }

@@ -19,9 +19,14 @@ def main(arguments: list[str]) -> None:
     """Checks the table of one folder."""
     from tqdm import tqdm
 
-    from spectjax.imaging.annotations.consensus import AnnotationError
+    from spectjax.imaging.annotations.labelme import AnnotationError
     from spectjax.imaging.identity import Identity
-    from spectjax.imaging.listed import table as image_table
+    from spectjax.imaging.listed.image import ImageRow, read_listed_image
+    from spectjax.imaging.listed.table import (
+        find_image_table,
+        read_image_table,
+        read_words,
+    )
     from spectjax.imaging.patients import IdentityError, unite_patients
     from spectjax.imaging.problems import BUG_STATUS, describe_bug
     from spectjax.imaging.scan import ScanError
@@ -29,23 +34,23 @@ def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
         raise UserError("Expected one folder that holds images.csv.")
     (folder,) = read_paths(arguments)
-    table = image_table.find_image_table(folder)
+    table = find_image_table(folder)
     if table is None:
         raise UserError(
             f"{folder}: expected a folder with images.csv in it, found none."
         )
-    words = image_table.read_words(folder)
-    rows, errors = image_table.read_image_table(table, words)
+    words = read_words(folder)
+    rows, errors = read_image_table(table, words)
 
     problems, bugs = list(map(str, errors)), 0
-    firsts: dict[str, image_table.ImageRow] = {}
+    firsts: dict[str, ImageRow] = {}
     identities: list[tuple[Identity, str]] = []
     counts: dict[str, Counter[str]] = {
         name: Counter() for name in ("Views", "Labels", "Outlines", "Notes")
     }
     for row in tqdm(rows, "Reading", unit=" images", disable=None):
         try:
-            listed = image_table.read_listed_image(row, words)
+            listed = read_listed_image(row, words)
         except (ScanError, AnnotationError) as error:
             problems.append(str(error))
             continue

@@ -15,6 +15,7 @@ OUT/problems.log then has what to report.
 import io
 import os
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,11 +23,10 @@ import numpy as np
 from absl import flags
 
 from spectjax.system.commands import define_path, read_paths, run_command
-from spectjax.system.locks import hold
-from spectjax.system.messages import UserError, make_printable
+from spectjax.system.messages import make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
-    from spectjax.imaging.dicom.reading import BoneScan
+    from spectjax.imaging.scan import BoneScan, View
 
 _MOST_BYTES = 255  # of a name, on most disks
 
@@ -52,9 +52,6 @@ def render_view(counts: np.ndarray, black_percentile: float) -> np.ndarray:
     Args:
         counts: not negative, (H, W), at least one of them positive.
         black_percentile: of the positive counts, in [0, 100]; black from there on.
-
-    Returns:
-        Grey values, uint8, (H, W).
     """
     black = np.percentile(counts[counts > 0], black_percentile)
     grey = 255 * (1 - np.minimum(counts / black, 1))
@@ -63,70 +60,52 @@ def render_view(counts: np.ndarray, black_percentile: float) -> np.ndarray:
 
 def main(arguments: list[str]) -> None:
     """Writes a picture for every view found in the paths."""
-    paths, output_dir = read_paths(arguments), cast(Path, _OUTPUT_DIR.value)
-    if not paths:
-        raise UserError("Expected DICOM files or folders after the flags, found none.")
-    with hold(output_dir):
-        export_scans(paths, output_dir)
+    from spectjax.imaging.intake import write_views
+
+    output_dir = cast(Path, _OUTPUT_DIR.value)
+    write_views(
+        read_paths(arguments),
+        output_dir,
+        _tie_names,
+        lambda scan, name: _export(scan, output_dir / f"{name}.png"),
+        view=cast("View | None", _VIEW.value),
+    )
 
 
-def export_scans(paths: list[Path], output_dir: Path) -> None:
-    """Writes the pictures of all scans below `paths`.
+def _tie_names(files: Sequence[Path]) -> Callable[["BoneScan"], str]:
+    """Returns what names a view so that the name can tie an annotation to it.
 
-    Raises:
-        UserError: if there is no scan that could be used.
-        SystemExit: see `Problems`, if a bug kept a view from being written.
-        WriteError: if a file cannot be written.
+    It raises a ScanError if another of the files has the name too, or if it is too long
+    for a disk.
     """
-    from spectjax.imaging.dicom.reading import View
-    from spectjax.imaging.intake import Intake
-    from spectjax.imaging.outputs import fold_name
-    from spectjax.imaging.problems import Problems
-    from spectjax.imaging.scan import find_stem
+    from spectjax.imaging.outputs import fold_file_name
+    from spectjax.imaging.scan import ScanError, find_stem
 
-    problems = Problems(output_dir)
-    intake = Intake(paths, problems, view=cast(View | None, _VIEW.value))
     namesakes: dict[str, list[Path]] = defaultdict(list)
-    for path in intake.files:
-        namesakes[fold_name(find_stem(path))].append(path)
-    written = 0
-    for scans in intake.read_examinations():
-        for scan in scans:
-            with problems.passing_over(scan.path):
-                _check_name(scan, namesakes[fold_name(find_stem(scan.path))])
-                _export(scan, output_dir)
-                written += 1
-    problems.conclude(written, output_dir)
+    for path in files:
+        namesakes[fold_file_name(find_stem(path))].append(path)
 
+    def choose(scan: "BoneScan") -> str:
+        alike = namesakes[fold_file_name(find_stem(scan.path))]
+        others = [path for path in alike if path != scan.path]
+        if others:
+            raise ScanError(
+                f"{scan.path}: expected files of different names, found {others[0]} of "
+                "the same. Rename one: the name ties an annotation to its scan."
+            )
+        if len(os.fsencode(f"{scan.name}.json")) > _MOST_BYTES:
+            raise ScanError(
+                f"{scan.path}: expected a name that leaves room for _{scan.view}.json, "
+                f"found {len(os.fsencode(scan.path.name))} bytes. Rename it: the name "
+                "ties an annotation to its scan."
+            )
+        return scan.name
 
-def _check_name(scan: "BoneScan", namesakes: list[Path]) -> None:
-    """Checks that the name of a view can tie an annotation to it.
-
-    Raises:
-        ScanError: if another file has the same, or it is too long for a disk.
-    """
-    from spectjax.imaging.scan import ScanError
-
-    others = [path for path in namesakes if path != scan.path]
-    if others:
-        raise ScanError(
-            f"{scan.path}: expected files of different names, found {others[0]} of the "
-            "same. Rename one: the name ties an annotation to its scan."
-        )
-    if len(os.fsencode(f"{scan.name}.json")) > _MOST_BYTES:
-        raise ScanError(
-            f"{scan.path}: expected a name that leaves room for _{scan.view}.json, "
-            f"found {len(os.fsencode(scan.path.name))} bytes. Rename it: the name "
-            "ties an annotation to its scan."
-        )
+    return choose
 
 
 def _check_free(path: Path, scan: "BoneScan") -> None:
-    """Checks that a picture replaces none but an earlier one of the same image.
-
-    Raises:
-        ScanError: if it would.
-    """
+    """Checks that a picture replaces none but an earlier one of the same image."""
     from PIL import Image
 
     from spectjax.imaging.scan import ScanError
@@ -145,19 +124,15 @@ def _check_free(path: Path, scan: "BoneScan") -> None:
         )
 
 
-def _export(scan: "BoneScan", output_dir: Path) -> None:
-    """Writes the picture of one view, and prints what there is to doubt.
-
-    Raises:
-        ScanError: if another image's picture is there already.
-    """
+def _export(scan: "BoneScan", path: Path) -> None:
+    """Writes the picture of one view, and prints what there is to doubt."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
     from spectjax.system.files import write_file
 
-    path, info = output_dir / f"{scan.name}.png", PngInfo()
     _check_free(path, scan)
+    info = PngInfo()
     info.add_text("image_key", scan.image_key)
     picture = render_view(scan.counts, _BLACK_PERCENTILE.value)
     png = io.BytesIO()

@@ -9,27 +9,31 @@ from pathlib import Path
 BROKEN_LINK = "a link that leads nowhere"
 
 
+def walk_folders(
+    folder: Path, on_error: Callable[[OSError], None] | None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yields what `os.walk` does, links followed, and each folder once."""
+    visited: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=on_error):
+        real = os.path.realpath(parent)
+        if real in visited:
+            folders.clear()
+        else:
+            visited.add(real)
+            yield parent, folders, files
+
+
 def walk_files(
     folder: Path, on_error: Callable[[OSError], None] | None = None
 ) -> Iterator[Path]:
     """Yields the regular files below `folder`, in the order of their names.
 
     Symbolic links are followed; one that leads back to a folder already seen ends
-    there. Hidden files and folders are passed over, and so are pipes and devices,
-    which would block whoever opens them.
-
-    Args:
-        folder: where to start.
-        on_error: called for each folder that cannot be read, and for each link that
-            leads nowhere: what it led to is missed.
+    there. Hidden files and folders are passed over, and so are pipes and devices, which
+    would block whoever opens them. `on_error` is called for each folder that cannot be
+    read, and for each link that leads nowhere: what it led to is missed.
     """
-    visited: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=on_error):
-        real = os.path.realpath(parent)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
+    for parent, folders, files in walk_folders(folder, on_error):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         refusals: list[OSError] = []
         for name in sorted(files):

@@ -10,7 +10,7 @@ import itertools
 import math
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are asked for: not before --help
 
 # [P1]: integers up to t_T = 10 pixels horizontally, 4 vertically, and r_T = 5 degrees.
 MAX_DX, MAX_DY, MAX_DEGREES = 10, 4, 5
@@ -35,14 +35,7 @@ class GeometricCopy:
     degrees: int = 0
 
     def matrix(self, image_hw: tuple[int, int]) -> np.ndarray:
-        """Returns the map from the original's points (x, y, 1) to the copy's.
-
-        Args:
-            image_hw: (H, W) of the image, pixels.
-
-        Returns:
-            Homogeneous matrix, float64, (3, 3).
-        """
+        """Returns the matrix (3, 3) that maps points (x, y, 1) to those of the copy."""
         height, width = image_hw
         centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
         # Eq. 2 prints w: with indices from 0, column 0 goes to column W - 1.
@@ -107,7 +100,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, *, order: int) -> np.ndarray:
     to_input = np.round(np.linalg.inv(matrix), 12)
     rows_first = to_input[[1, 0, 2]][:, [1, 0, 2]]  # scipy's points are (row, column)
     # Beyond the border lies background that takes part in the interpolation.
-    moved = ndimage.affine_transform(
+    moved = scipy.ndimage.affine_transform(
         image.astype(np.float32) if order else image.astype(np.float64),
         rows_first,
         order=order,

@@ -13,9 +13,10 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydicom.dataset import Dataset
+if TYPE_CHECKING:  # takes a third of a second: not before --help
+    from pydicom.dataset import Dataset
 
 PatientEvidence = Literal["Patient ID", "name and birth date", "study"]
 
@@ -91,17 +92,12 @@ def fold_id(text: str) -> str:
     return number[1] if number else folded
 
 
-def fold_name(text: str) -> str:
-    """Returns a person's name as it is compared, without titles and empty parts.
-
-    Of a name in several scripts the first counts that is there: letters, ideographs,
-    then phonetic signs (DICOM PS3.5, 6.2.1). Carets, commas and blanks divide alike.
-    """
-    return next(iter(fold_names(text)), "")
-
-
 def fold_names(text: str) -> list[str]:
-    """Returns what `fold_name` does of a person's name in each script."""
+    """Returns a person's names as they are compared, without titles and empty parts.
+
+    There may be one in each of several scripts: letters, ideographs, then phonetic
+    signs (DICOM PS3.5, 6.2.1). Carets, commas and blanks divide alike.
+    """
     names = []
     for group in text.split("="):
         parts = group.split("^")[:_NAME_PARTS]
@@ -117,36 +113,21 @@ def identify_by_id(patient: str) -> Identity:
     return Identity(key, "Patient ID", patient_id=key)
 
 
-def identify(dataset: Dataset) -> Identity | None:
+def identify(dataset: "Dataset") -> Identity | None:
     """Returns what a file says of its patient.
 
     The patient is issuer and Patient ID, else name and birth date, else the study: two
     studies of one patient then look like two patients.
-
-    Args:
-        dataset: the file.
-
-    Returns:
-        None if the file holds nothing to tell patients apart.
     """
-    texts = {
-        keyword: str(dataset.get(keyword) or "")
-        for keyword in (
-            "IssuerOfPatientID",
-            "PatientID",
-            "PatientName",
-            "PatientBirthDate",
-            "StudyInstanceUID",
-        )
-    }
-    issuer, study = (
-        fold_text(texts[keyword])
-        for keyword in ("IssuerOfPatientID", "StudyInstanceUID")
-    )
-    patient_id = fold_id(texts["PatientID"])
-    name, *others = fold_names(texts["PatientName"]) or [""]
-    birth_date = re.sub(r"\D", "", fold_text(texts["PatientBirthDate"]))
-    is_removed = fold_text(str(dataset.get("PatientIdentityRemoved") or "")) == "YES"
+
+    def read(keyword: str) -> str:
+        return str(dataset.get(keyword) or "")
+
+    issuer = fold_text(read("IssuerOfPatientID"))
+    study = fold_text(read("StudyInstanceUID"))
+    patient_id = fold_id(read("PatientID"))
+    name, *others = fold_names(read("PatientName")) or [""]
+    birth_date = re.sub(r"\D", "", fold_text(read("PatientBirthDate")))
     evidence: PatientEvidence
     if patient_id:
         key, evidence = compute_pseudonym("id", issuer, patient_id), "Patient ID"
@@ -157,7 +138,8 @@ def identify(dataset: Dataset) -> Identity | None:
         key, evidence = compute_pseudonym("study", study), "study"
     else:
         return None
-    if is_removed:  # then the same dummies may stand in the files of all patients
+    # Then the same dummies may stand in the files of all patients.
+    if fold_text(read("PatientIdentityRemoved")) == "YES":
         name, birth_date, others = "", "", []
     return Identity(
         key,

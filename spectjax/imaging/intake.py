@@ -4,11 +4,12 @@ Files are sorted by their headers first, for views of one examination may lie an
 their pixels are read when their turn comes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from spectjax.imaging.dicom.file import read_dicom
 from spectjax.imaging.dicom.reading import (
+    check_first,
     collect_warnings,
     find_dicom_files,
     read_bone_scans,
@@ -18,11 +19,12 @@ from spectjax.imaging.patients import IdentityError, unite_patients
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import (
     BoneScan,
-    DuplicateScanError,
     ScanError,
     UnreadableFileError,
     View,
 )
+from spectjax.system.locks import hold
+from spectjax.system.messages import UserError
 
 # A file and whose it is; None where its header cannot be read or does not tell.
 _Card = tuple[Path, Identity | None]
@@ -44,10 +46,8 @@ class Intake:
     ) -> None:
         """Finds the files and reads their headers.
 
-        Args:
-            paths: files or folders, searched as by `find_dicom_files`.
-            problems: receives what cannot be used.
-            view: as in `read_bone_scans`, for every file.
+        Paths are as in `find_dicom_files`, the view is as in `read_bone_scans`, for
+        every file; `problems` receives what cannot be used.
         """
         found, errors = find_dicom_files(paths)
         for error in errors:
@@ -83,10 +83,39 @@ class Intake:
                     for scan in read_bone_scans(path, view=self._view):
                         with self._problems.passing_over(path):
                             _check_identity(scan, identity)
-                            _check_first(scan, first_files)
+                            check_first(scan, first_files)
                             scans.append(scan)
             if scans:
                 yield scans
+
+
+def write_views(
+    paths: Sequence[Path],
+    output_dir: Path,
+    choose_names: Callable[[Sequence[Path]], Callable[[BoneScan], str]],
+    write: Callable[[BoneScan, str], None],
+    *,
+    view: View | None,
+) -> None:
+    """Writes a result for every view below some paths: the whole of a command.
+
+    Nobody else writes to the folder meanwhile. `choose_names` takes all files and
+    returns what gives each view a name, `write` takes a view and its name. The command
+    ends as `Problems` says.
+    """
+    if not paths:
+        raise UserError("Expected DICOM files or folders after the flags, found none.")
+    with hold(output_dir):
+        problems = Problems(output_dir)
+        intake = Intake(paths, problems, view=view)
+        choose = choose_names(intake.files)
+        written = 0
+        for scans in intake.read_examinations():
+            for scan in scans:
+                with problems.passing_over(scan.path):
+                    write(scan, choose(scan))
+                    written += 1
+        problems.conclude(written, output_dir)
 
 
 def read_identity(path: Path) -> Identity | None:
@@ -118,14 +147,4 @@ def _check_identity(scan: BoneScan, identity: Identity | None) -> None:
         raise UnreadableFileError(
             f"{scan.path}: expected one file, found another patient or study in it "
             "than a moment ago. Wait until it is copied, then run the command again."
-        )
-
-
-def _check_first(scan: BoneScan, first_files: dict[str, Path]) -> None:
-    """Checks that no earlier file holds the same image."""
-    first = first_files.setdefault(scan.image_key, scan.path)
-    if first is not scan.path:
-        raise DuplicateScanError(
-            f"{scan.path}: frame {scan.frame + 1} is the same image (SOP Instance UID) "
-            f"as in {first} and is left out. Keep one of the files."
         )

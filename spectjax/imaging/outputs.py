@@ -1,6 +1,7 @@
 """Under which names what was found in bone scans is written."""
 
 import hashlib
+import itertools
 import json
 import os
 import unicodedata
@@ -28,12 +29,9 @@ class OutputNames:
     def __init__(self, files: Iterable[Path], output_dir: Path, *, mark: str) -> None:
         """Takes what is about to be read and written.
 
-        Args:
-            files: all files.
-            output_dir: folder to write to.
-            mark: a key that the command's own JSON files have, and no other's.
+        `mark` is a key that the command's own JSON files have, and no other's.
         """
-        self._shared = Counter(fold_name(find_stem(file)) for file in set(files))
+        self._shared = Counter(fold_file_name(find_stem(file)) for file in set(files))
         self._output_dir = output_dir
         self._mark = mark
         self._taken: dict[str, str] = {}
@@ -42,22 +40,20 @@ class OutputNames:
         """Returns the name of a view; of the same view always the same."""
         for name in map(shorten, self._list_candidates(scan)):
             if self._is_free(name, scan):
-                self._taken[fold_name(name)] = scan.image_key
+                self._taken[fold_file_name(name)] = scan.image_key
                 return name
         raise AssertionError("there is no end to candidates")
 
     def _list_candidates(self, scan: BoneScan) -> Iterator[str]:
-        if self._shared[fold_name(find_stem(scan.path))] < 2:
+        if self._shared[fold_file_name(find_stem(scan.path))] < 2:
             yield scan.name
         yield f"{scan.name}_{scan.image_key}"
-        number = 2
-        while True:
+        for number in itertools.count(2):
             yield f"{scan.name}_{scan.image_key}_{number}"
-            number += 1
 
     def _is_free(self, name: str, scan: BoneScan) -> bool:
         """Whether a name is nobody's, or of an earlier result of the same image."""
-        if self._taken.get(fold_name(name), scan.image_key) != scan.image_key:
+        if self._taken.get(fold_file_name(name), scan.image_key) != scan.image_key:
             return False
         path = self._output_dir / f"{name}.json"
         if not os.path.lexists(path):
@@ -71,7 +67,7 @@ class OutputNames:
             return False  # not ours: keep it
 
 
-def fold_name(name: str) -> str:
+def fold_file_name(name: str) -> str:
     """Returns a form that is equal where a file system may take names for the same."""
     folded = unicodedata.normalize("NFC", name).casefold()
     return unicodedata.normalize("NFC", folded)

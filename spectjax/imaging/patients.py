@@ -42,9 +42,6 @@ def unite_patients(found: Iterable[tuple[Identity, str]]) -> dict[str, str]:
     study that do not contradict each other. Two issuers of one Patient ID are two
     patients.
 
-    Args:
-        found: what each file says, and the file's name for messages.
-
     Returns:
         For each file's own pseudonym (`Identity.patient`) the patient's.
 

@@ -65,11 +65,6 @@ class Problems:
     def conclude(self, n_written: int, folder: Path, *notes: str) -> None:
         """Prints the summary of the command, as its last word.
 
-        Args:
-            n_written: number of views.
-            folder: where they are.
-            notes: lines that follow.
-
         Raises:
             UserError: if nothing was written.
             SystemExit: with `BUG_STATUS`, if a bug was met.
@@ -106,13 +101,7 @@ def describe_bug(path: Path | str, error: Exception, log: Path | str) -> str:
 def append_traceback(log: Path, name: str, error: Exception | str) -> None:
     """Adds a traceback to a log, which is made if it is not there.
 
-    Args:
-        log: the file.
-        name: of the scan.
-        error: the error, or its traceback as text.
-
-    Raises:
-        WriteError: if the log cannot be written.
+    The error may be its traceback as text, the name is that of the scan.
     """
     text = error if isinstance(error, str) else format_traceback(error)
     try:

@@ -3,7 +3,9 @@
 H is a frame's number of rows, W its number of columns.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +44,15 @@ class DuplicateScanError(ScanError):
     """The same frame of the same SOP instance as in another file."""
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the path before the text of a `ScanError` that is raised in the block."""
+    try:
+        yield
+    except ScanError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
 @dataclasses.dataclass(frozen=True)
 class BoneScan:
     """One view of one whole-body bone scan, without any identifier of the patient.
@@ -55,12 +66,8 @@ class BoneScan:
         path: the file.
         frame: zero-based index in the file; 0 for a picture.
         patient_key: 16 hexadecimal digits, the same for all files that name a patient
-            alike. Keyed BLAKE2b of issuer and Patient ID, else of name and birth date,
-            else of the Study Instance UID, in the folded form of
-            `spectjax.imaging.identity`. The key is the environment variable
-            SPECTJAX_PSEUDONYM_KEY; without one, whoever knows the Patient ID can
-            compute the pseudonym too.
-        patient_evidence: which of the three. By study, two studies of one patient look
+            alike: a pseudonym of `spectjax.imaging.identity`.
+        patient_evidence: what it is made of. By study, two studies of one patient look
             like two patients.
         image_key: 16 hexadecimal digits of SOP Instance UID and frame, or of a
             picture's pixels, keyed alike.

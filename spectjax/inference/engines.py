@@ -68,7 +68,7 @@ def open_model(runtime: str, content: bytes) -> Opened:
             raise
         except Exception as error:  # their types have no base of their own
             raise EngineError(
-                f"fails on counts of shape {counts.shape} ({summarise(error)})"
+                f"fails on counts of shape {counts.shape} ({quote(error)})"
             ) from error
         if not all(array.dtype.kind in "biuf" for array in arrays.values()):
             raise EngineError("answers something else than numbers")
@@ -132,7 +132,7 @@ def _open_onnxruntime(content: bytes) -> Opened:
         )
         (name,) = (each.name for each in session.get_inputs())
     except Exception as error:  # its types have no base of their own
-        raise EngineError(f"cannot be read ({summarise(error)})") from error
+        raise EngineError(f"cannot be read ({quote(error)})") from error
     return (
         lambda counts: {"": np.asarray(session.run(None, {name: counts})[0])},
         onnxruntime.__version__,
@@ -149,7 +149,7 @@ def _open_openvino(content: bytes) -> Opened:
     try:
         model = core.read_model(content)
     except Exception as error:  # RuntimeError, and what its bindings raise
-        raise EngineError(f"cannot be read ({summarise(error)})") from error
+        raise EngineError(f"cannot be read ({quote(error)})") from error
     settings = {
         # Else it computes in bfloat16 where the processor can: no 1e-4 then.
         "INFERENCE_PRECISION_HINT": "f32",
@@ -184,7 +184,7 @@ def _open_stablehlo(content: bytes) -> Opened:
         exported = jax.export.deserialize(bytearray(content))
         foreign = find_foreign_operations(exported.mlir_module_serialized)
     except Exception as error:  # flatbuffers and MLIR raise many types
-        raise EngineError(f"cannot be read ({summarise(error)})") from error
+        raise EngineError(f"cannot be read ({quote(error)})") from error
     if foreign:
         raise EngineError(
             f"asks for what no exported model needs: {', '.join(foreign[:3])}"
@@ -257,7 +257,7 @@ def explain_missing(runtime: str, error: ImportError) -> MissingPackageError:
     )
 
 
-def summarise(error: Exception) -> str:
+def quote(error: Exception) -> str:
     """Returns what a library says of its error, in a few words of one line."""
     lines = [line.strip() for line in str(error).splitlines()]
     # OpenVINO first names the lines of its source.

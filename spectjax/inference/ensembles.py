@@ -3,42 +3,15 @@
 Batch, height, width and class axes are B, H, W and K; M is the number of members.
 """
 
-import functools
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from spectjax.inference import runtimes
 from spectjax.inference.metadata import ModelFileError, find_input_hw
-from spectjax.inference.runtimes import LoadedModel
+from spectjax.inference.trained import TrainedModel
 from spectjax.tasks import TASKS
-
-
-def find_model(
-    *, workdirs: Sequence[pathlib.Path], file: pathlib.Path | None, runtime: str | None
-) -> Callable[[], LoadedModel]:
-    """Returns the function that loads a model; what is quick is checked at once.
-
-    Args:
-        workdirs: folders of training runs; of several the ensemble.
-        file: exported model, or None.
-        runtime: as of `runtimes.find_model`.
-
-    Raises:
-        ModelFileError: if not one of `workdirs` and `file` is given, if they are not
-            what they should be, if `runtime` does not run them, or if the runs do not
-            agree in task, classes and size of the images.
-    """
-    if len(workdirs) > 1 and file is None:
-        for workdir in workdirs:
-            runtimes.check_run(workdir, runtime)
-        check_agreement(workdirs)
-        return functools.partial(load_ensemble, workdirs)
-    return runtimes.find_model(
-        workdir=next(iter(workdirs), None), file=file, runtime=runtime
-    )
 
 
 def check_agreement(workdirs: Sequence[pathlib.Path]) -> None:
@@ -48,14 +21,10 @@ def check_agreement(workdirs: Sequence[pathlib.Path]) -> None:
 
     Raises:
         ModelFileError: if they do not, or if one of them is given twice.
-        MissingPackageError: if what training needs is not installed.
         ConfigError: if a folder does not hold a run.
     """
-    try:
-        # Not at the top: an ONNX file needs no package of training.
-        from spectjax.config import load_config
-    except ImportError as error:
-        raise runtimes.explain_missing("jax", error) from error
+    # Here, since an exported model does not need it.
+    from spectjax.config import load_config
 
     first = workdirs[0]
     config = load_config(first / "config.json").to_dict()
@@ -88,18 +57,7 @@ def _describe_question(config: Mapping[str, Any]) -> str:
     return f"{task} of {height}x{width} pixels into {num_classes} classes"
 
 
-def load_ensemble(workdirs: Sequence[pathlib.Path]) -> LoadedModel:
-    """Returns runs that agree as one model, see `combine`.
-
-    Raises:
-        MissingPackageError: if JAX is not installed, or what else training needs.
-        ValueError: if a run has no checkpoint, or it cannot be read.
-    """
-    members = [runtimes.load_run(workdir) for workdir in workdirs]
-    return combine(members, [workdir.resolve().name for workdir in workdirs])
-
-
-def combine(members: Sequence[LoadedModel], names: Sequence[str]) -> LoadedModel:
+def combine(members: Sequence[TrainedModel], names: Sequence[str]) -> TrainedModel:
     """Returns a model whose answer is the mean of its members'.
 
     Of segmenting models it is the mean of the class probabilities of each pixel. Of
@@ -122,7 +80,7 @@ def combine(members: Sequence[LoadedModel], names: Sequence[str]) -> LoadedModel
     if mean is None:
         raise ValueError(f"Expected a task whose answers have a mean, got {task}.")
     average, rule = mean[0](), mean[1]
-    return LoadedModel(
+    return TrainedModel(
         lambda counts: average([member.predict(counts) for member in members]),
         shared
         | {

@@ -6,18 +6,28 @@ Imports neither jax nor a runtime. The number of images in a batch is B.
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.inference.answers import list_arrays
 from spectjax.system.messages import DISCLAIMER, UserError
+from spectjax.system.schema import Each, Maybe, find_fault
 from spectjax.tasks import TASKS
 
 DIGEST = "sha256"  # by this name the metadata tell that the file has one
 METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
 _MOST_PIXELS = 4096  # along a side of the image that a model takes
+# What is relied on.
+_READ = {
+    "task": str,
+    "class_names": [str],
+    "parameters_sha256": str,
+    "model": Each(Maybe((str, float, bool))),
+    "input": {"shape": [(str, int)]},
+}
 # What spectjax.ops.normalisation.NORMALISATIONS do to the counts c of one image.
 FORMULAS = {
     "min_max": "(c - min c) / (max c - min c); 0 where max c = min c",
@@ -32,7 +42,7 @@ class ModelFileError(UserError):
     """A model that cannot be found, read or used; one line for the user."""
 
 
-def describe(
+def make_metadata(
     config: Mapping[str, Any], info: Mapping[str, Any], *, parameters_sha256: str
 ) -> dict[str, Any]:
     """Returns the metadata of an exported model, ready for JSON.
@@ -43,16 +53,17 @@ def describe(
         parameters_sha256: what `hash_parameters` returns.
     """
     normalisation = config["data"]["normalisation"]
-    row, input_hw = TASKS[config["task"]], find_input_hw(config)
-    names = row.class_names()
+    task, input_hw = config["task"], find_input_hw(config)
+    depth = config.get("model", {}).get("detections", "D")
+    arrays = list_arrays(task, input_hw, depth=depth)
     return {
         "format": METADATA_FORMAT,
         "disclaimer": DISCLAIMER,
         "model": dict(info),
         "parameters_sha256": parameters_sha256,
         DIGEST: "in this file, of all its other bytes",
-        "task": config["task"],
-        "class_names": list(names),
+        "task": task,
+        "class_names": list(TASKS[task].class_names()),
         "input": {
             "name": "counts",
             "dtype": "float32",
@@ -69,44 +80,9 @@ def describe(
             "formula": FORMULAS[normalisation],
             "applied_by": "the exported model itself, to each image",
         },
-        **_describe_outputs(config, input_hw, len(names)),
+        **({"outputs": arrays} if len(arrays) > 1 else {"output": arrays[0]}),
         "dtype": "float32",
         "config": dict(config),
-    }
-
-
-def _describe_outputs(
-    config: Mapping[str, Any], hw: tuple[int, int], num_classes: int
-) -> dict[str, Any]:
-    """Returns `output`, or `outputs` where a model gives several arrays."""
-    answer = TASKS[config["task"]].answer
-    if answer == "instances":
-        shape = ["B", config["model"].get("detections", "D")]
-        axes = ["image", "instance"]
-        box = "(y0, x0, y1, x1), pixels; pixel i covers [i, i + 1)"
-        return {
-            "outputs": [
-                {"name": name, "dtype": dtype, "unit": unit}
-                | {"shape": [*shape, *more], "axes": [*axes, *more_axes]}
-                for name, dtype, unit, more, more_axes in (
-                    ("boxes", "float32", box, (4,), ("side",)),
-                    ("scores", "float32", "probability of the label; falls", (), ()),
-                    ("labels", "int32", "index of the class", (), ()),
-                    ("valid", "bool", "false: a row that fills up", (), ()),
-                    ("masks", "bool", "pixels of the image", hw, ("row", "column")),
-                )
-            ]
-        }
-    per_pixel = answer == "pixels"
-    return {
-        "output": {
-            "name": "probs",
-            "dtype": "float32",
-            "shape": ["B", *(hw if per_pixel else ()), num_classes],
-            "axes": ["image", *(["row", "column"] if per_pixel else []), "class"],
-            "unit": "probability; the classes of "
-            f"{'a pixel' if per_pixel else 'an image'} sum to 1",
-        }
     }
 
 
@@ -129,20 +105,13 @@ def hash_parameters(variables: Mapping[str, Any]) -> str:
     paths: the path in UTF-8, then the values as little-endian float32, last axis
     fastest.
     """
+    from flax.traverse_util import flatten_dict  # here: a file needs no flax
+
     digest = hashlib.sha256()
-    for path, array in sorted(_name_arrays(variables), key=lambda item: item[0]):
+    for path, array in sorted(flatten_dict(variables, sep="/").items()):
         digest.update(path.encode())
         digest.update(np.asarray(array, dtype="<f4").tobytes())
     return digest.hexdigest()
-
-
-def _name_arrays(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple]:
-    """Yields the path and the array of every leaf."""
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _name_arrays(value, f"{prefix}{name}/")
-        else:
-            yield prefix + name, value
 
 
 def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
@@ -150,7 +119,7 @@ def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
 
     Args:
         path: the model's file, for errors.
-        text: what `describe` returns, as JSON; None if the file has none.
+        text: what `make_metadata` returns, as JSON; None if the file has none.
 
     Raises:
         ModelFileError: if there is none, or another version of spectjax wrote it.
@@ -163,20 +132,24 @@ def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
         )
     try:
         metadata = json.loads(text)
-        found = metadata["format"]
-        task, names = metadata["task"], metadata["class_names"]
-        if found == METADATA_FORMAT:
-            _check_types(metadata)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        fault = find_fault(metadata, {"format": object})
+        if not fault and metadata["format"] == METADATA_FORMAT:
+            fault = find_fault(metadata, _READ) or _find_fault_in_shape(metadata)
+    except ValueError as error:
+        fault = str(error)[:100]
+    except RecursionError:
+        fault = "nested too deep"
+    if fault:
         raise ModelFileError(
-            f"{path}: expected spectjax's metadata, found {text[:40]!r} "
-            f"({summarise_fault(error)}). {again}"
-        ) from error
-    if found != METADATA_FORMAT:
+            f"{path}: expected spectjax's metadata, found {text[:40]!r} ({fault}). "
+            f"{again}"
+        )
+    if metadata["format"] != METADATA_FORMAT:
         raise ModelFileError(
             f"{path}: expected metadata of format {METADATA_FORMAT}, found "
-            f"{found!r:.40}: another version of spectjax wrote it. {again}"
+            f"{metadata['format']!r:.40}: another version of spectjax wrote it. {again}"
         )
+    task, names = metadata["task"], metadata["class_names"]
     known = TASKS[task].class_names() if task in TASKS else None
     if tuple(names) != known:
         expected, given = f"a model for {', '.join(TASKS)}", f"one for {task}"
@@ -189,46 +162,10 @@ def parse_metadata(path: pathlib.Path, text: str | None) -> dict[str, Any]:
     return metadata
 
 
-def summarise_fault(error: Exception) -> str:
-    """Returns what is wrong with a JSON document, in a few words."""
-    if isinstance(error, KeyError):
-        return f"no {error.args[0]!r}"
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return str(error)[:100]
-
-
-def _check_types(metadata: Mapping[str, Any]) -> None:
-    """Checks what is read of the metadata, before anything relies on it.
-
-    Raises:
-        KeyError: if an entry is missing.
-        TypeError: if one is of another type or size; a few words.
-    """
-    shape = metadata["input"]["shape"]
-    scalars = (str, int, float, bool, type(None))
-    for right, what in (
-        (isinstance(metadata["task"], str), "task: no text"),
-        (_are(metadata["class_names"], (str,)), "class_names: no list of texts"),
-        (isinstance(metadata["parameters_sha256"], str), "parameters_sha256: no text"),
-        (isinstance(metadata["model"], dict), "model: no object"),
-        (
-            isinstance(metadata["model"], dict)
-            and _are(list(metadata["model"].values()), scalars),
-            "model: more than texts and numbers",
-        ),
-        (
-            isinstance(shape, list)
-            and len(shape) == 4
-            and _are(shape[1:], (int,))
-            and all(0 < size <= _MOST_PIXELS for size in shape[1:3])
-            and shape[3] == 1,
-            "input: no shape (B, height, width, 1)",
-        ),
-    ):
-        if not right:
-            raise TypeError(what)
-
-
-def _are(values: Any, kinds: tuple[type, ...]) -> bool:
-    return isinstance(values, list) and all(type(value) in kinds for value in values)
+def _find_fault_in_shape(metadata: Mapping[str, Any]) -> str:
+    """Returns that the model takes no images, should it be so."""
+    match metadata["input"]["shape"]:
+        case [_, int(height), int(width), 1]:
+            if 0 < min(height, width) <= max(height, width) <= _MOST_PIXELS:
+                return ""
+    return "'input.shape': not (B, height, width, 1)"

@@ -42,7 +42,7 @@ class ModelFile:
 
     Attributes:
         program: the ONNX file, or what `jax.export` serialised.
-        metadata: what `spectjax.inference.metadata.describe` returns.
+        metadata: what `spectjax.inference.metadata.make_metadata` returns.
         verified: whether these are the bytes that were written, by their digest; False
             of a file by an older version, which wrote none.
     """

@@ -133,7 +133,7 @@ def sensitivity_at_specificity(
 
 def recall_by_diagnosis(
     diagnoses: Sequence[str], labels: np.ndarray, predictions: np.ndarray
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Any]:
     """Returns how many images of each diagnosis are called what they are.
 
     Args:

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+RESAMPLES, LEVEL = 2000, 0.95  # of all scores
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -28,6 +30,11 @@ class Interval:
     low: float
     high: float
     n_undefined: int
+
+    @property
+    def bounds(self) -> list[float | None]:
+        """Both ends, for JSON."""
+        return [self.low, self.high]
 
 
 @dataclass(frozen=True)
@@ -49,9 +56,9 @@ def bootstrap_patients(
     patients: Sequence[str],
     statistic: Callable[[np.ndarray], Mapping[str, float]],
     *,
-    seed: int,
-    resamples: int = 2000,
-    level: float = 0.95,
+    seed: int = 0,
+    resamples: int | None = None,
+    level: float = LEVEL,
 ) -> dict[str, Interval]:
     """Returns percentile intervals of scores by a bootstrap over patients.
 
@@ -67,7 +74,7 @@ def bootstrap_patients(
         statistic: takes indices of images, int64, some more than once, and returns
             scores under the same names each time; NaN where one is undefined.
         seed: of the random numbers.
-        resamples: how many samples are drawn.
+        resamples: how many samples are drawn, `RESAMPLES` by default.
         level: share of the resamples inside the interval, in (0, 1).
 
     Returns:
@@ -77,24 +84,21 @@ def bootstrap_patients(
     Raises:
         ValueError: if there is no image, no resample, or a level outside (0, 1).
     """
+    resamples = RESAMPLES if resamples is None else resamples
     _check(patients, resamples, level)
     rows = _draw_images(patients, resamples, np.random.default_rng(seed))
     drawn = [statistic(indices) for indices in rows]
-    if len(set(patients)) == 1:
-        return {name: Interval(np.nan, np.nan, resamples) for name in drawn[0]}
-    return {
-        name: _measure_interval(np.array([scores[name] for scores in drawn]), level)
-        for name in drawn[0]
-    }
+    values = {name: np.array([scores[name] for scores in drawn]) for name in drawn[0]}
+    return _measure_intervals(values, level, alone=len(set(patients)) == 1)
 
 
 def bootstrap_sums(
     patients: Sequence[str],
     scores: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     *,
-    seed: int,
-    resamples: int = 2000,
-    level: float = 0.95,
+    seed: int = 0,
+    resamples: int | None = None,
+    level: float = LEVEL,
 ) -> dict[str, Interval]:
     """Returns what `bootstrap_patients` does, for scores made of sums over images.
 
@@ -105,12 +109,13 @@ def bootstrap_sums(
         scores: takes how often each image is drawn in each of R resamples, float64,
             (R, N), and returns scores by name, each (R,); NaN where one is undefined.
         seed: of the random numbers; the draws are those of `bootstrap_patients`.
-        resamples: R.
+        resamples: R, `RESAMPLES` by default.
         level: share of the resamples inside the interval, in (0, 1).
 
     Raises:
         ValueError: if there is no image, no resample, or a level outside (0, 1).
     """
+    resamples = RESAMPLES if resamples is None else resamples
     _check(patients, resamples, level)
     names, owner = np.unique(np.array(patients), return_inverse=True)
     generator = np.random.default_rng(seed)
@@ -121,9 +126,7 @@ def bootstrap_sums(
         ]
     )
     values = scores(drawn[:, owner].astype(np.float64))
-    if names.size == 1:
-        return {name: Interval(np.nan, np.nan, resamples) for name in values}
-    return {name: _measure_interval(value, level) for name, value in values.items()}
+    return _measure_intervals(values, level, alone=names.size == 1)
 
 
 def summarise_repeats(
@@ -187,36 +190,37 @@ def _draw_images(
         yield images[np.arange(n_drawn.sum()) + np.repeat(shift, n_drawn)]
 
 
-def describe_intervals(
-    intervals: Mapping[str, Interval], *, resamples: int, level: float
-) -> dict[str, Any]:
-    """Returns intervals as `metrics.json` has them.
+def describe_intervals(intervals: Mapping[str, Interval]) -> dict[str, Any]:
+    """Returns intervals of `RESAMPLES` samples as `metrics.json` has them.
 
     Args:
         intervals: by the path of the score.
-        resamples: how many there were.
-        level: share of them inside an interval.
 
     Returns:
         [low, high] by the path of the score; `undefined`: number of resamples in which
         a score has no value, where there were any; `resamples` and `level`.
     """
     return {
-        **{name: [each.low, each.high] for name, each in intervals.items()},
+        **{name: each.bounds for name, each in intervals.items()},
         "undefined": {
             name: each.n_undefined
             for name, each in intervals.items()
             if each.n_undefined
         },
-        "resamples": resamples,
-        "level": level,
+        "resamples": RESAMPLES,
+        "level": LEVEL,
     }
 
 
-def _measure_interval(values: np.ndarray, level: float) -> Interval:
-    defined = values[np.isfinite(values)]
-    n_undefined = values.size - defined.size
-    if defined.size == 0:
-        return Interval(np.nan, np.nan, n_undefined)
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), n_undefined)
+def _measure_intervals(
+    values: Mapping[str, np.ndarray], level: float, *, alone: bool
+) -> dict[str, Interval]:
+    """Returns the interval of each score, (R,); undefined of a patient who is alone."""
+    intervals = {}
+    for name, drawn in values.items():
+        defined = drawn[np.isfinite(drawn) & (not alone)]
+        low, high = np.nan, np.nan
+        if defined.size:
+            low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+        intervals[name] = Interval(float(low), float(high), drawn.size - defined.size)
+    return intervals

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from spectjax.hotspots import number_regions
 from spectjax.metrics.surface import hausdorff95
 from spectjax.system.messages import UserError
 
@@ -43,10 +44,6 @@ LESION_DTYPES: dict[str, type[np.generic]] = {
     "dice": np.float32,
     "hausdorff95_mm": np.float32,
 }
-
-_IN_PLANE = np.zeros((3, 3, 3), dtype=bool)
-_IN_PLANE[1] = True  # 8 neighbours of one threshold, none of another
-_EIGHT = _IN_PLANE[1]
 
 
 @dataclass(frozen=True)
@@ -146,7 +143,7 @@ def measure_lesions(
     shape = (len(probs), len(THRESHOLDS))
     regions = Regions(np.zeros(shape, np.int64), np.zeros(shape, np.int64))
     for i, spacing in enumerate(spacing_mm.astype(np.float64)):
-        lesions, n_lesions = ndimage.label(masks[i] > 0, _EIGHT)
+        lesions, n_lesions = number_regions(masks[i] > 0)
         box = _bound((probs[i] > THRESHOLDS[0]) | (lesions > 0))
         labels, levels = label_regions(probs[i][box])
         met_regions, met_lesions = find_meetings(labels, lesions[box])
@@ -177,8 +174,8 @@ def label_regions(prob: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         (number of regions,).
     """
     exceeded = np.searchsorted(THRESHOLDS, prob)
-    labels, n_regions = ndimage.label(
-        exceeded > np.arange(len(THRESHOLDS))[:, None, None], _IN_PLANE
+    labels, n_regions = number_regions(
+        exceeded > np.arange(len(THRESHOLDS))[:, None, None]
     )
     inside = np.flatnonzero(labels)
     levels = np.empty(n_regions, np.int64)

@@ -7,8 +7,8 @@ from typing import Any
 from flax import linen as nn
 
 from spectjax.models import vgg
+from spectjax.models.brightest_clusters import KMeans
 from spectjax.models.densenet import DenseNet
-from spectjax.models.kmeans import KMeans
 from spectjax.models.mask_rcnn import MaskRCNN
 from spectjax.models.resnet import ResNet
 from spectjax.models.unet import UNet

@@ -1,10 +1,17 @@
 """What the classifiers of [P2] have in common: first weights, sizes, and the head."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Initializer
 
+from spectjax.ops.batch_norm import BatchNorm
+from spectjax.ops.convolution import Conv
+from spectjax.ops.pooling import overlapping_max_pool
 from spectjax.system.messages import UserError
 
 # [P2] draws all weights "using a normal Gaussian distribution" and gives no width. The
@@ -43,6 +50,57 @@ def check_image_hw(images: jax.Array, stride: int) -> None:
             f"Expected images of at least {stride}x{stride} pixels, since the model "
             f"halves them {stride.bit_length() - 1} times, got {height}x{width}."
         )
+
+
+def check_features(features: tuple[int, ...], stage_sizes: tuple[int, ...]) -> None:
+    """Raises ValueError if there are not as many features as stages."""
+    if len(stage_sizes) != len(features):
+        raise UserError(
+            f"Expected as many features as stages, got {features} for {stage_sizes}."
+        )
+
+
+def create_layers(
+    module: Any, train: bool, *, relu: bool = False
+) -> tuple[Callable[..., Conv], Callable[..., BatchNorm]]:
+    """Returns how a module convolves without bias, and how it normalises.
+
+    Args:
+        module: with fields `initial`, `dtype` and `axis_name`.
+        train: normalise by the batch's own statistics.
+        relu: apply a ReLU after a normalisation, if not said otherwise.
+    """
+    conv = partial(
+        Conv,
+        use_bias=False,
+        dtype=module.dtype,
+        kernel_init=draw_weights(module.initial),
+    )
+    norm = partial(
+        BatchNorm,
+        use_running_average=not train,
+        relu=relu,
+        axis_name=module.axis_name,
+        dtype=module.dtype,
+    )
+    return conv, norm
+
+
+def enter_stem(
+    images: jax.Array,
+    features: int,
+    conv: Callable[..., Conv],
+    norm: Callable[..., BatchNorm],
+) -> jax.Array:
+    """Returns maps at a quarter of the size of images, with layers called `stem`."""
+    x = conv(features, size=7, stride=2, name="stem")(images)
+    return overlapping_max_pool(norm(relu=True, name="stem_norm")(x))
+
+
+def classify_mean(model: Any, x: jax.Array) -> jax.Array:
+    """Returns logits, float32, (B, K), of the mean over the pixels of the last map."""
+    x = mark_activations(model, x).astype(jnp.float32).mean((1, 2))
+    return create_head(model.num_classes, model.initial)(x)
 
 
 def create_head(num_classes: int, initial: str) -> nn.Dense:

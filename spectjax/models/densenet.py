@@ -3,8 +3,6 @@
 Batch, height, width, channel and class axes are B, H, W, C and K.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,13 +10,11 @@ from flax.typing import Dtype
 
 from spectjax.models.classifier import (
     check_image_hw,
-    create_head,
-    draw_weights,
-    mark_activations,
+    classify_mean,
+    create_layers,
+    enter_stem,
 )
-from spectjax.ops.batch_norm import BatchNorm
-from spectjax.ops.convolution import Conv
-from spectjax.ops.pooling import average_pool, overlapping_max_pool
+from spectjax.ops.pooling import average_pool
 
 
 class DenseLayer(nn.Module):
@@ -27,9 +23,7 @@ class DenseLayer(nn.Module):
     Attributes:
         growth: number of output channels.
         bottleneck: channels between both convolutions, in multiples of `growth`.
-        initial: how weights are drawn, see `classifier.draw_weights`.
-        dtype: type in which to convolve.
-        axis_name: mapped axis over which the batch is split, if it is.
+        initial, dtype, axis_name: as in `DenseNet`.
     """
 
     growth: int
@@ -41,19 +35,7 @@ class DenseLayer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (B, H, W, C) to (B, H, W, growth)."""
-        conv = partial(
-            Conv,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=draw_weights(self.initial),
-        )
-        norm = partial(
-            BatchNorm,
-            use_running_average=not train,
-            relu=True,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        conv, norm = create_layers(self, train, relu=True)
         x = norm(name="norm1")(x)
         x = conv(self.bottleneck * self.growth, size=1, name="conv1")(x)
         x = norm(name="norm2")(x)
@@ -64,9 +46,7 @@ class Transition(nn.Module):
     """Normalisation, ReLU, a 1x1 convolution to half the channels, 2x2 mean.
 
     Attributes:
-        initial: how weights are drawn, see `classifier.draw_weights`.
-        dtype: type in which to convolve.
-        axis_name: mapped axis over which the batch is split, if it is.
+        initial, dtype, axis_name: as in `DenseNet`.
     """
 
     initial: str
@@ -76,23 +56,9 @@ class Transition(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (B, H, W, C) to (B, H // 2, W // 2, C // 2)."""
-        features = x.shape[-1] // 2
-        x = BatchNorm(
-            use_running_average=not train,
-            relu=True,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-            name="norm",
-        )(x)
-        x = Conv(
-            features,
-            size=1,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=draw_weights(self.initial),
-            name="conv",
-        )(x)
-        return average_pool(x)
+        conv, norm = create_layers(self, train, relu=True)
+        x = norm(name="norm")(x)
+        return average_pool(conv(x.shape[-1] // 2, size=1, name="conv")(x))
 
 
 class DenseNet(nn.Module):
@@ -128,44 +94,17 @@ class DenseNet(nn.Module):
                 unknown.
         """
         check_image_hw(images, 2 ** (len(self.stage_sizes) + 1))
-        transition = partial(
-            Transition,
-            initial=self.initial,
-            dtype=self.dtype,
-            axis_name=self.axis_name,
-        )
-        layer = partial(
-            DenseLayer,
-            self.growth,
-            self.bottleneck,
-            initial=self.initial,
-            dtype=self.dtype,
-            axis_name=self.axis_name,
-        )
-        norm = partial(
-            BatchNorm,
-            use_running_average=not train,
-            relu=True,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
-        x = Conv(
-            self.stem_features,
-            size=7,
-            stride=2,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=draw_weights(self.initial),
-            name="stem",
-        )(images)
-        x = overlapping_max_pool(norm(name="stem_norm")(x))
+        how = (self.initial, self.dtype, self.axis_name)
+        conv, norm = create_layers(self, train, relu=True)
+        x = enter_stem(images, self.stem_features, conv, norm)
         for stage, size in enumerate(self.stage_sizes, start=1):
             if stage > 1:
-                x = transition(name=f"transition{stage - 1}")(x, train=train)
+                x = Transition(*how, name=f"transition{stage - 1}")(x, train=train)
             for i in range(1, size + 1):
-                y = layer(name=f"block{stage}_{i}")(x, train=train)
+                layer = DenseLayer(
+                    self.growth, self.bottleneck, *how, name=f"block{stage}_{i}"
+                )
+                y = layer(x, train=train)
                 x = jnp.concatenate([x, y], axis=-1)
         # [P2] Table 4 does not show it; DenseNet has this normalisation.
-        x = mark_activations(self, norm(name="last_norm")(x))
-        x = x.astype(jnp.float32).mean((1, 2))
-        return create_head(self.num_classes, self.initial)(x)
+        return classify_mean(self, norm(name="last_norm")(x))

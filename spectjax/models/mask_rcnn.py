@@ -26,12 +26,11 @@ from spectjax.models.learning_targets import (
     choose_regions,
 )
 from spectjax.models.proposals import ProposalHead, Proposals, propose
-from spectjax.models.pyramid import FeaturePyramid
+from spectjax.models.pyramid import FeaturePyramid, cut_regions
 from spectjax.models.roi_heads import BoxHead, MaskHead, choose_class, outline_used
 from spectjax.ops.anchors import make_anchors
 from spectjax.ops.instances import Truth
 from spectjax.ops.mask_paste import crop_masks
-from spectjax.ops.roi_align import assign_levels, roi_align
 from spectjax.system.messages import UserError
 
 ATTENTIONS = ("none", "stage", "lateral", "pyramid", "block")
@@ -333,28 +332,17 @@ class MaskRCNN(nn.Module):
     def cut(
         self, levels: list[jax.Array], boxes: jax.Array, used: jax.Array, size: int
     ) -> jax.Array:
-        """Returns the pyramid's features in boxes, (B, R, size, size, C).
-
-        Args:
-            levels: maps (B, H_l, W_l, C).
-            boxes: pixels of the network, (B, R, 4).
-            used: bool, (B, R); other boxes have features of 0.
-            size: pixels on each side of what is cut out.
-        """
+        """Returns the pyramid's features in boxes, see `cut_regions`."""
         # The coarser map that is added for large anchors serves proposals alone.
         count = min(len(levels), len(self.features))
-        strides = self.strides[:count]
-
-        def cut_one(
-            features: list[jax.Array], boxes: jax.Array, used: jax.Array
-        ) -> jax.Array:
-            chosen = assign_levels(boxes, strides, torchvision=self.torchvision)
-            chosen = jnp.where(used, chosen, count)
-            return roi_align(
-                features, boxes, chosen, strides, size, aligned=not self.torchvision
-            )
-
-        return jax.vmap(cut_one)(levels[:count], boxes, used)
+        return cut_regions(
+            levels[:count],
+            boxes,
+            used,
+            size,
+            strides=self.strides[:count],
+            torchvision=self.torchvision,
+        )
 
     def outline(
         self, levels: list[jax.Array], boxes: jax.Array, used: jax.Array

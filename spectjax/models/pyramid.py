@@ -4,6 +4,7 @@ Lin et al., CVPR 2017. Batch, height, width and channel axes are B, H, W and C.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +13,8 @@ from flax.typing import Dtype
 
 from spectjax.models.attention import SpatialAttention
 from spectjax.ops.convolution import Conv
+from spectjax.ops.roi_align import assign_levels, roi_align
 from spectjax.system.messages import UserError
-
-# No ReLU follows these layers, so their gain is one.
-_linear = nn.initializers.lecun_normal()
 
 
 class FeaturePyramid(nn.Module):
@@ -53,26 +52,17 @@ class FeaturePyramid(nn.Module):
                 f"Expected anchors for {len(maps)} or {len(maps) + 1} levels, got "
                 f"{self.num_levels}."
             )
+        # No ReLU follows these layers, so their gain is one.
+        linear = nn.initializers.lecun_normal()
+        conv = partial(Conv, self.features, dtype=self.dtype, kernel_init=linear)
         top, levels = None, []
         for stage in range(len(maps), 0, -1):
             x = maps[stage - 1]
             if self.attention == "lateral":
                 x = self.attend(stage)(x)
-            x = Conv(
-                self.features,
-                1,
-                dtype=self.dtype,
-                kernel_init=_linear,
-                name=f"lateral{stage}",
-            )(x)
+            x = conv(size=1, name=f"lateral{stage}")(x)
             top = x if top is None else x + _double(top)
-            y = Conv(
-                self.features,
-                3,
-                dtype=self.dtype,
-                kernel_init=_linear,
-                name=f"output{stage}",
-            )(top)
+            y = conv(size=3, name=f"output{stage}")(top)
             if self.attention == "pyramid":
                 y = self.attend(stage)(y)
             levels.append(y)
@@ -93,3 +83,35 @@ def _double(x: jax.Array) -> jax.Array:
         x[:, :, None, :, None, :], (batch, height, 2, width, 2, channels)
     )
     return wide.reshape(batch, 2 * height, 2 * width, channels)
+
+
+def cut_regions(
+    levels: Sequence[jax.Array],
+    boxes: jax.Array,
+    used: jax.Array,
+    size: int,
+    *,
+    strides: Sequence[int],
+    torchvision: bool,
+) -> jax.Array:
+    """Returns a pyramid's features in boxes, (B, R, size, size, C).
+
+    Args:
+        levels: maps (B, H_l, W_l, C).
+        boxes: pixels of the network, (B, R, 4).
+        used: bool, (B, R); other boxes have features of 0.
+        size: pixels on each side of what is cut out.
+        strides: of the levels, pixels of the network.
+        torchvision: choose levels and place samples as torchvision does.
+    """
+
+    def cut(
+        features: Sequence[jax.Array], boxes: jax.Array, used: jax.Array
+    ) -> jax.Array:
+        chosen = assign_levels(boxes, strides, torchvision=torchvision)
+        chosen = jnp.where(used, chosen, len(strides))
+        return roi_align(
+            features, boxes, chosen, strides, size, aligned=not torchvision
+        )
+
+    return jax.vmap(cut)(list(levels), boxes, used)

@@ -3,23 +3,18 @@
 Batch, height, width, channel and class axes are B, H, W, C and K.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
 from spectjax.models.classifier import (
+    check_features,
     check_image_hw,
-    create_head,
-    draw_weights,
-    mark_activations,
+    classify_mean,
+    create_layers,
+    enter_stem,
 )
-from spectjax.ops.batch_norm import BatchNorm
-from spectjax.ops.convolution import Conv
-from spectjax.ops.pooling import overlapping_max_pool
-from spectjax.system.messages import UserError
 
 
 class ResidualBlock(nn.Module):
@@ -28,9 +23,7 @@ class ResidualBlock(nn.Module):
     Attributes:
         features: number of output channels.
         stride: step of the first convolution, in pixels.
-        initial: how weights are drawn, see `classifier.draw_weights`.
-        dtype: type in which to convolve.
-        axis_name: mapped axis over which the batch is split, if it is.
+        initial, dtype, axis_name: as in `ResNet`.
     """
 
     features: int
@@ -42,25 +35,13 @@ class ResidualBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Maps (B, H, W, C) to (B, ceil(H / stride), ceil(W / stride), features)."""
-        conv = partial(
-            Conv,
-            self.features,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=draw_weights(self.initial),
-        )
-        norm = partial(
-            BatchNorm,
-            use_running_average=not train,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
-        y = conv(size=3, stride=self.stride, name="conv1")(x)
+        conv, norm = create_layers(self, train)
+        y = conv(self.features, size=3, stride=self.stride, name="conv1")(x)
         y = norm(relu=True, name="norm1")(y)
-        y = conv(size=3, name="conv2")(y)
+        y = conv(self.features, size=3, name="conv2")(y)
         y = norm(name="norm2")(y)
         if x.shape != y.shape:
-            x = conv(size=1, stride=self.stride, name="project")(x)
+            x = conv(self.features, size=1, stride=self.stride, name="project")(x)
             x = norm(name="project_norm")(x)
         return nn.relu(x + y)
 
@@ -94,28 +75,8 @@ class ResNet(nn.Module):
                 unknown.
         """
         check_image_hw(images, 2 ** (len(self.stage_sizes) + 1))
-        if len(self.stage_sizes) != len(self.features):
-            raise UserError(
-                f"Expected as many features as stages, got {self.features} for "
-                f"{self.stage_sizes}."
-            )
-        x = Conv(
-            self.features[0],
-            size=7,
-            stride=2,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=draw_weights(self.initial),
-            name="stem",
-        )(images)
-        x = BatchNorm(
-            use_running_average=not train,
-            relu=True,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-            name="stem_norm",
-        )(x)
-        x = overlapping_max_pool(x)
+        check_features(self.features, self.stage_sizes)
+        x = enter_stem(images, self.features[0], *create_layers(self, train))
         for stage, (size, features) in enumerate(
             zip(self.stage_sizes, self.features, strict=True), start=1
         ):
@@ -128,8 +89,6 @@ class ResNet(nn.Module):
                     axis_name=self.axis_name,
                     name=f"stage{stage}_{i}",
                 )(x, train=train)
-        x = mark_activations(self, x)
         # [P2] averages over 2x2 pixels with stride 1, which would leave 7x7 pixels of
         # 512 channels to the last layer; the mean over all is the standard network's.
-        x = x.astype(jnp.float32).mean((1, 2))
-        return create_head(self.num_classes, self.initial)(x)
+        return classify_mean(self, x)

@@ -11,6 +11,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from spectjax.models.classifier import (
+    check_features,
     check_image_hw,
     create_head,
     draw_weights,
@@ -79,7 +80,12 @@ class VGG(nn.Module):
         Raises:
             ValueError: if H or W is below 2 ** len(stage_sizes), or a field is unknown.
         """
-        self._check_fields()
+        if self.activation not in ACTIVATIONS:
+            raise UserError(
+                f"Unknown activation {self.activation!r}; known: "
+                f"{', '.join(ACTIVATIONS)}."
+            )
+        check_features(self.features, self.stage_sizes)
         check_image_hw(images, 2 ** len(self.stage_sizes))
         x = images.astype(self.dtype)
         for stage, (size, features) in enumerate(
@@ -102,18 +108,6 @@ class VGG(nn.Module):
             )(x)
             x = Dropout(self.dropout, self.axis_name)(self._activate(x), train=train)
         return create_head(self.num_classes, self.initial)(x)
-
-    def _check_fields(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise UserError(
-                f"Unknown activation {self.activation!r}; known: "
-                f"{', '.join(ACTIVATIONS)}."
-            )
-        if len(self.stage_sizes) != len(self.features):
-            raise UserError(
-                f"Expected as many features as stages, got {self.features} for "
-                f"{self.stage_sizes}."
-            )
 
     def _convolve(
         self, x: jax.Array, features: int, place: str, train: bool

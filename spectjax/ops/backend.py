@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 
-from spectjax.ops import onednn
+from spectjax.ops import onednn_library
 from spectjax.system.messages import UserError
 
 _VARIABLE = "SPECTJAX_CONVOLUTION"
@@ -21,7 +21,7 @@ class BackendError(UserError):
 
 
 @functools.cache
-def _choose() -> tuple[onednn.Handler | None, str]:
+def _choose() -> tuple[onednn_library.Handler | None, str]:
     """Returns the handler to use, if any, and the reason."""
     wanted = os.environ.get(_VARIABLE, "")
     if wanted not in ("", "lax", "onednn"):
@@ -36,8 +36,8 @@ def _choose() -> tuple[onednn.Handler | None, str]:
             )
         return None, f"jax runs on {jax.default_backend()}"
     try:
-        return onednn.load(), "its handler is installed"
-    except onednn.UnavailableError as error:
+        return onednn_library.load(), "its handler is installed"
+    except onednn_library.UnavailableError as error:
         if wanted:
             raise BackendError(
                 f"{_VARIABLE}=onednn, but it cannot be used: {error}."

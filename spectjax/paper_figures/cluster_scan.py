@@ -13,10 +13,10 @@ import numpy as np
 
 from spectjax.evaluation.batches import predict_in_batches
 from spectjax.metrics.pixel import count_pixels, summarise_pixels
-from spectjax.models.kmeans import KMeans
-from spectjax.ops.kmeans import find_clusters, trace_centroids
+from spectjax.models.brightest_clusters import KMeans
+from spectjax.ops.clustering import find_clusters, trace_centroids
 from spectjax.ops.normalisation import keep_images
-from spectjax.paper_figures.kmeans import ClusterCurve
+from spectjax.paper_figures.cluster_pictures import ClusterCurve
 
 CLUSTERS = range(2, 16)
 

@@ -5,7 +5,7 @@ The number of images is N; height and width are H and W.
 
 import pathlib
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,31 +16,29 @@ from spectjax import input_pipeline
 from spectjax.evaluation.folds import read_metrics
 from spectjax.evaluation.metrics_file import OtherDataError
 from spectjax.hotspots import CLASS_NAMES, Instances, paint_probs
+from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import PixelCounts, score_pixels
-from spectjax.models.kmeans import KMeans
+from spectjax.models.brightest_clusters import KMeans
+from spectjax.paper_figures.cluster_pictures import draw_centroids, draw_cluster_curve
 from spectjax.paper_figures.cluster_scan import follow_centroids, scan_clusters
-from spectjax.paper_figures.kmeans import draw_centroids, draw_cluster_curve
 from spectjax.paper_figures.overlays import (
     KMEANS,
     NETWORK,
     Segmentation,
     draw_comparison,
 )
-from spectjax.report.figures import save_figure
+from spectjax.report.data_notes import caption_data
+from spectjax.report.picture_parts import save_figure
 from spectjax.system.files import replace_undefined, write_file
 from spectjax.system.schema import Each, Maybe
 from spectjax.tasks.hotspots import NAMES
+from spectjax.tasks.hotspots.burden import draw_burden
 from spectjax.tasks.hotspots.case_tables import read_run_tables
 from spectjax.tasks.hotspots.cases import SegmentationCases, measure_cases
 from spectjax.tasks.hotspots.evaluate import predict_hotspots, rank_cases
-from spectjax.tasks.hotspots.figures import (
-    describe_images,
-    draw_model_burden,
-    draw_models_froc,
-)
+from spectjax.tasks.hotspots.froc import draw_froc
 from spectjax.tasks.hotspots.scores import summarise_segmentation
-from spectjax.training.run import restore_model
 
 _KMEANS = "kmeans"  # registry name
 # Figures that every run draws, by the names that they get beside these.
@@ -58,6 +56,8 @@ _DRAWN = {
     "lesion": {
         "n": int,
         "min_iou": float,
+        "sensitivity": Maybe(float),
+        "false_per_image": float,
         "sensitivity_at": {"1": Maybe(float)},
         "froc": {"false_per_image": [float], "sensitivity": [Maybe(float)]},
     },
@@ -93,9 +93,9 @@ def draw_run(
     metrics = read_metrics(workdir, *NAMES, schema=_DRAWN)
     cases = read_run_tables(workdir / "eval")
     examples = input_pipeline.load_examples(builder_dir, metrics["data"]["split"])
-    check_images(cases, examples, builder_dir)
+    check_scored_images(cases, examples, builder_dir)
 
-    model, described = metrics["model"], describe_images(metrics)
+    model, caption = metrics["model"], caption_data(metrics)
     figures = {
         "kmeans_centroids": _draw_centroids(
             examples, rank_cases(examples, cases.pixels)["median"]
@@ -105,10 +105,10 @@ def draw_run(
                 examples.images, examples.masks, hotspot_clusters=_HOTSPOT_CLUSTERS
             ),
             title="IoU of K-means for each number of clusters",
-            **described,
+            **caption,
         ),
     }
-    shown = {model: metrics}
+    shown: dict[str, Any] = {model: metrics}
     if model != _KMEANS:
         probs, classes = predict_hotspots(
             _load_kmeans(), examples.images, batch_size=_BATCH
@@ -116,14 +116,12 @@ def draw_run(
         clustered = measure_cases(examples, probs, classes)
         shown[_KMEANS] = replace_undefined(summarise_segmentation(clustered))
         figures |= _draw_comparisons(workdir, examples, cases, clustered, classes)
-    figures["froc"] = draw_models_froc(
-        shown, title=f"FROC: {model}", described=described
-    )
-    figures["burden"] = draw_model_burden(
-        cases,
+    figures["froc"] = draw_froc(shown, title=f"FROC: {model}", **caption)
+    figures["burden"] = draw_burden(
+        cases.burden,
         metrics["burden"],
         title=f"Burden: {model} against readers",
-        described=described,
+        **caption,
     )
     for name, figure in figures.items():
         save_figure(figure, output_dir / f"{name}.png")
@@ -161,7 +159,7 @@ def _draw_comparisons(
         clustered: what K-means said about them.
         clusters: the classes that K-means gave their pixels, (N, H, W).
     """
-    trained = restore_model(workdir)
+    trained = load_run(workdir)
     model, ranked = trained.info["model"], rank_cases(examples, cases.pixels)
     rows = list(ranked.values())
 
@@ -177,7 +175,7 @@ def _draw_comparisons(
     figures = {}
     for (rank, row), marked in zip(ranked.items(), classes, strict=True):
         segmentations = [
-            Segmentation(name, mask > 0, color, _describe(said.pixels, row))
+            Segmentation(name, mask > 0, color, _tell_scores(said.pixels, row))
             for name, mask, color, said in (
                 (_KMEANS, clusters[row], KMEANS, clustered),
                 (model, marked, NETWORK, cases),
@@ -195,7 +193,7 @@ def _draw_comparisons(
     return figures
 
 
-def _describe(counts: PixelCounts, row: int) -> str:
+def _tell_scores(counts: PixelCounts, row: int) -> str:
     """Returns the scores of one image that stand below it."""
     scores = score_pixels(counts)
     return f"IoU {scores['IoU'][row]:.3f}, Dice {scores['Dice'][row]:.3f}"
@@ -224,7 +222,7 @@ def _copy_own(workdir: pathlib.Path, output_dir: pathlib.Path) -> list[str]:
     return copied
 
 
-def check_images(
+def check_scored_images(
     cases: SegmentationCases, examples: Examples, builder_dir: pathlib.Path
 ) -> None:
     """Checks that a data set still holds the images that a run was scored on.

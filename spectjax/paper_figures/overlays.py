@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from spectjax.report.figures import add_caption, outline, show_counts, zoom_to
+from spectjax.report.picture_parts import add_caption, outline, show_counts, zoom_to
 
 # As in [P1] Fig. 12.
 KMEANS, NETWORK, READERS = "#00b050", "#2f7fff", "#a030b0"
@@ -56,7 +55,6 @@ def draw_comparison(
     columns = 1 + len(segmentations)
     width, height = 5.0 * columns, 6.3
     figure = Figure(figsize=(width, height), dpi=130)
-    FigureCanvasAgg(figure)
     plain, *panels = figure.subplots(1, columns)
     content = np.any([counts > 0, truth, *(s.mask for s in segmentations)], axis=0)
     for axes in (plain, *panels):

@@ -3,17 +3,18 @@
 `simulate_patient` gives one patient in memory, `write_phantom` a folder of them.
 """
 
-from spectjax.phantom.patient import (
-    SimulatedPatient,
-    SimulatedView,
-    simulate_patient,
-)
-from spectjax.phantom.population import (
-    VERSION,
-    PhantomError,
-    write_phantom,
-)
-from spectjax.phantom.slots import POPULATIONS, Slot, count_patients, draw_slots
+from typing import TYPE_CHECKING
+
+from spectjax.system.lazy import export_lazily
+
+if TYPE_CHECKING:
+    from spectjax.phantom.patient import (
+        SimulatedPatient,
+        SimulatedView,
+        simulate_patient,
+    )
+    from spectjax.phantom.population import VERSION, PhantomError, write_phantom
+    from spectjax.phantom.slots import POPULATIONS, Slot, count_patients, draw_slots
 
 __all__ = [
     "POPULATIONS",
@@ -27,3 +28,11 @@ __all__ = [
     "simulate_patient",
     "write_phantom",
 ]
+__getattr__ = export_lazily(
+    __name__,
+    {
+        "patient": ["SimulatedPatient", "SimulatedView", "simulate_patient"],
+        "population": ["PhantomError", "VERSION", "write_phantom"],
+        "slots": ["POPULATIONS", "Slot", "count_patients", "draw_slots"],
+    },
+)

@@ -114,11 +114,8 @@ def draw_tracer(
 ) -> np.ndarray:
     """Draws the uptake of the soft tissue per volume, float32, (H, W).
 
-    Args:
-        rng: source of randomness.
-        y_mm: position on the reference of each row, (H,).
-        width: W.
-        level: factor of this patient.
+    `y_mm` is the position on the reference of each row, (H,), W the width and `level`
+    the factor of this patient.
     """
     height = len(y_mm)
     along = level * np.interp(y_mm, _TRACER_Y_MM, _TRACER)

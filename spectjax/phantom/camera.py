@@ -287,11 +287,7 @@ def project_spot(
 ) -> tuple[tuple[int, int], np.ndarray]:
     """Returns the expected image of a small spot alone, without scatter.
 
-    Args:
-        sources: points close enough to each other to share one blur.
-        body: what attenuates them.
-        camera: how the patient is scanned.
-        view: the view that is wanted.
+    The points are close enough to each other to share one blur.
 
     Returns:
         Row and column of the first pixel of a patch of the view's frame, and the

@@ -10,13 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spectjax.imaging.annotations.consensus import (
-    Annotation,
-    Region,
-    agree,
-    crop_hotspots,
-)
-from spectjax.imaging.diagnosis import METASTASIS, NORMAL, diagnose
+from spectjax.imaging.annotations.consensus import agree, crop_hotspots, diagnose
+from spectjax.imaging.annotations.labelme import Annotation
+from spectjax.imaging.annotations.regions import Region
+from spectjax.imaging.diagnosis import METASTASIS, NORMAL
 from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import Box, CropTransform
 from spectjax.imaging.thorax.crop import CANVAS_HW
@@ -67,11 +64,8 @@ def find_case(
 ) -> Case:
     """Returns the first patient of a seed whose views all show the diagnosis.
 
-    Args:
-        seed: the case is a function of it, the diagnosis and the views.
-        diagnosis: one of `spectjax.imaging.diagnosis.DIAGNOSES`; "metastasis" takes
-            any image with at least one hotspot that the readers agree upon.
-        views: those that are kept. The others are not simulated.
+    The diagnosis "metastasis" takes any image with at least one hotspot that the
+    readers agree upon; views that are not kept are not simulated.
     """
     bodies = trials = 0
     while True:

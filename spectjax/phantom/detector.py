@@ -16,11 +16,7 @@ _COARSE = 8  # the scatter is smooth: it is computed on blocks of 8x8 pixels
 def detect(image: np.ndarray, body: Body, camera: Camera, view: View) -> np.ndarray:
     """Returns the image of a view with scatter, and nothing outside of the field.
 
-    Args:
-        image: expected counts without scatter, as the view is shown, (H, W).
-        body: where photons scatter.
-        camera: how the patient is scanned.
-        view: the view that is wanted.
+    The image holds expected counts without scatter, as the view is shown, (H, W).
     """
     thickness = body.back_mm - body.front_mm
     if view == "posterior":

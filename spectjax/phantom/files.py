@@ -6,7 +6,6 @@ the truth apart. Every file is a function of the seed: no clock, no host, no cha
 
 import datetime
 import io
-import json
 import pathlib
 from xml.sax.saxutils import escape
 
@@ -21,8 +20,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from spectjax.imaging.annotations.labelme_json import encode_json
 from spectjax.imaging.diagnosis import METASTASIS
-from spectjax.imaging.dicom.codes import VIEW_CODES, make_code
+from spectjax.imaging.dicom.views import VIEW_CODES, make_code
 from spectjax.imaging.scan import View
 from spectjax.phantom.cases import Case
 from spectjax.phantom.patient import SimulatedPatient
@@ -49,15 +49,7 @@ def write_patient(
     layout: Layout,
     identity: tuple[str, ...],
 ) -> None:
-    """Writes dicom/, annotations/ and, last, truth/<name>.npz of one patient.
-
-    Args:
-        folder: where the three folders are.
-        name: "P0001".
-        case: who is written, and what the readers outlined.
-        layout: which views, in which files.
-        identity: what makes the UIDs unique.
-    """
+    """Writes dicom/, annotations/ and, last, truth/<name>.npz of one patient."""
     groups = [layout.views] if layout.one_file else [(view,) for view in layout.views]
     for number, views in enumerate(groups, 1):
         stem = name if layout.one_file else f"{name}_{views[0][0].upper()}"
@@ -86,13 +78,8 @@ def encode_dicom(
 ) -> bytes:
     """Returns an NM whole-body file with one frame for each view, little endian.
 
-    Args:
-        name: "P0001"; Patient ID, and part of Patient's Name.
-        patient: whose counts are stored.
-        views: frames, in order; detector n saw frame n.
-        evidence: how the views are named.
-        identity: what makes the UIDs unique.
-        number: Instance Number.
+    The name, "P0001", is the Patient ID; detector n saw the n-th of the views;
+    `identity` makes the UIDs unique.
     """
     frames = np.stack([patient.views[view].counts for view in views])
     entropy = ["spectjax phantom", *identity, name]
@@ -221,16 +208,7 @@ def _encode_wkentaro(
         }
         for outline in outlines
     ]
-    content = {
-        "version": "5.4.1",
-        "flags": {"SYNTHETIC": True},
-        "shapes": shapes,
-        "imagePath": image_name,
-        "imageData": None,
-        "imageHeight": hw[0],
-        "imageWidth": hw[1],
-    }
-    return json.dumps(content, indent=1)
+    return encode_json(image_name, hw, shapes, synthetic=True)
 
 
 def _encode_mit(

@@ -69,23 +69,16 @@ def is_spinal(bone: str) -> bool:
 
 
 def draw_metastases(
-    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray, diagnosis: str
+    rng: np.random.Generator, skeleton: Skeleton, diagnosis: str
 ) -> list[Spot]:
     """Draws metastases by site, size and contrast.
 
-    Contrast to the same bone without the lesion is log-uniform in 1.5 to 12.
-
-    Args:
-        rng: source of randomness.
-        skeleton: the reference skeleton.
-        weight: normal tracer of each point of it in this patient, (N,).
-        diagnosis: one of `spectjax.imaging.diagnosis.DIAGNOSES`, of the patient;
-            "metastasis" stands for any number at any site, one of them in the thorax.
+    Contrast to the same bone without the lesion is log-uniform in 1.5 to 12. The
+    diagnosis is the patient's: "metastasis" stands for any number at any site, one of
+    them in the thorax. The skeleton has the patient's weights.
     """
-    return [
-        _draw_metastasis(rng, skeleton, weight, site)
-        for site in _draw_sites(rng, diagnosis)
-    ]
+    sites = _draw_sites(rng, diagnosis)
+    return [_draw_metastasis(rng, skeleton, site) for site in sites]
 
 
 def _draw_sites(rng: np.random.Generator, diagnosis: str) -> list[str]:
@@ -116,21 +109,21 @@ def _choose(rng: np.random.Generator, choices: list[set[str]]) -> list[str]:
     return drawn
 
 
-def _draw_metastasis(
-    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray, site: str
-) -> Spot:
+def _draw_metastasis(rng: np.random.Generator, skeleton: Skeleton, site: str) -> Spot:
     bone = str(rng.choice(_SITES[site][1]))
     # A large lesion in the spine does not stop at the next vertebra.
     points = find_points(skeleton, _SITES[site][1] if "spine" in site else (bone,))
     end_mm = _MARROW_END_MM.get(site)
     if end_mm is not None:
         points = points[skeleton.xyz_mm[points, 1] < end_mm]
-    likely = weight[points] * (skeleton.bone[points] == skeleton.names.index(bone))
+    likely = skeleton.weight[points] * (
+        skeleton.bone[points] == skeleton.names.index(bone)
+    )
     centre = skeleton.xyz_mm[rng.choice(points, p=likely / likely.sum())]
     diameter_mm = np.clip(rng.lognormal(np.log(48), 0.45), 9, 95)
     axes = diameter_mm / 2 * rng.lognormal(0, 0.2, 3)
     contrast = np.exp(rng.uniform(np.log(1.5), np.log(12)))
-    return light_up(METASTASIS, bone, skeleton, weight, points, centre, axes, contrast)
+    return light_up(METASTASIS, bone, skeleton, points, centre, axes, contrast)
 
 
 def find_points(skeleton: Skeleton, bones: Sequence[str]) -> np.ndarray:
@@ -145,7 +138,6 @@ def light_up(
     kind: str,
     site: str,
     skeleton: Skeleton,
-    weight: np.ndarray,
     points: np.ndarray,
     centre_mm: np.ndarray,
     axes_mm: np.ndarray | float,
@@ -161,7 +153,7 @@ def light_up(
     # However small the spot, the point nearest to its centre belongs to it.
     share[distance.argmin()] = 1
     hit, share = points[share > 0], share[share > 0]
-    excess = (contrast - 1) * share * weight[hit]
+    excess = (contrast - 1) * share * skeleton.weight[hit]
     return Spot(
         kind, site, skeleton.xyz_mm[hit], skeleton.segment[hit], excess, share >= 0.5
     )

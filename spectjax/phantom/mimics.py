@@ -27,16 +27,11 @@ class Joint(NamedTuple):
     contrast: float
 
 
-def draw_mimics(
-    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray, age: float
-) -> list[Spot]:
+def draw_mimics(rng: np.random.Generator, skeleton: Skeleton, age: float) -> list[Spot]:
     """Draws benign hot bone.
 
-    Args:
-        rng: source of randomness.
-        skeleton: the reference skeleton.
-        weight: normal tracer of each point of it in this patient, (N,).
-        age: years; joints wear out and bone becomes brittle with age.
+    Joints wear out and bone becomes brittle with age, in years. The skeleton has the
+    patient's weights.
     """
     wear = float(np.clip((age - 30) / 40, 0.2, 1.2))
     spots = []
@@ -45,21 +40,21 @@ def draw_mimics(
             points = find_points(skeleton, joint.bones)
             spots.append(
                 light_up(
-                    joint.kind, joint.bones[0], skeleton, weight, points,
+                    joint.kind, joint.bones[0], skeleton, points,
                     np.array(joint.centre_mm), joint.radius_mm, joint.contrast,
                 )
             )  # fmt: skip
     if rng.random() < 0.18:
-        spots += _break_ribs(rng, skeleton, weight)
+        spots += _break_ribs(rng, skeleton)
     if rng.random() < 0.07 * wear:
-        spots.append(_crush_vertebra(rng, skeleton, weight))
+        spots.append(_crush_vertebra(rng, skeleton))
     if rng.random() < _PAGET_CHANCE:
         bone = _PAGET_BONES[rng.integers(len(_PAGET_BONES))]
         points = find_points(skeleton, [bone])
         centre = skeleton.xyz_mm[points].mean(axis=0)
         spots.append(
             light_up(
-                "Paget's disease", bone, skeleton, weight, points, centre, 1e4,
+                "Paget's disease", bone, skeleton, points, centre, 1e4,
                 rng.uniform(2, 6),
             )
         )  # fmt: skip
@@ -115,9 +110,7 @@ def _limb_joints(rng: np.random.Generator, side: str, sign: int) -> Iterator[Joi
     )  # fmt: skip
 
 
-def _break_ribs(
-    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray
-) -> Iterator[Spot]:
+def _break_ribs(rng: np.random.Generator, skeleton: Skeleton) -> Iterator[Spot]:
     """Yields small hot spots on neighbouring ribs, one below the other."""
     side = rng.choice(["left", "right"])
     first = rng.integers(3, 8)
@@ -128,19 +121,17 @@ def _break_ribs(
         # The points of a rib run from the spine to its front end.
         place = points[int((along + rng.normal(0, 0.02)) * (len(points) - 1))]
         yield light_up(
-            "rib fracture", bone, skeleton, weight, points, skeleton.xyz_mm[place],
+            "rib fracture", bone, skeleton, points, skeleton.xyz_mm[place],
             rng.uniform(6, 10), rng.uniform(2, 7),
         )  # fmt: skip
 
 
-def _crush_vertebra(
-    rng: np.random.Generator, skeleton: Skeleton, weight: np.ndarray
-) -> Spot:
+def _crush_vertebra(rng: np.random.Generator, skeleton: Skeleton) -> Spot:
     """Returns the band of a collapsed vertebra, mostly where chest and loin meet."""
     bone = str(rng.choice(["T7", "T8", "T9", "T11", "T12", "L1", "L2", "L3"]))
     points = find_points(skeleton, [bone])
     centre = skeleton.xyz_mm[points].mean(axis=0)
     return light_up(
-        "compression fracture", bone, skeleton, weight, points, centre,
+        "compression fracture", bone, skeleton, points, centre,
         np.array([45.0, rng.uniform(6, 10), 45.0]), rng.uniform(2, 4.5),
     )  # fmt: skip

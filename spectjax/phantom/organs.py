@@ -15,9 +15,7 @@ _VEINS_MM = [(196, 560, 20), (208, 796, 28), (208, 850, 30)]
 def draw_organs(rng: np.random.Generator, hours: float) -> list[Spot]:
     """Draws what the tracer does outside bone.
 
-    Args:
-        rng: source of randomness.
-        hours: from the injection to the scan; urine thins out.
+    Urine thins out in the hours from the injection to the scan.
     """
     organs = build_organs()
     kidneys = rng.lognormal(np.log(0.45), 0.45) * clear_urine(hours)

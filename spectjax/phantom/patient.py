@@ -43,11 +43,7 @@ class SimulatedView:
         spots: each hot spot alone, without noise; the metastases come last.
         lesion_sites: bone of each metastasis, in the order of `lesion_masks`.
         bone_names: name of each bone, in the order of `bone_masks`.
-        lesion_masks: where bone has at least half of a lesion's contrast, as
-            projected, bool, (T, H, W).
-        bone_masks: where each bone is, as projected, bool, (B, H, W).
-        thorax_box: (y0, x0, y1, x1), pixels, half-open: from the top of the shoulders
-            to the lowest point of the ribs, between the outer edges of the rib cage.
+        lesion_masks, bone_masks, thorax_box: as of `Truth`.
     """
 
     view: View
@@ -63,18 +59,7 @@ class SimulatedView:
 
 @dataclass(frozen=True)
 class SimulatedPatient:
-    """A patient with the views that were simulated.
-
-    Attributes:
-        age: years.
-        sex: "F" or "M".
-        size_m: from head to heel.
-        weight_kg: of the body.
-        spacing_mm: size of the square pixels.
-        exam: activity, time and speed of the scan.
-        posture: size and position.
-        views: the views, by name.
-    """
+    """A patient, age in years and sex "F" or "M", with the simulated views by name."""
 
     age: int
     sex: str
@@ -91,11 +76,9 @@ def simulate_patient(
 ) -> SimulatedPatient:
     """Returns the patient that belongs to a seed, from both sides.
 
-    Args:
-        seed: the patient is a function of it and of the diagnosis.
-        diagnosis: one of `spectjax.imaging.diagnosis.DIAGNOSES`: which metastases are
-            drawn. Whether readers see them is another matter. "metastasis" stands for
-            1 to 12 anywhere, one of them in the thorax.
+    The diagnosis, one of `spectjax.imaging.diagnosis.DIAGNOSES`, says which metastases
+    are drawn; whether readers see them is another matter. "metastasis" stands for 1 to
+    12 anywhere, one of them in the thorax.
     """
     if not isinstance(seed, np.random.SeedSequence):
         seed = np.random.SeedSequence(seed)
@@ -109,7 +92,8 @@ def draw_disease(
     rng: np.random.Generator, subject: Subject, diagnosis: str
 ) -> list[PlacedSpot]:
     """Draws the metastases of a subject, none for "normal"."""
-    spots = draw_metastases(rng, build_skeleton(), subject.bones.weight, diagnosis)
+    skeleton = build_skeleton()._replace(weight=subject.bones.weight)
+    spots = draw_metastases(rng, skeleton, diagnosis)
     return [subject.place(spot) for spot in spots]
 
 
@@ -121,11 +105,7 @@ def take_images(
 ) -> SimulatedPatient:
     """Returns the patient with noise and truth.
 
-    Args:
-        seed: of the noise; that of a view does not depend on the other.
-        subject: the patient without metastases.
-        lesions: the metastases.
-        exposures: what the views show with them.
+    The seed is that of the noise, and the noise of a view does not depend on the other.
     """
     skeleton = build_skeleton()
     cores = [

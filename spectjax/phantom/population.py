@@ -49,20 +49,11 @@ def write_phantom(
 ) -> pathlib.Path:
     """Writes a population of patients, or finds it written.
 
-    The same seed gives the same bytes, however many processes write them. A folder
-    that was left half-written by the same call is continued.
-
-    Args:
-        output_dir: folder that does not exist yet, is empty, or holds this phantom.
-        patients: number of patients, at least 1. 76 of "segmentation" have [P1]'s 112
-            images, 251 of "classification" [P2]'s 346.
-        seed: seed of the population, at least 0.
-        population: "segmentation", all with metastases in every thorax, or
-            "classification", mostly normal.
-        processes: how many write at the same time; one for each core by default.
-
-    Returns:
-        The folder.
+    The same seed gives the same bytes, however many processes write them. A folder that
+    was left half-written by the same call is continued. 76 patients of "segmentation",
+    all with metastases in every thorax, have [P1]'s 112 images, 251 of
+    "classification", mostly normal, [P2]'s 346. The folder does not exist yet, is
+    empty, or holds this phantom; there is a process for each core by default.
 
     Raises:
         PhantomError: if the folder holds anything else, a number is out of range, or a
@@ -115,11 +106,7 @@ def write_phantom(
 
 
 def _is_complete(folder: pathlib.Path, wanted: dict[str, int | str]) -> bool:
-    """Returns whether the folder holds the phantom; False if it can be written.
-
-    Raises:
-        PhantomError: if it holds something else.
-    """
+    """Returns whether the folder holds the phantom; False if it can be written."""
     for name in (_COMPLETE, _STARTED):
         try:
             found = json.loads((folder / name).read_text())

@@ -88,9 +88,7 @@ class Posture:
     def place(self, xyz_mm: np.ndarray, segment: np.ndarray) -> np.ndarray:
         """Returns reference points (N, 3) as the patient's, both in mm.
 
-        Args:
-            xyz_mm: points of the reference, (N, 3).
-            segment: index into `SEGMENTS` of each point, (N,).
+        `segment` has the index into `SEGMENTS` of each point, (N,).
         """
         placed = np.empty_like(xyz_mm)
         part = 2 * segment + (xyz_mm[:, 0] > 0)

@@ -57,12 +57,7 @@ class Visibility(NamedTuple):
 
 
 def measure_visibility(spot: SpotImage, expectation: np.ndarray) -> Visibility:
-    """Returns how well a spot can be seen within the contour at half of its peak.
-
-    Args:
-        spot: the spot alone.
-        expectation: the whole view without noise, (H, W).
-    """
+    """Returns how well a spot can be seen within the contour at half of its peak."""
     peak = spot.counts.max(initial=0)
     if peak <= 0:
         return Visibility(0.0, 0.0)

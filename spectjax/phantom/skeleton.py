@@ -7,7 +7,7 @@ scans. Uptake is tracer per volume, relative to a thoracic vertebra.
 
 import functools
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -22,15 +22,7 @@ from spectjax.phantom.shapes import (
 
 # What moves as one when a patient lies down; left and right follow the sign of x.
 Segment = Literal["head", "trunk", "girdle", "arm", "forearm", "leg", "shank"]
-SEGMENTS: tuple[Segment, ...] = (
-    "head",
-    "trunk",
-    "girdle",
-    "arm",
-    "forearm",
-    "leg",
-    "shank",
-)
+SEGMENTS: tuple[Segment, ...] = get_args(Segment)
 
 
 class Bone(NamedTuple):
@@ -101,17 +93,8 @@ def _head() -> Iterator[Bone]:
     maxilla = make_ellipsoid((0, 160, -64), (34, 17, 20))
     brow = make_tube([(-54, 114, -48), (0, 110, -84), (54, 114, -48)], 6)
     cheek = make_tube([(26, 150, -70), (50, 142, -52), (64, 136, -10)], 6)
-    yield Bone(
-        "face",
-        "head",
-        _fill(
-            (0.75, nose),
-            (0.75, maxilla),
-            (0.45, brow),
-            (0.5, cheek),
-            (0.5, mirror(cheek)),
-        ),
-    )
+    bones = (0.75, nose), (0.75, maxilla), (0.45, brow), (0.5, cheek)
+    yield Bone("face", "head", _fill(*bones, (0.5, mirror(cheek))))
     jaw = make_tube(
         [(52, 138, -4), (48, 180, -18), (30, 196, -58), (0, 204, -78)],
         [7, 11, 13, 13],
@@ -143,26 +126,13 @@ def _spine() -> Iterator[Bone]:
             [(0, y, z + width), (0, y + half * 0.9, z + width + 24)], 3.5, half * 0.5
         )
         reach = width + (8 if neck else 15)
-        wings = make_tube(
-            [
-                (-reach, y, z + width),
-                (0, y - 2, z + width * 0.9),
-                (reach, y, z + width),
-            ],
-            half * 0.32,
-        )
+        ends = [(side * reach, y, z + width) for side in (-1, 1)]
+        wings = make_tube([ends[0], (0, y - 2, z + width * 0.9), ends[1]], half * 0.32)
         joints = make_ellipsoid((width * 0.75, y + half, z + width * 0.9), (6, 7, 6))
-        yield Bone(
-            name,
-            "head" if neck and y < 200 else "trunk",
-            _fill(
-                (1.3 if neck else 1.25, body),
-                (1.0, spine),
-                (0.9, wings),
-                (0.9, joints),
-                (0.9, mirror(joints)),
-            ),
-        )
+        segment: Segment = "head" if neck and y < 200 else "trunk"
+        joints = join([joints, mirror(joints)])
+        parts = (1.3 if neck else 1.25, body), (1.0, spine), (0.9, wings), (0.9, joints)
+        yield Bone(name, segment, _fill(*parts))
 
 
 # One row per rib: half width of the chest at the rib, fall from its head to its front
@@ -216,11 +186,8 @@ def _chest() -> Iterator[Bone]:
     border = make_tube([(140, 302, 36), (122, 350, 68), (95, 424, 88)], 5, 4)
     inner = make_tube([(74, 275, 78), (78, 340, 86), (94, 424, 88)], 3.5, 3)
     socket = make_ellipsoid((144, 286, 28), (8, 17, 13))
-    yield from _pair(
-        "scapula",
-        "girdle",
-        _fill((0.8, blade), (1.0, ridge), (1.0, border), (0.8, inner), (1.1, socket)),
-    )
+    parts = (0.8, blade), (1.0, ridge), (1.0, border), (0.8, inner), (1.1, socket)
+    yield from _pair("scapula", "girdle", _fill(*parts))
 
 
 def _pelvis() -> Iterator[Bone]:
@@ -252,14 +219,8 @@ def _pelvis() -> Iterator[Bone]:
         [(88, 800, 18), (66, 842, 36), (50, 846, 14), (22, 816, -36)], [12, 13, 8, 6]
     )
     pubis = make_tube([(84, 778, -26), (48, 778, -50), (6, 796, -56)], [8, 6, 11], 6)
-    yield from _pair(
-        "hip bone",
-        "trunk",
-        _fill(
-            (0.7, wing), (1.0, crest), (1.2, joint), (0.55, roof), (0.6, ischium),
-            (0.7, pubis),
-        ),
-    )  # fmt: skip
+    parts = (0.7, wing), (1.0, crest), (1.2, joint), (0.55, roof), (0.6, ischium)
+    yield from _pair("hip bone", "trunk", _fill(*parts, (0.7, pubis)))
 
 
 def _arms() -> Iterator[Bone]:
@@ -302,14 +263,8 @@ def _legs() -> Iterator[Bone]:
     )
     medial = make_ellipsoid((56, 1168, 24), (22, 21, 26), hollow=0.4)
     lateral = make_ellipsoid((100, 1168, 24), (22, 21, 26), hollow=0.4)
-    yield from _pair(
-        "femur",
-        "leg",
-        _fill(
-            (0.5, head), (0.5, neck), (0.6, greater), (0.6, shaft), (0.4, medial),
-            (0.4, lateral),
-        ),
-    )  # fmt: skip
+    femur = (0.5, head), (0.5, neck), (0.6, greater), (0.6, shaft), (0.4, medial)
+    yield from _pair("femur", "leg", _fill(*femur, (0.4, lateral)))
     patella = make_ellipsoid((78, 1152, -26), (20, 21, 9))
     yield from _pair("patella", "leg", _fill((0.4, patella)))
 

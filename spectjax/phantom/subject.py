@@ -52,8 +52,7 @@ class SpotImage:
     """The expected counts of one spot alone, on a patch of the frame.
 
     Attributes:
-        kind: "metastasis", or what the spot is instead.
-        site: bone or organ.
+        kind, site: as of the `Spot`.
         corner: row and column of the patch's first pixel in the frame.
         counts: expected counts without scatter, float32, (h, w).
     """
@@ -90,14 +89,7 @@ class Exposure(NamedTuple):
 
 
 class Person(NamedTuple):
-    """Who is scanned, and how they lie.
-
-    Attributes:
-        age: years.
-        sex: "F" or "M".
-        spacing_mm: size of the square pixels.
-        posture: size and position.
-    """
+    """Who is scanned, age in years and sex "F" or "M", and how they lie."""
 
     age: int
     sex: str
@@ -110,12 +102,7 @@ class Subject:
     """A patient without metastases.
 
     Attributes:
-        person: age, sex, size and position.
-        weight_kg: of the body.
-        camera: how the patient is scanned.
-        exam: activity, time and speed.
         background: counts of each pixel of the field that come from nowhere.
-        body: the soft tissue.
         bones: the points of the skeleton, with their normal tracer, (N,).
         counts_per_unit: expected counts of a unit of tracer before attenuation.
         exposures: what the normal patient shows, without scatter and background.
@@ -160,9 +147,7 @@ def draw_subject(
 ) -> Subject:
     """Draws a patient without metastases.
 
-    Args:
-        seed: the subject is a function of it.
-        views: those that are wanted; a view does not depend on the others.
+    A view does not depend on the others.
     """
     uptake_rng, benign_rng = derive_rng(seed, _UPTAKE), derive_rng(seed, _BENIGN)
     exam_rng = derive_rng(seed, _EXAM)
@@ -176,6 +161,7 @@ def draw_subject(
 
     skeleton = build_skeleton()
     tracer = skeleton.weight * _draw_uptake(uptake_rng, skeleton, person.age)
+    skeleton = skeleton._replace(weight=tracer)
     bones = _place(person, (skeleton.xyz_mm, skeleton.segment, tracer))
     exam = draw_exam(exam_rng, hours, weight_kg)
     retained = share_in_bone(hours) + share_in_soft_tissue(hours)
@@ -185,7 +171,7 @@ def draw_subject(
     benign = [
         PlacedSpot(spot, _place(person, spot[2:5]))
         for spot in (
-            *draw_mimics(benign_rng, skeleton, tracer, person.age),
+            *draw_mimics(benign_rng, skeleton, person.age),
             *draw_organs(benign_rng, hours),
         )
     ]
@@ -216,10 +202,7 @@ def draw_subject(
 def expose(subject: Subject, lesions: Sequence[PlacedSpot], view: View) -> Exposure:
     """Returns what a view of a subject with metastases shows, before noise.
 
-    Args:
-        subject: who has them.
-        lesions: the metastases.
-        view: one of those that the subject was drawn with.
+    The view is one of those that the subject was drawn with.
     """
     normal = subject.exposures[view]
     image = normal.expectation.copy()

@@ -47,10 +47,7 @@ def draw_hours(rng: np.random.Generator) -> float:
 def draw_exam(rng: np.random.Generator, hours: float, weight_kg: float) -> Exam:
     """Draws activity, speed and camera.
 
-    Args:
-        rng: source of randomness.
-        hours: from the injection to the scan.
-        weight_kg: of the patient; activity is dosed by it, within 370 to 740 MBq.
+    Activity is dosed by weight, within 370 to 740 MBq.
     """
     activity = np.clip(7.5 * weight_kg * rng.lognormal(0, 0.08), 370, 740)
     slow = rng.random() < 0.12

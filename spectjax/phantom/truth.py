@@ -46,10 +46,8 @@ def find_truth(
 ) -> Truth:
     """Returns the truth of the anterior view.
 
-    Args:
-        bones: the points of the skeleton, placed.
-        lesions: the points of each metastasis that belong to its extent, placed.
-        frame_hw: rows and columns of the frame.
+    The bones are the placed points of the skeleton, the lesions those of each
+    metastasis that belong to its extent.
     """
     skeleton = build_skeleton()
     bone_masks = np.zeros((len(skeleton.names), *frame_hw), bool)
@@ -65,11 +63,7 @@ def find_truth(
 
 
 def find_thorax_box(bones: Sources) -> Box:
-    """Returns (y0, x0, y1, x1) of shoulders and ribs in the anterior view, half-open.
-
-    Args:
-        bones: the points of the skeleton, placed.
-    """
+    """Returns (y0, x0, y1, x1) of shoulders and ribs in the front view, half-open."""
     ribs, shoulders = _find_thorax_points()
     return (
         int(np.floor(bones.row[shoulders].min())),

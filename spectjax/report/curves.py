@@ -9,14 +9,13 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
 from spectjax.imaging.diagnosis import LABELS
 from spectjax.metrics.calibration import Reliability
 from spectjax.metrics.classification import Confusion, score_confusion
-from spectjax.report.figures import add_caption
+from spectjax.report.picture_parts import add_caption
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow
 # that white paper swallows; line styles tell those apart whose lines cross.
@@ -136,7 +135,6 @@ def draw_reliability(
     side = 3.4 if len(panels) > 1 else 6.0
     width, height = max(7.2, (side + 0.35) * columns + 0.6), 1.3 * side * rows + 2.15
     figure = Figure(figsize=(width, height), dpi=150)
-    FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
         rows,
         columns,
@@ -189,7 +187,6 @@ def draw_confusions(
     rows = -(-len(confusions) // columns)
     width, height = max(7.2, 2.9 * columns), 3.1 * rows + 1.5
     figure = Figure(figsize=(width, height), dpi=150)
-    FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, squeeze=False)
     for axes in panels.flat[len(confusions) :]:
         axes.set_visible(False)
@@ -213,7 +210,6 @@ def draw_confusions(
 def _start_figure(title: str, subtitle: str, synthetic: bool) -> tuple[Figure, Axes]:
     """Returns a figure with one unit square."""
     figure = Figure(figsize=(7.2, 7.6), dpi=150)
-    FigureCanvasAgg(figure)
     axes = figure.add_axes((0.105, 0.11, 0.87, 0.78))
     style_unit_square(axes)
     add_caption(figure, title, subtitle, synthetic)

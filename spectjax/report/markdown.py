@@ -1,45 +1,112 @@
-"""What tables of all tasks share: rows, numbers, and sentences about the data."""
+"""What tables of all tasks share: rows, scores and their intervals."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_LEAKING = (
-    "**LEAKING**: copies of these patients' images were trained on, as in the papers; "
-    "the scores say little about new patients."
-)
-_SYNTHETIC = (
-    "**SYNTHETIC**: these scores come from simulated patients and say nothing about "
-    "real ones."
-)
-
-
-def name_source(data: Mapping[str, Any]) -> str:
-    """Returns what a row of ours was scored on."""
-    words = ["SYNTHETIC"] * data["synthetic"] + ["LEAKING"] * data["leaking"]
-    return ", ".join([*words, f"{data['name']} {data['split']}"])
-
-
-def label_data(data: Mapping[str, Any]) -> list[str]:
-    """Returns the sentences that leaking and synthetic data need."""
-    lines = []
-    for name, text in (("leaking", _LEAKING), ("synthetic", _SYNTHETIC)):
-        lines += [text, ""] if data[name] else []
-    return lines
+Interval = Sequence[float | None]
 
 
 def format_rows(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Returns the lines of a Markdown table."""
+    """Returns the lines of a Markdown table, and an empty one."""
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
-    return lines + [f"| {' | '.join(row)} |" for row in rows]
+    return [*lines, *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
-def format_sizes(models: Mapping[str, Mapping[str, Any]], kind: str) -> list[str]:
+def format_score(score: float | None, pattern: str = ".4f") -> str:
+    """Returns a score with a true minus; a dash for an undefined one."""
+    if score is None:
+        return "–"
+    text = format(score, pattern).replace("-", "\N{MINUS SIGN}")
+    return text.replace("inf", "\N{INFINITY}")
+
+
+def format_bounds(interval: Interval, pattern: str = ".3f") -> str:
+    """Returns " (low–high)", " (low to high)" of signed numbers; empty if undefined."""
+    low, high = interval
+    if low is None or high is None:
+        return ""
+    between = " to " if pattern.startswith("+") else "–"
+    return f" ({format_score(low, pattern)}{between}{format_score(high, pattern)})"
+
+
+def bracket(
+    entry: Mapping[str, Any], *keys: str, pattern: str = ".3f", bounds: str = ".3f"
+) -> str:
+    """Returns the score at a path, and in brackets its interval.
+
+    Args:
+        entry: scores, with their `intervals` by path.
+        keys: the path, such as "pixel", "pooled", "IoU".
+        pattern: format of the score.
+        bounds: format of its interval.
+    """
+    score: Any = entry
+    for key in keys:
+        score = score[key]
+    if score is None:
+        return format_score(None)
+    interval = entry["intervals"][".".join(keys)]
+    return format_score(score, pattern) + format_bounds(interval, bounds)
+
+
+def tabulate_spreads(
+    kind: str, columns: Mapping[str, str], models: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Returns the table of mean ± standard deviation over folds.
+
+    Args:
+        kind: what the models are, the first word of the header.
+        columns: how each score is called.
+        models: by name, `scores` as `summarise_folds` returns them.
+    """
+    rows = [[name, *list_spreads(each, columns)] for name, each in models.items()]
+    return format_rows([kind, *columns.values()], rows)
+
+
+def list_spreads(scores: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Returns mean ± standard deviation of some scores."""
+    return [
+        f"{format_score(scores[name]['mean'])} ± {format_score(scores[name]['sd'])}"
+        for name in names
+    ]
+
+
+def tabulate_differences(
+    columns: Mapping[str, str], comparisons: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Returns the table of which model beats which; nothing for a single model.
+
+    Args:
+        columns: how each compared score is called.
+        comparisons: what `spectjax.evaluation.comparison.compare_pairs` returns.
+    """
+    if not comparisons:
+        return []
+    rows = []
+    for each in comparisons:
+        cells = []
+        for key in columns:
+            difference, (low, high) = each["differences"][key], each["intervals"][key]
+            text = format_score(difference, "+.3f")
+            text += format_bounds((low, high), "+.3f")
+            sure = low is not None and high is not None and (low > 0 or high < 0)
+            cells.append(f"**{text}**" if sure else text)
+        rows.append([" − ".join(each["models"]), *cells])
+    return [
+        "Differences on the same patients. Bold where the 95 % interval (paired "
+        "bootstrap over patients) excludes 0: positive, the first is better.",
+        "",
+        *format_rows(["Models", *columns.values()], rows),
+    ]
+
+
+def tabulate_sizes(kind: str, models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Returns the table of how large the models are and how long they learned.
 
     Args:
-        models: by name, each with `network` and `training_seconds` of each fold.
         kind: what they are, the first word of the header.
+        models: by name, each with `network` and `training_seconds` of each fold.
     """
     rows = []
     for name, model in models.items():
@@ -50,42 +117,9 @@ def format_sizes(models: Mapping[str, Mapping[str, Any]], kind: str) -> list[str
             [name, f"{network['num_parameters']:,}", f"{height}x{width}"]
             + [str(network["num_epochs"]), f"{minutes:.1f} min"]
         )
-    header = [kind, "Parameters", "Pixels", "Epochs", "Training"]
     return [
         "The networks as they were trained, perhaps narrower than the papers', and how "
         "long one fold took (median):",
         "",
-        *format_rows(header, rows),
-        "",
+        *format_rows([kind, "Parameters", "Pixels", "Epochs", "Training"], rows),
     ]
-
-
-def bracket(score: float | None, interval: Sequence[float | None]) -> str:
-    """Returns a score and its interval, without the latter where it is undefined."""
-    low, high = interval
-    if score is None or low is None or high is None:
-        return decimals(score)
-    return f"{score:.4f} ({low:.3f}–{high:.3f})"
-
-
-def decimals(score: float | None) -> str:
-    """Returns four decimals as [P2] prints them, a dash for an undefined score."""
-    return "–" if score is None else f"{score:.4f}"
-
-
-def format_difference(
-    difference: float | None, interval: Sequence[float | None]
-) -> str:
-    """Returns a difference and its interval, bold where that excludes 0."""
-    low, high = interval
-    if difference is None or low is None or high is None:
-        return "–" if difference is None else sign(difference, ".3f")
-    text = " ".join(
-        (sign(difference, ".3f"), f"({sign(low, '.3f')} to {sign(high, '.3f')})")
-    )
-    return f"**{text}**" if low > 0 or high < 0 else text
-
-
-def sign(value: float, pattern: str = ",.0f") -> str:
-    """Returns a number with its sign, a true minus if it is negative."""
-    return format(value, f"+{pattern}").replace("-", "\N{MINUS SIGN}")

@@ -5,12 +5,11 @@ import pathlib
 from collections.abc import Collection, Iterable
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spectjax.report.curves import PALETTE
-from spectjax.report.figures import CROP, WARNING, add_caption
+from spectjax.report.picture_parts import CROP, WARNING, add_caption
 from spectjax.system.messages import UserError
 
 TRAINING_SCORES = {"PA": "PA (pixel accuracy)", "Acc": "Accuracy"}
@@ -122,7 +121,6 @@ def _draw_panels(
     """Returns a figure with a panel for each name, side by side."""
     width = 4.5 * len(panels)
     figure = Figure(figsize=(width, 4.0), dpi=150)
-    FigureCanvasAgg(figure)
     for axes, (name, lines) in zip(
         figure.subplots(1, len(panels)), panels.items(), strict=True
     ):

@@ -4,16 +4,15 @@ import csv
 import io
 import os
 import pathlib
-import struct
 import time
 from collections.abc import Mapping
 
-import google_crc32c
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 
 from spectjax.system.files import WriteError, write_file
 from spectjax.system.messages import UserError
+from tfds_spect.records import frame_record
 
 
 class TrainingLog:
@@ -63,14 +62,12 @@ class TrainingLog:
         self._write_event(Event(step=epoch, summary=Summary(value=values)))
 
     def _write_event(self, event: Event) -> None:
-        """Appends an event as TFRecord: length, its checksum, data, its checksum.
+        """Appends an event as a TFRecord.
 
         tensorboardX's own writer does so in a thread, where a full disk goes unnoticed.
         """
         event.wall_time = time.time()
-        data = event.SerializeToString()
-        length = struct.pack("<Q", len(data))
-        record = length + _mask_checksum(length) + data + _mask_checksum(data)
+        record = frame_record(event.SerializeToString())
         try:
             self._events_path.parent.mkdir(exist_ok=True)
             with self._events_path.open("ab") as stream:
@@ -80,13 +77,6 @@ class TrainingLog:
                 f"{self._events_path}: cannot be written ({error.strerror}). Make "
                 "room, then run the same command again: it goes on where it stopped."
             ) from error
-
-
-def _mask_checksum(data: bytes) -> bytes:
-    """Returns CRC-32C, rotated and shifted as the TFRecord format wants it."""
-    checksum = google_crc32c.value(data)
-    rotated = (checksum >> 15 | checksum << 17) & 0xFFFFFFFF
-    return struct.pack("<I", (rotated + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def _read_rows(path: pathlib.Path) -> list[dict[str, str]]:

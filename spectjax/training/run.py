@@ -1,12 +1,6 @@
-"""From a run's config to its parts: task, optimizer, and the model it has trained.
+"""From a run's config to its parts: task, optimizer, and the state it has reached."""
 
-Batch, height, width and class axes are B, H, W and K.
-"""
-
-import dataclasses
-import functools
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,14 +8,11 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-import spectjax
-from spectjax.config import ConfigError, check_config, load_config
-from spectjax.input_pipeline import LEAKING
+from spectjax.config import ConfigError, check_config
 from spectjax.models import create_model
-from spectjax.ops.convolution import compiler_options
 from spectjax.ops.normalisation import NORMALISATIONS
 from spectjax.tasks import TASKS
-from spectjax.tasks.task import Task, Variables
+from spectjax.tasks.task import Task
 from spectjax.training.checkpoint import Checkpoints
 from spectjax.training.parallel import AXIS
 from spectjax.training.step import TrainState, create_train_state
@@ -95,82 +86,20 @@ def _find_kernels(params: Any) -> Any:
     return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainedModel:
-    """A run's model as it was when last saved.
-
-    Attributes:
-        config: the run's config.
-        task: what it has learned.
-        variables: its `params` and `batch_stats`.
-        info: where the model comes from, for reports.
-    """
-
-    config: ConfigDict
-    task: Task
-    variables: Variables
-    info: dict[str, Any]
-
-    @functools.cached_property
-    def predict(self) -> Callable[[np.ndarray], Any]:
-        """Maps counts, uint16 or float32, (B, H, W, 1), to what it says of them."""
-        return self.compile(self.task.predict)
-
-    def compile(self, function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
-        """Returns `function(variables, counts)` as a function of the counts.
-
-        It compiles anew for each shape and gives numpy arrays.
-        """
-        compiled = jax.jit(function, compiler_options=compiler_options())
-        return lambda counts: jax.tree.map(np.asarray, compiled(self.variables, counts))
-
-
-def restore_model(workdir: pathlib.Path) -> TrainedModel:
-    """Reads the model of a run, see `restore_state`.
-
-    Raises:
-        ConfigError: if `workdir` does not hold a run.
-        CheckpointError: if it holds no checkpoint or one that cannot be read.
-    """
-    path = workdir / "config.json"
-    config = load_config(path)
-    check_config(config, str(path))
-    task = create_task(config)
-    state, verified = _restore(config, workdir)
-    return TrainedModel(
-        config=config,
-        task=task,
-        variables=state.variables,
-        info={
-            "model": config.model.name,
-            "data": config.data.name,
-            "data_fingerprint": config.data.fingerprint,
-            "held_out_fold": None if LEAKING in config.data.name else config.data.fold,
-            "step": int(state.step),
-            "spectjax_version": spectjax.__version__,
-            "verified": verified,
-        },
-    )
-
-
-def restore_state(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
-    """Returns the state that a run is judged by, with numpy arrays.
+def restore_state(
+    config: ConfigDict, workdir: pathlib.Path
+) -> tuple[TrainState, bool | None]:
+    """Returns the state that a run is judged by, and whether a digest was compared.
 
     It is the newest one, or the best if patients of their own pick it: nothing is ever
     selected on the held-out fold. A model without parameters needs no checkpoint.
 
+    Returns:
+        The state, of numpy arrays; then None if there is nothing to compare, since the
+        model has no parameters.
+
     Raises:
         CheckpointError: if there is none or it cannot be read.
-    """
-    return _restore(config, workdir)[0]
-
-
-def _restore(
-    config: ConfigDict, workdir: pathlib.Path
-) -> tuple[TrainState, bool | None]:
-    """Returns the state of `restore_state`, and whether a digest was compared.
-
-    None: there is nothing to compare, since the model has no parameters.
     """
     shapes = describe_state(config)
     if not has_variables(shapes):

@@ -15,6 +15,7 @@ from spectjax.evaluation.metrics_file import (
     locate_metrics,
     read_metrics,
 )
+from tfds_spect.names import PHANTOM
 
 _Folder = str | os.PathLike[str] | None
 
@@ -150,11 +151,10 @@ def find_data(
         ConfigError: if one of `workdirs` does not hold a run.
     """
     # Here, since TFDS takes a while to load.
-    from tfds_spect.configs import PHANTOM_SUFFIX
     from tfds_spect.prepare import check_prepared, find_prepared, prepare
 
     name = load_config(workdirs[0] / "config.json").data.name
-    simulated = name.endswith(PHANTOM_SUFFIX)
+    simulated = name.endswith(PHANTOM)
     if manual_dir is not None or (simulated and may_simulate):
         prepared = prepare(name, data_dir=data_dir, manual_dir=manual_dir)
         builder_dir, fingerprint = prepared.builder_dir, prepared.fingerprint

@@ -23,6 +23,11 @@ _HEADS: dict[Module, str] = {
     ("mask_head", "up"): "roi_heads.mask_predictor.conv5_mask",
     ("mask_head", "logits"): "roi_heads.mask_predictor.mask_fcn_logits",
 }
+# Of a ResNet's modules.
+_OUTSIDE_BLOCKS = {"stem": "conv1", "stem_norm": "bn1", "head": "fc"}
+_IN_BLOCKS = {f"conv{i}": f"conv{i}" for i in (1, 2, 3)}
+_IN_BLOCKS |= {f"norm{i}": f"bn{i}" for i in (1, 2, 3)}
+_IN_BLOCKS |= {"project": "downsample.0", "project_norm": "downsample.1"}
 # Names before torchvision 0.13, and today's.
 _RENAMED = (
     (r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)", r"\1.0.\2"),
@@ -54,21 +59,18 @@ def find_mask_rcnn_places(modules: Iterable[Module]) -> dict[Module, str]:
 
 def find_body_places(modules: Iterable[Module]) -> dict[Module, str]:
     """Maps the modules of our body to ResNet-50's names; leaves out all others."""
-    outer = {"stem": "conv1", "stem_norm": "bn1"}
-    inner = {f"conv{i}": f"conv{i}" for i in (1, 2, 3)}
-    inner |= {f"norm{i}": f"bn{i}" for i in (1, 2, 3)}
-    inner |= {"project": "downsample.0", "project_norm": "downsample.1"}
-    places = {}
-    for module in modules:
-        if module[0] != "backbone":
-            continue
-        block = re.fullmatch(r"stage(\d+)_(\d+)", module[1])
-        if block and module[2] in inner:
-            stage, i = block.groups()
-            places[module] = f"layer{stage}.{int(i) - 1}.{inner[module[2]]}"
-        elif module[1] in outer:
-            places[module] = outer[module[1]]
-    return places
+    body = (module for module in modules if module[0] == "backbone")
+    return {module: place for module in body if (place := find_in_resnet(module[1:]))}
+
+
+def find_in_resnet(module: Module) -> str | None:
+    """Returns torchvision's name of a module of a ResNet; None if it has none."""
+    block = re.fullmatch(r"stage(\d+)_(\d+)", module[0])
+    if block is None:
+        return _OUTSIDE_BLOCKS.get(module[0])
+    if module[1] not in _IN_BLOCKS:
+        return None
+    return f"layer{block[1]}.{int(block[2]) - 1}.{_IN_BLOCKS[module[1]]}"
 
 
 def modernise_detection(name: str) -> str:

@@ -11,6 +11,7 @@ from spectjax.weights.detection import (
     PEER,
     Module,
     find_body_places,
+    find_in_resnet,
     find_mask_rcnn_places,
     modernise_detection,
     recognise_detection,
@@ -86,24 +87,8 @@ def _find_vgg_places(modules: Iterable[Module]) -> dict[Module, str]:
 
 
 def _find_resnet_places(modules: Iterable[Module]) -> dict[Module, str]:
-    outer = {"stem": "conv1", "stem_norm": "bn1", "head": "fc"}
-    inner = {
-        "conv1": "conv1",
-        "norm1": "bn1",
-        "conv2": "conv2",
-        "norm2": "bn2",
-        "project": "downsample.0",
-        "project_norm": "downsample.1",
-    }
-    places = {}
-    for module in modules:
-        block = re.fullmatch(r"stage(\d+)_(\d+)", module[0])
-        if block:
-            stage, i = block.groups()
-            places[module] = f"layer{stage}.{int(i) - 1}.{inner[module[1]]}"
-        else:
-            places[module] = outer[module[0]]
-    return places
+    places = ((module, find_in_resnet(module)) for module in modules)
+    return {module: place for module, place in places if place is not None}
 
 
 def _find_densenet_places(modules: Iterable[Module]) -> dict[Module, str]:

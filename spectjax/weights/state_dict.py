@@ -99,29 +99,26 @@ def _check_digest(path: pathlib.Path) -> None:
 
 
 def _read_safetensors(path: pathlib.Path, header: int) -> dict[str, np.ndarray]:
+    damaged = f"{path}: expected a whole safetensors file, found a damaged one"
+    again = "Download or save it again."
     if header > WEIGHTS_LIST_BYTES:
-        raise WeightsError(
-            f"{path}: expected a whole safetensors file, found a damaged one (header "
-            f"too large: {header} bytes). Download or save it again."
-        )
+        raise WeightsError(f"{damaged} (header too large: {header} bytes). {again}")
     try:
         return safetensors.numpy.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise WeightsError(
-            f"{path}: expected a whole safetensors file, found a damaged one "
-            f"({error}). Download or save it again."
-        ) from error
     except (AttributeError, TypeError) as error:
         # The names of dtypes that numpy does not have.
         raise WeightsError(
             f"{path}: expected numbers of 16 bits or more, found others ({error}). "
             "Save it again as float32."
         ) from error
-    except (LookupError, MemoryError, OverflowError, ValueError) as error:
-        raise WeightsError(
-            f"{path}: expected a whole safetensors file, found a damaged one "
-            f"({error}). Download or save it again."
-        ) from error
+    except (
+        safetensors.SafetensorError,
+        LookupError,
+        MemoryError,
+        OverflowError,
+        ValueError,
+    ) as error:
+        raise WeightsError(f"{damaged} ({error}). {again}") from error
 
 
 def _explain_kind(path: pathlib.Path, head: bytes) -> str:

@@ -14,7 +14,6 @@ import zipfile
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-import ml_dtypes  # noqa: F401  numpy knows bfloat16 from here
 import numpy as np
 
 from spectjax.system.archives import check_stored, open_archive
@@ -32,7 +31,6 @@ from spectjax.weights.torch_pickle import (
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
 # Where training scripts put the weights beside other things.
 _WRAPPINGS = ("state_dict", "model_state_dict", "model")
-_MAX_AXES = 32
 _AGAIN = "Download or save it again."
 _SAVE_WEIGHTS = (
     "Load it with PyTorch, if you trust it, and save the weights alone: "
@@ -83,7 +81,12 @@ def _read_archive(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, Any
             f"{len(pickles)} of it. Give a file that torch.save wrote."
         )
     folder = pickles[0].removesuffix("data.pkl")
-    _check_byte_order(path, archive, f"{folder}byteorder")
+    order = f"{folder}byteorder"
+    if order in entries and archive.read(order) != b"little":
+        raise WeightsError(
+            f"{path}: expected little-endian numbers, found others. Save it again on "
+            "a PC, or as safetensors."
+        )
     if entries[f"{folder}data.pkl"].file_size > PICKLE_BYTES:
         raise _damaged(path, f"a data.pkl of over {PICKLE_BYTES} bytes")
     content = _parse(path, io.BytesIO(archive.read(f"{folder}data.pkl")))
@@ -95,14 +98,6 @@ def _read_archive(path: pathlib.Path, archive: zipfile.ZipFile) -> dict[str, Any
         return archive.read(name)
 
     return _load_tensors(path, _select_tensors(path, content), read_storage)
-
-
-def _check_byte_order(path: pathlib.Path, archive: zipfile.ZipFile, name: str) -> None:
-    if name in archive.namelist() and archive.read(name) != b"little":
-        raise WeightsError(
-            f"{path}: expected little-endian numbers, found others. Save it again on "
-            "a PC, or as safetensors."
-        )
 
 
 def read_old(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -225,13 +220,13 @@ def _load_tensors(
 
 
 def _count_bytes(storage: Storage) -> int:
-    return storage.size * np.dtype(storage.dtype).itemsize
+    return storage.size * storage.dtype.itemsize
 
 
 def _fits(record: TensorRecord) -> bool:
     """Returns whether a tensor has numbers, all in its storage, none too often."""
     shape, size = record.shape, record.storage.size
-    if len(shape) != len(record.strides) or len(shape) > _MAX_AXES:
+    if len(shape) != len(record.strides):
         return False
     steps = zip(shape, record.strides, strict=True)
     last = record.offset + sum((n - 1) * stride for n, stride in steps)

@@ -1,33 +1,45 @@
 """PyTorch's pickles read as data: nothing that they name is imported or called.
 
-A pickle is a program for a small stack machine. The instructions that build numbers,
-text, lists, tuples and dicts are followed here, with Python's own reader of single
-instructions. Of the objects that it may name, the few that hold tensors become records
-of where their numbers lie. All else is refused. Python's `Unpickler` would do with such
-a list of names, but a file of a few bytes makes it fill the memory or hash for ever.
+A pickle is a program for a small stack machine. Python's own reader runs it here, with
+few of its instructions. It can do no harm, since
+
+* a name gives a method of the reader below, or a dtype, or an error: nothing is looked
+  up. Instructions that call or make objects in other ways (INST, OBJ, NEWOBJ, EXT1) are
+  not known, and what BUILD would set on an object is dropped;
+* bytes, instructions and copies are counted;
+* only text and small numbers become keys. Elsewhere a tuple may be one, and a nested
+  one of a few hundred bytes hashes for ever, or overflows the stack of C.
+
+It is the reader in Python, which nothing outside the standard library promises: that in
+C makes an array as long as the memo's largest index, 32 GiB for a pickle of 9 bytes,
+and lets nobody see its keys. Of what a later Python may change, an instruction that is
+not there is refused.
 """
 
 import dataclasses
-import functools
+import pickle
 import pickletools
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+import ml_dtypes  # noqa: F401  numpy knows bfloat16 from here
+import numpy as np
+
 from spectjax.system.limits import PICKLE_BYTES, PICKLE_OBJECTS
 from spectjax.system.messages import UserError
 
-_COPIED = 4  # so many arguments of what may be called are taken, the rest left out
-_STORAGES = {
-    "BFloat16Storage": "bfloat16",
-    "BoolStorage": "bool",
-    "ByteStorage": "uint8",
-    "CharStorage": "int8",
-    "DoubleStorage": "float64",
-    "FloatStorage": "float32",
-    "HalfStorage": "float16",
-    "IntStorage": "int32",
-    "LongStorage": "int64",
-    "ShortStorage": "int16",
+_MAX_AXES = 32
+_DTYPES = {
+    "BFloat16Storage": np.dtype("bfloat16"),
+    "BoolStorage": np.dtype("bool"),
+    "ByteStorage": np.dtype("uint8"),
+    "CharStorage": np.dtype("int8"),
+    "DoubleStorage": np.dtype("float64"),
+    "FloatStorage": np.dtype("float32"),
+    "HalfStorage": np.dtype("float16"),
+    "IntStorage": np.dtype("int32"),
+    "LongStorage": np.dtype("int64"),
+    "ShortStorage": np.dtype("int16"),
 }
 
 
@@ -41,16 +53,10 @@ class ForeignObjectError(PickleError):
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """Numbers in a row, somewhere in the file.
-
-    Attributes:
-        key: by which the file finds them.
-        dtype: name of their numpy dtype.
-        size: how many they are.
-    """
+    """So many numbers in a row, which the file finds by their key."""
 
     key: str
-    dtype: str
+    dtype: np.dtype
     size: int
 
 
@@ -76,32 +82,30 @@ def read_pickle(stream: BinaryIO) -> Any:
         PickleError: if it is damaged, or larger than any state dict.
     """
     try:
-        return _Machine().run(_Bounded(stream))
-    except PickleError:
+        return _Reader(stream).load()
+    except (PickleError, OSError):
         raise
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # damage may make Python's reader raise anything
         raise PickleError(f"a damaged pickle ({error})") from error
 
 
 class _Bounded:
-    """A stream of which no more than a pickle's bytes are read."""
+    """A stream of which no more than a pickle's bytes are read, none of them short."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._left = stream, PICKLE_BYTES
 
     def read(self, size: int) -> bytes:
-        return self._spend(self._stream.read(min(size, self._left + 1)))
+        content = self._spend(self._stream.read(min(size, self._left + 1)))
+        if len(content) < size:
+            raise EOFError(f"{size} bytes expected, {len(content)} found")
+        return content
 
     def readline(self) -> bytes:
-        return self._spend(self._stream.readline(self._left + 1))
+        line = self._spend(self._stream.readline(self._left + 1))
+        if not line.endswith(b"\n"):
+            raise EOFError("no end of a line")
+        return line
 
     def _spend(self, content: bytes) -> bytes:
         self._left -= len(content)
@@ -110,120 +114,101 @@ class _Bounded:
         return content
 
 
-@dataclasses.dataclass(frozen=True)
-class _Named:
-    """What stands for an object that a pickle names."""
+class _Entries(dict[Any, Any]):
+    """A dict whose keys are text or, in the states of optimisers, small numbers."""
 
-    name: str
+    __slots__ = ()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        # Any number of large ones have the same hash, and each is compared with all.
+        if type(key) is not str and (type(key) is not int or key.bit_length() > 32):
+            raise TypeError(f"str expected as a key, {type(key).__name__} found")
+        super().__setitem__(key, value)
 
 
-class _Machine:
-    """The stack machine: its stack, the stacks below marks, and its memo.
+class _Instructions(dict[int, Callable[[Any], None]]):
+    """What the reader does at each instruction that it knows, and how many it may."""
 
-    An instruction of a few bytes may copy a long list or dict: what is made is counted.
-    """
+    left: int
 
-    def __init__(self) -> None:
-        self.left = PICKLE_OBJECTS
-        self.stack: list[Any] = []
-        self.below: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
-
-    def run(self, stream: _Bounded) -> Any:
-        for opcode, argument, _ in pickletools.genops(stream):  # type: ignore[arg-type]
-            self.count(1)
-            if opcode.name == "STOP":
-                return self.stack.pop()
-            if opcode.name in _LITERALS:
-                self.stack.append(argument)
-            elif opcode.name in _INSTRUCTIONS:
-                _INSTRUCTIONS[opcode.name](self, argument)
-            else:
-                raise ForeignObjectError(f"the pickle instruction {opcode.name}")
+    def __getitem__(self, code: int) -> Callable[[Any], None]:
+        self.count(1)
+        if code not in self:
+            names = {opcode.code: opcode.name for opcode in pickletools.opcodes}
+            raise ForeignObjectError(f"the pickle instruction {names[chr(code)]}")
+        return super().__getitem__(code)
 
     def count(self, made: int) -> None:
         self.left -= made
         if self.left < 0:
             raise PickleError(f"a pickle of over {PICKLE_OBJECTS} objects")
 
-    def skip(self, _: Any) -> None:
-        """Framing and protocol numbers say nothing about the content."""
 
-    def push(self, argument: Any, make: Callable[[], Any]) -> None:
-        self.stack.append(make())
+class _Reader(pickle._Unpickler):
+    """Python's reader of pickles with few instructions and fewer names."""
 
-    def mark(self, _: Any) -> None:
-        self.below.append(self.stack)
-        self.stack = []
+    dispatch: _Instructions  # type: ignore[misc]  # of each reader its own
 
-    def pop_mark(self) -> list[Any]:
-        items, self.stack = self.stack, self.below.pop()
-        return items
+    def __init__(self, stream: BinaryIO) -> None:
+        # Text of Python 2 is of bytes, and all of them are letters in latin-1.
+        super().__init__(_Bounded(stream), encoding="latin-1")
+        self.dispatch = _Instructions(_KNOWN)
+        self.dispatch.left = PICKLE_OBJECTS
 
-    def make_tuple(self, _: Any) -> None:
-        items = self.pop_mark()
-        self.stack.append(tuple(items))
+    def find_class(self, module: str, name: str) -> Any:
+        """Returns what stands for `module.name`, if it may occur."""
+        full = f"{module}.{name}"
+        if full in _CALLS:
+            return getattr(self, _CALLS[full])
+        if module in ("torch", "torch.cuda") and name in _DTYPES:
+            return _DTYPES[name]
+        raise ForeignObjectError(ascii(full)[1:81].rstrip("'"))
 
-    def make_short_tuple(self, _: Any, size: int) -> None:
-        items = [self.stack.pop() for _ in range(size)]
-        self.stack.append(tuple(reversed(items)))
-
-    def append(self, _: Any) -> None:
-        item = self.stack.pop()
-        _check_type(self.stack[-1], list).append(item)
-
-    def extend(self, _: Any) -> None:
-        items = self.pop_mark()
-        _check_type(self.stack[-1], list).extend(items)
-
-    def set_item(self, _: Any) -> None:
-        value, key = self.stack.pop(), self.stack.pop()
-        _fill(self.stack[-1], [(key, value)])
-
-    def set_items(self, _: Any) -> None:
-        items = self.pop_mark()
-        _fill(self.stack[-1], zip(items[::2], items[1::2], strict=True))
-
-    def remember(self, argument: int | None) -> None:
-        self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
-
-    def recall(self, argument: int) -> None:
-        self.stack.append(self.memo[argument])
-
-    def name(self, argument: str) -> None:
-        self.stack.append(_name(*argument.split(" ", 1)))
-
-    # Nothing that may be a nested tuple is hashed or printed: both can take for ever.
-    def name_from_stack(self, _: Any) -> None:
-        name, module = (_check_type(self.stack.pop(), str) for _ in range(2))
-        self.stack.append(_name(module, name))
-
-    def call(self, _: Any) -> None:
-        arguments, function = self.stack.pop(), self.stack.pop()
-        for copied in (arguments, *_check_type(arguments, tuple)[:_COPIED]):
-            self.count(len(copied) if isinstance(copied, tuple | list | dict) else 1)
-        self.stack.append(_CALLS[_check_type(function, _Named).name](*arguments))
-
-    def find_storage(self, _: Any) -> None:
-        reference = _check_type(self.stack.pop(), tuple)
-        self.count(len(reference))
-        kind, named, key, _location, size, *view = reference
-        dtype = _STORAGES[_check_type(named, _Named).name.rpartition(".")[2]]
+    def persistent_load(self, reference: Any) -> Storage:
+        """Returns the storage that lies elsewhere in the file."""
+        # Nothing that may be a nested tuple is printed: that can take for ever.
+        kind, dtype, key, _location, size, *view = _check_type(reference, tuple)
         if kind != "storage" or view not in ([], [None]):
             raise ForeignObjectError("a part of a storage, or none")
-        self.stack.append(Storage(_check_type(key, str), dtype, _check_count(size)))
+        if not isinstance(dtype, np.dtype):
+            raise TypeError("no type of a storage")
+        return Storage(_check_type(key, str), dtype, _check_count(size))
 
-    def drop_state(self, _: Any) -> None:
-        """Attributes of an object: PyTorch keeps layers' version numbers there."""
-        self.stack.pop()
+    def make_dict(self, pairs: Any = ()) -> _Entries:
+        """Returns an OrderedDict's content; Python 2 gives it as pairs."""
+        self.dispatch.count(len(pairs))  # a list may be given many times
+        made = _Entries()
+        for key, value in pairs:
+            made[key] = value
+        return made
 
+    # These two take as many arguments as PyTorch may give, and not any number: they
+    # would be copied. What gradients need is left out.
+    def make_tensor(
+        self,
+        storage: Any,
+        offset: Any,
+        shape: Any,
+        strides: Any,
+        _learns: Any = None,
+        _hooks: Any = None,
+        _metadata: Any = None,
+    ) -> TensorRecord:
+        """Returns the record of a tensor."""
+        if max(len(shape), len(strides)) > _MAX_AXES:
+            raise ValueError(f"a tensor of over {_MAX_AXES} axes")
+        return TensorRecord(
+            _check_type(storage, Storage),
+            _check_count(offset),
+            tuple(_check_count(n) for n in shape),
+            tuple(_check_count(n) for n in strides),
+        )
 
-def _name(module: str, name: str) -> _Named:
-    """Returns what stands for `module.name`, if it may occur."""
-    full = f"{module}.{name}"
-    if full in _CALLS or (module in ("torch", "torch.cuda") and name in _STORAGES):
-        return _Named(full)
-    raise ForeignObjectError(ascii(full)[1:81].rstrip("'"))
+    def take_tensor(
+        self, tensor: Any, _learns: Any = None, _hooks: Any = None
+    ) -> TensorRecord:
+        """Returns the record of the tensor that a trainable parameter holds."""
+        return _check_type(tensor, TensorRecord)
 
 
 def _check_type(value: Any, kind: type) -> Any:
@@ -238,83 +223,27 @@ def _check_count(value: Any) -> int:
     return value
 
 
-def _fill(target: Any, items: Any) -> None:
-    _check_type(target, dict)
-    for key, value in items:
-        # Numbers are keys in the states of optimisers.
-        if type(key) not in (str, int):
-            raise TypeError(f"str expected as a key, {type(key).__name__} found")
-        target[key] = value
+def _push_dict(reader: Any) -> None:
+    reader.append(_Entries())
 
 
-def _make_dict(items: Any = ()) -> dict[Any, Any]:
-    made: dict[Any, Any] = {}
-    _fill(made, items)
-    return made
-
-
-def _make_tensor(
-    storage: Any, offset: Any, shape: Any, strides: Any, *_: Any
-) -> TensorRecord:
-    """Returns the record of a tensor; gradients and hooks are left out."""
-    return TensorRecord(
-        _check_type(storage, Storage),
-        _check_count(offset),
-        tuple(_check_count(n) for n in shape),
-        tuple(_check_count(n) for n in strides),
-    )
-
-
-def _take_tensor(tensor: Any, *_: Any) -> TensorRecord:
-    """Returns the record of the tensor that a trainable parameter holds."""
-    return _check_type(tensor, TensorRecord)
-
-
-_CALLS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _make_dict,
-    "torch._utils._rebuild_parameter": _take_tensor,
-    "torch._utils._rebuild_tensor": _make_tensor,
-    "torch._utils._rebuild_tensor_v2": _make_tensor,
+# The method of the reader that stands for a function.
+_CALLS = {
+    "collections.OrderedDict": "make_dict",
+    "torch._utils._rebuild_parameter": "take_tensor",
+    "torch._utils._rebuild_tensor": "make_tensor",
+    "torch._utils._rebuild_tensor_v2": "make_tensor",
 }
-
-# Instructions that push what stands behind them.
-_LITERALS = {
-    "BINFLOAT",
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "BINSTRING",
-    "BINUNICODE",
-    "LONG1",
-    "SHORT_BINSTRING",
-    "SHORT_BINUNICODE",
+_UNCHANGED = (
+    "APPEND APPENDS BINFLOAT BINGET BININT BININT1 BININT2 BINPERSID BINPUT BINSTRING "
+    "BINUNICODE EMPTY_LIST EMPTY_TUPLE FRAME GLOBAL LONG1 LONG_BINGET LONG_BINPUT MARK "
+    "MEMOIZE NEWFALSE NEWTRUE NONE PROTO REDUCE SETITEM SETITEMS SHORT_BINSTRING "
+    "SHORT_BINUNICODE STACK_GLOBAL STOP TUPLE TUPLE1 TUPLE2 TUPLE3"
+)
+_KNOWN: dict[int, Callable[[Any], None]] = {
+    code: pickle._Unpickler.dispatch[code]
+    for code in (getattr(pickle, name)[0] for name in _UNCHANGED.split())
 }
-_INSTRUCTIONS: dict[str, Callable[..., None]] = {
-    "APPEND": _Machine.append,
-    "APPENDS": _Machine.extend,
-    "BINGET": _Machine.recall,
-    "BINPERSID": _Machine.find_storage,
-    "BINPUT": _Machine.remember,
-    "BUILD": _Machine.drop_state,
-    "EMPTY_DICT": functools.partial(_Machine.push, make=dict),
-    "EMPTY_LIST": functools.partial(_Machine.push, make=list),
-    "EMPTY_TUPLE": functools.partial(_Machine.push, make=tuple),
-    "FRAME": _Machine.skip,
-    "GLOBAL": _Machine.name,
-    "LONG_BINGET": _Machine.recall,
-    "LONG_BINPUT": _Machine.remember,
-    "MARK": _Machine.mark,
-    "MEMOIZE": _Machine.remember,
-    "NEWFALSE": functools.partial(_Machine.push, make=lambda: False),
-    "NEWTRUE": functools.partial(_Machine.push, make=lambda: True),
-    "NONE": functools.partial(_Machine.push, make=lambda: None),
-    "PROTO": _Machine.skip,
-    "REDUCE": _Machine.call,
-    "SETITEM": _Machine.set_item,
-    "SETITEMS": _Machine.set_items,
-    "STACK_GLOBAL": _Machine.name_from_stack,
-    "TUPLE": _Machine.make_tuple,
-    "TUPLE1": functools.partial(_Machine.make_short_tuple, size=1),
-    "TUPLE2": functools.partial(_Machine.make_short_tuple, size=2),
-    "TUPLE3": functools.partial(_Machine.make_short_tuple, size=3),
-}
+_KNOWN[pickle.EMPTY_DICT[0]] = _push_dict
+# Attributes of an object go: PyTorch keeps layers' version numbers there.
+_KNOWN[pickle.BUILD[0]] = pickle._Unpickler.dispatch[pickle.POP[0]]

@@ -1,9 +1,7 @@
 """Tests of `spectjax.config` and of every file in configs/."""
 
 import dataclasses
-import importlib.util
 import json
-import pathlib
 
 import pytest
 from ml_collections import ConfigDict
@@ -18,19 +16,7 @@ from spectjax.config import (
 )
 from spectjax.models import create_model
 from spectjax.training.loop import create_optimizer, create_task
-
-CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
-SPECS = [path for path in CONFIGS if path.stem.startswith("specs")]
-KMEANS = next(path for path in CONFIGS if path.stem == "kmeans")
-MASK_RCNNS = [path for path in CONFIGS if path.stem.startswith("mask_rcnn")]
-UNETS = [path for path in CONFIGS if path.stem.startswith("unet")]
-
-
-def load(path, arg=None):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.get_config(arg)
+from tests.support.config_files import CONFIGS, KMEANS, MASK_RCNNS, SPECS, UNETS, load
 
 
 @pytest.mark.parametrize("arg", [None, "quick", "smoke", "smoke,fold=3"])

@@ -112,7 +112,7 @@ def test_check_sanity_catches_an_edge_detector(task, images):
     found = check(task, lambda _: edges, make_trained(), images)
     assert found.final == pytest.approx(1)
     assert not found.passed
-    assert not found.describe()["passed"]
+    assert not found.to_json()["passed"]
 
 
 def test_check_sanity_goes_from_the_head_to_all_weights(key):
@@ -148,7 +148,7 @@ def test_check_sanity_compares_cells_that_show_the_patient():
         draws=1,
     )
     assert found.similarity == pytest.approx(-np.ones((1, 1, 1)))
-    assert found.describe()["stages"][0]["similarity"] == pytest.approx(-1)
+    assert found.to_json()["stages"][0]["similarity"] == pytest.approx(-1)
 
 
 def test_check_sanity_needs_maps_that_could_change(task):

@@ -6,20 +6,16 @@ import numpy as np
 import pytest
 
 from spectjax.imaging.annotations.consensus import (
-    Annotation,
-    Region,
     agree,
     crop_hotspots,
-)
-from spectjax.imaging.diagnosis import (
-    DIAGNOSES,
-    LABELS,
     diagnose,
     is_abnormal,
-    label_diagnosis,
     name_kind,
     translate_words,
 )
+from spectjax.imaging.annotations.labelme import Annotation
+from spectjax.imaging.annotations.regions import Region
+from spectjax.imaging.diagnosis import DIAGNOSES, LABELS, label_diagnosis
 from spectjax.imaging.thorax.transform import CropTransform
 
 # A frame of 20 x 10 pixels; the thorax is its rows 4 to 11.

@@ -20,11 +20,18 @@ from spectjax.imaging.scan import ScanError
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.imaging.thorax.evidence import draw_evidence, save_evidence
 from spectjax.inference import runtimes
-from spectjax.report import figures
+from spectjax.inference.trained import TrainedModel
+from spectjax.report import picture_parts
 from spectjax.system.files import WriteError, write_file
 from spectjax.system.messages import UserError
 from tests.support.nm_files import detectors, write_nm
-from tests.test_predict import crop_stub, make_run, make_scan, predict_probs, read_json
+from tests.support.tiny_scans import (
+    crop_stub,
+    make_run,
+    make_scan,
+    predict_probs,
+    read_json,
+)
 
 FRONT = {"DetectorInformationSequence": detectors("anterior")}
 FRAME = np.full((1, 12, 6), 50, np.uint16)
@@ -43,13 +50,13 @@ NAMES = (
 def workdir(tmp_path, monkeypatch):
     """A run whose model marks three pixels, and a crop of a few pixels."""
     monkeypatch.setattr(predict, "crop_thorax", crop_stub())
-    model = runtimes.LoadedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
+    model = TrainedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
     return make_run(tmp_path, monkeypatch, model)
 
 
 @pytest.fixture
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(figures, "save_figure", lambda figure, path: None)
+    monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
 
 
 def write_scan(path, number=0, **elements):
@@ -193,7 +200,7 @@ def test_an_answer_that_is_not_finite_costs_its_view_alone(
         found = next(answers)
         return predict_probs(counts) if found is None else found
 
-    model = runtimes.LoadedModel(answer, {"model": "a"}, "segmentation", (8, 8))
+    model = TrainedModel(answer, {"model": "a"}, "segmentation", (8, 8))
     monkeypatch.setattr(runtimes, "load_run", lambda _: model)
     out = tmp_path / "out"
     predict.run([tmp_path / "scans"], workdirs=[workdir], output_dir=out)
@@ -304,10 +311,10 @@ def test_what_there_is_to_doubt_is_told_everywhere(workdir, tmp_path, capsys):
     )
     drawn = []
     out = tmp_path / "out"
-    save = figures.save_figure
+    save = picture_parts.save_figure
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            figures,
+            picture_parts,
             "save_figure",
             lambda figure, path: (drawn.append(figure), save(figure, path)),
         )

@@ -12,18 +12,14 @@ from ml_collections import ConfigDict
 
 from spectjax.config import base_config, save_config
 from spectjax.inference import runtimes
-from spectjax.inference.ensembles import average_log_odds, combine, find_model
+from spectjax.inference.ensembles import average_log_odds, combine
 from spectjax.inference.metadata import ModelFileError
+from spectjax.inference.trained import TrainedModel
 from spectjax.tasks.classification.findings import average, diagnose
 from spectjax.tasks.views import list_warnings
 from tests.support.model_files import MODEL_INFO
-from tests.test_predict import (  # noqa: F401
-    SMALL_CROP,
-    make_scan,
-    read_json,
-    small_crop,
-)
-from tests.test_predict import ask as ask_for_views
+from tests.support.tiny_scans import SMALL_CROP, make_scan, read_json
+from tests.support.tiny_scans import ask as ask_for_views
 
 
 def always(*probs, task="segmentation", **info):
@@ -33,7 +29,7 @@ def always(*probs, task="segmentation", **info):
         shape = counts.shape[:3] if task == "segmentation" else counts.shape[:1]
         return np.broadcast_to(np.float32(probs), (*shape, len(probs)))
 
-    return runtimes.LoadedModel(predict_probs, MODEL_INFO | info, task, (8, 8))
+    return TrainedModel(predict_probs, MODEL_INFO | info, task, (8, 8))
 
 
 def ask(*members, hw=(2, 3)):
@@ -55,7 +51,9 @@ def write_runs(tmp_path, *changes):
 
 
 def find(workdirs, **changes):
-    return find_model(**{"workdirs": workdirs, "file": None, "runtime": None} | changes)
+    return runtimes.find_model(
+        **{"workdirs": workdirs, "file": None, "runtime": None} | changes
+    )
 
 
 def test_segmenting_members_count_by_their_probabilities():

@@ -12,6 +12,9 @@ import pytest
 
 from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.model_files import (
+    ONNX,
+    STABLEHLO,
+    find_format,
     pack_onnx,
     pack_stablehlo,
     parse_model_file,
@@ -129,18 +132,18 @@ def pack(**changes):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pack(input={"shape": ["B", 4, 6, 3]}), r"input: no shape \(B, height"),
-        (pack(input={"shape": ["B", 4, 2**40, 1]}), "input: no shape"),
-        (pack(input={"shape": ["B", 4, 6.5, 1]}), "input: no shape"),
-        (pack(input={"shape": ["B", True, 6, 1]}), "input: no shape"),
-        (pack(input={"shape": 3}), "input: no shape"),
-        (pack(input={}), "no 'shape'"),
+        (pack(input={"shape": ["B", 4, 6, 3]}), r"input.shape.: not \(B, height"),
+        (pack(input={"shape": ["B", 4, 2**40, 1]}), "input.shape"),
+        (pack(input={"shape": ["B", 4, 6.5, 1]}), "input.shape"),
+        (pack(input={"shape": ["B", True, 6, 1]}), "input.shape"),
+        (pack(input={"shape": 3}), "input.shape"),
+        (pack(input={}), "no 'input.shape'"),
         (pack(input=None), "spectjax's metadata"),
-        (pack(model=[]), "model: no object"),
-        (pack(model={"a": {"b": []}}), "model: more than texts and numbers"),
-        (pack(parameters_sha256=7), "parameters_sha256: no text"),
-        (pack(task=["segmentation"]), "task: no text"),
-        (pack(class_names="background"), "class_names: no list of texts"),
+        (pack(model=[]), "'model' instead of an object"),
+        (pack(model={"a": {"b": []}}), "'model.a' instead of text"),
+        (pack(parameters_sha256=7), "7 as 'parameters_sha256' instead of text"),
+        (pack(task=["segmentation"]), "'task' instead of text"),
+        (pack(class_names="background"), "'class_names' instead of a list"),
         (pack(format=[]), "metadata of format 1, found \\[\\]"),
     ],
 )
@@ -254,3 +257,21 @@ def test_an_encrypted_entry_is_refused():
 )
 def test_what_is_no_onnx_file_is_refused(content, message):
     refuse("a.onnx", content, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.onnx", ONNX),
+        ("v1.2.onnx", ONNX),
+        ("a.stablehlo.zip", STABLEHLO),
+    ],
+)
+def test_find_format_goes_by_the_end_of_the_name(name, expected):
+    assert find_format(pathlib.Path("some.dir") / name) == expected
+
+
+@pytest.mark.parametrize("name", ["model", "model.zip", "model.pt", "model.onnx.gz"])
+def test_find_format_names_what_it_knows(name):
+    with pytest.raises(ModelFileError, match=r"\.onnx or \.stablehlo\.zip, found"):
+        find_format(pathlib.Path(name))

@@ -7,24 +7,21 @@ import pathlib
 import subprocess
 import sys
 import zipfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from pydicom.data import get_testdata_file
 
 from spectjax.hotspots import Instances
 from spectjax.inference import runtimes
-from spectjax.inference.engines import open_model
-from spectjax.inference.runtimes import MissingPackageError, ModelFileError
-from spectjax.system.files import write_json
-from spectjax.training import run as runs
+from spectjax.inference.engines import MissingPackageError, open_model
+from spectjax.inference.metadata import ModelFileError
 from tests.support.model_files import (
     CLASSIFIER,
     MODEL_INFO,
     expected_probs,
     make_metadata,
+    runtime_is_installed,
     write_calling_stablehlo,
     write_endless_onnx,
     write_instances,
@@ -45,12 +42,6 @@ def runtime(request):
     return request.param
 
 
-def runtime_is_installed(name):
-    import importlib.util
-
-    return importlib.util.find_spec(name) is not None
-
-
 def write_model(folder, runtime, metadata, hw=(4, 6), **kind):
     if runtime == "jax":
         path = folder / "model.stablehlo.zip"
@@ -67,35 +58,17 @@ def make_counts(batch):
     return np.stack(counts).astype(np.float32)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("a.onnx", runtimes.ONNX),
-        ("v1.2.onnx", runtimes.ONNX),
-        ("a.stablehlo.zip", runtimes.STABLEHLO),
-    ],
-)
-def test_find_format_goes_by_the_end_of_the_name(name, expected):
-    assert runtimes.find_format(pathlib.Path("some.dir") / name) == expected
-
-
-@pytest.mark.parametrize("name", ["model", "model.zip", "model.pt", "model.onnx.gz"])
-def test_find_format_names_what_it_knows(name):
-    with pytest.raises(ModelFileError, match=r"\.onnx or \.stablehlo\.zip, found"):
-        runtimes.find_format(pathlib.Path(name))
-
-
 def test_find_model_wants_a_run_or_a_file(tmp_path):
     with pytest.raises(ModelFileError, match="found neither"):
-        runtimes.find_model(workdir=None, file=None, runtime=None)
+        runtimes.find_model(workdirs=[], file=None, runtime=None)
     with pytest.raises(ModelFileError, match="found both"):
-        runtimes.find_model(workdir=tmp_path, file=tmp_path / "a.onnx", runtime=None)
+        runtimes.find_model(workdirs=[tmp_path], file=tmp_path / "a.onnx", runtime=None)
 
 
 def test_find_model_asks_for_an_export_where_a_run_is_given(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelFileError, match="spectjax.export --workdir=.*--model="):
-        runtimes.find_model(workdir=tmp_path, file=None, runtime="openvino")
+        runtimes.find_model(workdirs=[tmp_path], file=None, runtime="openvino")
 
 
 @pytest.mark.parametrize(
@@ -133,17 +106,13 @@ def test_a_runtime_that_is_not_installed_tells_how_to_get_it(monkeypatch, name):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "load",
-    [
-        lambda: runtimes.load_run(pathlib.Path("none")),
-        lambda: open_model("jax", b""),
-    ],
-)
-def test_without_jax_the_error_points_to_onnx(monkeypatch, load):
+def test_without_jax_the_error_points_to_onnx(monkeypatch, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    load_run = runtimes.find_model(workdirs=[tmp_path], file=None, runtime=None)
     monkeypatch.setitem(sys.modules, "jax", None)
-    with pytest.raises(MissingPackageError, match="pip install .* or give an ONNX"):
-        load()
+    for load in (load_run, lambda: open_model("jax", b"")):
+        with pytest.raises(MissingPackageError, match="pip install .* or give an ONNX"):
+            load()
 
 
 def test_load_file_gives_the_probabilities_worked_out_by_hand(tmp_path, runtime):
@@ -265,27 +234,6 @@ def test_a_changed_byte_in_a_zip_file_is_noticed(tmp_path):
         runtimes.load_file(path, "jax", isolated=False)
 
 
-@pytest.mark.parametrize("synthetic", [True, False, None])
-def test_load_run_tells_whether_it_learnt_from_simulated_patients(
-    tmp_path, monkeypatch, synthetic
-):
-    config = ConfigDict({"task": "segmentation"})
-    model = SimpleNamespace(
-        predict=expected_probs,
-        info=MODEL_INFO,
-        config=config,
-    )
-    monkeypatch.setattr(runs, "restore_model", lambda _: model)
-    if synthetic is not None:  # a run that is not evaluated has no such file
-        write_json(
-            tmp_path / "eval" / "metrics.json", {"data": {"synthetic": synthetic}}
-        )
-    loaded = runtimes.load_run(tmp_path)
-    assert loaded.predict is expected_probs
-    assert loaded.info.pop("runtime").startswith("jax ")
-    assert loaded.info == MODEL_INFO | {"trained_on_synthetic_data": synthetic}
-
-
 # What a hospital's PC need not have; an import of it is an error there. Python runs it
 # at the start of every process that finds it.
 WITHOUT_JAX = """
@@ -355,19 +303,6 @@ def test_an_exported_model_may_give_instances(tmp_path):
         assert all(isinstance(each, np.ndarray) for each in found)
         assert found.scores.tolist() == [[0.75, 0.25]] * batch
         assert found.masks.sum(axis=(2, 3)).tolist() == [[24, 100]] * batch
-
-
-def test_a_run_that_marks_instances_gives_them(tmp_path, monkeypatch):
-    config = ConfigDict({"task": "instance_segmentation"})
-    model = SimpleNamespace(
-        predict=len,
-        info=MODEL_INFO,
-        config=config,
-    )
-    monkeypatch.setattr(runs, "restore_model", lambda _: model)
-    loaded = runtimes.load_run(tmp_path)
-    assert (loaded.predict, loaded.task) == (len, "instance_segmentation")
-    assert loaded.input_hw == (256, 256)
 
 
 def test_a_file_runs_in_a_process_of_its_own(tmp_path, runtime):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from spectjax.models import create_model
+from spectjax.models import MODELS, create_model
 from spectjax.models.classifier import draw_weights
 from spectjax.models.densenet import DenseNet
 from spectjax.models.resnet import ResidualBlock
@@ -79,6 +79,10 @@ def draw_variables(model, hw, *, seed=0):
 
 def count(params):
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def test_every_classifier_has_a_parameter_count():
+    assert set(COUNTS) == {name for name in MODELS if name.startswith("specs_")}
 
 
 @pytest.mark.parametrize("name", sorted(COUNTS))

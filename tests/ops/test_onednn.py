@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spectjax.ops import backend, onednn
+from spectjax.ops import backend, onednn, onednn_library
 from spectjax.ops.backend import BackendError, describe_backend, uses_onednn
 from spectjax.ops.convolution import convolve, up_convolve
 
 try:
-    onednn.load()
+    onednn_library.load()
     MISSING = ""
-except onednn.UnavailableError as error:
+except onednn_library.UnavailableError as error:
     MISSING = f"oneDNN: {error}"
 
 needs_onednn = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -23,11 +23,11 @@ needs_onednn = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 @pytest.fixture
 def choice(monkeypatch):
     """Lets a test set the environment in which the library is chosen anew."""
-    for function in (backend._choose, onednn.load):
+    for function in (backend._choose, onednn_library.load):
         function.cache_clear()
     monkeypatch.delenv("SPECTJAX_CONVOLUTION", raising=False)
     yield monkeypatch
-    for function in (backend._choose, onednn.load):
+    for function in (backend._choose, onednn_library.load):
         function.cache_clear()
 
 
@@ -122,7 +122,7 @@ def test_vmap_convolves_one_after_the_other():
 
 @needs_onednn
 def test_bfloat16_is_near_float32():
-    if not onednn.load().bfloat16:
+    if not onednn_library.load().bfloat16:
         pytest.skip("this CPU does not convolve bfloat16 by oneDNN")
     x, kernel = random(0, 4, 8, 8, 16), random(1, 3, 3, 16, 16)
 
@@ -202,20 +202,20 @@ def test_a_compiled_library_that_is_damaged_or_foreign_is_compiled_anew(
         pathlib.Path(command[-1]).write_bytes(b"library")
         return ""
 
-    choice.setattr(onednn, "_run", run)
-    choice.setattr(onednn.shutil, "which", lambda name: name)
+    choice.setattr(onednn_library, "_run", run)
+    choice.setattr(onednn_library.shutil, "which", lambda name: name)
     choice.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first = onednn._compile(tmp_path / "libdnnl.so.3", tmp_path)
-    assert onednn._compile(tmp_path / "libdnnl.so.3", tmp_path) == first
+    first = onednn_library._compile(tmp_path / "libdnnl.so.3", tmp_path)
+    assert onednn_library._compile(tmp_path / "libdnnl.so.3", tmp_path) == first
     assert len(compiled) == 1
     spoil(first)
-    again = onednn._compile(tmp_path / "libdnnl.so.3", tmp_path)
+    again = onednn_library._compile(tmp_path / "libdnnl.so.3", tmp_path)
     assert len(compiled) == 2
     assert again.read_bytes() == b"library"
 
 
 def test_without_the_packages_xla_convolves_and_says_why(choice):
-    choice.setattr(onednn, "_PACKAGE", "no-such-package")
+    choice.setattr(onednn_library, "_PACKAGE", "no-such-package")
     assert not uses_onednn(jnp.ones((1, 4, 4, 2)))
     assert describe_backend() == (
         "Convolutions by XLA (oneDNN not used: no-such-package is not installed; "
@@ -227,7 +227,7 @@ def test_without_the_packages_xla_convolves_and_says_why(choice):
 
 
 def test_forcing_what_is_missing_is_an_error(choice):
-    choice.setattr(onednn, "_PACKAGE", "no-such-package")
+    choice.setattr(onednn_library, "_PACKAGE", "no-such-package")
     choice.setenv("SPECTJAX_CONVOLUTION", "onednn")
     with pytest.raises(BackendError, match="no-such-package is not installed"):
         describe_backend()

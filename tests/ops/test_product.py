@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from spectjax.ops import onednn
+from spectjax.ops import onednn_library
 from spectjax.ops.product import dot_general, multiply
 
 try:
-    onednn.load()
+    onednn_library.load()
     MISSING = ""
-except onednn.UnavailableError as error:
+except onednn_library.UnavailableError as error:
     MISSING = f"oneDNN: {error}"
 
 

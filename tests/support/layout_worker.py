@@ -1,4 +1,4 @@
-"""Runs of `test_train`'s tiny model in a process of its own: see `test_parallel`.
+"""Runs of the tiny model in a process of its own: see `test_parallel`.
 
 The argument is JSON: `devices` to simulate, perhaps `processes` (coordinator, number of
 processes, number of this one), and `runs`: each a workdir, changes of the config, and
@@ -20,8 +20,8 @@ jax.config.update("jax_num_cpu_devices", ORDERS["devices"])
 
 from spectjax.training import checkpoint, parallel  # noqa: E402
 from spectjax.training import loop as train  # noqa: E402
-from tests.training.test_feed import store  # noqa: E402 - devices come first
-from tests.training.test_train import make_config, make_spots  # noqa: E402
+from tests.support.examples import make_spots, store  # noqa: E402 - devices first
+from tests.support.tiny_runs import make_config  # noqa: E402
 
 train.SHORT_SECONDS = 0.0  # one step a dispatch, however fast the machine is
 stack = contextlib.ExitStack()

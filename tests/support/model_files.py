@@ -4,6 +4,7 @@ At most 1. That of each pixel by its own counts, or of an image by their mean.
 One sees the same two instances in every image.
 """
 
+import importlib.util
 import json
 import zipfile
 
@@ -35,6 +36,10 @@ def make_metadata(hw=(4, 6), **changes):
         "input": {"shape": ["B", *hw, 1]},
     }
     return metadata | changes
+
+
+def runtime_is_installed(name):
+    return importlib.util.find_spec(name) is not None
 
 
 CLASSIFIER = {"task": "classification", "class_names": ["normal", "metastasis"]}

@@ -6,54 +6,14 @@ import jax
 import numpy as np
 import pytest
 
-from spectjax.input_pipeline import StoredExamples, draw_batches
+from spectjax.input_pipeline import draw_batches
 from spectjax.training.feed import ResidentFeed, StreamedFeed, count_room
 from spectjax.training.loop import train
 from spectjax.training.parallel import AXIS, MeshLayout
 from spectjax.training.run import create_optimizer, create_task
 from spectjax.training.step import create_train_state, run_steps, train_step
-from tests.training.test_train import (
-    assert_equal,
-    make_config,
-    make_spots,
-    read_log,
-    read_state,
-)
-
-
-class Source:
-    """Examples that are read one by one, as a prepared data set is."""
-
-    def __init__(self, examples):
-        """Notes in `read` what is asked for."""
-        self.examples = examples
-        self.read = []
-
-    def __len__(self):
-        """Returns N."""
-        return len(self.examples)
-
-    def __getitems__(self, indices):
-        """Reads several examples."""
-        self.read += indices
-        return [
-            {
-                "image": self.examples.images[i],
-                "mask": self.examples.masks[i],
-                "label": self.examples.labels[i],
-            }
-            for i in indices
-        ]
-
-
-def store(examples):
-    return StoredExamples(
-        source=Source(examples),
-        hw=examples.masks.shape[1:],
-        name=examples.name,
-        split=examples.split,
-        fingerprint=examples.fingerprint,
-    )
+from tests.support.examples import make_spots, store
+from tests.support.tiny_runs import assert_equal, make_config, read_log, read_state
 
 
 def take_batches(feed, epoch, first_step):

@@ -15,7 +15,8 @@ import pytest
 
 from spectjax.training.loop import train
 from spectjax.training.parallel import ProcessError, any_process, start_processes
-from tests.training.test_train import make_config, make_spots, read_log, read_state
+from tests.support.examples import make_spots
+from tests.support.tiny_runs import make_config, read_log, read_state
 
 WORKER = pathlib.Path(__file__).parents[1] / "support" / "layout_worker.py"
 

@@ -7,7 +7,7 @@ import pytest
 
 from spectjax import cross_validate, explain, figures, main
 from spectjax.config import ConfigError, load_config, save_config
-from spectjax.evaluation.folds import check_images, check_same_data
+from spectjax.evaluation.folds import check_same_data, check_same_images
 from spectjax.tasks.classification.cases import check_scored
 from spectjax.training import run_data
 from spectjax.training.checkpoint import CheckpointError
@@ -18,7 +18,7 @@ from spectjax.training.run_data import (
     check_finished,
     find_data,
 )
-from tests.config.test_configs import KMEANS, load
+from tests.support.config_files import KMEANS, load
 from tfds_spect import prepare
 from tfds_spect.errors import NotPreparedError, PrepareError
 
@@ -245,10 +245,10 @@ def test_runs_of_several_data_sets_stand_in_no_table(tmp_path, capsys):
 def test_models_of_one_table_are_scored_on_the_same_truth(folds, message):
     truths = {"first": [{"x": 1}, {"y": 0}], "net": folds}
     if not message:
-        check_images(truths)
+        check_same_images(truths)
         return
     with pytest.raises(OtherDataError, match=f"net: .*{message}"):
-        check_images(truths)
+        check_same_images(truths)
 
 
 # Damaged files of a run.

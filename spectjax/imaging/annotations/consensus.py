@@ -1,51 +1,26 @@
-"""From readers' annotations to hotspots: one consensus for each view.
+"""From readers' annotations to hotspots and a diagnosis: one consensus for each view.
 
 H and W are rows and columns, T is the number of hotspots.
 """
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy import ndimage
 
-from spectjax.imaging.annotations.files import (
-    ANNOTATION_SUFFIXES,
-    FoundAnnotations,
-    UnusedFile,
-    find_annotations,
-    find_doubted,
-    list_candidates,
+from spectjax.hotspots import number_regions
+from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
+from spectjax.imaging.annotations.regions import lies_inside
+from spectjax.imaging.diagnosis import (
+    METASTASIS,
+    MULTIPLE,
+    NORMAL,
+    OUTSIDE_SPINE,
+    clean_word,
 )
-from spectjax.imaging.annotations.labelme import (
-    Annotation,
-    AnnotationError,
-    NotAnnotationError,
-    read_annotation,
-)
-from spectjax.imaging.annotations.labelme_xml import list_mask_files
-from spectjax.imaging.annotations.regions import Region, lies_inside
 from spectjax.imaging.thorax.transform import CropTransform
 from spectjax.system.limits import FILLED_PIXELS, HOTSPOTS
-
-__all__ = [
-    "ANNOTATION_SUFFIXES",
-    "Annotation",
-    "AnnotationError",
-    "FoundAnnotations",
-    "Hotspots",
-    "NotAnnotationError",
-    "Region",
-    "UnusedFile",
-    "agree",
-    "crop_hotspots",
-    "find_annotations",
-    "find_doubted",
-    "list_candidates",
-    "list_mask_files",
-    "read_annotation",
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,10 +52,7 @@ def agree(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Hotspots:
     [P1] takes the majority of three doctors for an image ("at least two of them") and
     does not say how their outlines are merged; here the majority decides each pixel.
 
-    Args:
-        annotations: of one image, one for each reader; without regions from a reader
-            who saw no lesion.
-        hw: (H, W) of the frame.
+    A reader who saw no lesion has an annotation without regions.
 
     Returns:
         Hotspots in frame pixels, in the order of their first rows.
@@ -103,8 +75,7 @@ def agree(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Hotspots:
     votes = np.zeros(hw, np.int32)
     for regions in placed:
         votes += _unite(regions, hw)
-    eight_neighbours = np.ones((3, 3))
-    numbers, count = ndimage.label(2 * votes > len(placed), eight_neighbours)
+    numbers, count = number_regions(2 * votes > len(placed))
     if count > HOTSPOTS:
         raise AnnotationError(
             f"{annotations[0].path}: expected at most {HOTSPOTS} separate hotspots, "
@@ -124,6 +95,68 @@ def crop_hotspots(hotspots: Hotspots, transform: CropTransform) -> Hotspots:
     new = np.zeros(len(hotspots.labels) + 1, hotspots.numbers.dtype)
     new[kept] = np.arange(1, len(kept) + 1)
     return Hotspots(new[inside], tuple(hotspots.labels[k - 1] for k in kept))
+
+
+def translate_words(annotation: Annotation, words: Mapping[str, str]) -> Annotation:
+    """Returns an annotation in our words, without the outlines that are to be ignored.
+
+    `words` has our word for a clean word of the hospital's, empty for one to ignore;
+    words that are not in it stay as they are.
+    """
+    ours = [
+        (region, words.get(clean_word(region.label), clean_word(region.label)))
+        for region in annotation.regions
+    ]
+    kept = tuple(
+        dataclasses.replace(region, label=word) for region, word in ours if word
+    )
+    return dataclasses.replace(annotation, regions=kept)
+
+
+def is_abnormal(annotation: Annotation, transform: CropTransform) -> bool:
+    """Returns whether a reader calls the thorax abnormal: "at least one hot spot" [P2].
+
+    An outline counts if it has a pixel in the crop.
+    """
+    return any(
+        transform.apply(region.fill(transform.frame_hw)).any()
+        for region in annotation.regions
+    )
+
+
+def name_kind(sites: Sequence[str]) -> str:
+    """Returns the kind of metastasis of an image with hotspots at these sites.
+
+    [P2] Table 1 counts "multiple", spinal and "outside the spine" without defining
+    them. Read as: spinal if all hotspots are spinal; multiple if there are several and
+    not all of them are; outside the spine if there is a single one and it is. Where
+    unstated sites leave that open, or no hotspot is agreed upon, the kind is unstated.
+    `sites` are of `SITE_WORDS`, one for each hotspot.
+    """
+    if len(sites) > 1 and OUTSIDE_SPINE in sites:
+        return MULTIPLE
+    if len(set(sites)) == 1:
+        return sites[0]
+    return METASTASIS
+
+
+def diagnose(
+    annotations: Sequence[Annotation], hotspots: Hotspots, transform: CropTransform
+) -> str:
+    """Returns the one of `DIAGNOSES` that the readers of an image agree upon.
+
+    An image is abnormal if a strict majority of its readers call it so: "at least two
+    doctors" of three [P2]. Its kind follows from the hotspots. The annotations, one for
+    each reader, are in our words (`translate_words`), the hotspots in thorax pixels
+    (`agree`, `crop_hotspots`).
+
+    Raises:
+        ValueError: if there is no annotation.
+    """
+    if not annotations:
+        raise ValueError("Expected the annotation of at least one reader, got none.")
+    abnormal = sum(is_abnormal(annotation, transform) for annotation in annotations)
+    return name_kind(hotspots.labels) if 2 * abnormal > len(annotations) else NORMAL
 
 
 # Word, pixels of a box, and where in the frame the first of them lies.

@@ -28,7 +28,7 @@ from spectjax.imaging.annotations.labelme import (
 )
 from spectjax.imaging.annotations.labelme_xml import list_mask_files
 from spectjax.imaging.dicom.file import looks_like_dicom
-from spectjax.imaging.folders import BROKEN_LINK, is_broken_link
+from spectjax.imaging.folders import BROKEN_LINK, is_broken_link, walk_folders
 from spectjax.imaging.scan import DICOM_SUFFIXES, PICTURE_SUFFIXES
 from spectjax.system.limits import LABELME_BYTES, read_limited
 from spectjax.system.messages import UserError, make_printable
@@ -97,11 +97,8 @@ def find_annotations(
     Folders are searched to their depth, hidden ones as well, for `ANNOTATION_SUFFIXES`
     and for files that have the name of an image and the suffix of another tool. An
     image is left out if one reader annotated it twice, since nobody can tell which file
-    holds, and if a file that may be about it cannot be used.
-
-    Args:
-        paths: files or folders.
-        known: files that somebody else reads, such as boxes that images.csv names.
+    holds, and if a file that may be about it cannot be used. `known` are files that
+    somebody else reads, such as boxes that images.csv names.
     """
     finder = _Finder({os.path.realpath(file) for file in known})
     for path in map(Path, paths):
@@ -127,12 +124,9 @@ def find_doubted(
 ) -> dict[str, UnusedFile]:
     """Returns the images that may lack a vote, each with the file that it may be in.
 
-    Args:
-        unused: files that are not used.
-        names: of the images, `<DICOM stem>_<view>`.
-        outlined: those of them whose readers' files decide; all by default. Others,
-            which have a label of their own, are doubted only for files that have their
-            very name.
+    `outlined` are the names of images whose readers' files decide, all by default.
+    Others, which have a label of their own, are doubted only for files that have their
+    very name.
     """
     names = list(names)
     decided = set(names) if outlined is None else set(outlined)
@@ -271,13 +265,7 @@ def _walk(folder: Path, unused: list[UnusedFile]) -> Iterator[Path]:
         )
         unused.append(UnusedFile(path, AnnotationError(text), is_about_any=True))
 
-    visited: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=report):
-        real = os.path.realpath(parent)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
+    for parent, folders, files in walk_folders(folder, report):
         for name in sorted(folders):
             if Path(name).suffix.lower() in ANNOTATION_SUFFIXES:
                 yield Path(parent, name)  # reading it will say that it is no file

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from spectjax.imaging.annotations.masks import decode_mask, trace_circle
 from spectjax.imaging.annotations.regions import (
     Region,
     check_count,
@@ -22,8 +23,7 @@ from spectjax.imaging.annotations.regions import (
     read_points,
 )
 from spectjax.imaging.annotations.text_encoding import decode_text
-from spectjax.imaging.annotations.words import NORMAL, clean_word
-from spectjax.imaging.masks import decode_mask, trace_circle
+from spectjax.imaging.diagnosis import NORMAL, clean_word
 from spectjax.system.limits import JSON_VALUES, MASK_PIXELS, WHOLE_BODY_PIXELS
 from spectjax.system.messages import UserError
 
@@ -54,12 +54,7 @@ class Parsed(NamedTuple):
 
 
 def parse_json(contents: bytes) -> Parsed:
-    """Reads a document.
-
-    Raises:
-        NotLabelMeError: it is of another kind.
-        UserError: it is damaged, or says what cannot be heeded.
-    """
+    """Reads a document."""
     document = _load(contents)
     if not isinstance(document, dict) or "shapes" not in document:
         _refuse_other(document)
@@ -77,6 +72,22 @@ def parse_json(contents: bytes) -> Parsed:
     if not regions:
         _check_silence(document)
     return Parsed(image, image_hw, regions)
+
+
+def encode_json(
+    image: str, image_hw: tuple[int, int], shapes: list[Any], *, synthetic: bool
+) -> str:
+    """Returns a document with these shapes."""
+    document = {
+        "version": "5.4.1",
+        "flags": {"SYNTHETIC": True} if synthetic else {},
+        "shapes": shapes,
+        "imagePath": image,
+        "imageData": None,
+        "imageHeight": image_hw[0],
+        "imageWidth": image_hw[1],
+    }
+    return json.dumps(document, indent=1)
 
 
 def check_size(height: object, width: object) -> tuple[int, int]:

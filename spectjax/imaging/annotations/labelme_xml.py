@@ -9,6 +9,7 @@ from spectjax.imaging.annotations.labelme_json import (
     Parsed,
     check_size,
 )
+from spectjax.imaging.annotations.masks import decode_mask
 from spectjax.imaging.annotations.regions import (
     Region,
     check_count,
@@ -19,8 +20,7 @@ from spectjax.imaging.annotations.regions import (
     read_points,
 )
 from spectjax.imaging.annotations.text_encoding import name_encoding
-from spectjax.imaging.annotations.words import clean_word
-from spectjax.imaging.masks import decode_mask
+from spectjax.imaging.diagnosis import clean_word
 from spectjax.system.limits import (
     LABELME_BYTES,
     MASK_BYTES,
@@ -48,12 +48,7 @@ class _SafeBuilder(ElementTree.TreeBuilder):
 
 
 def parse_xml(contents: bytes) -> ElementTree.Element:
-    """Returns the root of an XML document that declares no entities.
-
-    Raises:
-        UserError: damaged, in an encoding that is not known, with a document type, or
-            with too many tags.
-    """
+    """Returns the root of an XML document that declares no entities."""
     if not contents.strip():
         raise UserError("expected XML, found an empty file")
     count = sum(map(contents.count, (b"<", b"=", b"&")))
@@ -77,9 +72,6 @@ def check_drawn(root: ElementTree.Element) -> None:
     """Refuses a document in which something is drawn where nobody would look for it.
 
     What is passed over would count as nothing drawn.
-
-    Raises:
-        UserError: it names the tag.
     """
     seen = {id(thing) for place in _PLACES_OF_DRAWN for thing in root.findall(place)}
     for thing in root.iter():
@@ -93,12 +85,7 @@ def check_drawn(root: ElementTree.Element) -> None:
 
 
 def parse_mit_xml(path: Path, contents: bytes) -> Parsed:
-    """Reads the XML of one file; masks that it names are looked for beside it.
-
-    Raises:
-        NotLabelMeError: it is of another kind.
-        UserError: it is damaged, or says what cannot be heeded.
-    """
+    """Reads the XML of one file; masks that it names are looked for beside it."""
     root = parse_xml(contents)
     if root.tag == "annotations":
         raise UserError("expected LabelMe's XML, found <annotations> of another tool")

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from spectjax.imaging.masks import bound_polygon, fill_box
+from spectjax.imaging.annotations.masks import bound_polygon, fill_box
 from spectjax.system.limits import CORNERS, OUTLINES
 from spectjax.system.messages import UserError
 

@@ -26,10 +26,6 @@ def read_boxes(path: Path, image_hw: tuple[int, int]) -> tuple[Region, ...]:
 
     The `filename` in the file is not looked at: who names the file for an image knows.
 
-    Args:
-        path: the file.
-        image_hw: (H, W) of the image.
-
     Returns:
         For each object a rectangle with the object's name as label.
 

@@ -17,16 +17,20 @@ Make a key once, and keep it secret and safe:
     python -c "import secrets; print(secrets.token_hex(32))"
 """
 
+import os
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import cast
 
 from absl import flags
 
-from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.system.commands import define_path, read_paths, run_command
 from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
+
+_KEY = "SPECTJAX_PSEUDONYM_KEY"
+_MIN_KEY_CHARACTERS = 16
 
 
 def main(arguments: list[str]) -> None:
@@ -36,8 +40,7 @@ def main(arguments: list[str]) -> None:
     source, target = read_paths(arguments)
     report = target.absolute().with_name(f"{target.absolute().name}-report")
     mapping = flags.FLAGS.mapping
-    for fault in find_faults(source, target, report, mapping):
-        raise UserError(fault)
+    check_places(source, target, report, mapping)
 
     from spectjax.imaging.deidentify.attributes import NOT_LISTED
     from spectjax.imaging.deidentify.folder import (
@@ -77,12 +80,8 @@ def main(arguments: list[str]) -> None:
         Counter((e.kind, e.action, e.reason) for e in entries).items()
     ):
         print(f"{count:6} {kind}: {action}{': ' + reason if reason else ''}")
-    emptied = sum(
-        count
-        for e in entries
-        for (_, deed), count in e.tally.items()
-        if deed == NOT_LISTED
-    )
+    deeds = [item for entry in entries for item in entry.tally.items()]
+    emptied = sum(count for (_, deed), count in deeds if deed == NOT_LISTED)
     print(
         f"{emptied} texts, codes and numbers are on no list and were emptied (of which "
         f"attributes: {report / 'attributes.csv'})."
@@ -102,6 +101,31 @@ def main(arguments: list[str]) -> None:
         raise UserError(f"Expected whole-body files, found none to write to {target}.")
     if is_bug:
         sys.exit(BUG_STATUS)
+
+
+def check_places(
+    source: Path, target: Path, report: Path, mapping: Path | None
+) -> None:
+    """Checks that there is a key and that the places lie apart, before reading any."""
+    if len(os.environ.get(_KEY, "")) < _MIN_KEY_CHARACTERS:
+        raise UserError(
+            f"Expected a secret key of at least {_MIN_KEY_CHARACTERS} characters in "
+            f"{_KEY}, since anyone can compute pseudonyms without one. Make one with: "
+            'python -c "import secrets; print(secrets.token_hex(32))"'
+        )
+    if not source.is_dir():
+        raise UserError(f"{source}: expected a folder, found none. Check the path.")
+    real = source.resolve(), target.resolve(), report.resolve()
+    if real[1].is_relative_to(real[0]) or real[0].is_relative_to(real[1]):
+        raise UserError(
+            f"{target}: expected a folder apart from {source}, found one inside the "
+            "other. Name another for the results."
+        )
+    if mapping is not None and any(mapping.resolve().is_relative_to(r) for r in real):
+        raise UserError(
+            f"{mapping}: expected a place apart from the input, the results and their "
+            "report, since it identifies patients. Name another folder."
+        )
 
 
 def define_flags() -> None:

@@ -20,7 +20,7 @@ from pydicom.valuerep import format_number_as_ds
 
 from spectjax.imaging.deidentify.kept_values import list_dates, list_numbers
 from spectjax.imaging.deidentify.profile import Profile
-from spectjax.imaging.dicom.codes import make_code
+from spectjax.imaging.dicom.views import make_code
 from spectjax.imaging.identity import compute_pseudonym
 
 # What was done to how many attributes: (attribute, deed) -> number.
@@ -92,12 +92,9 @@ def clean_attributes(
 ) -> Dataset:
     """Returns a new data set with the profile applied, in sequences too.
 
-    Args:
-        dataset: without pixels that are wanted later.
-        profile: the action for each tag, and what may be kept.
-        identity: numbers that no kept one may repeat.
-        tally: is added to. It names attributes by keyword or group, never values.
-        skipped: tags that are left out without a word.
+    No number that is kept repeats one of `identity`; tags in `skipped` are left out
+    without a word. What was done is added to `tally`, which names attributes by keyword
+    or group, never values.
     """
     cleaned = Dataset()
     for tag in sorted(dataset.keys()):

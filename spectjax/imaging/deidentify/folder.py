@@ -1,8 +1,6 @@
 """A hospital's folder without its patients: which files go out, and what is told."""
 
-import csv
 import dataclasses
-import io
 import json
 import os
 import traceback
@@ -12,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from spectjax.imaging.annotations.consensus import ANNOTATION_SUFFIXES, find_annotations
+from spectjax.imaging.annotations.files import ANNOTATION_SUFFIXES, find_annotations
 from spectjax.imaging.annotations.image_names import fold_name
 from spectjax.imaging.deidentify.attributes import (
     ANEW,
@@ -39,7 +37,7 @@ from spectjax.imaging.scan import (
     UnknownViewError,
     View,
 )
-from spectjax.system.files import WriteError, write_file
+from spectjax.system.files import WriteError, format_csv, write_file
 
 MARKER = "deidentified.json"
 _DEEDS = (REMOVED, EMPTIED, DUMMY, NEW_UID, ANEW, NOT_LISTED, UNUSABLE, PRIVATE_BLOCK)
@@ -92,15 +90,9 @@ def deidentify_folder(
     """Writes the whole-body files and outlines of `source` to `target`.
 
     Images go to dicom/<patient>_<image>.dcm, outlines to
-    annotations/<reader>/<patient>_<image>_<view>.json; all names are pseudonyms.
-
-    Args:
-        source: a folder, searched to its depth.
-        target: as accepted by `open_target`.
-        profile: the action for each attribute.
-        view: as in `read_bone_scans`, for every file.
-        allow_burned_in: as in `clean_image`.
-        words: labels of outlines that may go out, lower-case.
+    annotations/<reader>/<patient>_<image>_<view>.json; all names are pseudonyms. The
+    target is as `open_target` accepts it; `words` are labels of outlines that may go
+    out, lower-case; `view` and `allow_burned_in` are as in `clean_image`.
 
     Returns:
         An entry for each file. Files are read, written and told in an order that only
@@ -195,12 +187,8 @@ def write_report(folder: Path, entries: Sequence[Entry]) -> None:
 
     Files that were not written are told by their number only, since a path may hold a
     name; `write_mapping` tells the path.
-
-    Raises:
-        WriteError: if the folder cannot be written.
     """
-    rows: list[list[object]] = [["number", "kind", "action", "file", "reason"]]
-    rows[0] += [*_DEEDS, "view evidence", "warnings"]
+    rows: list[list[object]] = []
     totals: Tally = Counter()
     for number, entry in enumerate(entries, 1):
         totals.update(entry.tally)
@@ -212,23 +200,22 @@ def write_report(folder: Path, entries: Sequence[Entry]) -> None:
             + [deeds[deed] for deed in _DEEDS]
             + [entry.view_evidence, "; ".join(entry.warnings)]
         )
-    write_file(folder / "report.csv", _format_csv(rows))
-    attributes: list[list[object]] = [["attribute", "action", "count"]]
-    attributes += [[*key, count] for key, count in sorted(totals.items())]
-    write_file(folder / "attributes.csv", _format_csv(attributes))
+    columns = ("number", "kind", "action", "file", "reason", *_DEEDS)
+    report = format_csv((*columns, "view evidence", "warnings"), rows)
+    write_file(folder / "report.csv", report)
+    attributes = ((*key, count) for key, count in sorted(totals.items()))
+    text = format_csv(("attribute", "action", "count"), attributes)
+    write_file(folder / "attributes.csv", text)
 
 
 def write_mapping(path: Path, entries: Sequence[Entry]) -> None:
-    """Writes which original became which file. Identifies patients: keep it private.
-
-    Raises:
-        WriteError: if the file cannot be written.
-    """
-    rows: list[list[object]] = [["number", "original", "file", "reason", "detail"]]
+    """Writes which original became which file. Identifies patients: keep it private."""
+    rows = []
     for number, entry in enumerate(entries, 1):
         original = os.fsencode(entry.original).decode(errors="replace")
         rows.append([number, original, entry.file, entry.reason, entry.detail])
-    write_file(path, _format_csv(rows), private=True)
+    text = format_csv(("number", "original", "file", "reason", "detail"), rows)
+    write_file(path, text, private=True)
 
 
 def _list_stems(target: Path) -> dict[str, str]:
@@ -244,7 +231,7 @@ def _name_contradictions(entries: Sequence[Entry], pseudonyms: Pseudonyms) -> No
 
     By their numbers: a path may hold a name.
     """
-    numbers = {entry.original: number for number, entry in enumerate(entries, 1)}
+    numbers = {str(entry.original): n for n, entry in enumerate(entries, 1)}
     both = pseudonyms.doubts | pseudonyms.contradictions
     for entry in entries:
         found = both.get(entry.original)
@@ -259,7 +246,7 @@ def _name_contradictions(entries: Sequence[Entry], pseudonyms: Pseudonyms) -> No
             entry.reason = what
         elif entry.action == "written":
             entry.warnings = [*entry.warnings, what]
-        entry.detail = entry.detail or found.detail
+        entry.detail = entry.detail or str(found)
 
 
 def _clean(
@@ -358,9 +345,3 @@ def _shuffle(path: Path, source: Path) -> str:
 
 def _describe_error(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
-
-
-def _format_csv(rows: Sequence[Sequence[object]]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    return stream.getvalue()

@@ -23,12 +23,12 @@ from spectjax.imaging.deidentify.attributes import (
     collect_identity,
 )
 from spectjax.imaging.deidentify.profile import EDITION, Profile
-from spectjax.imaging.dicom.codes import VIEW_CODES, make_code
 from spectjax.imaging.dicom.frames import choose_frames, read_vector
 from spectjax.imaging.dicom.pixels import decode_frame
 from spectjax.imaging.dicom.reading import read_bone_scans, read_with_scans
+from spectjax.imaging.dicom.views import VIEW_CODES, make_code
 from spectjax.imaging.identity import compute_pseudonym
-from spectjax.imaging.scan import BoneScan, ScanError, View
+from spectjax.imaging.scan import BoneScan, ScanError, View, naming
 from spectjax.system.files import write_file
 from spectjax.system.messages import UserError
 
@@ -77,14 +77,9 @@ def clean_image(
 
     The view is decided first and written as View Code Sequence, since what else tells
     it is removed. Pixels are written uncompressed: the comments that compressed frames
-    may hold and bits above Bits Stored stay behind.
-
-    Args:
-        path: a DICOM file.
-        profile: the action for each attribute.
-        patients: for each pseudonym that a file gives its patient, the patient's.
-        view: as in `read_bone_scans`.
-        allow_burned_in: take files that may show text in their pixels.
+    may hold and bits above Bits Stored stay behind. `patients` has the patient's
+    pseudonym for each that a file gives; `view` is as in `read_bone_scans`;
+    `allow_burned_in` takes files that may show text in their pixels.
 
     Raises:
         ScanError: as `read_bone_scans`.
@@ -99,10 +94,11 @@ def clean_image(
     if any(scan.view_evidence.startswith("WARNING") for scan in scans):
         warnings.append("the view rests on weak evidence: compare with the picture")
 
-    detectors = dict(choose_frames(path, dataset)[0])
-    views = {detectors[scan.frame]: scan.view for scan in scans}
     count = int(dataset.get("NumberOfFrames") or 1)
-    frames = np.stack([decode_frame(path, dataset, i) for i in range(count)])
+    with naming(path):
+        detectors = dict(choose_frames(dataset)[0])
+        frames = np.stack([decode_frame(dataset, i) for i in range(count)])
+    views = {detectors[scan.frame]: scan.view for scan in scans}
     if dataset.file_meta.TransferSyntaxUID in _LOSSY:
         dataset.LossyImageCompression = "01"
     vectors = arrange_frames(dataset, views, count)
@@ -141,10 +137,7 @@ def arrange_frames(
 ) -> dict[str, object]:
     """Puts the items of detectors and windows in order, with a View Code for each view.
 
-    Args:
-        dataset: is changed.
-        views: view of each detector whose frames are used.
-        count: number of frames.
+    Changes the data set. `views` are those of the detectors whose frames are used.
 
     Returns:
         The elements that say which frame belongs to which item.
@@ -193,13 +186,7 @@ def _write_identity(cleaned: Dataset, key: str, *, synthetic: bool) -> None:
 
 
 def _write_pixels(cleaned: Dataset, frames: np.ndarray, dataset: Dataset) -> None:
-    """Writes frames (F, H, W), and what the header says of them, from themselves.
-
-    Args:
-        cleaned: is added to.
-        frames: as decoded.
-        dataset: tells their type.
-    """
+    """Writes frames (F, H, W), and what the header says of them, from themselves."""
     allocated, stored_bits = dataset.BitsAllocated, dataset.BitsStored
     if allocated not in (8, 16, 32) or not 1 <= stored_bits <= allocated:
         raise RefusedError("pixels are not of 8, 16 or 32 bits")
@@ -234,13 +221,7 @@ def _encode(cleaned: Dataset) -> bytes:
 
 
 def _verify(content: bytes, scans: list[BoneScan]) -> None:
-    """Reads the new file as a user would and compares.
-
-    Raises:
-        RefusedError: it cannot be read; counts, views, spacing or the synthetic mark
-            differ; or the view is not told by its code.
-        WriteError: if there is no room for a temporary file.
-    """
+    """Reads the new file as a user would and compares."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "image.dcm")
         write_file(path, content)

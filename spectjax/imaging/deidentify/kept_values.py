@@ -57,10 +57,7 @@ class KeptValues:
     ) -> float | None:
         """Returns a number, rounded; None if it is none, implausible or identifies.
 
-        Args:
-            keyword: the attribute.
-            text: its value.
-            identity: as from `list_numbers`.
+        `identity` is as from `list_numbers`.
         """
         try:
             number = float(text)
@@ -88,13 +85,9 @@ class KeptValues:
 
 
 def read_kept_values() -> KeptValues:
-    """Reads the three tables of the package.
-
-    Raises:
-        ValueError: two words of an attribute that are spelt alike.
-    """
+    """Reads the three tables of the package."""
     words: dict[str, dict[str, str]] = {}
-    for row in read_table("kept_words.csv"):
+    for row in read_rows("kept_words.csv"):
         listed = words.setdefault(row["keyword"], {})
         for spelling in (row["word"], *filter(None, row["also"].split("|"))):
             if listed.setdefault(_fold(spelling), row["word"]) != row["word"]:
@@ -105,16 +98,16 @@ def read_kept_values() -> KeptValues:
             float(row["high"]),
             int(row["figures"]) if row["figures"] else None,
         )
-        for row in read_table("kept_numbers.csv")
+        for row in read_rows("kept_numbers.csv")
     }
     codes = {
         (row["scheme"], row["value"]): row["meaning"]
-        for row in read_table("kept_codes.csv")
+        for row in read_rows("kept_codes.csv")
     }
     return KeptValues(words, numbers, codes)
 
 
-def read_table(name: str) -> list[dict[str, str]]:
+def read_rows(name: str) -> list[dict[str, str]]:
     """Returns the rows of a CSV file of this package."""
     text = (resources.files(__package__) / name).read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

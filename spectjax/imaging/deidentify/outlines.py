@@ -2,16 +2,16 @@
 
 import base64
 import dataclasses
-import json
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from spectjax.imaging.annotations.labelme import Annotation
+from spectjax.imaging.annotations.labelme_json import encode_json
+from spectjax.imaging.annotations.masks import encode_grey
 from spectjax.imaging.annotations.regions import Region, lies_inside
 from spectjax.imaging.deidentify.image import RefusedError
 from spectjax.imaging.diagnosis import clean_word
-from spectjax.imaging.masks import encode_grey
 
 
 class WrittenView(NamedTuple):
@@ -27,14 +27,7 @@ def encode_outlines(
 ) -> str:
     """Returns wkentaro's JSON with shapes and words, and nothing else of the original.
 
-    Args:
-        annotation: of one view by one reader.
-        view: the view.
-        words: labels that may go out, as `clean_word` gives them.
-
-    Raises:
-        RefusedError: a label is not among the words, the image has another size, or an
-            outline lies outside of it or leaves no pixel.
+    `words` are the labels that may go out, as `clean_word` gives them.
     """
     if annotation.image_hw not in (None, view.hw):
         raise RefusedError("the annotation is of an image of another size")
@@ -46,16 +39,8 @@ def encode_outlines(
         if not region.place(view.hw)[0].any():
             raise RefusedError("an outline has no pixel, and would count as none drawn")
         shapes.append({"label": label, **_encode_region(region, view.hw)})
-    document = {
-        "version": "5.4.1",
-        "flags": {"SYNTHETIC": True} if view.synthetic else {},
-        "shapes": shapes,
-        "imagePath": f"{view.name}.png",
-        "imageData": None,
-        "imageHeight": view.hw[0],
-        "imageWidth": view.hw[1],
-    }
-    return json.dumps(document, indent=1)
+    image = f"{view.name}.png"
+    return encode_json(image, view.hw, shapes, synthetic=view.synthetic)
 
 
 def _encode_region(region: Region, hw: tuple[int, int]) -> dict[str, Any]:

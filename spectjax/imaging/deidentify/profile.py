@@ -13,7 +13,7 @@ from typing import Literal, cast
 from spectjax.imaging.deidentify.kept_values import (
     KeptValues,
     read_kept_values,
-    read_table,
+    read_rows,
 )
 
 EDITION = "2026c"
@@ -72,14 +72,10 @@ class Profile:
 
 
 def read_profile() -> Profile:
-    """Reads the tables of the package.
-
-    Raises:
-        ValueError: a tag or an action that the standard does not know.
-    """
+    """Reads the tables of the package."""
     actions: dict[int, str] = {}
     patterns: list[tuple[int, int, str]] = []
-    for row in read_table("basic_profile.csv"):
+    for row in read_rows("basic_profile.csv"):
         if not set(row["action"].replace("*", "").split("/")) <= set("XZDUKC"):
             raise ValueError(f"Expected letters of Table E.1-1a, got {row}.")
         mask, value = _parse_tag(row["tag"])
@@ -89,7 +85,7 @@ def read_profile() -> Profile:
             patterns.append((mask, value, row["action"]))
     types: dict[int, str] = {}
     kept: dict[int, Kept] = {}
-    for row in read_table("nm_image.csv"):
+    for row in read_rows("nm_image.csv"):
         tag = _parse_tag(row["tag"])[1]
         types[tag] = row["type"]
         if row["kept"]:
@@ -100,7 +96,7 @@ def read_profile() -> Profile:
 def digest_rules() -> str:
     """Returns 16 hexadecimal digits that change with any of the tables."""
     names = ("basic_profile", "nm_image", "kept_words", "kept_numbers", "kept_codes")
-    tables = json.dumps([read_table(f"{name}.csv") for name in names])
+    tables = json.dumps([read_rows(f"{name}.csv") for name in names])
     return hashlib.sha256(tables.encode()).hexdigest()[:16]
 
 

@@ -10,21 +10,6 @@ from spectjax.imaging.patients import IdentityError, StudyError, unite_patients
 
 
 @dataclasses.dataclass(frozen=True)
-class Contradiction:
-    """What speaks against taking a file.
-
-    Attributes:
-        files: the two that contradict each other.
-        what: expected and found, free of the files' contents and names.
-        detail: the same with their paths.
-    """
-
-    files: tuple[Path, Path]
-    what: str
-    detail: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Pseudonyms:
     """Who the patients of a folder are.
 
@@ -36,8 +21,8 @@ class Pseudonyms:
     """
 
     patients: dict[str, str]
-    contradictions: dict[Path, Contradiction]
-    doubts: dict[Path, Contradiction]
+    contradictions: dict[Path, IdentityError]
+    doubts: dict[Path, IdentityError]
 
 
 def read_pseudonyms(files: Iterable[Path]) -> Pseudonyms:
@@ -52,23 +37,22 @@ def read_pseudonyms(files: Iterable[Path]) -> Pseudonyms:
         for path in files
         if (identity := read_identity(path)) is not None
     }
-    contradictions: dict[Path, Contradiction] = {}
-    doubts: dict[Path, Contradiction] = {}
+    contradictions: dict[Path, IdentityError] = {}
+    doubts: dict[Path, IdentityError] = {}
     while True:
         by_name = {str(path): path for path in identities}
         try:
             patients = unite_patients((identities[p], n) for n, p in by_name.items())
         except IdentityError as error:
             one, other = (by_name[name] for name in error.files)
-            found = Contradiction((one, other), error.what, str(error))
             if isinstance(error, StudyError):
                 study = identities[one].study
                 for path in [p for p, i in identities.items() if i.study == study]:
-                    doubts[path] = found
+                    doubts[path] = error
                     identities[path] = dataclasses.replace(identities[path], study=None)
                 continue
             for path in _find_related(identities, one, other):
-                contradictions[path] = found
+                contradictions[path] = error
                 del identities[path]
         else:
             return Pseudonyms(patients, contradictions, doubts)

@@ -74,12 +74,7 @@ class JpegStream(NamedTuple):
 
 
 def check_jpeg(encoded: bytes, expected: Shape) -> JpegStream:
-    """Checks a frame of JPEG, JPEG lossless or JPEG-LS from its start to its end.
-
-    Raises:
-        DamagedStreamError: of another shape, of more than one scan, with too few
-            restart markers, without an end-of-image marker, or with more after it.
-    """
+    """Checks a frame of JPEG, JPEG lossless or JPEG-LS from its start to its end."""
     if not encoded.startswith(_START_OF_JPEG):
         raise DamagedStreamError("expected a start-of-image marker, found none")
     position, frame, scan, interval = 2, 0, slice(0, 0), 0
@@ -137,12 +132,7 @@ def _check_restarts(scan: bytes, shape: Shape, interval: int, unit_px: int) -> N
 
 
 def check_jpeg2000(encoded: bytes, expected: Shape) -> None:
-    """Checks a codestream of JPEG 2000 from its start to its end.
-
-    Raises:
-        DamagedStreamError: of another shape, with a tile-part that is cut off, without
-            an end marker, or with more after it.
-    """
+    """Checks a codestream of JPEG 2000 from its start to its end."""
     position = encoded.find(_START_OF_JPEG2000)  # before it may stand boxes of JP2
     if position < 0:
         raise DamagedStreamError("expected a codestream of JPEG 2000, found none")
@@ -191,12 +181,7 @@ def check_jpeg2000(encoded: bytes, expected: Shape) -> None:
 
 
 def check_rle(encoded: bytes, expected: Shape, bytes_per_sample: int) -> None:
-    """Checks that each segment of an RLE frame holds one byte of every pixel.
-
-    Raises:
-        DamagedStreamError: it holds less or more, or the segments are not as many as
-            the bytes of a pixel.
-    """
+    """Checks that each segment of an RLE frame holds one byte of every pixel."""
     count, *offsets = _unpack("<16L", encoded)
     offsets = offsets[:count]
     is_ordered = offsets == sorted(offsets) and offsets[:1] == [_RLE_HEADER.size]

@@ -42,9 +42,6 @@ def read_dicom(path: Path) -> Dataset:
     it be replaced meanwhile. Private elements that are larger than any label are left
     out. Nothing else of the file is checked.
 
-    Args:
-        path: a DICOM file.
-
     Returns:
         The data set; its header states a transfer syntax.
 
@@ -115,12 +112,7 @@ class _BoundedStream(io.BytesIO):
         self.is_cut = False  # or the end of a value was searched for
 
     def read(self, size: int | None = -1) -> bytes:
-        """Returns the next piece.
-
-        Raises:
-            UnreadableFileError: there were too many, the file ends within a header, or
-                all the rest is asked for, as pydicom does to inflate it.
-        """
+        """Returns the next piece."""
         self._pieces += 1
         if self._pieces > DICOM_PIECES:
             raise UnreadableFileError(

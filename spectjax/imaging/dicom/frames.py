@@ -6,7 +6,6 @@ PS3.3 C.8.4.8). Their values count from 1; frames count from 0.
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -31,24 +30,14 @@ _SOURCES = {
 }
 
 
-def choose_frames(
-    path: Path, dataset: Dataset
-) -> tuple[list[tuple[int, int]], str | None]:
+def choose_frames(dataset: Dataset) -> tuple[list[tuple[int, int]], str | None]:
     """Returns the frames of the primary energy window, one for each detector.
 
     The primary window is the first whose stated range holds 140.5 keV; if none states
     it, the first window.
 
-    Args:
-        path: the file, for messages.
-        dataset: the file without pixels.
-
     Returns:
         One or two pairs (frame, detector); and a note if there were several windows.
-
-    Raises:
-        UnreadableFileError: the vectors do not name every frame, a detector appears
-            twice, or there are more than two.
     """
     n = int(dataset.get("NumberOfFrames") or 1)
     vectors = {}
@@ -57,11 +46,11 @@ def choose_frames(
         is_single = dataset.get(source.number) == 1
         if n == 1:
             # Which of several detectors made the frame is for `decide_views` to judge.
-            is_single = keyword == "DetectorVector" or not _is_several(dataset, source)
+            is_single = keyword == "DetectorVector" or _count(dataset, source) < 2
         vectors[keyword] = vector or [1] * (n * is_single)
         if len(vectors[keyword]) != n:
             raise UnreadableFileError(
-                f"{path}: expected {keyword} to name all {n} frames, found "
+                f"expected {keyword} to name all {n} frames, found "
                 f"{len(vectors[keyword])} values. Export one file for each view."
             )
         # Some state one detector and name two: their views are told by more than this.
@@ -69,9 +58,8 @@ def choose_frames(
         low, high = min(vectors[keyword]), max(vectors[keyword])
         if low < 1 or high > (most or high):
             raise UnreadableFileError(
-                f"{path}: expected {keyword} to count from 1"
-                f"{f' to {most}' if most else ''}, found {low} to {high}. Export the "
-                "file again."
+                f"expected {keyword} to count from 1{f' to {most}' if most else ''}, "
+                f"found {low} to {high}. Export the file again."
             )
     windows, detectors = vectors["EnergyWindowVector"], vectors["DetectorVector"]
 
@@ -81,14 +69,14 @@ def choose_frames(
     chosen = [detector for _, detector in frames]
     if len(chosen) > 2 or len(chosen) > len(set(chosen)):
         raise UnreadableFileError(
-            f"{path}: expected one frame from each of one or two detectors, found "
+            f"expected one frame from each of one or two detectors, found "
             f"frames of the detectors {chosen}. Export the whole-body images alone."
         )
     if len(set(zip(windows, detectors, strict=True))) != len(different) * len(
         set(detectors)
     ):
         raise UnreadableFileError(
-            f"{path}: expected a frame of each detector in each energy window, found "
+            f"expected a frame of each detector in each energy window, found "
             f"{n} frames of {len(different)} windows and {len(set(detectors))} "
             "detectors: a view would be missing. Export the file again."
         )
@@ -101,12 +89,8 @@ def names_no_detector(dataset: Dataset) -> bool:
 
     So look files into which a tool has put one frame of two, with the header of both.
     """
-    is_several = _is_several(dataset, _SOURCES["DetectorVector"])
+    is_several = _count(dataset, _SOURCES["DetectorVector"]) > 1
     return is_several and not read_vector(dataset, "DetectorVector")
-
-
-def _is_several(dataset: Dataset, source: _Source) -> bool:
-    return _count(dataset, source) > 1
 
 
 def _count(dataset: Dataset, source: _Source) -> int:

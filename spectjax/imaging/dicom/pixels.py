@@ -1,7 +1,6 @@
 """One frame's pixels out of a DICOM file, without trust in what it says of itself."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pydicom
@@ -45,27 +44,17 @@ _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 _LOSSY_OR_NOT = (JPEG2000, HTJ2K)
 
 
-def read_counts(
-    path: Path, dataset: Dataset, frame: int
-) -> tuple[np.ndarray, str | None]:
+def read_counts(dataset: Dataset, frame: int) -> tuple[np.ndarray, str | None]:
     """Returns the counts of one frame: stored value times slope plus intercept.
 
     Real World Value Mappings and display windows say what to show, not what was
-    counted, and are ignored.
-
-    Args:
-        path: the file, for messages.
-        dataset: the file with its pixels, of one sample per pixel.
-        frame: zero-based index.
+    counted, and are ignored. The data set has its pixels, of one sample per pixel;
+    frames count from zero.
 
     Returns:
         Counts, float32, (Rows, Columns), not negative; and a note on what was cut.
-
-    Raises:
-        UnreadableFileError: as `decode_frame`, or rescale tags that give no counts.
-        EmptyImageError: no pixel holds a count.
     """
-    stored = decode_frame(path, dataset, frame)
+    stored = decode_frame(dataset, frame)
     slope, intercept = (
         float(value) if value not in (None, "") else default
         for value, default in (
@@ -76,14 +65,14 @@ def read_counts(
     counts = (stored.astype(np.float64) * slope + intercept).astype(np.float32)
     if not (slope > 0 and np.isfinite(counts).all()):
         raise UnreadableFileError(
-            f"{path}: expected finite counts, found rescale slope {slope:g} and "
+            f"expected finite counts, found rescale slope {slope:g} and "
             f"intercept {intercept:g}. Export the original image."
         )
     negative = int((counts < 0).sum())
     counts = np.maximum(counts, 0)
     if not counts.any():
         raise EmptyImageError(
-            f"{path}: expected counts, found none in frame {frame + 1}. Remove the "
+            f"expected counts, found none in frame {frame + 1}. Remove the "
             "file, or export it again."
         )
     notes = [f"{negative} negative values set to 0"] * (negative > 0)
@@ -118,27 +107,19 @@ def describe_compression(dataset: Dataset) -> str | None:
     return None
 
 
-def decode_frame(path: Path, dataset: Dataset, frame: int) -> np.ndarray:
+def decode_frame(dataset: Dataset, frame: int) -> np.ndarray:
     """Returns the stored values of one frame.
 
-    Args:
-        path: the file, for messages.
-        dataset: the file with its pixels, of one sample per pixel.
-        frame: zero-based index.
+    The data set has its pixels, of one sample per pixel; frames count from zero.
 
     Returns:
         Stored values, integer, (Rows, Columns). Bits above Bits Stored, where old
         files keep overlays, are no part of them (DICOM PS3.5, 8.1.1).
-
-    Raises:
-        UnreadableFileError: the pixels are missing, cut off, of another number or size
-            than the header says, shifted within their words, or no installed decoder
-            reads them.
     """
     bits, high = dataset.get("BitsStored"), dataset.get("HighBit")
     if bits and high is not None and high != bits - 1:
         raise UnreadableFileError(
-            f"{path}: expected the highest of {bits} bits to be bit {bits - 1}, found "
+            f"expected the highest of {bits} bits to be bit {bits - 1}, found "
             f"High Bit {high}. Export the file again."
         )
     syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
@@ -158,7 +139,7 @@ def decode_frame(path: Path, dataset: Dataset, frame: int) -> np.ndarray:
                 "(pip install 'spectjax[codecs]')."
             )
         raise UnreadableFileError(
-            f"{path}: expected pixels, found pixel data ({syntax.name}) that cannot be "
+            f"expected pixels, found pixel data ({syntax.name}) that cannot be "
             f"decoded ({_shorten(error)}). {remedy}"
         ) from error
 

@@ -31,30 +31,12 @@ from spectjax.imaging.identity import compute_pseudonym, identify
 from spectjax.imaging.scan import (
     BoneScan,
     DuplicateScanError,
-    EmptyImageError,
-    NotWholeBodyError,
     ScanError,
-    UnknownViewError,
     UnreadableFileError,
     View,
+    naming,
 )
 from spectjax.system.limits import SPACING_MM
-
-__all__ = [
-    "BoneScan",
-    "DuplicateScanError",
-    "EmptyImageError",
-    "NotWholeBodyError",
-    "ScanError",
-    "UnknownViewError",
-    "UnreadableFileError",
-    "View",
-    "collect_warnings",
-    "find_bone_scans",
-    "find_dicom_files",
-    "read_bone_scans",
-    "read_with_scans",
-]
 
 # Some cameras scan lines of another height than the pixels are wide; 2 is known.
 _MAX_SPACING_RATIO = 4
@@ -66,15 +48,11 @@ def read_bone_scans(
     """Reads all views of a whole-body file, one scan for each detector.
 
     Of several energy windows the one with the photopeak of technetium-99m is kept
-    (`dicom.frames`). For the view, the strongest evidence counts: View Code
-    Sequence, then GE's private label, then the words of Image ID and of the
-    descriptions, then, each with a warning, an X-ray projection as View Code and the
-    start angle of the detector (`spectjax.imaging.dicom.views`).
-
-    Args:
-        path: a DICOM file.
-        view: the view of the first frame that is kept, whatever the file says; a second
-            frame is then the opposite view.
+    (`dicom.frames`). For the view, the strongest evidence counts: View Code Sequence,
+    then GE's private label, then the words of Image ID and of the descriptions, then,
+    each with a warning, an X-ray projection as View Code and the start angle of the
+    detector (`spectjax.imaging.dicom.views`). `view` is that of the first frame that is
+    kept, whatever the file says; a second frame is then the opposite view.
 
     Returns:
         One or two scans, in the order of their frames.
@@ -93,15 +71,8 @@ def read_with_scans(
 ) -> tuple[Dataset, list[BoneScan]]:
     """Reads a file once, for those who need the rest of it beside its views.
 
-    Args:
-        path: a DICOM file.
-        view: as in `read_bone_scans`.
-
     Returns:
         The data set with its pixels, and what `read_bone_scans` returns.
-
-    Raises:
-        ScanError: as `read_bone_scans`.
     """
     path = Path(path)
     if view not in (None, "anterior", "posterior"):
@@ -109,7 +80,8 @@ def read_with_scans(
     with collect_warnings() as caught:
         try:
             dataset = read_dicom(path)
-            scans = _read_scans(path, dataset, view)
+            with naming(path):
+                scans = _read_scans(path, dataset, view)
         except ScanError:
             raise
         except Exception as error:
@@ -128,10 +100,6 @@ def find_bone_scans(
 ) -> tuple[list[BoneScan], list[ScanError]]:
     """Reads the scans of files and folders, and lists what could not be read.
 
-    Args:
-        paths: files or folders, searched as by `find_dicom_files`.
-        view: as in `read_bone_scans`, for every file.
-
     Returns:
         The scans, in the order of paths; and the errors: those of `find_dicom_files`,
         one for each file that is damaged or of another kind, and one for each frame
@@ -147,17 +115,23 @@ def find_bone_scans(
             errors.append(error)
             continue
         for scan in found:
-            first = first_files.setdefault(scan.image_key, path)
-            if first is path:
+            try:
+                check_first(scan, first_files)
+            except DuplicateScanError as error:
+                errors.append(error)
+            else:
                 scans.append(scan)
-                continue
-            errors.append(
-                DuplicateScanError(
-                    f"{path}: frame {scan.frame + 1} is the same image (SOP Instance "
-                    f"UID) as in {first} and is left out. Keep one of the files."
-                )
-            )
     return scans, errors
+
+
+def check_first(scan: BoneScan, first_files: dict[str, Path]) -> None:
+    """Raises a DuplicateScanError if an earlier file holds the same image."""
+    first = first_files.setdefault(scan.image_key, scan.path)
+    if first is not scan.path:
+        raise DuplicateScanError(
+            f"{scan.path}: frame {scan.frame + 1} is the same image (SOP Instance UID) "
+            f"as in {first} and is left out. Keep one of the files."
+        )
 
 
 def find_dicom_files(
@@ -169,9 +143,6 @@ def find_dicom_files(
     counts as DICOM if it has the DICOM mark or the suffix `.dcm`, or begins with an
     element that opens data sets; anything else, DICOMDIR and hidden files are passed
     over.
-
-    Args:
-        paths: files or folders.
 
     Returns:
         The files, each once, in the order of paths and names; and one error for each
@@ -207,25 +178,25 @@ def find_dicom_files(
 
 
 def _read_scans(path: Path, dataset: Dataset, view: View | None) -> list[BoneScan]:
-    check_whole_body(path, dataset)
-    frames, window_note = choose_frames(path, dataset)
-    claims = decide_views(path, dataset, frames, view)
+    check_whole_body(dataset)
+    frames, window_note = choose_frames(dataset)
+    claims = decide_views(dataset, frames, view)
 
     identity = identify(dataset)
     instance = str(dataset.get("SOPInstanceUID") or "")
     if identity is None or not instance:
         raise UnreadableFileError(
-            f"{path}: expected a Patient ID and a SOP Instance UID, found "
+            f"expected a Patient ID and a SOP Instance UID, found "
             f"{'no Patient ID' if instance else 'no SOP Instance UID'}: the file "
             "cannot be told from others. Give it pseudonyms instead of nothing."
         )
-    spacing_mm, spacing_note = _read_spacing(path, dataset)
+    spacing_mm, spacing_note = _read_spacing(dataset)
     notes = [window_note, spacing_note, describe_compression(dataset)]
     notes += describe_doubts(dataset)
 
     scans = []
     for (frame, _), claim in zip(frames, claims, strict=True):
-        counts, count_note = read_counts(path, dataset, frame)
+        counts, count_note = read_counts(dataset, frame)
         scans.append(
             BoneScan(
                 counts=counts,
@@ -243,13 +214,11 @@ def _read_scans(path: Path, dataset: Dataset, view: View | None) -> list[BoneSca
                 identity=identity,
             )
         )
-    check_proportions(path, dataset)
+    check_proportions(dataset)
     return scans
 
 
-def _read_spacing(
-    path: Path, dataset: Dataset
-) -> tuple[tuple[float, float] | None, str | None]:
+def _read_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | None]:
     """Returns (row, column) spacing in mm, or None and a note that it is unknown.
 
     Unknown is what is absent, empty or, as some write it, zero. Anything else is a
@@ -272,7 +241,7 @@ def _read_spacing(
     if not is_possible:
         found = ", ".join(str(value)[:20] for value in values[:3])
         raise UnreadableFileError(
-            f"{path}: expected as Pixel Spacing two numbers from {low:g} to {high:g} "
+            f"expected as Pixel Spacing two numbers from {low:g} to {high:g} "
             f"mm, one at most {_MAX_SPACING_RATIO} times the other, found {found}: no "
             "camera has such pixels. Correct the header, or export the file again."
         )

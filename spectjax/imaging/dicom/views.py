@@ -7,7 +7,6 @@ attributes are those of DICOM PS3.3 C.8.4. The number of a frame says nothing.
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from pydicom.dataset import Dataset
@@ -16,44 +15,34 @@ from pydicom.multival import MultiValue
 from spectjax.imaging.dicom.frames import names_no_detector, read_vector
 from spectjax.imaging.scan import UnknownViewError, View
 
-# DICOM PS3.16, context group 26. SRT, SNM3 and 99SDM are older designators of SNOMED.
-_VIEW_CODES: dict[str, View] = {
-    "399321004": "anterior",
-    "399001007": "posterior",
-    "G-5215": "anterior",
-    "G-5216": "posterior",
+
+def _by_word(anterior: str, posterior: str) -> dict[str, View]:
+    named: dict[View, str] = {"anterior": anterior, "posterior": posterior}
+    return {word: view for view, words in named.items() for word in words.split()}
+
+
+# DICOM PS3.16, context group 26: value, scheme and meaning of each projection. SRT,
+# SNM3 and 99SDM are older designators of SNOMED.
+VIEW_CODES: dict[tuple[str, View], tuple[str, str, str]] = {
+    ("sct", "anterior"): ("399321004", "SCT", "Anterior"),
+    ("sct", "posterior"): ("399001007", "SCT", "Posterior"),
+    ("srt", "anterior"): ("G-5215", "SRT", "Anterior"),
+    ("srt", "posterior"): ("G-5216", "SRT", "Posterior"),
 }
+_VIEW_CODES = {value: view for (_, view), (value, *_) in VIEW_CODES.items()}
 # Antero-posterior and postero-anterior are projections of X-rays, which cross the body;
 # a gamma camera that writes them may mean the side where it stood, or not.
-_XRAY_CODES: dict[str, View] = {
-    "399348003": "anterior",
-    "272479007": "posterior",
-    "R-10206": "anterior",
-    "R-10214": "posterior",
-    "G-5200": "anterior",
-    "G-5201": "posterior",
-}
+_XRAY_CODES = _by_word("399348003 R-10206 G-5200", "272479007 R-10214 G-5201")
 _CODE_SCHEMES = ("SCT", "SRT", "SNM3", "99SDM")
 
 _GE_CREATOR = "GEMS_GENIE_1"
 _GE_NAMES = {0x12: "Dataset Name", 0x30: "Picture Object Name"}
 # English, with the abbreviations of all languages; French, Italian; Chinese. "Dorsal"
 # is not here: in Spanish it names the thoracic spine.
-_WORDS: dict[str, View] = {
-    "ant": "anterior",
-    "anterior": "anterior",
-    "anterieur": "anterior",
-    "anterieure": "anterior",
-    "anteriore": "anterior",
-    "前位": "anterior",
-    "post": "posterior",
-    "posterior": "posterior",
-    "posterieur": "posterior",
-    "posterieure": "posterior",
-    "posteriore": "posterior",
-    "后位": "posterior",
-    "後位": "posterior",
-}
+_WORDS = _by_word(
+    "ant anterior anterieur anterieure anteriore 前位",
+    "post posterior posterieur posterieure posteriore 后位 後位",
+)
 # "3 h post" and "post injection" speak of time. A text with POST counts only without a
 # unit of time before it, and with nothing but one of these words after it.
 _TIME_UNITS = {"h", "hr", "hrs", "hour", "hours", "m", "min", "mins", "minutes"}
@@ -73,32 +62,31 @@ class Claim(NamedTuple):
     evidence: str
 
 
+def make_code(value: str, scheme: str, meaning: str) -> Dataset:
+    """Returns an item of a code sequence (PS3.3 8.8)."""
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = scheme
+    item.CodeMeaning = meaning
+    return item
+
+
 def decide_views(
-    path: Path,
     dataset: Dataset,
     frames: Sequence[tuple[int, int]],
     stated: View | None,
 ) -> list[Claim]:
     """Returns view and evidence of each frame; the strongest kind of evidence decides.
 
-    Weaker evidence that contradicts it is told with it.
-
-    Args:
-        path: the file, for messages.
-        dataset: the file without pixels.
-        frames: one or two pairs of frame (zero-based) and detector (one-based).
-        stated: the view of the first frame by the user's word, which overrides the
-            file; a second frame is then the opposite view.
-
-    Raises:
-        UnknownViewError: no evidence for a frame, or for which detector made it;
-            evidence of one kind that contradicts itself, a View Code of another
-            projection, or twice the same view.
+    Weaker evidence that contradicts it is told with it. `frames` are one or two pairs
+    of frame (zero-based) and detector (one-based). `stated` is the view of the first
+    frame by the user's word, which overrides the file; a second frame is then the
+    opposite view.
     """
     remedy = "State the view of the first frame (--view)."
     if stated is None and names_no_detector(dataset):
         raise UnknownViewError(
-            f"{path}: expected a Detector Vector to tell which of several detectors "
+            f"expected a Detector Vector to tell which of several detectors "
             f"made the frame, found none: its view would be a guess. {remedy}"
         )
     decided: list[Claim] = []
@@ -112,20 +100,20 @@ def decide_views(
             kinds.insert(0, (Claim(word, "the user's word"),))
         elif foreign := _foreign_codes(dataset, detector):
             raise UnknownViewError(
-                f"{path}: expected an anterior or posterior view as frame {frame + 1}, "
+                f"expected an anterior or posterior view as frame {frame + 1}, "
                 f"found View Code Sequence {foreign[0]}, which is neither. {remedy}"
             )
         strongest = next((claims for claims in kinds if claims), ())
         if not strongest:
             raise UnknownViewError(
-                f"{path}: expected evidence for the view of frame {frame + 1}, found "
+                f"expected evidence for the view of frame {frame + 1}, found "
                 f"no view code, label, description or known start angle. {remedy}"
             )
         best = strongest[0]
         others = [c for claims in kinds for c in claims if c.view != best.view]
         if others and others[0] in strongest:
             raise UnknownViewError(
-                f"{path}: expected one view for frame {frame + 1}, found "
+                f"expected one view for frame {frame + 1}, found "
                 f"{best.view} by {best.evidence} and {others[0].view} by "
                 f"{others[0].evidence}. {remedy}"
             )
@@ -135,9 +123,8 @@ def decide_views(
     if len(decided) == 2 and decided[0].view == decided[1].view:
         (one, other), (first, second) = decided, frames
         raise UnknownViewError(
-            f"{path}: expected opposite views, found {one.view} twice: frame "
-            f"{first[0] + 1} by {one.evidence}, frame {second[0] + 1} by "
-            f"{other.evidence}. {remedy}"
+            f"expected opposite views, found {one.view} twice: frame {first[0] + 1} by "
+            f"{one.evidence}, frame {second[0] + 1} by {other.evidence}. {remedy}"
         )
     return decided
 
@@ -158,11 +145,6 @@ def _collect_claims(
     evidence, since vendors count differently; neither is Patient Orientation, since
     some mirror the posterior view. Attributes that speak for the whole file count only
     if one detector made all of its frames.
-
-    Args:
-        dataset: the file without pixels.
-        frame: zero-based index of the frame.
-        detector: one-based value of Detector Vector for this frame.
 
     Returns:
         Five tuples, each without claims, with one, or with several that may disagree.

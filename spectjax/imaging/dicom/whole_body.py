@@ -1,7 +1,5 @@
 """Whether a DICOM file is an emission image of the whole body, by its header alone."""
 
-from pathlib import Path
-
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, NuclearMedicineImageStorage
 
@@ -15,37 +13,24 @@ MIN_ROWS_PER_COLUMN = 1.8
 _MAX_ROWS_PER_COLUMN = 12
 
 
-def check_whole_body(path: Path, dataset: Dataset) -> None:
+def check_whole_body(dataset: Dataset) -> None:
     """Refuses what is not an emission image of the whole body, by name.
 
     Real whole-body files exist as Secondary Capture: so Modality counts as well as the
     SOP class.
-
-    Args:
-        path: the file, for messages.
-        dataset: the file without pixels.
-
-    Raises:
-        NotWholeBodyError: the file is of another kind, or its frames are not tall.
-        UnreadableFileError: the header claims an absurd size.
     """
-    _check_kind(path, dataset)
-    _check_size(path, dataset)
-    _check_grey_values(path, dataset)
+    _check_kind(dataset)
+    _check_size(dataset)
+    _check_grey_values(dataset)
 
 
-def check_proportions(path: Path, dataset: Dataset) -> None:
-    """Refuses frames whose Rows and Columns fit their pixels in number alone.
-
-    Raises:
-        UnreadableFileError: they are higher than any body.
-    """
+def check_proportions(dataset: Dataset) -> None:
+    """Refuses frames whose Rows and Columns fit their pixels in number alone."""
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     if rows > _MAX_ROWS_PER_COLUMN * columns:
         raise UnreadableFileError(
-            f"{path}: expected frames at most {_MAX_ROWS_PER_COLUMN} times higher than "
-            f"wide, found {rows}x{columns} pixels (rows x columns). Export the file "
-            "again."
+            f"expected frames at most {_MAX_ROWS_PER_COLUMN} times higher than wide, "
+            f"found {rows}x{columns} pixels (rows x columns). Export the file again."
         )
 
 
@@ -68,7 +53,7 @@ def _sop_class(dataset: Dataset) -> UID:
     return UID(str(dataset.get("SOPClassUID") or stored or ""))
 
 
-def _check_kind(path: Path, dataset: Dataset) -> None:
+def _check_kind(dataset: Dataset) -> None:
     sop_class = _sop_class(dataset)
     modality = str(dataset.get("Modality") or "")
     value = dataset.get("ImageType") or []
@@ -84,40 +69,40 @@ def _check_kind(path: Path, dataset: Dataset) -> None:
     else:
         return
     raise NotWholeBodyError(
-        f"{path}: expected an NM image of type WHOLE BODY, found {found}. "
+        f"expected an NM image of type WHOLE BODY, found {found}. "
         "Choose the whole-body series."
     )
 
 
-def _check_size(path: Path, dataset: Dataset) -> None:
+def _check_size(dataset: Dataset) -> None:
     rows, columns = (int(dataset.get(k) or 0) for k in ("Rows", "Columns"))
     frames = int(dataset.get("NumberOfFrames") or 1)
     pixels = rows * columns * frames
     is_absurd = frames > WHOLE_BODY_FRAMES or pixels > WHOLE_BODY_PIXELS
     if min(rows, columns, frames) < 1 or is_absurd:
         raise UnreadableFileError(
-            f"{path}: expected frames of about 1024x256 pixels, found {frames} of "
+            f"expected frames of about 1024x256 pixels, found {frames} of "
             f"{rows}x{columns} (rows x columns). The file is cut off or damaged: "
             "export it again."
         )
     if rows < MIN_ROWS_PER_COLUMN * columns:
         raise NotWholeBodyError(
-            f"{path}: expected whole-body frames, at least {MIN_ROWS_PER_COLUMN} times "
+            f"expected whole-body frames, at least {MIN_ROWS_PER_COLUMN} times "
             f"higher than wide, found {rows}x{columns} pixels (rows x columns). Choose "
             "the whole-body series."
         )
 
 
-def _check_grey_values(path: Path, dataset: Dataset) -> None:
+def _check_grey_values(dataset: Dataset) -> None:
     if int(dataset.get("SamplesPerPixel") or 0) > 1:
         raise NotWholeBodyError(
-            f"{path}: expected one count per pixel, found a colour picture. Export the "
+            "expected one count per pixel, found a colour picture. Export the "
             "original image instead of a screen capture."
         )
     # Some programs invert the values when they write MONOCHROME1, others only say how
     # to show them: nothing in the file tells which.
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         raise NotWholeBodyError(
-            f"{path}: expected counts (MONOCHROME2), found MONOCHROME1: the values may "
+            "expected counts (MONOCHROME2), found MONOCHROME1: the values may "
             "be inverted. Export the original image."
         )

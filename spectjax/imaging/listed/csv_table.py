@@ -45,11 +45,6 @@ def read_table(
     makes the most known columns of the first line. Names of columns may be in capitals
     and have blanks around them; rows without content are passed over.
 
-    Args:
-        path: the file.
-        required: the columns that must be there.
-        optional: those that may be.
-
     Returns:
         Row number, as a spreadsheet counts, and content of each column without blanks
         around it, empty for a column that is not there; and one error for each row

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from spectjax.imaging.annotations.consensus import translate_words
 from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
+from spectjax.imaging.annotations.masks import decode_mask
 from spectjax.imaging.annotations.regions import Region
 from spectjax.imaging.annotations.voc import read_boxes
 from spectjax.imaging.diagnosis import (
@@ -16,12 +18,10 @@ from spectjax.imaging.diagnosis import (
     OUTSIDE_SPINE,
     SITE_WORDS,
     SPINAL,
-    translate_words,
 )
 from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.identity import compute_pseudonym, identify_by_id
 from spectjax.imaging.listed.pictures import read_picture
-from spectjax.imaging.masks import decode_mask
 from spectjax.imaging.scan import (
     PICTURE_SUFFIXES,
     BoneScan,

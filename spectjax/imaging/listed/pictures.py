@@ -20,6 +20,7 @@ from spectjax.imaging.scan import (
     NotWholeBodyError,
     ScanError,
     UnreadableFileError,
+    naming,
 )
 from spectjax.system.limits import PICTURE_BYTES, WHOLE_BODY_PIXELS, read_limited
 
@@ -62,13 +63,10 @@ def read_picture(path: Path, *, inverted: bool | None = None) -> Picture:
     """Reads a PNG or JPEG picture of one whole-body view.
 
     The grey value that is farthest from hot becomes 0 counts; values are not scaled.
-    Pictures that are dark where there are many
-    counts are turned into their negative: outside the body there are no counts, so a
-    background at the bright end of the grey scale gives them away.
-
-    Args:
-        path: the file.
-        inverted: whether hot is dark, if the user says so; it overrides the background.
+    Pictures that are dark where there are many counts are turned into their negative:
+    outside the body there are no counts, so a background at the bright end of the grey
+    scale gives them away. `inverted` says whether hot is dark; it overrides the
+    background.
 
     Raises:
         UnreadableFileError: no PNG or JPEG, damaged, of other bits than 8 or 16, or
@@ -79,12 +77,17 @@ def read_picture(path: Path, *, inverted: bool | None = None) -> Picture:
         EmptyImageError: all pixels are equal.
     """
     contents = read_limited(path, PICTURE_BYTES, error=UnreadableFileError)
+    with naming(path):
+        return _read(contents, inverted)
+
+
+def _read(contents: bytes, inverted: bool | None) -> Picture:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        grey, info = _decode(path, contents)
+        grey, info = _decode(contents)
     if grey.min() == grey.max():
         raise EmptyImageError(
-            f"{path}: expected a body, found {grey.max()} in every pixel. Remove the "
+            f"expected a body, found {grey.max()} in every pixel. Remove the "
             "file, or export it again."
         )
     bits = 8 * grey.dtype.itemsize
@@ -94,7 +97,7 @@ def read_picture(path: Path, *, inverted: bool | None = None) -> Picture:
     if not contents.startswith(_PNG_SIGNATURE):
         notes.append("lossy compression")
 
-    is_dark_hot = _is_dark_hot(path, grey) if inverted is None else inverted
+    is_dark_hot = _is_dark_hot(grey) if inverted is None else inverted
     if is_dark_hot:
         grey = grey.max() - grey
         why = "the background is bright" if inverted is None else "the user's word"
@@ -102,29 +105,29 @@ def read_picture(path: Path, *, inverted: bool | None = None) -> Picture:
     elif grey.min() > 0:
         notes.append(f"grey value {grey.min()} taken as no counts")
         grey = grey - grey.min()
-    _check_one_body(path, grey)
+    _check_one_body(grey)
     shape = "x".join(map(str, grey.shape))
     content = hashlib.sha256(shape.encode() + grey.astype("<u2").tobytes()).hexdigest()
     return Picture(grey.astype(np.float32), content, _is_synthetic(info), tuple(notes))
 
 
-def _decode(path: Path, contents: bytes) -> tuple[np.ndarray, dict[Any, Any]]:
+def _decode(contents: bytes) -> tuple[np.ndarray, dict[Any, Any]]:
     """Returns grey values, uint8 or uint16, (H, W), and what else the file says."""
     try:
         # Reads the header alone, so the size is known before anything is unpacked.
         picture = _open(contents)
     except Image.DecompressionBombError:
         raise UnreadableFileError(
-            f"{path}: expected about 1024x256 pixels, found more than "
+            f"expected about 1024x256 pixels, found more than "
             f"{WHOLE_BODY_PIXELS >> 20} million. Save it again in the size of the scan."
         ) from None
     except Exception as error:  # a damaged header raises errors of many kinds
         raise UnreadableFileError(
-            f"{path}: expected a PNG or JPEG picture, found another format or a "
+            "expected a PNG or JPEG picture, found another format or a "
             "damaged file. Save it as PNG."
         ) from error
-    _check_size(path, picture)
-    _check_kind(path, picture, contents)
+    _check_size(picture)
+    _check_kind(picture, contents)
     try:
         if contents.startswith(_PNG_SIGNATURE):
             picture.verify()  # checksums, which decoding passes over
@@ -133,38 +136,38 @@ def _decode(path: Path, contents: bytes) -> tuple[np.ndarray, dict[Any, Any]]:
         orientation = picture.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception as error:
         raise UnreadableFileError(
-            f"{path}: expected pixels, found a picture that is cut off or damaged. "
+            "expected pixels, found a picture that is cut off or damaged. "
             "Copy or save it again."
         ) from error
     if orientation != 1:
         raise UnreadableFileError(
-            f"{path}: expected pixels in the order in which they are seen, found EXIF "
+            f"expected pixels in the order in which they are seen, found EXIF "
             f"orientation {orientation}: programs disagree on what is left. Save it "
             "upright without that tag."
         )
-    return _grey_values(path, picture), picture.info
+    return _grey_values(picture), picture.info
 
 
 def _open(contents: bytes) -> Image.Image:
     return Image.open(io.BytesIO(contents), formats=("PNG", "JPEG"))
 
 
-def _check_size(path: Path, picture: Image.Image) -> None:
+def _check_size(picture: Image.Image) -> None:
     rows, columns = picture.height, picture.width
     if rows * columns > WHOLE_BODY_PIXELS or columns < _MIN_COLUMNS:
         raise UnreadableFileError(
-            f"{path}: expected about 1024x256 pixels, found {rows}x{columns} (rows x "
+            f"expected about 1024x256 pixels, found {rows}x{columns} (rows x "
             "columns). Save it again in the size of the scan."
         )
     if rows < MIN_ROWS_PER_COLUMN * columns:
         raise NotWholeBodyError(
-            f"{path}: expected one whole-body view, at least {MIN_ROWS_PER_COLUMN} "
+            f"expected one whole-body view, at least {MIN_ROWS_PER_COLUMN} "
             f"times higher than wide, found {rows}x{columns} pixels (rows x columns). "
             "Save each view as a picture of its own, head up."
         )
 
 
-def _check_kind(path: Path, picture: Image.Image, contents: bytes) -> None:
+def _check_kind(picture: Image.Image, contents: bytes) -> None:
     """Refuses pictures that Pillow would read with a loss, or only in part."""
     bits, found = 8, ""
     if contents.startswith(_PNG_SIGNATURE):
@@ -177,7 +180,7 @@ def _check_kind(path: Path, picture: Image.Image, contents: bytes) -> None:
         found = f"{getattr(picture, 'n_frames', 1)} pictures in one file"
     if found:
         raise UnreadableFileError(
-            f"{path}: expected one grey picture of 8 or 16 bits, found {found}. Save "
+            f"expected one grey picture of 8 or 16 bits, found {found}. Save "
             "it as a grey PNG."
         )
 
@@ -186,7 +189,7 @@ def _has_alpha(picture: Image.Image) -> bool:
     return picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
 
 
-def _grey_values(path: Path, picture: Image.Image) -> np.ndarray:
+def _grey_values(picture: Image.Image) -> np.ndarray:
     """Returns values of a picture that is grey, whatever its colour model."""
     found = ""
     if picture.mode in ("I", "I;16"):
@@ -203,13 +206,13 @@ def _grey_values(path: Path, picture: Image.Image) -> np.ndarray:
             found = "transparent pixels"
     if found:
         raise NotWholeBodyError(
-            f"{path}: expected a grey picture, found {found}. Export the original "
+            f"expected a grey picture, found {found}. Export the original "
             "image in grey instead of a screen capture."
         )
     return red
 
 
-def _is_dark_hot(path: Path, grey: np.ndarray) -> bool:
+def _is_dark_hot(grey: np.ndarray) -> bool:
     """Returns whether the background, which has no counts, is the bright end."""
     low, high = float(grey.min()), float(grey.max())
     inside = grey[_RIM_PX:-_RIM_PX, _RIM_PX:-_RIM_PX]
@@ -223,14 +226,14 @@ def _is_dark_hot(path: Path, grey: np.ndarray) -> bool:
     if rim >= 1 - _END and bright >= _MIN_BACKGROUND and dark <= _MAX_OPPOSITE:
         return True
     raise UnknownPolarityError(
-        f"{path}: expected a background at one end of the grey scale, found the rim at "
+        f"expected a background at one end of the grey scale, found the rim at "
         f"{rim:.0%} of it, {dark:.0%} of the pixels at the dark end and {bright:.0%} "
         "at the bright one. State 'inverted' in images.csv: yes if hot is dark, else "
         "no."
     )
 
 
-def _check_one_body(path: Path, counts: np.ndarray) -> None:
+def _check_one_body(counts: np.ndarray) -> None:
     """Refuses two views side by side, which can be as tall as one wide frame."""
     across = counts.mean(axis=0, dtype=np.float64)
     parts = [part.mean() for part in np.array_split(across, 16)]
@@ -238,7 +241,7 @@ def _check_one_body(path: Path, counts: np.ndarray) -> None:
     # One body has more counts in the middle, two have a fifth at most between them.
     if middle < 0.5 * min(left, right):
         raise NotWholeBodyError(
-            f"{path}: expected one body in the middle, found more to the left and to "
+            "expected one body in the middle, found more to the left and to "
             "the right of it, as of two views side by side or of a wrong 'inverted'. "
             "Save each view as a picture of its own."
         )

@@ -14,20 +14,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from spectjax.imaging.diagnosis import DIAGNOSES, clean_word
 from spectjax.imaging.dicom.views import find_view
 from spectjax.imaging.listed.csv_table import ImageTableError, read_table
-from spectjax.imaging.listed.image import ImageRow, ListedImage, read_listed_image
+from spectjax.imaging.listed.image import ImageRow
 from spectjax.imaging.scan import PICTURE_SUFFIXES, View
 from spectjax.system.limits import SPACING_MM
 from spectjax.system.messages import UserError
-
-__all__ = [
-    "ImageRow",
-    "ImageTableError",
-    "ListedImage",
-    "find_image_table",
-    "read_image_table",
-    "read_listed_image",
-    "read_words",
-]
 
 _TABLE_NAME, _WORDS_NAME = "images.csv", "words.csv"
 _REQUIRED = ("file", "patient", "view", "label")
@@ -63,9 +53,6 @@ def _find_table(folder: Path, name: str) -> Path | None:
 def read_words(folder: Path) -> dict[str, str]:
     """Reads `words.csv`: what a hospital's words mean.
 
-    Args:
-        folder: the folder that holds it, or does not.
-
     Returns:
         For each clean word one of `DIAGNOSES`, or nothing for outlines that are to be
         ignored.
@@ -82,7 +69,7 @@ def read_words(folder: Path) -> dict[str, str]:
         raise errors[0]
     words: dict[str, str] = {}
     for number, cells in rows:
-        word, label = _clean(cells["word"]), _clean(cells["label"])
+        word, label = clean_word(cells["word"]), clean_word(cells["label"])
         found = ""
         if not word:
             found = "no word"
@@ -239,7 +226,7 @@ def _check_view(name: PurePosixPath, view: View | None) -> None:
 
 
 def _read_diagnosis(text: str, words: Mapping[str, str]) -> str | None:
-    label = _clean(text)
+    label = clean_word(text)
     # An empty label in words.csv is about outlines: a row still may be "normal" where
     # outlines of that name are ignored.
     diagnosis = words.get(label) or label
@@ -301,7 +288,3 @@ def _check_repeated(
                 contradicted=first.number * is_other,
             )
     first_rows[file, row.view] = row
-
-
-def _clean(text: str) -> str:
-    return " ".join(clean_word(text).split())

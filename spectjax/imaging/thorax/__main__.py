@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, cast
 from absl import flags
 
 from spectjax.system.commands import define_path, read_paths, run_command
-from spectjax.system.locks import hold
-from spectjax.system.messages import UserError, make_printable
+from spectjax.system.messages import make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
-    from spectjax.imaging.dicom.reading import BoneScan
+    from spectjax.imaging.scan import BoneScan, View
 
 _OUTPUT_DIR = define_path(
     "output_dir", "Folder for the results; made if it is missing.", required=True
@@ -35,36 +34,17 @@ _VIEW = flags.DEFINE_enum(
 
 def main(arguments: list[str]) -> None:
     """Writes a box and a drawing for every view found in the paths."""
-    paths, output_dir = read_paths(arguments), cast(Path, _OUTPUT_DIR.value)
-    if not paths:
-        raise UserError("Expected DICOM files or folders after the flags, found none.")
-    with hold(output_dir):
-        crop_scans(paths, output_dir)
-
-
-def crop_scans(paths: list[Path], output_dir: Path) -> None:
-    """Writes the results of all scans below `paths`.
-
-    Raises:
-        UserError: if there is no scan that could be used.
-        SystemExit: see `Problems`, if a bug kept a view from being written.
-        WriteError: if a file cannot be written.
-    """
-    from spectjax.imaging.dicom.reading import View
-    from spectjax.imaging.intake import Intake
+    from spectjax.imaging.intake import write_views
     from spectjax.imaging.outputs import OutputNames
-    from spectjax.imaging.problems import Problems
 
-    problems = Problems(output_dir)
-    intake = Intake(paths, problems, view=cast(View | None, _VIEW.value))
-    names = OutputNames(intake.files, output_dir, mark="landmarks")
-    written = 0
-    for scans in intake.read_examinations():
-        for scan in scans:
-            with problems.passing_over(scan.path):
-                _crop(scan, names.choose(scan), output_dir)
-                written += 1
-    problems.conclude(written, output_dir)
+    output_dir = cast(Path, _OUTPUT_DIR.value)
+    write_views(
+        read_paths(arguments),
+        output_dir,
+        lambda files: OutputNames(files, output_dir, mark="landmarks").choose,
+        lambda scan, name: _crop(scan, name, output_dir),
+        view=cast("View | None", _VIEW.value),
+    )
 
 
 def _crop(scan: "BoneScan", name: str, output_dir: Path) -> None:

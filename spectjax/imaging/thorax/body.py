@@ -6,7 +6,7 @@ A frame has shape (H, W), head up; rows and columns are its pixels.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are asked for: not before --help
 
 from spectjax.system.messages import UserError
 
@@ -58,10 +58,6 @@ def find_body(counts: np.ndarray, pixel_mm: float) -> Body:
     [P2] sets every count below thr_N to 0. At the count levels of real scans (2 to 5
     in the body, thr_N 3 to 5) that would erase most of the skeleton, so thr_N is
     measured and reported, and noise is removed by place: all that is outside the body.
-
-    Raises:
-        NoThoraxError: if nothing in the image is as long as a body, or its values are
-            no counts.
     """
     if min(counts.shape) < _BLOCK:
         raise NoThoraxError(f"a frame of {counts.shape[0]}x{counts.shape[1]} pixels")
@@ -70,11 +66,11 @@ def find_body(counts: np.ndarray, pixel_mm: float) -> Body:
     tall = _rows_of_anything(counts)
     smooth = np.zeros(counts.shape, np.float32)
     sigma = _SMOOTH_MM / pixel_mm
-    ndimage.gaussian_filter(counts[tall], sigma, truncate=3, output=smooth[tall])
+    scipy.ndimage.gaussian_filter(counts[tall], sigma, truncate=3, output=smooth[tall])
     # A tenth of bright tissue: far above the background (some 0.1 counts against 2 to 5
     # in the body) and below the thinnest limb.
     level = np.float32(0.1 * np.percentile(smooth[::2, ::2], 95))
-    labels, _ = ndimage.label(smooth[tall] > level)
+    labels, _ = scipy.ndimage.label(smooth[tall] > level)
     sizes = np.bincount(labels[::2, ::2].ravel())  # a sample tells the largest
     sizes[0] = 0
     mask = np.zeros(counts.shape, bool)
@@ -122,11 +118,7 @@ def remove_noise(counts: np.ndarray, body: Body) -> np.ndarray:
 
 
 def find_centre(body: Body, rows: slice) -> float:
-    """Returns the mean column of the counts in `rows`.
-
-    Raises:
-        NoThoraxError: if there are none.
-    """
+    """Returns the mean column of the counts in `rows`."""
     counts = body.smooth[rows].sum(axis=0)
     if not counts.any():
         raise NoThoraxError(f"no counts in rows {rows.start} to {rows.stop}")
@@ -134,11 +126,7 @@ def find_centre(body: Body, rows: slice) -> float:
 
 
 def columns_between(one: float, other: float, body: Body) -> slice:
-    """Returns the columns between two positions, kept inside the frame.
-
-    Raises:
-        NoThoraxError: if none of them lies in the frame.
-    """
+    """Returns the columns between two positions, kept inside the frame."""
     low, high = sorted((one, other))
     first, end = max(0, round(low)), min(body.mask.shape[1], round(high) + 1)
     if first >= end:

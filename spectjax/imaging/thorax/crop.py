@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.imaging.dicom.reading import BoneScan, ScanError
+from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
 from spectjax.imaging.thorax.doubts import find_doubts
@@ -147,11 +147,7 @@ def _measure_pixel(scan: BoneScan) -> float:
 
 
 def _widen(landmarks: Landmarks, margin: int, frame_hw: tuple[int, int]) -> Box:
-    """Returns the box of the rib cage, `margin` wider on each side, in the frame.
-
-    Raises:
-        NoThoraxError: if it is larger than the canvas.
-    """
+    """Returns the box of the rib cage, `margin` wider on each side, in the frame."""
     y0, x0 = max(0, landmarks.shoulders - margin), max(0, landmarks.left - margin)
     y1 = min(frame_hw[0], landmarks.lowest_ribs + margin)
     x1 = min(frame_hw[1], landmarks.right + margin)

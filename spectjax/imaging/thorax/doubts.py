@@ -26,14 +26,7 @@ class _Share(NamedTuple):
 def find_doubts(
     landmarks: Landmarks, body: Body, readings: Readings, pixel_mm: float
 ) -> tuple[str, ...]:
-    """Returns a sentence for each reason to distrust the landmarks.
-
-    Args:
-        landmarks: what the box is made of.
-        body: where the patient is.
-        readings: what the landmarks were read from.
-        pixel_mm: height of a pixel.
-    """
+    """Returns a sentence for each reason to distrust the landmarks."""
     shares = (*_compare_sides(landmarks, readings), *_judge_shape(landmarks))
     doubts = [
         f"{share.what} is {share.found:.3f}, expected {share.low} to {share.high}"
@@ -69,35 +62,18 @@ def _compare_sides(landmarks: Landmarks, readings: Readings) -> tuple[_Share, ..
     left_row, right_row = readings.shoulder_rows
     left_edge, right_edge = np.median(readings.sides.edges, axis=1)
     lowest = readings.rib_band.lowest_by_side
+    step = max(
+        abs(lowest[0] - lowest[1]), *(abs(r - landmarks.lowest_ribs) for r in lowest)
+    )
+    place = (landmarks.spine + 0.5 - landmarks.left) / width
+    halves = "the difference between the halves of the rib cage in its width"
+    shoulders = abs(left_row - right_row) / length
+    ribs = "the step between the lowest ribs of both sides in the trunk"
     return (
-        _Share(
-            "the step between the shoulders in the body",
-            abs(left_row - right_row) / length,
-            0,
-            0.02,
-        ),
-        _Share(
-            "the step between the lowest ribs of both sides in the trunk",
-            max(
-                abs(lowest[0] - lowest[1]),
-                *(abs(row - landmarks.lowest_ribs) for row in lowest),
-            )
-            / trunk,
-            0,
-            0.085,
-        ),
-        _Share(
-            "the spine's place in the rib cage",
-            (landmarks.spine + 0.5 - landmarks.left) / width,
-            0.44,
-            0.56,
-        ),
-        _Share(
-            "the difference between the halves of the rib cage in its width",
-            abs(float(left_edge - right_edge)) / width,
-            0,
-            0.1,
-        ),
+        _Share("the step between the shoulders in the body", shoulders, 0, 0.02),
+        _Share(ribs, step / trunk, 0, 0.085),
+        _Share("the spine's place in the rib cage", place, 0.44, 0.56),
+        _Share(halves, abs(float(left_edge - right_edge)) / width, 0, 0.1),
     )
 
 
@@ -107,20 +83,12 @@ def _judge_shape(landmarks: Landmarks) -> tuple[_Share, ...]:
     trunk = landmarks.legs - landmarks.shoulders
     height = landmarks.lowest_ribs - landmarks.shoulders
     width = landmarks.right - landmarks.left
+    place = (landmarks.shoulders - landmarks.head) / length
+    flank = (landmarks.pelvis - landmarks.lowest_ribs) / trunk
     return (
-        _Share(
-            "the shoulders' place in the body",
-            (landmarks.shoulders - landmarks.head) / length,
-            0.1,
-            0.185,
-        ),
+        _Share("the shoulders' place in the body", place, 0.1, 0.185),
         _Share("the rib cage's width in the body", width / length, 0.15, 0.215),
         _Share("the rib cage's height in the trunk", height / trunk, 0.425, 0.64),
         _Share("the rib cage's height in its width", height / width, 0.8, 1.45),
-        _Share(
-            "the flank's height in the trunk",
-            (landmarks.pelvis - landmarks.lowest_ribs) / trunk,
-            0.045,
-            0.26,
-        ),
+        _Share("the flank's height in the trunk", flank, 0.045, 0.26),
     )

@@ -72,11 +72,7 @@ def _plain(text: str) -> str:
 
 
 def save_evidence(thorax: ThoraxImage, path: Path) -> None:
-    """Writes the drawing as PNG.
-
-    Raises:
-        WriteError: if the file cannot be written; nothing is left of it then.
-    """
+    """Writes the drawing as PNG."""
     png = io.BytesIO()
     draw_evidence(thorax).savefig(png, format="png", dpi=90)
     write_file(path, png.getvalue())

@@ -72,12 +72,7 @@ class Readings:
 
 
 def find_landmarks(body: Body, row_curve: Curve) -> tuple[Landmarks, Readings]:
-    """Stages 3 and 4: removes head and legs, then arms and pelvis.
-
-    Raises:
-        NoThoraxError: if there is no trunk between shoulders and legs, or no ribs, or
-            one side of the body is not in the frame.
-    """
+    """Stages 3 and 4: removes head and legs, then arms and pelvis."""
     legs = find_legs(body)
     neck, shoulder_rows = find_shoulders(body, row_curve)
     shoulders = min(shoulder_rows)

@@ -8,7 +8,7 @@ breast) is usually so on one side only: wherever one side speaks, the other is h
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy  # its parts load when they are asked for: not before --help
 
 from spectjax.imaging.thorax.body import (
     Body,
@@ -89,9 +89,6 @@ def find_sides(
     end where counts fall steepest outwards. An arm, a hot elbow or a lesion may fall
     more steeply: the edge that is followed is strong in all strips, moves little from
     one to the next, and has its like on the other side. The second widest strip counts.
-
-    Raises:
-        NoThoraxError: if there is too little of a chest.
     """
     half_width = width_of_legs / 2
     trunk = legs - shoulders
@@ -115,7 +112,7 @@ def find_sides(
     )
     fall = np.maximum(fall, _SHARE_OF_THE_FIELD * to_nothing)
     near = 2 * round(0.08 * half_width) + 1
-    like = ndimage.maximum_filter1d(fall[::-1], near, axis=2)
+    like = scipy.ndimage.maximum_filter1d(fall[::-1], near, axis=2)
     strength = fall + _SHARE_OF_THE_OTHER_SIDE * like
     # Beyond the ribs lie skin and arms, which fall more steeply: the inner edge is it.
     strength -= _COST_OF_DISTANCE * np.arange(len(distances))
@@ -189,10 +186,6 @@ def find_lowest_ribs(body: Body, shoulders: int, legs: int, sides: Sides) -> Rib
     crests; above them lies the flank, and the ribs end where counts have fallen nine
     tenths of the way to it. The darker two thirds of each row pass over kidneys and
     lesions, and no side counts for more than `_BRIGHTER_AT_MOST` times the other.
-
-    Raises:
-        NoThoraxError: if there is no fall of counts above the pelvis, or one side of
-            the trunk is not in the frame.
     """
     left, right = (
         _measure_band(body, shoulders, legs, sides, side) for side in (-1, 1)
@@ -209,7 +202,9 @@ def find_lowest_ribs(body: Body, shoulders: int, legs: int, sides: Sides) -> Rib
         raise NoThoraxError("no ribs above the pelvis")
     lowest = []
     for side in (left, right):
-        side_end = _find_end(ndimage.gaussian_filter1d(side, 0.02 * trunk), pelvis)[2]
+        side_end = _find_end(
+            scipy.ndimage.gaussian_filter1d(side, 0.02 * trunk), pelvis
+        )[2]
         lowest.append(shoulders + (pelvis if side_end is None else side_end))
     return RibBand(
         lowest_ribs=shoulders + end,

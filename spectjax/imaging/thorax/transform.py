@@ -67,11 +67,7 @@ class CropTransform:
         return slice(y0, y1), slice(x0, x1)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
-        """Returns the canvas (..., canvas_hw) of a frame image (..., frame_hw).
-
-        Raises:
-            ValueError: if the last two axes are not `frame_hw`.
-        """
+        """Returns the canvas (..., canvas_hw) of a frame image (..., frame_hw)."""
         return _move(
             image, self.frame_hw, self._in_frame, self.canvas_hw, self._on_canvas
         )
@@ -81,9 +77,6 @@ class CropTransform:
 
         Pixels of the canvas around the box belong to no pixel of the box: they are
         dropped, even where the frame goes on beyond the box.
-
-        Raises:
-            ValueError: if the last two axes are not `canvas_hw`.
         """
         return _move(
             canvas, self.canvas_hw, self._on_canvas, self.frame_hw, self._in_frame

@@ -20,12 +20,6 @@
 #include "dnnl.hpp"
 #include "tasks.h"
 
-// Of the OpenMP library that oneDNN links; its header comes with some compilers only.
-extern "C" {
-int omp_get_max_threads();
-void omp_set_num_threads(int);
-}
-
 namespace spectjax {
 namespace {
 
@@ -79,13 +73,6 @@ const dnnl::engine& engine() {
   static auto* cpu = new dnnl::engine(dnnl::engine::kind::cpu, 0);
   return *cpu;
 }
-
-// The number of threads is a setting of the calling thread alone.
-struct OneThread {
-  OneThread() : before(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(before); }
-  int before;
-};
 
 enum Pass : int64_t { kForward, kData, kKernel };
 

@@ -7,12 +7,6 @@
 #include "dnnl.hpp"
 #include "tasks.h"
 
-// Of the OpenMP library that oneDNN links; its header comes with some compilers only.
-extern "C" {
-int omp_get_max_threads();
-void omp_set_num_threads(int);
-}
-
 namespace spectjax {
 namespace {
 
@@ -27,13 +21,10 @@ ffi::Error multiply_transposed(ffi::ThreadPool pool, Matrix a, Matrix b,
   return report([&] {
     run_tasks(pool, parts, [&](int64_t part) {
       int64_t start = part * n / parts, stop = (part + 1) * n / parts;
-      // The number of threads is a setting of the calling thread alone.
-      int before = omp_get_max_threads();
-      omp_set_num_threads(1);
+      OneThread one;
       auto status = dnnl::sgemm('N', 'T', m, stop - start, k, 1.0f, a.typed_data(), k,
                                 b.typed_data() + start * k, k, 0.0f,
                                 y->typed_data() + start, n);
-      omp_set_num_threads(before);
       if (status != dnnl::status::success) throw std::runtime_error("sgemm failed");
     });
   });

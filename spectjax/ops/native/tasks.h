@@ -13,9 +13,22 @@
 
 #include "xla/ffi/api/ffi.h"
 
+// Of the OpenMP library that oneDNN links; its header comes with some compilers only.
+extern "C" {
+int omp_get_max_threads();
+void omp_set_num_threads(int);
+}
+
 namespace spectjax {
 
 namespace ffi = xla::ffi;
+
+// The number of threads is a setting of the calling thread alone.
+struct OneThread {
+  OneThread() : before(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~OneThread() { omp_set_num_threads(before); }
+  int before;
+};
 
 // Runs work(0) to work(count - 1) on the pool's threads and this one. This thread takes
 // part, so that all tasks end even where no other thread is free.

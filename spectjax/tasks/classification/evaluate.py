@@ -3,29 +3,26 @@
 The number of images is N, of images in a batch B; height and width are H and W.
 """
 
-import dataclasses
-import pathlib
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-import spectjax
 from spectjax.evaluation.batches import Predict, predict_in_batches
+from spectjax.evaluation.folds import summarise_folds
 from spectjax.evaluation.run import FinishedRun
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.calibration import MIN_TEMPERATURE, fit_temperature
-from spectjax.metrics.intervals import summarise_repeats
-from spectjax.report.figures import save_figure
+from spectjax.report.picture_parts import save_figure
 from spectjax.report.training_curves import draw_training
-from spectjax.system.files import replace_undefined, write_file, write_json
-from spectjax.system.messages import DISCLAIMER, UserError
+from spectjax.system.files import write_file, write_json
+from spectjax.system.messages import UserError
 from spectjax.tasks.classification.cases import (
     Cases,
     format_cases,
     format_patients,
 )
-from spectjax.tasks.classification.figures import draw_classifier
+from spectjax.tasks.classification.metrics_sections import Calibration, Repeated
+from spectjax.tasks.classification.plots import draw_classifier
 from spectjax.tasks.classification.scores import (
     describe_calibration,
     score_images,
@@ -33,34 +30,10 @@ from spectjax.tasks.classification.scores import (
 )
 from spectjax.tasks.classification.table import write_classification_table
 
-Move = Callable[[np.ndarray, int], np.ndarray]
-
 EVALUATIONS = 10  # [P2]: "A trained classifier was run 10 times on the test subset"
 
 
 def evaluate(run: FinishedRun) -> dict[str, Any]:
-    """Scores a run, see `evaluate_classification`."""
-    return evaluate_classification(
-        run.model.compile(run.model.task.predict_logits),
-        run.held_out.crop_centre(run.train_hw),
-        calibration=run.calibration().crop_centre(run.train_hw),
-        move=run.move,
-        **run.told,
-    )
-
-
-def evaluate_classification(
-    predict_logits: Predict,
-    examples: Examples,
-    *,
-    batch_size: int,
-    output_dir: pathlib.Path,
-    model_name: str,
-    dataset_info: Mapping[str, Any],
-    calibration: Examples | None,
-    move: Move | None,
-    training_log: pathlib.Path | None = None,
-) -> dict[str, Any]:
     """Scores a classifier on held-out originals and writes what a reader wants to see.
 
     Writes `cases.csv` and `patients.csv` (a row for each), `table.md` ([P2] Tables 6-9
@@ -68,21 +41,6 @@ def evaluate_classification(
     ([P2] Fig. 9, 10), `figures/mistakes.png` (Fig. 11), `figures/training.png` (Fig. 8,
     if there is a log) and, last, `metrics.json`: where that file is, the others are
     complete.
-
-    Args:
-        predict_logits: maps counts (B, H, W, 1) to logits (B, 2), normal first.
-        examples: N images as the classifier takes them; unless they are marked as
-            leaking, originals of patients not trained on.
-        batch_size: B, the same in every call, so that a jitted model compiles once.
-        output_dir: folder to write to, usually `<workdir>/eval`.
-        model_name: the model's registry name.
-        dataset_info: what else to say about the data, e.g. `config`; joins `name`,
-            `split`, `synthetic` and `leaking` of the examples under `data`.
-        calibration: images to fit the temperature on, none of them held out; None for
-            no temperature.
-        move: maps images (N, H, W, 1) and a seed to images moved at random as the
-            papers augment them; None for a single evaluation.
-        training_log: CSV of the training with the columns epoch, loss and Acc.
 
     Returns:
         The content of `metrics.json`; None stands for an undefined score.
@@ -92,42 +50,27 @@ def evaluate_classification(
             is not finite.
         WriteError: if a file cannot be written.
     """
-    output_dir = pathlib.Path(output_dir)
-    cases = predict_cases(predict_logits, examples, batch_size=batch_size)
-    calibrated = _calibrate(cases, predict_logits, calibration, batch_size=batch_size)
-    repeated = None
-    if move is not None:
-        repeated = _repeat(predict_logits, examples, cases, move, batch_size=batch_size)
-    metrics: dict[str, Any] = replace_undefined(
+    predict_logits = run.model.compile(run.model.learned.predict_logits)
+    examples = run.held_out.crop_centre(run.train_hw)
+    cases = predict_cases(predict_logits, examples, batch_size=run.batch_size)
+    calibrated = _calibrate(run, predict_logits, cases)
+    metrics = run.describe(
+        "classification",
         {
-            "task": "classification",
-            "model": model_name,
-            "data": {
-                "name": examples.name,
-                "split": examples.split,
-                "synthetic": examples.synthetic,
-                "leaking": examples.leaking,
-                **dataset_info,
-            },
-            "n_images": len(cases),
-            "n_patients": len(set(cases.patients)),
             **summarise_cases(cases),
             "calibration": calibrated,
-            "repeated": repeated,
-            "spectjax_version": spectjax.__version__,
-            "disclaimer": DISCLAIMER,
-        }
+            "repeated": _repeat(run, predict_logits, examples, cases),
+        },
     )
-
-    temperature = calibrated["temperature"]
+    output_dir, temperature = run.output_dir, metrics["calibration"]["temperature"]
     write_file(output_dir / "cases.csv", format_cases(cases, temperature))
     write_file(output_dir / "patients.csv", format_patients(cases))
     write_file(output_dir / "table.md", write_classification_table(metrics))
     figures = draw_classifier(cases, examples, metrics)
-    if training_log is not None:
+    if run.training_log is not None:
         figures["training"] = draw_training(
-            training_log,
-            title=f"Training of {model_name}",
+            run.training_log,
+            title=f"Training of {run.model_name}",
             synthetic=examples.synthetic,
             score="Acc",
         )
@@ -187,30 +130,18 @@ def predict_log_odds(
     return log_odds
 
 
-def _calibrate(
-    cases: Cases,
-    predict_logits: Predict,
-    examples: Examples | None,
-    *,
-    batch_size: int,
-) -> dict[str, Any]:
-    """Returns how far probabilities can be trusted, as they are and after scaling.
-
-    Args:
-        cases: what is scored.
-        predict_logits: the model.
-        examples: images to fit the temperature on, or None.
-        batch_size: of the model.
-    """
-    calibration: dict[str, Any] = {
+def _calibrate(run: FinishedRun, predict_logits: Predict, cases: Cases) -> Calibration:
+    """Returns how far probabilities can be trusted, as they are and after scaling."""
+    calibration: Calibration = {
         "before": describe_calibration(cases.labels, cases.log_odds),
         "after": None,
         "temperature": None,
         "fitted_on": None,
     }
-    if examples is None:
+    if run.calibration is None:
         return calibration
-    fitted = predict_cases(predict_logits, examples, batch_size=batch_size)
+    examples = run.calibration().crop_centre(run.train_hw)
+    fitted = predict_cases(predict_logits, examples, batch_size=run.batch_size)
     temperature = fit_temperature(fitted.labels, fitted.log_odds)
     source = (
         f"temperature T fitted on {len(fitted)} images of "
@@ -218,7 +149,8 @@ def _calibrate(
     )
     if temperature == MIN_TEMPERATURE:
         source += "; none of them is misclassified, so that T stops at its lower bound"
-    return calibration | {
+    return {
+        "before": calibration["before"],
         "after": describe_calibration(cases.labels, cases.log_odds / temperature),
         "temperature": temperature,
         "fitted_on": source,
@@ -226,13 +158,8 @@ def _calibrate(
 
 
 def _repeat(
-    predict_logits: Predict,
-    examples: Examples,
-    cases: Cases,
-    move: Move,
-    *,
-    batch_size: int,
-) -> dict[str, Any]:
+    run: FinishedRun, predict_logits: Predict, examples: Examples, cases: Cases
+) -> Repeated | None:
     """Returns mean and standard deviation of ten evaluations.
 
     [P2] ran a trained classifier ten times "to reduce the effects of randomness", yet
@@ -240,18 +167,15 @@ def _repeat(
     as a test of steadiness: the first evaluation is of the images as they are, the nine
     others of images moved at random as the papers augment them.
     """
-    runs = [score_images(cases.labels, cases.log_odds)]
+    if run.move is None:
+        return None
+    scores = [score_images(cases.labels, cases.log_odds)]
     for seed in range(1, EVALUATIONS):
-        log_odds = predict_log_odds(
-            predict_logits, move(examples.images, seed), batch_size=batch_size
-        )
-        runs.append(score_images(cases.labels, log_odds))
-    spreads = summarise_repeats(runs)
+        moved = run.move(examples.images, seed)
+        log_odds = predict_log_odds(predict_logits, moved, batch_size=run.batch_size)
+        scores.append(score_images(cases.labels, log_odds))
     return {
         "evaluations": EVALUATIONS,
         "what": "images as they are, then moved at random nine times",
-        "scores": {
-            name: dataclasses.asdict(spread) for name, spread in spreads.items()
-        },
-        "runs": {name: [run[name] for run in runs] for name in runs[0]},
+        **summarise_folds(scores),
     }

@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 
 from spectjax.evaluation.folds import (
-    check_images,
-    check_same_data,
+    Workdirs,
     describe_folds,
-    end_document,
-    read_metrics,
-    read_training_seconds,
+    read_folds,
     summarise_folds,
 )
 from spectjax.metrics.calibration import fit_temperature
-from spectjax.report.figures import save_figure
-from spectjax.system.files import replace_undefined, write_file, write_json
+from spectjax.report.picture_parts import save_figure
+from spectjax.system.files import write_file, write_json
 from spectjax.tasks.classification.cases import Cases, join_cases, read_cases
-from spectjax.tasks.classification.figures import draw_classifiers
+from spectjax.tasks.classification.metrics_sections import Calibration
+from spectjax.tasks.classification.plots import draw_classifiers
 from spectjax.tasks.classification.scores import (
     describe_calibration,
     score_images,
@@ -37,7 +35,7 @@ _FITTED_ON = (
 
 
 def compare_classifiers(
-    workdirs: Mapping[str, Sequence[pathlib.Path]],
+    workdirs: Workdirs,
     networks: Mapping[str, Mapping[str, Any]],
     output_dir: pathlib.Path,
 ) -> dict[str, Any]:
@@ -59,57 +57,43 @@ def compare_classifiers(
         ValueError: if a run is not finished or the runs did not score the same images.
         WriteError: if a file cannot be written.
     """
-    documents = {
-        name: [read_metrics(each, "classification") for each in folders]
-        for name, folders in workdirs.items()
-    }
-    folds = {
-        name: [read_cases(each / "eval" / "cases.csv") for each in folders]
-        for name, folders in workdirs.items()
-    }
-    check_same_data(documents, workdirs)
-    check_images(
-        {
-            name: [dict(zip(x.example_ids, x.labels.tolist(), strict=True)) for x in v]
-            for name, v in folds.items()
-        }
+    documents, folds = read_folds(
+        workdirs,
+        ["classification"],
+        read=lambda eval_dir: read_cases(eval_dir / "cases.csv"),
+        find_truth=lambda x: dict(zip(x.example_ids, x.labels.tolist(), strict=True)),
     )
     cases = {name: join_cases(found) for name, found in folds.items()}
-    everyone = next(iter(cases.values()))
-    metrics: dict[str, Any] = replace_undefined(
-        {
-            **describe_folds(next(iter(documents.values())), everyone.patients),
-            "models": {
-                name: {
-                    "model": documents[name][0]["model"],
-                    **summarise_cases(cases[name]),
-                    "folds": summarise_folds(
-                        [score_images(each.labels, each.log_odds) for each in found]
-                    ),
-                    "calibration": _calibrate(found),
-                    "network": dict(networks[name]),
-                    "training_seconds": [
-                        read_training_seconds(each, networks[name]["num_epochs"])
-                        for each in workdirs[name]
-                    ],
-                }
-                for name, found in folds.items()
-            },
-            **end_document(),
+    scaled = {name: scale_folds(found) for name, found in folds.items()}
+
+    def summarise_model(name: str) -> dict[str, Any]:
+        labels, log_odds = cases[name].labels, cases[name].log_odds
+        temperatures, after = scaled[name]
+        calibration: Calibration = {
+            "before": describe_calibration(labels, log_odds),
+            "after": describe_calibration(labels, after),
+            "temperature": temperatures,
+            "fitted_on": _FITTED_ON,
         }
-    )
+        scores = [score_images(each.labels, each.log_odds) for each in folds[name]]
+        return {
+            **summarise_cases(cases[name]),
+            "folds": summarise_folds(scores),
+            "calibration": calibration,
+        }
+
+    patients = next(iter(cases.values())).patients
+    metrics = describe_folds(documents, workdirs, networks, patients, summarise_model)
     write_file(output_dir / "table.md", write_cross_validation_table(metrics))
-    calibrated = {
-        name: np.concatenate(scale_folds(found)[1]) for name, found in folds.items()
-    }
+    calibrated = {name: after for name, (_, after) in scaled.items()}
     for name, figure in draw_classifiers(cases, calibrated, metrics).items():
         save_figure(figure, output_dir / "figures" / f"{name}.png")
     write_json(output_dir / "metrics.json", metrics)
     return metrics
 
 
-def scale_folds(folds: Sequence[Cases]) -> tuple[list[float], list[np.ndarray]]:
-    """Returns a temperature for each fold, and the fold's log-odds divided by it.
+def scale_folds(folds: Sequence[Cases]) -> tuple[list[float], np.ndarray]:
+    """Returns a temperature for each fold, and log-odds divided by that of their fold.
 
     The temperature of a fold is fitted on what was said about the images of the other
     folds when they were held out: its own labels take no part.
@@ -120,19 +104,7 @@ def scale_folds(folds: Sequence[Cases]) -> tuple[list[float], list[np.ndarray]]:
         temperature = fit_temperature(others.labels, others.log_odds)
         temperatures.append(temperature)
         scaled.append(fold.log_odds / temperature)
-    return temperatures, scaled
-
-
-def _calibrate(folds: Sequence[Cases]) -> dict[str, Any]:
-    labels = np.concatenate([fold.labels for fold in folds])
-    temperatures, scaled = scale_folds(folds)
-    log_odds = np.concatenate([fold.log_odds for fold in folds])
-    return {
-        "before": describe_calibration(labels, log_odds),
-        "after": describe_calibration(labels, np.concatenate(scaled)),
-        "temperature": temperatures,
-        "fitted_on": _FITTED_ON,
-    }
+    return temperatures, np.concatenate(scaled)
 
 
 def summarise(model: Mapping[str, Any]) -> str:

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from spectjax.report.figures import TRUTH, add_caption, outline, show_counts, zoom_to
+from spectjax.report.picture_parts import (
+    TRUTH,
+    add_caption,
+    outline,
+    show_counts,
+    zoom_to,
+)
 
 PER_KIND = 6
 # Of a picture, of the lines above it and of the heading of a row, inches.
@@ -62,7 +67,6 @@ def draw_mistakes(
     width = (_SIDE + 0.15) * PER_KIND + 0.15
     height = 1.0 + sum(_HEADING + (_TITLES + _SIDE if m else 0) for _, m in kinds)
     figure = Figure(figsize=(width, height), dpi=130)
-    FigureCanvasAgg(figure)
     y = height - 0.5
     for name, mistakes in kinds:
         shown = mistakes[:PER_KIND]

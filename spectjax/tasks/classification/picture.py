@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectjax.report.figures import CROP, show_counts, start_view
+from spectjax.report.picture_parts import CROP, show_counts, start_view
 
 
 def draw_diagnosis(

@@ -5,7 +5,7 @@ of metastasis; the threshold is 0, the more probable class.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -26,8 +26,15 @@ from spectjax.metrics.curves import (
     precision_recall_curve,
     roc_curve,
 )
-from spectjax.metrics.intervals import bootstrap_patients
+from spectjax.metrics.intervals import bootstrap_patients, describe_intervals
 from spectjax.tasks.classification.cases import Cases
+from spectjax.tasks.classification.metrics_sections import (
+    BoundedScores,
+    Classification,
+    ImageScores,
+    Reached,
+    Reliable,
+)
 
 SCORES = (
     "accuracy",
@@ -39,21 +46,13 @@ SCORES = (
     "average_precision",
 )
 SPECIFICITIES = (0.90, 0.95)
-LEVEL, RESAMPLES = 0.95, 2000
-_SEED = 0
 _BAND_POINTS, _BAND_RESAMPLES = 101, 1000
 
 
-def summarise_cases(cases: Cases) -> dict[str, Any]:
-    """Returns all scores of one set of images, as `metrics.json` has them.
-
-    Returns:
-        `image` and `patient`: see `summarise_scores`; `by_diagnosis`: for each kind
-        the number of images and the fraction that was classified rightly; `by_view`:
-        the scores of each view without intervals, and the number of its images.
-    """
+def summarise_cases(cases: Cases) -> Classification:
+    """Returns all scores of one set of images, as `metrics.json` has them."""
     patients = cases.group()
-    by_view = {}
+    by_view: dict[str, Any] = {}
     for view in sorted(set(cases.views)):
         rows = np.flatnonzero(np.array(cases.views) == view)
         by_view[view] = {"n": len(rows)} | score_images(
@@ -73,7 +72,7 @@ def summarise_cases(cases: Cases) -> dict[str, Any]:
 
 def summarise_scores(
     labels: np.ndarray, log_odds: np.ndarray, patients: Sequence[str]
-) -> dict[str, Any]:
+) -> BoundedScores:
     """Returns scores with 95 % intervals by bootstrap over patients.
 
     Images of one patient are alike, so patients are drawn, not images.
@@ -82,12 +81,6 @@ def summarise_scores(
         labels: 1 is metastasis, (N,).
         log_odds: (N,).
         patients: whose image each is, length N.
-
-    Returns:
-        `n`, `n_metastasis`, the entries of `SCORES`, `confusion`, and
-        `sensitivity_at_specificity` with the log-odds `threshold` that reaches it on
-        these very images; `intervals`: [low, high] for each score; `undefined`: number
-        of resamples in which a score had no value, where there were any.
     """
     confusion = count_confusion(labels, (log_odds > 0).astype(np.int64))
     intervals = bootstrap_patients(
@@ -96,11 +89,9 @@ def summarise_scores(
             score_images(labels[rows], log_odds[rows])
             | _score_sensitivity(labels[rows], log_odds[rows])
         ),
-        seed=_SEED,
-        resamples=RESAMPLES,
-        level=LEVEL,
     )
-    reached = {}
+    told, scores = describe_intervals(intervals), score_images(labels, log_odds)
+    reached: dict[str, Reached] = {}
     for specificity in SPECIFICITIES:
         sensitivity, threshold = sensitivity_at_specificity(
             labels, log_odds, specificity
@@ -108,27 +99,21 @@ def summarise_scores(
         interval = intervals[_name_sensitivity(specificity)]
         reached[f"{specificity:.2f}"] = {
             "sensitivity": sensitivity,
-            "interval": [interval.low, interval.high],
+            "interval": interval.bounds,
             "threshold": threshold,
         }
     return {
         "n": len(labels),
         "n_metastasis": int(np.sum(labels)),
-        **score_images(labels, log_odds),
+        **cast(ImageScores, scores),
         "confusion": {
             name: int(getattr(confusion, name)) for name in ("tp", "fn", "fp", "tn")
         },
         "sensitivity_at_specificity": reached,
-        "intervals": {
-            name: [intervals[name].low, intervals[name].high] for name in SCORES
-        },
-        "undefined": {
-            name: interval.n_undefined
-            for name, interval in intervals.items()
-            if interval.n_undefined
-        },
-        "resamples": RESAMPLES,
-        "level": LEVEL,
+        "intervals": {name: told[name] for name in SCORES},
+        "undefined": told["undefined"],
+        "resamples": told["resamples"],
+        "level": told["level"],
     }
 
 
@@ -147,16 +132,12 @@ def score_images(labels: np.ndarray, log_odds: np.ndarray) -> dict[str, float]:
     }
 
 
-def describe_calibration(labels: np.ndarray, log_odds: np.ndarray) -> dict[str, Any]:
+def describe_calibration(labels: np.ndarray, log_odds: np.ndarray) -> Reliable:
     """Returns how far probabilities are from frequencies.
 
     Args:
         labels: 1 is metastasis, (N,).
         log_odds: (N,).
-
-    Returns:
-        `ece`, `brier` and `bins` with the mean probability, the fraction of metastases
-        and the number of images in each of ten.
     """
     bins = reliability(labels, log_odds)
     return {
@@ -211,7 +192,7 @@ def bound_curves(
         for i in range(_BAND_POINTS)
     ]
     intervals = bootstrap_patients(
-        cases.patients, read_curves, seed=_SEED, resamples=_BAND_RESAMPLES, level=LEVEL
+        cases.patients, read_curves, resamples=_BAND_RESAMPLES
     )
     low = np.array([intervals[name].low for name in names]).reshape(2, -1)
     high = np.array([intervals[name].high for name in names]).reshape(2, -1)

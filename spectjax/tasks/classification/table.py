@@ -6,19 +6,20 @@ AUC in Table 9, of seven classifiers on three data sets. Some figures are mispri
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spectjax.metrics.classification import score_confusion
+from spectjax.report.data_notes import count_images, end_table, name_source
 from spectjax.report.markdown import (
     bracket,
-    decimals,
+    format_bounds,
     format_rows,
-    format_sizes,
-    label_data,
-    name_source,
+    format_score,
+    list_spreads,
+    tabulate_sizes,
+    tabulate_spreads,
 )
-from spectjax.system.messages import DISCLAIMER
 from spectjax.tasks.classification.published import PublishedRow, read_published
 
 PAPER_SCORES = {
@@ -49,31 +50,25 @@ def write_classification_table(metrics: Mapping[str, Any]) -> str:
     rows = [row for each in published for row in format_published(each)]
     for level in ("image", "patient"):
         scores = metrics[level]
-        cells = format_scores(scores, scores["intervals"])
-        rows.append([f"{metrics['model']}, {level}s", source, *cells])
+        rows.append([f"{metrics['model']}, {level}s", source, *format_scores(scores)])
     repeated = metrics["repeated"]
     if repeated is not None:
         name = f"{metrics['model']}, {repeated['evaluations']} evaluations, ± SD"
-        rows.append([name, source, *format_spreads(repeated["scores"])])
+        rows.append([name, source, *list_spreads(repeated["scores"], PAPER_SCORES)])
 
-    image = metrics["image"]
     lines = [
         "# Classification scores",
         "",
-        f"{'Scored' if data['leaking'] else 'Held out'}: patients "
-        f"{metrics['n_patients']}, images {metrics['n_images']}, of these metastasis "
-        f"{image['n_metastasis']}.",
+        f"{count_images(metrics)}, of these metastasis "
+        f"{metrics['image']['n_metastasis']}.",
         "",
         *format_rows(["Classifier", "Data", *PAPER_SCORES.values()], rows),
-        "",
         f"In brackets: {_INTERVALS} Patients: mean of the log-odds of a patient's "
         "images.",
+        "",
         *explain_misprints(published),
-        "",
         *format_details({metrics["model"]: metrics}),
-        *label_data(data),
-        DISCLAIMER,
-        "",
+        *end_table(data),
     ]
     return "\n".join(lines)
 
@@ -91,45 +86,33 @@ def write_cross_validation_table(metrics: Mapping[str, Any]) -> str:
         printed = find_published(model["model"], data["name"])
         published += printed
         rows += [row for each in printed for row in format_published(each)]
-        image = model["image"]
-        rows.append([name, source, *format_scores(image, image["intervals"])])
+        rows.append([name, source, *format_scores(model["image"])])
     header = [*PAPER_SCORES.values()]
     lines = [
         "# Classification scores, cross-validated",
         "",
-        f"Every one of {metrics['n_patients']} patients was held out once: images "
-        f"{metrics['n_images']}, of these metastasis "
+        f"{count_images(metrics)}, of these metastasis "
         f"{next(iter(models.values()))['image']['n_metastasis']}. Scores of all folds "
         f"together; in brackets {_INTERVALS}",
         "",
         *format_rows(["Classifier", "Data", *header], rows),
         *explain_misprints(published),
-        "",
         "By patient, from the mean of the log-odds of a patient's images:",
         "",
         *format_rows(
             ["Classifier", *header],
-            [
-                [name, *format_scores(m["patient"], m["patient"]["intervals"])]
-                for name, m in models.items()
-            ],
+            [[name, *format_scores(m["patient"])] for name, m in models.items()],
         ),
-        "",
         "By image, mean of the folds ± standard deviation:",
         "",
-        *format_rows(
-            ["Classifier", *header],
-            [
-                [name, *format_spreads(model["folds"]["scores"])]
-                for name, model in models.items()
-            ],
+        *tabulate_spreads(
+            "Classifier",
+            PAPER_SCORES,
+            {k: m["folds"]["scores"] for k, m in models.items()},
         ),
-        "",
         *format_details(models),
-        *format_sizes(models, "Classifier"),
-        *label_data(data),
-        DISCLAIMER,
-        "",
+        *tabulate_sizes("Classifier", models),
+        *end_table(data),
     ]
     return "\n".join(lines)
 
@@ -149,10 +132,12 @@ def format_details(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, model in models.items():
         image = model["image"]
         found = image["sensitivity_at_specificity"]
-        row = [bracket(image["average_precision"], _interval_of(image))]
-        row += [bracket(found[x]["sensitivity"], found[x]["interval"]) for x in reached]
+        row = [bracket(image, "average_precision", pattern=".4f")]
+        for x in reached:
+            cell = format_score(found[x]["sensitivity"])
+            row.append(cell + format_bounds(found[x]["interval"]))
         rows.append([name, *row])
-    lines = [*format_rows(header, rows), ""]
+    lines = format_rows(header, rows)
 
     kinds = sorted({kind for m in models.values() for kind in m["by_diagnosis"]})
     views = sorted({view for m in models.values() for view in m["by_view"]})
@@ -160,15 +145,14 @@ def format_details(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     header += [f"{view} ({first['by_view'][view]['n']})" for view in views]
     rows = []
     for name, model in models.items():
-        rights = [decimals(model["by_diagnosis"][kind]["recall"]) for kind in kinds]
-        areas = [decimals(model["by_view"][view]["auc"]) for view in views]
+        rights = [format_score(model["by_diagnosis"][kind]["recall"]) for kind in kinds]
+        areas = [format_score(model["by_view"][view]["auc"]) for view in views]
         rows.append([name, *rights, *areas])
     lines += [
         "Fraction of the images of each diagnosis that is classified rightly, and AUC "
         "of each view; in brackets the number of images.",
         "",
         *format_rows(["Classifier", *header], rows),
-        "",
     ]
     return lines + _format_calibration(models)
 
@@ -185,8 +169,8 @@ def _format_calibration(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
         else:
             shown = "–" if temperature is None else f"{temperature:.2f}"
         rows.append(
-            [name, decimals(before["ece"]), decimals(before["brier"]), shown]
-            + [decimals(after.get(key)) for key in ("ece", "brier")]
+            [name, format_score(before["ece"]), format_score(before["brier"]), shown]
+            + [format_score(after.get(key)) for key in ("ece", "brier")]
         )
         sources.add(calibration["fitted_on"])
     (source,) = sources
@@ -195,7 +179,6 @@ def _format_calibration(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"Calibration of the probabilities: {text}.",
         "",
         *format_rows(header, rows),
-        "",
     ]
 
 
@@ -235,23 +218,9 @@ def format_published(row: PublishedRow) -> list[list[str]]:
 def explain_misprints(rows: Iterable[PublishedRow]) -> list[str]:
     """Returns a line that says what is wrong with the marked figures, if any is."""
     notes = [f"{r.classifier} on {r.dataset}: {r.note}" for r in rows if r.misprinted]
-    return ["", f"† misprint, ‡ corrected: {'. '.join(notes)}."] if notes else []
+    return [f"† misprint, ‡ corrected: {'. '.join(notes)}.", ""] if notes else []
 
 
-def format_scores(
-    scores: Mapping[str, float | None], intervals: Mapping[str, Sequence[float | None]]
-) -> list[str]:
+def format_scores(scores: Mapping[str, Any]) -> list[str]:
     """Returns the cells of [P2]'s six scores, each with its interval."""
-    return [bracket(scores[name], intervals[name]) for name in PAPER_SCORES]
-
-
-def format_spreads(spreads: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Returns the cells of [P2]'s six scores, mean ± standard deviation."""
-    return [
-        f"{decimals(spreads[name]['mean'])} ± {decimals(spreads[name]['sd'])}"
-        for name in PAPER_SCORES
-    ]
-
-
-def _interval_of(image: Mapping[str, Any]) -> Sequence[float | None]:
-    return image["intervals"]["average_precision"]
+    return [bracket(scores, name, pattern=".4f") for name in PAPER_SCORES]

@@ -1,58 +1,47 @@
 """Agreement of tumour burden as a model and as readers measure it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from spectjax.metrics.burden import Agreement
+from spectjax.metrics.burden import Burden
 from spectjax.report.curves import PALETTE
-from spectjax.report.figures import add_caption
-
-
-@dataclass(frozen=True)
-class BurdenPanel:
-    """One measure of burden in N images.
-
-    Attributes:
-        name: what is measured, e.g. "Area of the hotspots".
-        unit: its unit, e.g. "mm²"; empty for a number.
-        truth: by the readers' masks, (N,).
-        predicted: by the model's, (N,).
-        agreement: of the two.
-    """
-
-    name: str
-    unit: str
-    truth: np.ndarray
-    predicted: np.ndarray
-    agreement: Agreement
+from spectjax.report.markdown import format_score
+from spectjax.report.picture_parts import add_caption
 
 
 def draw_burden(
-    panels: Sequence[BurdenPanel], *, title: str, subtitle: str, synthetic: bool
+    burden: Burden,
+    agreement: Mapping[str, Mapping[str, Any]],
+    *,
+    title: str,
+    subtitle: str,
+    synthetic: bool,
 ) -> Figure:
     """Draws differences over means, as Bland and Altman (Lancet 1986) do.
 
     Images in which neither marked anything are left out, as they are of the bias.
 
     Args:
-        panels: one for each measure.
+        burden: of N images.
+        agreement: the entry `burden` of `metrics.json`.
         title: whose burden is compared, one line.
         subtitle: what else to know, one line.
         synthetic: whether the images are simulated.
     """
-    width = 6.0 * len(panels)
-    figure = Figure(figsize=(width, 5.4), dpi=150)
-    FigureCanvasAgg(figure)
-    places = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, panel in zip(places, panels, strict=True):
-        _show_agreement(axes, panel)
-    handles, labels = places[0].get_legend_handles_labels()
+    figure = Figure(figsize=(12.0, 5.4), dpi=150)
+    area, counts = figure.subplots(1, 2)
+    measured = burden.lesion_mm2, burden.predicted_mm2
+    _show_agreement(area, *measured, agreement["area_mm2"])
+    _name_axes(area, "Area of the hotspots", " (mm²)")
+    measured = burden.lesion_counts, burden.predicted_counts
+    _show_agreement(counts, *measured, agreement["counts"])
+    _name_axes(counts, "Counts in the hotspots", "")
+    handles, labels = area.get_legend_handles_labels()
     figure.legend(
         handles,
         labels,
@@ -63,16 +52,20 @@ def draw_burden(
         frameon=False,
     )
     figure.subplots_adjust(
-        left=0.8 / width, right=1 - 0.95 / width, bottom=0.22, top=0.83, wspace=0.42
+        left=0.8 / 12, right=1 - 0.95 / 12, bottom=0.22, top=0.83, wspace=0.42
     )
     add_caption(figure, title, subtitle, synthetic)
     return figure
 
 
-def _show_agreement(axes: Axes, panel: BurdenPanel) -> None:
+def _show_agreement(
+    axes: Axes,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    agreement: Mapping[str, float | None],
+) -> None:
     """Fills a panel with points, and with lines at bias and limits."""
-    truth = np.asarray(panel.truth, np.float64)
-    predicted = np.asarray(panel.predicted, np.float64)
+    truth, predicted = truth.astype(np.float64), predicted.astype(np.float64)
     means, differences = (truth + predicted) / 2, predicted - truth
     groups = (
         ("with lesions", truth > 0, PALETTE[0], "o"),
@@ -96,17 +89,17 @@ def _show_agreement(axes: Axes, panel: BurdenPanel) -> None:
             clip_on=False,
             zorder=3,
         )
-    agreement = panel.agreement
     axes.axhline(0.0, color="0.75", linewidth=0.8)
-    for value, style, label in (
-        (agreement.bias, "-", "bias"),
-        (agreement.low, "--", "−1.96 SD"),
-        (agreement.high, "--", "+1.96 SD"),
+    for name, style, label in (
+        ("bias", "-", "bias"),
+        ("low", "--", "−1.96 SD"),
+        ("high", "--", "+1.96 SD"),
     ):
-        if np.isfinite(value):
+        value = agreement[name]
+        if value is not None:
             axes.axhline(value, color="0.2", linewidth=1.1, linestyle=style)
             axes.annotate(
-                f"{label}\n{_format(value)}",
+                f"{label}\n{format_score(value, _choose_pattern(value))}",
                 xy=(1.0, value),
                 xycoords=("axes fraction", "data"),
                 xytext=(4, 0),
@@ -114,8 +107,11 @@ def _show_agreement(axes: Axes, panel: BurdenPanel) -> None:
                 va="center",
                 size=8,
             )
-    unit = f" ({panel.unit})" if panel.unit else ""
-    axes.set_title(panel.name, size=10)
+
+
+def _name_axes(axes: Axes, name: str, unit: str) -> None:
+    """Writes what a panel shows."""
+    axes.set_title(name, size=10)
     axes.set_xlabel(f"Mean of model and readers{unit}")
     axes.set_ylabel(f"Model − readers{unit}")
     for axis in (axes.xaxis, axes.yaxis):
@@ -127,7 +123,6 @@ def _show_agreement(axes: Axes, panel: BurdenPanel) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _format(value: float) -> str:
-    """Returns a signed number of at least three digits, with a true minus."""
-    decimals = 0 if abs(value) >= 100 else 2
-    return f"{value:+,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+def _choose_pattern(value: float) -> str:
+    """Returns the format of a signed number of at least three digits."""
+    return "+,.0f" if abs(value) >= 100 else "+,.2f"

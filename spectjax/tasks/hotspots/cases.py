@@ -44,6 +44,10 @@ class SegmentationCases:
         """Returns N."""
         return len(self.example_ids)
 
+    def count_without_lesion(self) -> int:
+        """Returns how many images the readers marked nothing in."""
+        return int(np.sum(self.pixels.tp + self.pixels.fn == 0))
+
 
 def measure_cases(
     examples: Examples, probs: np.ndarray, classes: np.ndarray

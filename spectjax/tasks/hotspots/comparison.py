@@ -1,67 +1,71 @@
-"""Which of several segmentation models is better, and by how much, on the same images.
+"""Which of several models is better, and by how much, on the same images.
 
-Models are compared in pairs: a resample of the bootstrap draws the same patients for
-both, so that what makes an image hard for both does not blur their difference. The
-number of images is N, of thresholds T.
+The number of images is N, of thresholds T, of resamples of the bootstrap R.
 """
 
-import itertools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
-from spectjax.metrics.intervals import bootstrap_patients
+from spectjax.evaluation.comparison import compare_pairs
+from spectjax.evaluation.metrics_sections import Comparison
+from spectjax.metrics.intervals import bootstrap_patients, bootstrap_sums
 from spectjax.metrics.lesions import HALF, THRESHOLDS, Froc, false_at, sensitivity_at
 from spectjax.metrics.pixel import PixelCounts, score_pixels
 from spectjax.tasks.hotspots.cases import SegmentationCases
-from spectjax.tasks.hotspots.scores import LEVEL, RESAMPLES
+from spectjax.tasks.hotspots.detection_scores import (
+    match_kinds,
+    prepare_detection_scores,
+)
+from spectjax.tasks.hotspots.detections import DetectionCases
+from spectjax.tasks.hotspots.metrics_sections import FalseRegions, OthersFalseRegions
 
 # Pooled over pixels; mean over images, and over those with a lesion; best lesion
 # sensitivity within one false region per image.
 COMPARED = ("pooled_IoU", "per_image_IoU", "with_lesion_IoU", "sensitivity_at_1")
-_SEED = 0
+# Paths of the scores of detections.
+DETECTIONS_COMPARED = ("mask.AP50", "mask.AP10_50", "box.AP50", "box.AP10_50")
 
 Score = Callable[[np.ndarray], dict[str, float]]
 
 
-def compare_models(cases: Mapping[str, SegmentationCases]) -> list[dict[str, Any]]:
-    """Returns the differences of all pairs of models, in the order given.
+def compare_segmentation(cases: Mapping[str, SegmentationCases]) -> list[Comparison]:
+    """Returns the differences of all pairs of models in the entries of `COMPARED`.
 
     Args:
         cases: what each model said about the same images in the same order.
-
-    Returns:
-        For each pair `models`, two names; `differences`, first minus second, of the
-        entries of `COMPARED`; and `intervals`, 95 %, [low, high] of each.
     """
-    compared = []
-    for first, second in itertools.combinations(cases, 2):
-        subtract = _subtract(
-            prepare_scores(cases[first]), prepare_scores(cases[second])
-        )
-        intervals = bootstrap_patients(
-            cases[first].patients,
-            subtract,
-            seed=_SEED,
-            resamples=RESAMPLES,
-            level=LEVEL,
-        )
-        compared.append(
-            {
-                "models": [first, second],
-                "differences": subtract(np.arange(len(cases[first]))),
-                "intervals": {
-                    name: [each.low, each.high] for name, each in intervals.items()
-                },
-            }
-        )
-    return compared
+    first = next(iter(cases.values()))
+    return compare_pairs(
+        {name: prepare_scores(each) for name, each in cases.items()},
+        first.patients,
+        names=COMPARED,
+        bootstrap=bootstrap_patients,
+        everyone=np.arange(len(first)),
+    )
+
+
+def compare_detections(cases: Mapping[str, DetectionCases]) -> list[Comparison]:
+    """Returns the differences of all pairs of models in `DETECTIONS_COMPARED`.
+
+    Args:
+        cases: what each model detected in the same images in the same order.
+    """
+    if len(cases) < 2:  # matching takes long
+        return []
+    first = next(iter(cases.values()))
+    return compare_pairs(
+        {k: prepare_detection_scores(match_kinds(each)) for k, each in cases.items()},
+        first.patients,
+        names=DETECTIONS_COMPARED,
+        bootstrap=bootstrap_sums,
+        everyone=np.ones((1, len(first))),
+    )
 
 
 def compare_false_regions(
     cases: Mapping[str, SegmentationCases], reference: str
-) -> dict[str, Any]:
+) -> FalseRegions:
     """Returns how many false regions models mark where they find as many lesions.
 
     Each model takes the threshold at which it has the fewest false regions among those
@@ -72,25 +76,23 @@ def compare_false_regions(
         reference: name of the model to compare with, at the threshold 0.5.
 
     Returns:
-        `reference`, its `sensitivity` and `false_per_image`; `models`, for each of the
-        others `false_per_image`, `fraction` of the reference's, its 95 % `interval`,
-        and `n_unreached`: resamples in which no threshold is as sensitive as the
-        reference, or it marks nothing false; the interval is without them. NaN where
-        none is on all images.
+        The interval is without the resamples in which no threshold is as sensitive as
+        the reference, or that marks nothing false. NaN where none is on all images.
     """
     everyone = np.arange(len(cases[reference]))
     count_reference = prepare_froc(cases[reference])
     own = count_reference(everyone)
-    models = {}
+    models: dict[str, OthersFalseRegions] = {}
     for name, each in cases.items():
         if name == reference:
             continue
         score = _compare_at_sensitivity(prepare_froc(each), count_reference)
-        interval = bootstrap_patients(
-            each.patients, score, seed=_SEED, resamples=RESAMPLES, level=LEVEL
-        )["fraction"]
-        models[name] = score(everyone) | {
-            "interval": [interval.low, interval.high],
+        interval = bootstrap_patients(each.patients, score)["fraction"]
+        found = score(everyone)
+        models[name] = {
+            "false_per_image": found["false_per_image"],
+            "fraction": found["fraction"],
+            "interval": interval.bounds,
             "n_unreached": interval.n_undefined,
         }
     return {
@@ -142,14 +144,6 @@ def prepare_froc(cases: SegmentationCases) -> Callable[[np.ndarray], Froc]:
         )
 
     return count
-
-
-def _subtract(first: Score, second: Score) -> Score:
-    def subtract(images: np.ndarray) -> dict[str, float]:
-        a, b = first(images), second(images)
-        return {name: a[name] - b[name] for name in COMPARED}
-
-    return subtract
 
 
 def _compare_at_sensitivity(

@@ -4,7 +4,7 @@ The number of images is N. One function scores one run and joined folds alike.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -22,43 +22,37 @@ from spectjax.tasks.hotspots.detections import (
     compare_boxes,
     compare_masks,
 )
+from spectjax.tasks.hotspots.metrics_sections import (
+    Detection,
+    DetectionCurves,
+    KindPrecisions,
+    Precisions,
+)
 
-KINDS = ("box", "mask")
 CURVE_IOUS = (0.1, 0.3, 0.5)
-LEVEL, RESAMPLES = 0.95, 2000
-_SEED = 0
 
 
-def summarise_detections(cases: DetectionCases) -> dict[str, Any]:
+def summarise_detections(cases: DetectionCases) -> Detection:
     """Returns all scores of detections, as `metrics.json` has them.
 
-    Returns:
-        `n_lesions` and `n_detections`; `box` and `mask`: what `score_detections`
-        returns; `curves`: precision at 101 recalls (`recall`), by kind and IoU
-        threshold; `intervals`: 95 %, by a bootstrap over patients, [low, high] by the
-        path of the score, such as `mask.AP50` or `mask.by_size.6 to 12 px.AP50`, the
-        numbers of resamples that are `undefined`, `resamples` and `level`. NaN stands
-        for an undefined score.
+    Intervals are 95 %, by a bootstrap over patients. NaN stands for an undefined score.
     """
     matches = match_kinds(cases)
+    scores = _score(matches, len(cases))
     return {
         "n_lesions": sum(len(each) for each in cases.lesions),
         "n_detections": sum(len(each) for each in cases.detections),
-        **_score(matches, len(cases)),
+        "box": scores["box"],
+        "mask": scores["mask"],
         "curves": _trace(matches, len(cases)),
-        "intervals": _bound(cases, matches),
+        "intervals": describe_intervals(
+            bootstrap_sums(cases.patients, prepare_detection_scores(matches))
+        ),
     }
 
 
-def score_detections(cases: DetectionCases) -> dict[str, Any]:
-    """Returns the scores alone, which takes a fraction of the time.
-
-    Returns:
-        `box` and `mask`: each `AP10` to `AP50`, `AP10_50`, `AP75`, `AP` and `AR` (see
-        `spectjax.metrics.detection.score_matches`), and `by_size`: the same, with the
-        number `n` of lesions, for classes of the root of the area in pixels. NaN where
-        there is no lesion.
-    """
+def score_detections(cases: DetectionCases) -> dict[str, KindPrecisions]:
+    """Returns `box` and `mask` alone, which takes a fraction of the time."""
     return _score(match_kinds(cases), len(cases))
 
 
@@ -95,13 +89,15 @@ def prepare_detection_scores(
     return score
 
 
-def _score(matches: dict[str, list[Matches]], n_images: int) -> dict[str, Any]:
+def _score(
+    matches: dict[str, list[Matches]], n_images: int
+) -> dict[str, KindPrecisions]:
     """Returns what `score_detections` does."""
     everyone = np.ones((1, n_images))
 
-    def score(each: list[Matches], size: str) -> dict[str, float]:
+    def score(each: list[Matches], size: str) -> Precisions:
         scores = score_matches(each, everyone, size)
-        return {name: float(scores[name][0]) for name in AP_NAMES}
+        return cast(Precisions, {name: float(scores[name][0]) for name in AP_NAMES})
 
     return {
         kind: {
@@ -119,32 +115,12 @@ def _score(matches: dict[str, list[Matches]], n_images: int) -> dict[str, Any]:
     }
 
 
-def _trace(matches: dict[str, list[Matches]], n_images: int) -> dict[str, Any]:
+def _trace(matches: dict[str, list[Matches]], n_images: int) -> DetectionCurves:
     """Returns the interpolated precision at each recall, all images drawn once."""
     everyone = np.ones((1, n_images))
-    curves = {
-        kind: average_classes(each, everyone, CURVE_IOUS)
-        for kind, each in matches.items()
-    }
-    return {
-        "recall": RECALLS.tolist(),
-        **{
-            kind: {
-                f"{iou:g}": curve.precision[k, 0].tolist()
-                for k, iou in enumerate(CURVE_IOUS)
-            }
-            for kind, curve in curves.items()
-        },
-    }
-
-
-def _bound(cases: DetectionCases, matches: dict[str, list[Matches]]) -> dict[str, Any]:
-    """Returns 95 % intervals by a bootstrap over patients."""
-    intervals = bootstrap_sums(
-        cases.patients,
-        prepare_detection_scores(matches),
-        seed=_SEED,
-        resamples=RESAMPLES,
-        level=LEVEL,
-    )
-    return describe_intervals(intervals, resamples=RESAMPLES, level=LEVEL)
+    curves: dict[str, dict[str, list[float | None]]] = {}
+    for kind, each in matches.items():
+        precision = average_classes(each, everyone, CURVE_IOUS).precision[:, 0]
+        names = (f"{iou:g}" for iou in CURVE_IOUS)
+        curves[kind] = dict(zip(names, precision.tolist(), strict=True))
+    return {"recall": RECALLS.tolist(), "box": curves["box"], "mask": curves["mask"]}

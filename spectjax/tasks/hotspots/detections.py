@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
-from spectjax.hotspots import CLASS_NAMES, Instances, bound_mask, decode_rle, encode_rle
+from spectjax.hotspots import (
+    CLASS_NAMES,
+    Instances,
+    bound_mask,
+    decode_rle,
+    encode_rle,
+    number_regions,
+)
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.instance_matching import (
     Overlaps,
@@ -20,8 +26,6 @@ from spectjax.metrics.instance_matching import (
     measure_mask_iou,
 )
 from spectjax.system.messages import UserError
-
-_EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def outline_lesions(mask: np.ndarray) -> Outlines:
     Args:
         mask: class of each pixel, 0 is background, (H, W).
     """
-    regions, n_regions = ndimage.label(mask > 0, _EIGHT_CONNECTED)
+    regions, n_regions = number_regions(mask > 0)
     masks = [regions == region for region in range(1, n_regions + 1)]
     return Outlines(
         boxes=np.array([bound_mask(each) for each in masks], np.float32).reshape(-1, 4),

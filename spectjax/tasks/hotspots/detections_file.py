@@ -7,25 +7,24 @@ ones.
 
 import json
 import pathlib
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from spectjax.evaluation.metrics_sections import Data
 from spectjax.hotspots import CLASS_NAMES, decode_rle
 from spectjax.system.files import write_json
 from spectjax.system.limits import SCORES_BYTES, read_limited
 from spectjax.system.messages import DISCLAIMER, SYNTHETIC, UserError
 from spectjax.tasks.hotspots.detections import DetectionCases, Outlines
 
+FILE = "detections.json"
 _CATEGORIES = [
     {"id": label, "name": name} for label, name in enumerate(CLASS_NAMES[1:], start=1)
 ]
 
 
-def write_detections(
-    path: pathlib.Path, cases: DetectionCases, data: Mapping[str, Any]
-) -> None:
+def write_detections(path: pathlib.Path, cases: DetectionCases, data: Data) -> None:
     """Writes what a model detected, and what it should have.
 
     The file is a COCO data set: `images` (`file_name` is the example's name),
@@ -107,6 +106,28 @@ def read_detections(path: pathlib.Path) -> DetectionCases:
             f"({_describe(error)}). Remove {path.parent}; the same command evaluates "
             "again."
         ) from error
+
+
+def read_run_detections(
+    eval_dir: pathlib.Path, example_ids: list[str]
+) -> DetectionCases:
+    """Reads the detections that an evaluation wrote.
+
+    Args:
+        eval_dir: folder of an evaluation, usually `<workdir>/eval`.
+        example_ids: the images of the tables beside it.
+
+    Raises:
+        UserError: if the file is missing, not such a one, or of other images.
+    """
+    path = eval_dir / FILE
+    found = read_detections(path)
+    if found.example_ids != example_ids:
+        raise UserError(
+            f"{path}: expected the images of cases.csv beside it, found others. Remove "
+            f"{eval_dir}; the same command evaluates again."
+        )
+    return found
 
 
 def _list_entries(images: list[Outlines]) -> list[dict[str, Any]]:

@@ -4,28 +4,29 @@ The number of images is N, of images in a batch B, of classes K; height and widt
 and W.
 """
 
-import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-import spectjax
 from spectjax.evaluation.batches import predict_in_batches
 from spectjax.evaluation.run import FinishedRun
 from spectjax.hotspots import classify_pixels
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import SCORES, PixelCounts, score_pixels
-from spectjax.report.figures import draw_case, save_figure
-from spectjax.report.training_curves import draw_training
-from spectjax.system.files import replace_undefined, write_file, write_json
-from spectjax.system.messages import DISCLAIMER
+from spectjax.report.data_notes import caption_data
+from spectjax.report.picture_parts import save_figure
+from spectjax.report.training_curves import draw_detection_training, draw_training
+from spectjax.system.files import write_file, write_json
 from spectjax.tasks.hotspots.case_tables import (
     format_lesions,
     format_regions,
     format_segmentation_cases,
 )
-from spectjax.tasks.hotspots.cases import SegmentationCases, measure_cases
+from spectjax.tasks.hotspots.cases import measure_cases
+from spectjax.tasks.hotspots.picture import draw_case
+from spectjax.tasks.hotspots.precision_recall import draw_detection
 from spectjax.tasks.hotspots.scores import summarise_segmentation
 from spectjax.tasks.hotspots.table import write_segmentation_table
 
@@ -34,41 +35,7 @@ FindMasks = Callable[[int], np.ndarray]
 
 
 def evaluate(run: FinishedRun) -> dict[str, Any]:
-    """Scores a run, see `evaluate_segmentation`."""
-    return evaluate_segmentation(run.model.predict, run.held_out, **run.told)
-
-
-def evaluate_segmentation(
-    predict_probs: PredictProbs,
-    examples: Examples,
-    *,
-    batch_size: int,
-    output_dir: pathlib.Path,
-    model_name: str,
-    dataset_info: Mapping[str, Any],
-    training_log: pathlib.Path | None = None,
-) -> dict[str, Any]:
-    """Scores a model on held-out originals and writes what a reader wants to see.
-
-    Writes `cases.csv`, `lesions.csv` and `regions.csv` (see
-    `spectjax.tasks.hotspots.case_tables`), `table.md` ([P1] Table 2 with our rows,
-    and the scores of lesions), `figures/{best,median,worst}.png` ([P1] Fig. 13),
-    `figures/training.png` ([P1] Fig. 10, if there is a log) and, last, `metrics.json`:
-    where that file is, the others are complete.
-
-    Args:
-        predict_probs: maps counts (B, H, W, 1) to probabilities (B, H, W, K).
-        examples: N images with truth; unless they are marked as leaking, originals of
-            patients not trained on.
-        batch_size: B, the same in every call, so that a jitted model compiles once.
-        output_dir: folder to write to, usually `<workdir>/eval`.
-        model_name: the model's registry name.
-        dataset_info: what else to say about the data, e.g. `config`; joins `name`,
-            `split`, `synthetic` and `leaking` of the examples under `data`.
-        training_log: CSV of the training with the columns epoch, loss and PA.
-
-    Returns:
-        The content of `metrics.json`; None stands for an undefined score.
+    """Scores a model that gives each pixel its probabilities, see `write_scores`.
 
     Raises:
         ValueError: if there is no image or the model's output has the wrong shape or
@@ -76,92 +43,77 @@ def evaluate_segmentation(
         WriteError: if a file cannot be written.
     """
     probs, classes = predict_hotspots(
-        predict_probs, examples.images, batch_size=batch_size
+        run.model.predict, run.held_out.images, batch_size=run.batch_size
     )
-    cases = measure_cases(examples, probs, classes)
-    metrics = describe_scores(
-        examples,
-        cases,
-        task="segmentation",
-        model_name=model_name,
-        dataset_info=dataset_info,
+    return write_scores(
+        run, "segmentation", probs, classes, find_masks=lambda row: classes[row] > 0
     )
-    write_scores(
-        examples, cases, metrics, output_dir, find_masks=lambda row: classes[row] > 0
-    )
-    if training_log is not None:
-        figure = draw_training(
-            training_log,
-            title=f"Training of {model_name}",
-            synthetic=examples.synthetic,
-        )
-        save_figure(figure, output_dir / "figures" / "training.png")
-    write_json(output_dir / "metrics.json", metrics)
-    return metrics
-
-
-def describe_scores(
-    examples: Examples,
-    cases: SegmentationCases,
-    *,
-    task: str,
-    model_name: str,
-    dataset_info: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Returns what `metrics.json` says of hotspots that a model marked.
-
-    Args:
-        examples: N images.
-        cases: what the model said about them.
-        task: that of the model.
-        model_name: the model's registry name.
-        dataset_info: see `evaluate_segmentation`.
-    """
-    return {
-        "task": task,
-        "model": model_name,
-        "data": {
-            "name": examples.name,
-            "split": examples.split,
-            "synthetic": examples.synthetic,
-            "leaking": examples.leaking,
-            **dataset_info,
-        },
-        "n_images": len(examples.example_ids),
-        "n_patients": len(set(examples.patients)),
-        "n_images_without_lesion": int(np.sum(cases.pixels.tp + cases.pixels.fn == 0)),
-        **replace_undefined(summarise_segmentation(cases)),
-        "spectjax_version": spectjax.__version__,
-        "disclaimer": DISCLAIMER,
-    }
 
 
 def write_scores(
-    examples: Examples,
-    cases: SegmentationCases,
-    metrics: Mapping[str, Any],
-    output_dir: pathlib.Path,
+    run: FinishedRun,
+    task: str,
+    probs: np.ndarray,
+    classes: np.ndarray,
     *,
     find_masks: FindMasks,
-) -> None:
-    """Writes the tables and the overlays of an evaluation, see `evaluate_segmentation`.
+    scores: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Scores what a model marked and writes what a reader wants to see.
+
+    Writes `cases.csv`, `lesions.csv` and `regions.csv` (see
+    `spectjax.tasks.hotspots.case_tables`), `table.md` ([P1] Table 2 with our rows, and
+    the scores of lesions), `figures/{best,median,worst}.png` ([P1] Fig. 13),
+    `figures/training.png` ([P1] Fig. 10, if there is a log), of detections
+    `figures/precision_recall.png` and, last, `metrics.json`: where that file is, the
+    others are complete.
 
     Args:
-        examples: N images.
-        cases: what the model said about them.
-        metrics: for `table.md`.
-        output_dir: folder to write to.
+        run: the model and N images with truth.
+        task: that of the model.
+        probs: hotspot probabilities, float32, (N, H, W).
+        classes: the most probable classes, uint8, (N, H, W).
         find_masks: what the model marked in the image of a row, bool, (H, W), or
             mask by mask, (T, H, W).
+        scores: `detection`, of a model that marks instances.
+
+    Returns:
+        The content of `metrics.json`; None stands for an undefined score.
 
     Raises:
         WriteError: if a file cannot be written.
     """
-    write_file(output_dir / "cases.csv", format_segmentation_cases(cases))
-    write_file(output_dir / "lesions.csv", format_lesions(cases))
-    write_file(output_dir / "regions.csv", format_regions(cases))
-    write_file(output_dir / "table.md", write_segmentation_table(metrics))
-    _draw_cases(examples, find_masks, cases.pixels, output_dir / "figures")
+    cases = measure_cases(run.held_out, probs, classes)
+    metrics = run.describe(
+        task,
+        {
+            "n_images_without_lesion": cases.count_without_lesion(),
+            **summarise_segmentation(cases),
+            **(scores or {}),
+        },
+    )
+    write_file(run.output_dir / "cases.csv", format_segmentation_cases(cases))
+    write_file(run.output_dir / "lesions.csv", format_lesions(cases))
+    write_file(run.output_dir / "regions.csv", format_regions(cases))
+    write_file(run.output_dir / "table.md", write_segmentation_table(metrics))
+    figures = _draw_cases(run.held_out, find_masks, cases.pixels)
+    if "detection" in metrics:
+        figures["precision_recall"] = draw_detection(
+            metrics["detection"],
+            title=f"Precision and recall: {run.model_name}",
+            **caption_data(metrics),
+        )
+    if run.training_log is not None:
+        draw = draw_detection_training if "detection" in metrics else draw_training
+        figures["training"] = draw(
+            run.training_log,
+            title=f"Training of {run.model_name}",
+            synthetic=run.held_out.synthetic,
+        )
+    for name, figure in figures.items():
+        save_figure(figure, run.output_dir / "figures" / f"{name}.png")
+    write_json(run.output_dir / "metrics.json", metrics)
+    return metrics
 
 
 def predict_hotspots(
@@ -221,29 +173,22 @@ def rank_cases(examples: Examples, counts: PixelCounts) -> dict[str, int]:
 
 
 def _draw_cases(
-    examples: Examples,
-    find_masks: FindMasks,
-    counts: PixelCounts,
-    figures_dir: pathlib.Path,
-) -> None:
-    """Writes the overlays of the best, the median and the worst case."""
-    scores = score_pixels(counts)
+    examples: Examples, find_masks: FindMasks, counts: PixelCounts
+) -> dict[str, Figure]:
+    """Returns the overlays of the best, the median and the worst case."""
+    scores, figures = score_pixels(counts), {}
     for rank, index in rank_cases(examples, counts).items():
-        figure = draw_case(
+        listed = (f"{name} {_format_defined(scores[name][index])}" for name in SCORES)
+        figures[rank] = draw_case(
             examples.images[index, :, :, 0],
             examples.masks[index] > 0,
             find_masks(index),
             title=f"{rank.capitalize()} case by IoU: {examples.example_ids[index]}",
-            scores=f"{examples.views[index]} view, "
-            + ", ".join(
-                f"{name} {_format(scores[name][index], '.3f', undefined='undefined')}"
-                for name in SCORES
-            ),
+            scores=f"{examples.views[index]} view, {', '.join(listed)}",
             synthetic=examples.synthetic,
         )
-        save_figure(figure, figures_dir / f"{rank}.png")
+    return figures
 
 
-def _format(score: float, pattern: str, *, undefined: str) -> str:
-    """Returns a score as text, `undefined` where it is NaN."""
-    return undefined if np.isnan(score) else format(score, pattern)
+def _format_defined(score: float) -> str:
+    return "undefined" if np.isnan(score) else f"{score:.3f}"

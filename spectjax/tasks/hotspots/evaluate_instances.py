@@ -5,8 +5,7 @@ height and width are H and W.
 """
 
 import dataclasses
-import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,6 @@ from spectjax.evaluation.batches import predict_in_batches
 from spectjax.evaluation.run import FinishedRun
 from spectjax.hotspots import Instances, classify_pixels, decode_rle, paint_probs
 from spectjax.input_pipeline import Examples
-from spectjax.report.figures import save_figure
-from spectjax.report.training_curves import draw_detection_training
-from spectjax.system.files import replace_undefined, write_json
-from spectjax.tasks.hotspots.cases import measure_cases
-from spectjax.tasks.hotspots.detection_figures import draw_model_detection
 from spectjax.tasks.hotspots.detection_scores import summarise_detections
 from spectjax.tasks.hotspots.detections import (
     DetectionCases,
@@ -27,95 +21,46 @@ from spectjax.tasks.hotspots.detections import (
     join_detection_cases,
     measure_detections,
 )
-from spectjax.tasks.hotspots.detections_file import write_detections
-from spectjax.tasks.hotspots.evaluate import describe_scores, write_scores
-from spectjax.tasks.hotspots.figures import describe_images
+from spectjax.tasks.hotspots.detections_file import FILE, write_detections
+from spectjax.tasks.hotspots.evaluate import write_scores
 
 PredictInstances = Callable[[np.ndarray], Instances]
 
 
 def evaluate(run: FinishedRun) -> dict[str, Any]:
-    """Scores a run, see `evaluate_instances`."""
-    return evaluate_instances(
-        run.model.predict, run.held_out, num_classes=run.num_classes, **run.told
-    )
-
-
-def evaluate_instances(
-    predict_instances: PredictInstances,
-    examples: Examples,
-    *,
-    num_classes: int,
-    batch_size: int,
-    output_dir: pathlib.Path,
-    model_name: str,
-    dataset_info: Mapping[str, Any],
-    training_log: pathlib.Path | None = None,
-) -> dict[str, Any]:
-    """Scores a model on held-out originals and writes what a reader wants to see.
+    """Scores a model that marks instances and writes what a reader wants to see.
 
     Each instance paints its score over its mask, see `spectjax.hotspots.paint_probs`:
-    of that map are made the scores and files of `evaluate_segmentation`. Besides,
-    `detections.json` holds all instances beside the lesions, `metrics.json` the average
-    precision of boxes and masks under `detection`, and
-    `figures/precision_recall.png` its curves. The overlays show the instances whose
-    score exceeds 0.5, each with an outline of its own.
-
-    Args:
-        predict_instances: maps counts (B, H, W, 1) to the instances of B images.
-        examples: N images with truth.
-        num_classes: K.
-        batch_size: B, the same in every call, so that a jitted model compiles once.
-        output_dir: folder to write to, usually `<workdir>/eval`.
-        model_name: the model's registry name.
-        dataset_info: what else to say about the data, see `evaluate_segmentation`.
-        training_log: CSV of the training, see `draw_detection_training`.
-
-    Returns:
-        The content of `metrics.json`; None stands for an undefined score.
+    of that map are made the scores and files of `write_scores`. Besides,
+    `detections.json` holds all instances beside the lesions and `metrics.json` the
+    average precision of boxes and masks under `detection`. The overlays show the
+    instances whose score exceeds 0.5, each with an outline of its own.
 
     Raises:
         ValueError: if there is no image or the model's output has the wrong shape or
             is not finite.
         WriteError: if a file cannot be written.
     """
-    probs, classes, detections = predict_detections(
-        predict_instances, examples, num_classes=num_classes, batch_size=batch_size
+    probs, classes, found = predict_detections(
+        run.model.predict,
+        run.held_out,
+        num_classes=run.num_classes,
+        batch_size=run.batch_size,
     )
-    cases = measure_cases(examples, probs, classes)
-    metrics = describe_scores(
-        examples,
-        cases,
-        task="instance_segmentation",
-        model_name=model_name,
-        dataset_info=dataset_info,
+    scores = {"detection": summarise_detections(found)}
+    write_detections(run.output_dir / FILE, found, run.data)
+
+    def find_masks(row: int) -> np.ndarray:
+        return decode_marked(found.detections[row], classes.shape[1:])
+
+    return write_scores(
+        run,
+        "instance_segmentation",
+        probs,
+        classes,
+        find_masks=find_masks,
+        scores=scores,
     )
-    metrics["detection"] = replace_undefined(summarise_detections(detections))
-    write_detections(output_dir / "detections.json", detections, metrics["data"])
-    write_scores(
-        examples,
-        cases,
-        metrics,
-        output_dir,
-        find_masks=lambda row: decode_marked(
-            detections.detections[row], examples.masks.shape[1:]
-        ),
-    )
-    figure = draw_model_detection(
-        metrics["detection"],
-        title=f"Precision and recall: {model_name}",
-        described=describe_images(metrics),
-    )
-    save_figure(figure, output_dir / "figures" / "precision_recall.png")
-    if training_log is not None:
-        figure = draw_detection_training(
-            training_log,
-            title=f"Training of {model_name}",
-            synthetic=examples.synthetic,
-        )
-        save_figure(figure, output_dir / "figures" / "training.png")
-    write_json(output_dir / "metrics.json", metrics)
-    return metrics
 
 
 def predict_detections(

@@ -20,7 +20,7 @@ from spectjax.tasks.views import (
 if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
     from matplotlib.figure import Figure
 
-    from spectjax.report.figures import Marked
+    from spectjax.tasks.hotspots.picture import Marked
 
 _RULE = (
     "8-connected regions of pixels whose most probable class is not background; score: "
@@ -133,7 +133,7 @@ def _draw(
     model_info: ModelInfo,
 ) -> "Figure":
     """Returns the picture of one view."""
-    from spectjax.report.figures import draw_hotspots
+    from spectjax.tasks.hotspots.picture import draw_hotspots
 
     thorax, scan = view.thorax, view.thorax.scan
     return draw_hotspots(

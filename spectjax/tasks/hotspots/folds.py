@@ -8,45 +8,43 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spectjax.evaluation.folds import (
-    check_images,
-    check_same_data,
+    Workdirs,
     describe_folds,
-    end_document,
-    read_metrics,
-    read_training_seconds,
+    read_folds,
     summarise_folds,
 )
 from spectjax.metrics.lesions import HALF, froc, sensitivity_at
 from spectjax.metrics.pixel import SCORES, summarise_pixels
-from spectjax.report.figures import save_figure
-from spectjax.system.files import replace_undefined, write_file, write_json
+from spectjax.report.data_notes import caption_data
+from spectjax.report.picture_parts import save_figure
+from spectjax.system.files import write_file, write_json
 from spectjax.tasks.hotspots import NAMES
+from spectjax.tasks.hotspots.burden import draw_burden
 from spectjax.tasks.hotspots.case_tables import read_run_tables
-from spectjax.tasks.hotspots.cases import (
-    SegmentationCases,
-    join_segmentation_cases,
+from spectjax.tasks.hotspots.cases import SegmentationCases, join_segmentation_cases
+from spectjax.tasks.hotspots.comparison import (
+    DETECTIONS_COMPARED,
+    compare_detections,
+    compare_false_regions,
+    compare_segmentation,
 )
-from spectjax.tasks.hotspots.comparison import compare_false_regions, compare_models
-from spectjax.tasks.hotspots.detection_figures import draw_model_detection
-from spectjax.tasks.hotspots.detection_folds import (
-    compare_detectors,
-    read_folds,
-    summarise_detector,
+from spectjax.tasks.hotspots.detection_scores import (
+    score_detections,
+    summarise_detections,
 )
 from spectjax.tasks.hotspots.detections import DetectionCases, join_detection_cases
-from spectjax.tasks.hotspots.figures import (
-    describe_images,
-    draw_model_burden,
-    draw_models_froc,
-)
-from spectjax.tasks.hotspots.folds_table import write_segmentation_folds_table
+from spectjax.tasks.hotspots.detections_file import read_run_detections
+from spectjax.tasks.hotspots.froc import draw_froc
+from spectjax.tasks.hotspots.metrics_sections import Detection
+from spectjax.tasks.hotspots.precision_recall import draw_detection
 from spectjax.tasks.hotspots.scores import summarise_segmentation
+from spectjax.tasks.hotspots.table import write_segmentation_table
 
 REFERENCE = "kmeans"  # registry name of the model that others are to beat
 
 
 def compare_segmentations(
-    workdirs: Mapping[str, Sequence[pathlib.Path]],
+    workdirs: Workdirs,
     networks: Mapping[str, Mapping[str, Any]],
     output_dir: pathlib.Path,
 ) -> dict[str, Any]:
@@ -68,57 +66,50 @@ def compare_segmentations(
         ValueError: if a run is not finished or the runs did not score the same images.
         WriteError: if a file cannot be written.
     """
-    documents = {
-        name: [read_metrics(each, *NAMES) for each in folders]
-        for name, folders in workdirs.items()
-    }
-    folds = {
-        name: [read_run_tables(each / "eval") for each in folders]
-        for name, folders in workdirs.items()
-    }
-    check_same_data(documents, workdirs)
-    check_images({k: [_count_true(each) for each in v] for k, v in folds.items()})
+    documents, folds = read_folds(
+        workdirs, NAMES, read=read_run_tables, find_truth=_count_true
+    )
+    first = {name: runs[0] for name, runs in documents.items()}
     detections = {
-        name: read_folds(workdirs[name], found)
+        name: [
+            read_run_detections(workdir / "eval", each.example_ids)
+            for workdir, each in zip(workdirs[name], found, strict=True)
+        ]
         for name, found in folds.items()
-        if documents[name][0]["task"] == "instance_segmentation"
+        if first[name]["task"] == "instance_segmentation"
     }
     cases = {name: join_segmentation_cases(found) for name, found in folds.items()}
     everyone = next(iter(cases.values()))
-    references = [k for k in folds if documents[k][0]["model"] == REFERENCE]
-    metrics: dict[str, Any] = replace_undefined(
-        {
-            **describe_folds(next(iter(documents.values())), everyone.patients),
-            "task": "segmentation",  # that of the table; its models have their own
-            "n_images_without_lesion": int(
-                sum(everyone.pixels.tp + everyone.pixels.fn == 0)
-            ),
-            "models": {
-                name: {
-                    "task": documents[name][0]["task"],
-                    "model": documents[name][0]["model"],
-                    **summarise_segmentation(cases[name]),
-                    **_summarise_detections(detections.get(name)),
-                    "folds": summarise_folds([score_fold(each) for each in found]),
-                    "network": dict(networks[name]),
-                    "training_seconds": [
-                        read_training_seconds(each, networks[name]["num_epochs"])
-                        for each in workdirs[name]
-                    ],
-                }
-                for name, found in folds.items()
-            },
-            "comparisons": compare_models(cases),
-            "detection_comparisons": compare_detectors(
-                {k: join_detection_cases(each) for k, each in detections.items()}
-            ),
-            "at_equal_sensitivity": [
-                compare_false_regions(cases, name) for name in references
-            ],
-            **end_document(),
+
+    def summarise_model(name: str) -> dict[str, Any]:
+        scores: dict[str, Any] = {
+            "task": first[name]["task"],
+            **summarise_segmentation(cases[name]),
+            "folds": summarise_folds([score_fold(each) for each in folds[name]]),
         }
+        if name in detections:
+            scores["detection"] = summarise_detection_folds(detections[name])
+        return scores
+
+    metrics = describe_folds(
+        documents,
+        workdirs,
+        networks,
+        everyone.patients,
+        summarise_model,
+        task="segmentation",  # that of the table; its models have their own
+        n_images_without_lesion=everyone.count_without_lesion(),
+        comparisons=compare_segmentation(cases),
+        detection_comparisons=compare_detections(
+            {name: join_detection_cases(each) for name, each in detections.items()}
+        ),
+        at_equal_sensitivity=[
+            compare_false_regions(cases, name)
+            for name in folds
+            if first[name]["model"] == REFERENCE
+        ],
     )
-    write_file(output_dir / "table.md", write_segmentation_folds_table(metrics))
+    write_file(output_dir / "table.md", write_segmentation_table(metrics))
     _draw(cases, metrics, output_dir / "figures")
     write_json(output_dir / "metrics.json", metrics)
     return metrics
@@ -128,13 +119,6 @@ def _count_true(cases: SegmentationCases) -> dict[str, int]:
     """Returns how many pixels of each image are hotspots, by its name."""
     pixels = (cases.pixels.tp + cases.pixels.fn).tolist()
     return dict(zip(cases.example_ids, pixels, strict=True))
-
-
-def _summarise_detections(
-    folds: Sequence[DetectionCases] | None,
-) -> dict[str, Any]:
-    """Returns `detection`, or nothing for a model that marks no instances."""
-    return {} if folds is None else {"detection": summarise_detector(folds)}
 
 
 def score_fold(cases: SegmentationCases) -> dict[str, float]:
@@ -154,31 +138,40 @@ def score_fold(cases: SegmentationCases) -> dict[str, float]:
     }
 
 
+def summarise_detection_folds(folds: Sequence[DetectionCases]) -> Detection:
+    """Returns the scores of all folds together, and how those of a fold spread."""
+    scores: list[dict[str, float]] = []
+    for each in folds:
+        found: Any = score_detections(each)
+        paths = {path: path.split(".") for path in DETECTIONS_COMPARED}
+        scores.append({path: found[kind][name] for path, (kind, name) in paths.items()})
+    everyone = summarise_detections(join_detection_cases(folds))
+    return {**everyone, "folds": summarise_folds(scores)}
+
+
 def _draw(
     cases: Mapping[str, SegmentationCases],
     metrics: Mapping[str, Any],
     figures_dir: pathlib.Path,
 ) -> None:
-    models, described = metrics["models"], describe_images(metrics)
-    figure = draw_models_froc(
-        models, title="FROC: cross-validation over patients", described=described
-    )
-    save_figure(figure, figures_dir / "froc.png")
+    models, caption = metrics["models"], caption_data(metrics)
+    how = "cross-validation over patients"
+    figures = {"froc": draw_froc(models, title=f"FROC: {how}", **caption)}
     for name, each in cases.items():
-        figure = draw_model_burden(
-            each,
+        figures[f"burden_{name}"] = draw_burden(
+            each.burden,
             models[name]["burden"],
-            title=f"Burden, {name} against readers: cross-validation over patients",
-            described=described,
+            title=f"Burden, {name} against readers: {how}",
+            **caption,
         )
-        save_figure(figure, figures_dir / f"burden_{name}.png")
         if "detection" in models[name]:
-            figure = draw_model_detection(
+            figures[f"precision_recall_{name}"] = draw_detection(
                 models[name]["detection"],
-                title=f"Precision and recall, {name}: cross-validation over patients",
-                described=described,
+                title=f"Precision and recall, {name}: {how}",
+                **caption,
             )
-            save_figure(figure, figures_dir / f"precision_recall_{name}.png")
+    for name, figure in figures.items():
+        save_figure(figure, figures_dir / f"{name}.png")
 
 
 def summarise(model: Mapping[str, Any]) -> str:

@@ -1,44 +1,31 @@
 """Free-response curves: found lesions over false regions, of one model or several."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MultipleLocator, NullLocator
 
 from spectjax.report.curves import PALETTE, STYLES
-from spectjax.report.figures import add_caption
+from spectjax.report.markdown import bracket
+from spectjax.report.picture_parts import add_caption
 
 _LINEAR_BELOW = 0.1  # false regions per image; a logarithm has no place for 0
+_NOTE = (
+    "found: a region meets the lesion with IoU ≥ {min_iou:g}; in brackets: 95 %, "
+    "bootstrap over patients\nlarge dots: p = 0.5, small dots: other thresholds; "
+    "lines: best within so many false regions"
+)
 _TICKS = (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
-@dataclass(frozen=True)
-class FrocCurve:
-    """What one model finds at each of T thresholds.
-
-    Attributes:
-        legend: its name and score.
-        false_per_image: mean number of false regions of an image, (T,), any order.
-        sensitivity: fraction of the lesions that are found, (T,).
-        operating_point: (false_per_image, sensitivity) at probability 0.5.
-    """
-
-    legend: str
-    false_per_image: np.ndarray
-    sensitivity: np.ndarray
-    operating_point: tuple[float, float]
-
-
 def draw_froc(
-    curves: Sequence[FrocCurve],
+    models: Mapping[str, Mapping[str, Any]],
     *,
     title: str,
     subtitle: str,
-    note: str,
     synthetic: bool,
 ) -> Figure:
     """Draws the sensitivity over the false regions per image.
@@ -48,63 +35,66 @@ def draw_froc(
     so that the dots may turn back, and nobody would choose those.
 
     Args:
-        curves: one for each model.
+        models: by name, `lesion` and `intervals` as `metrics.json` has them.
         title: whose curves they are, one line.
         subtitle: what else to know, one line.
-        note: what counts as found and what the marks are, a few words.
         synthetic: whether the images are simulated.
     """
-    height = 7.55 + 0.22 * len(curves)
+    first = next(iter(models.values()))["lesion"]
+    # Without a lesion there is nothing to find.
+    shown = {name: m for name, m in models.items() if m["lesion"]["n"]}
+    height = 7.55 + 0.22 * len(shown)
     figure = Figure(figsize=(7.2, height), dpi=150)
-    FigureCanvasAgg(figure)
-    bottom = (1.3 + 0.22 * len(curves)) / height
+    bottom = (1.3 + 0.22 * len(shown)) / height
     axes = figure.add_axes((0.105, bottom, 0.865, 1 - 0.8 / height - bottom))
-    last = _choose_limit(curves)
+    last = _choose_limit([m["lesion"]["false_per_image"] for m in shown.values()])
     axes.axvline(1.0, color="0.55", linewidth=0.8, linestyle=":")
-    for i, curve in enumerate(curves):
-        color = PALETTE[i % len(PALETTE)]
-        axes.plot(
-            curve.false_per_image,
-            curve.sensitivity,
-            color=color,
-            linestyle="none",
-            marker=".",
-            markersize=4,
-            alpha=0.45,
-        )
-        x, y = trace_best(curve.false_per_image, curve.sensitivity, last)
-        axes.plot(
-            x,
-            y,
-            color=color,
-            linestyle=STYLES[i % len(STYLES)],
-            linewidth=1.7,
-            drawstyle="steps-post",
-            label=curve.legend,
-        )
-        axes.plot(
-            *curve.operating_point,
-            marker="o",
-            markersize=8,
-            color=color,
-            markeredgecolor="white",
-            linestyle="none",
-            zorder=4,
-            clip_on=False,
-        )
+    for i, (name, model) in enumerate(shown.items()):
+        at_one = bracket(model, "lesion", "sensitivity_at", "1")
+        legend = f"{name}: {at_one} at 1 false region per image"
+        _plot_curve(axes, model["lesion"], i, legend, last)
     _style(axes, last)
-    if curves:
-        legend = figure.legend(
+    if shown:
+        found = figure.legend(
             loc="lower center",
             bbox_to_anchor=(0.5, 0.35 / height),
             fontsize=8.5,
             frameon=False,
-            title=note,
+            title=_NOTE.format_map(first),
             title_fontsize=8,
         )
-        legend.get_title().set_color("0.35")
-    add_caption(figure, title, subtitle, synthetic)
+        found.get_title().set_color("0.35")
+    add_caption(figure, title, f"{subtitle}, {first['n']} lesions", synthetic)
     return figure
+
+
+def _plot_curve(
+    axes: Axes, lesion: Mapping[str, Any], number: int, legend: str, last: float
+) -> None:
+    """Adds the dots and the line of one model, and where its probability is 0.5."""
+    color = PALETTE[number % len(PALETTE)]
+    false = np.array(lesion["froc"]["false_per_image"])
+    sensitivity = np.array(lesion["froc"]["sensitivity"])
+    dots: dict[str, Any] = {"color": color, "linestyle": "none"}
+    axes.plot(false, sensitivity, marker=".", markersize=4, alpha=0.45, **dots)
+    axes.plot(
+        *trace_best(false, sensitivity, last),
+        color=color,
+        linestyle=STYLES[number % len(STYLES)],
+        linewidth=1.7,
+        drawstyle="steps-post",
+        label=legend,
+    )
+    axes.plot(
+        lesion["false_per_image"],
+        lesion["sensitivity"],
+        marker="o",
+        markersize=8,
+        markeredgecolor="white",
+        zorder=4,
+        clip_on=False,
+        **dots,
+    )
 
 
 def trace_best(
@@ -132,9 +122,9 @@ def trace_best(
     )
 
 
-def _choose_limit(curves: Sequence[FrocCurve]) -> float:
+def _choose_limit(false_per_image: Sequence[float]) -> float:
     """Returns 10 false regions per image, or more where a model marks more at 0.5."""
-    most = max((curve.operating_point[0] for curve in curves), default=0.0)
+    most = max(false_per_image, default=0.0)
     return next((float(x) for x in _TICKS if x >= max(10, most)), 1.05 * most)
 
 

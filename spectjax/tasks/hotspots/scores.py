@@ -6,11 +6,12 @@ and joined folds alike.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import numpy as np
 
-from spectjax.metrics.burden import Burden, find_marked, measure_agreement
+from spectjax.metrics import burden as measured
+from spectjax.metrics.burden import find_marked, measure_agreement
 from spectjax.metrics.intervals import bootstrap_sums, describe_intervals
 from spectjax.metrics.lesions import (
     HALF,
@@ -29,6 +30,13 @@ from spectjax.metrics.pixel import (
     summarise_pixels,
 )
 from spectjax.tasks.hotspots.cases import SegmentationCases
+from spectjax.tasks.hotspots.metrics_sections import (
+    Burden,
+    Lesion,
+    LesionScores,
+    Pixel,
+    Segmentation,
+)
 
 FALSE_PER_IMAGE = (0.25, 0.5, 1.0, 2.0, 4.0)
 # Bounds that cut the lesions of the phantom's patients into classes of some use: their
@@ -37,43 +45,31 @@ SIZES_MM = (20.0, 30.0)
 CONTRASTS = (1.5, 2.0, 3.0)
 EVIDENT_PX, EVIDENT_CONTRAST = 6, 2.0
 OUTLINE_SCORES = ("dice", "hausdorff95_mm")
-LEVEL, RESAMPLES = 0.95, 2000
-_SEED = 0
 
 
-def summarise_segmentation(cases: SegmentationCases) -> dict[str, Any]:
+def summarise_segmentation(cases: SegmentationCases) -> Segmentation:
     """Returns all scores of one set of images, as `metrics.json` has them.
 
-    Returns:
-        `pixel`: see `summarise_pixels`; `lesion`: see `summarise_lesions`; `burden`:
-        Bland-Altman agreement of `area_mm2` and `counts`; `intervals`: 95 %, by a
-        bootstrap over patients, [low, high] by the path of the score, such as
-        `pixel.pooled.IoU`. NaN stands for an undefined score.
+    Intervals are 95 %, by a bootstrap over patients. NaN stands for an undefined score.
     """
+    burden = {
+        name: dataclasses.asdict(measure_agreement(truth, predicted))
+        for name, truth, predicted in _list_burdens(cases.burden)
+    }
     return {
-        "pixel": summarise_pixels(cases.pixels),
+        "pixel": cast(Pixel, summarise_pixels(cases.pixels)),
         "lesion": summarise_lesions(cases),
-        "burden": {
-            name: dataclasses.asdict(measure_agreement(truth, predicted))
-            for name, truth, predicted in _list_burdens(cases.burden)
-        },
-        "intervals": bound_scores(cases),
+        "burden": cast(Burden, burden),
+        "intervals": describe_intervals(
+            bootstrap_sums(cases.patients, _prepare_scores(cases))
+        ),
     }
 
 
-def summarise_lesions(cases: SegmentationCases) -> dict[str, Any]:
+def summarise_lesions(cases: SegmentationCases) -> Lesion:
     """Returns what was found and what was marked falsely, see `metrics.lesions`.
 
-    Returns:
-        At the threshold 0.5: `n` lesions and how many are `found`, their ratio
-        `sensitivity`, `false_per_image`, the means `dice` and `hausdorff95_mm` over
-        lesions that are found, `n_averaged` lesions behind them, and of images
-        `without_lesion` the false regions per image and the fraction `clean` without
-        any. Over all thresholds: `sensitivity_at` some numbers of false regions per
-        image, by the threshold that suits these very images best, which `threshold_at`
-        tells, and `froc`. `evident` (lesions of 6 pixels and more at a contrast of 2
-        and more), `by_size` and `by_contrast`: the same for some of the lesions;
-        lesions of unknown size or contrast are in none of their classes.
+    Lesions of unknown size or contrast are in none of their classes.
     """
     regions, groups = cases.regions, group_lesions(cases.lesions)
     curve = froc(cases.lesions, regions)
@@ -121,18 +117,6 @@ def group_lesions(lesions: Lesions) -> dict[str, np.ndarray]:
         **_split("lesion.by_size.", lesions.diameter_mm, SIZES_MM, " mm"),
         **_split("lesion.by_contrast.", lesions.contrast, CONTRASTS, ""),
     }
-
-
-def bound_scores(cases: SegmentationCases) -> dict[str, Any]:
-    """Returns 95 % intervals by a bootstrap over patients, see `describe_intervals`."""
-    intervals = bootstrap_sums(
-        cases.patients,
-        _prepare_scores(cases),
-        seed=_SEED,
-        resamples=RESAMPLES,
-        level=LEVEL,
-    )
-    return describe_intervals(intervals, resamples=RESAMPLES, level=LEVEL)
 
 
 def _prepare_scores(
@@ -208,7 +192,9 @@ def _add_up(cases: SegmentationCases, values: np.ndarray) -> np.ndarray:
     return sums
 
 
-def _list_burdens(burden: Burden) -> tuple[tuple[str, np.ndarray, np.ndarray], ...]:
+def _list_burdens(
+    burden: measured.Burden,
+) -> tuple[tuple[str, np.ndarray, np.ndarray], ...]:
     """Returns each measure of burden: its name, the readers' values, the model's."""
     return (
         ("area_mm2", burden.lesion_mm2, burden.predicted_mm2),
@@ -216,28 +202,28 @@ def _list_burdens(burden: Burden) -> tuple[tuple[str, np.ndarray, np.ndarray], .
     )
 
 
-def _score_lesions(cases: SegmentationCases, chosen: np.ndarray) -> dict[str, Any]:
+def _score_lesions(cases: SegmentationCases, chosen: np.ndarray) -> LesionScores:
     """Returns the scores of some of the lesions, see `summarise_lesions`."""
     lesions, curve = cases.lesions, froc(cases.lesions, cases.regions, chosen)
-    scores: dict[str, Any] = {
+    averaged = {name: getattr(lesions, name)[chosen] for name in OUTLINE_SCORES}
+    return {
         "n": int(chosen.sum()),
         "found": int(lesions.found[chosen, HALF].sum()),
         "sensitivity": float(curve.sensitivity[HALF]),
         "sensitivity_at": {
             f"{limit:g}": sensitivity_at(curve, limit) for limit in FALSE_PER_IMAGE
         },
+        "dice": _average(averaged["dice"]),
+        "hausdorff95_mm": _average(averaged["hausdorff95_mm"]),
+        "n_averaged": {
+            name: int(np.isfinite(values).sum()) for name, values in averaged.items()
+        },
     }
-    averaged = {name: getattr(lesions, name)[chosen] for name in OUTLINE_SCORES}
-    scores |= {name: _average(values) for name, values in averaged.items()}
-    scores["n_averaged"] = {
-        name: int(np.isfinite(values).sum()) for name, values in averaged.items()
-    }
-    return scores
 
 
 def _score_classes(
     cases: SegmentationCases, groups: dict[str, np.ndarray], start: str
-) -> dict[str, Any]:
+) -> dict[str, LesionScores]:
     """Returns the scores of the groups whose path begins so, by the rest of it."""
     return {
         path.removeprefix(start): _score_lesions(cases, chosen)

@@ -1,8 +1,10 @@
-"""Tables in the form of the papers, as Markdown.
+"""The table of segmentation models in the form of the papers, as Markdown.
 
-[P1] Table 2 prints PA, CPA, Rec and IoU of four models. Whether its scores are pooled
-over pixels or averaged over images is not said. They are not pooled: pooled scores obey
-1/IoU = 1/CPA + 1/Rec - 1, and the printed IoU lie above what that gives.
+Of one run, or of several models over all folds. [P1] Table 2 prints PA, CPA, Rec and
+IoU of four networks; the IoU of K-means stands in its text, as the best of Fig. 11.
+Whether these are pooled over pixels or averaged over images is not said. They are not
+pooled: pooled scores obey 1/IoU = 1/CPA + 1/Rec - 1, and the printed IoU lie above what
+that gives.
 
     model           printed IoU    implied by printed CPA and Rec
     U-Net           0.5941         0.5560
@@ -11,13 +13,23 @@ over pixels or averaged over images is not said. They are not pooled: pooled sco
     Mask R-CNN-Att  0.5427         0.4969
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from spectjax.metrics.pixel import SCORES, imply_iou
-from spectjax.system.messages import DISCLAIMER
-from spectjax.tasks.hotspots.detection_table import write_detection_tables
-from spectjax.tasks.hotspots.lesion_table import write_lesion_tables
+from spectjax.report.data_notes import count_images, end_table, name_source
+from spectjax.report.markdown import (
+    bracket,
+    format_bounds,
+    format_rows,
+    format_score,
+    tabulate_differences,
+    tabulate_sizes,
+    tabulate_spreads,
+)
+from spectjax.tasks.hotspots.detection_table import tabulate_detections
+from spectjax.tasks.hotspots.lesion_table import tabulate_burden, tabulate_lesions
 
 # Rows of [P1] Table 2 as printed.
 PAPER_TABLE_2: dict[str, dict[str, float]] = {
@@ -26,102 +38,107 @@ PAPER_TABLE_2: dict[str, dict[str, float]] = {
     "Mask R-CNN": {"PA": 0.9724, "CPA": 0.7292, "Rec": 0.6508, "IoU": 0.5544},
     "Mask R-CNN-Att": {"PA": 0.9676, "CPA": 0.6958, "Rec": 0.6348, "IoU": 0.5427},
 }
+PAPER_KMEANS = {"IoU": 0.7421}  # K = 9
 
 # How scores are averaged: the key in `metrics.json`, and what the table calls it.
-WAYS = (
-    ("pooled", "pooled"),
-    ("per_image", "per image"),
-    ("with_lesion", "per image with a lesion"),
-)
-
+_WAYS = {
+    "pooled": "pooled",
+    "per_image": "per image",
+    "with_lesion": "per image with a lesion",
+}
 _NOTES = """\
-Per image: mean over the images in which a score is defined. CPA is undefined without a
-predicted pixel, Rec without a lesion pixel; IoU and Dice are 1 where neither exists.
-Implied IoU = 1 / (1/CPA + 1/Rec - 1): equal to IoU when all three are pooled. In the
-printed rows it is not.
+Pooled: over the pixels of all images. Per image: mean over the images in which a score
+is defined. CPA is undefined without a predicted pixel, Rec without a lesion pixel; IoU
+and Dice are 1 where neither exists. Implied IoU = 1 / (1/CPA + 1/Rec - 1): equal to IoU
+when all three are pooled. The printed rows are not pooled.
 """
-
-
 # How instances become pixels.
-PAINTED = (
+_PAINTED = (
     "A model that marks instances paints the score of each over its mask, where masks "
     "overlap the best: that map is what pixels and lesions are scored on."
 )
+_FOLD_SCORES = {
+    "pooled_IoU": "IoU, pooled",
+    "per_image_IoU": "IoU, per image",
+    "sensitivity": "Lesion sensitivity",
+    "false_per_image": "False regions per image",
+    "sensitivity_at_1": "Sensitivity at 1 false region per image",
+}
+_COMPARED = {
+    "pooled_IoU": "IoU, pooled",
+    "per_image_IoU": "IoU, per image",
+    "with_lesion_IoU": "IoU, images with a lesion",
+    "sensitivity_at_1": "Sensitivity at 1 false region per image",
+}
+
+Models = Mapping[str, Mapping[str, Any]]
 
 
 def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
-    """Returns the run's scores below the four printed rows of [P1] Table 2.
-
-    Scores of lesions, of burden and, of a model that marks instances, of detections
-    follow in tables of their own.
+    """Returns the scores of one model or of several below the printed ones of [P1].
 
     Args:
-        metrics: the content of `eval/metrics.json`.
+        metrics: the content of `metrics.json` of a run, or of a cross-validation.
     """
-    data, pixel = metrics["data"], metrics["pixel"]
-    label = "SYNTHETIC, " if data["synthetic"] else ""
-    source = f"{label}{data['name']} {data['split']}"
+    together = "models" in metrics
+    models: Models = (
+        metrics["models"] if together else {metrics["model"]: dict(metrics)}
+    )
+    detections = {k: m["detection"] for k, m in models.items() if "detection" in m}
+    lines = [
+        f"# Segmentation scores{', cross-validated' * together}",
+        "",
+        f"{count_images(metrics)}, of these without lesion "
+        f"{metrics['n_images_without_lesion']}. In brackets 95 % intervals, by "
+        "bootstrap over patients.",
+        "",
+        *_tabulate_pixels(models, name_source(metrics["data"])),
+        _NOTES,
+        *_count_averaged(models),
+        *([_PAINTED, ""] if detections else []),
+        *tabulate_lesions(models),
+        *tabulate_burden(models),
+    ]
+    if together:
+        lines += [
+            "## Models compared",
+            "",
+            "Mean of the folds ± standard deviation:",
+            "",
+            *tabulate_spreads(
+                "Model",
+                _FOLD_SCORES,
+                {k: m["folds"]["scores"] for k, m in models.items()},
+            ),
+            *tabulate_differences(_COMPARED, metrics["comparisons"]),
+            *_tabulate_equal_sensitivity(metrics["at_equal_sensitivity"]),
+            *tabulate_sizes("Model", models),
+        ]
+    if detections:
+        lines += tabulate_detections(
+            detections, metrics.get("detection_comparisons", [])
+        )
+    return "\n".join([*lines, *end_table(metrics["data"])])
+
+
+def _tabulate_pixels(models: Models, source: str) -> list[str]:
+    printed = "printed in Lin 2020"
     rows = [
-        (model, "printed in Lin 2020, Table 2", scores)
+        [model, f"{printed}, Table 2", *(format_score(scores.get(s)) for s in SCORES)]
+        + [format_score(_imply_iou(scores["CPA"], scores["Rec"]))]
         for model, scores in PAPER_TABLE_2.items()
     ]
-    rows += [
-        (f"{metrics['model']}, {title}", source, pixel[way]) for way, title in WAYS
-    ]
-
-    lines = [
-        "# Segmentation scores",
-        "",
-        f"{'Scored' if data['leaking'] else 'Held out'}: patients "
-        f"{metrics['n_patients']}, images {metrics['n_images']}, of these without "
-        f"lesion {metrics['n_images_without_lesion']}.",
-        "",
-        f"| Segmentation model | Data | {' | '.join(SCORES)} | Implied IoU |",
-        "|---|---|" + "---|" * (len(SCORES) + 1),
-    ]
-    for model, origin, scores in rows:
-        cells = [_format_score(scores.get(name)) for name in SCORES]
-        cells.append(_format_score(_imply_iou(scores["CPA"], scores["Rec"])))
-        lines.append(f"| {model} | {origin} | {' | '.join(cells)} |")
-    lines += ["", *_tabulate_intervals(metrics["intervals"]), "", _NOTES]
-    for way, title in WAYS[1:]:
-        n_averaged = pixel[way]["n_averaged"]
-        averaged = ", ".join(f"{name} {n_averaged[name]}" for name in SCORES)
-        lines += [f"Images behind each mean, {title}: {averaged}.", ""]
-    if "detection" in metrics:
-        lines += [PAINTED, ""]
-    lines += write_lesion_tables(metrics)
-    if "detection" in metrics:
-        lines += write_detection_tables({metrics["model"]: metrics["detection"]})
-    if data["leaking"]:
-        lines += [
-            "**LEAKING**: copies of these patients' images were trained on, as in the "
-            "papers; the scores say little about new patients.",
-            "",
-        ]
-    if data["synthetic"]:
-        lines += [
-            "**SYNTHETIC**: these scores come from simulated patients and say nothing "
-            "about real ones.",
-            "",
-        ]
-    lines += [DISCLAIMER, ""]
-    return "\n".join(lines)
-
-
-def _tabulate_intervals(intervals: Mapping[str, Any]) -> list[str]:
-    """Returns the intervals of the pixel scores."""
-    lines = [
-        f"| 95 % interval, bootstrap over patients | {' | '.join(SCORES)} |",
-        "|---|" + "---|" * len(SCORES),
-    ]
-    for way, title in WAYS:
-        bounds = (intervals[f"pixel.{way}.{name}"] for name in SCORES)
-        cells = [
-            f"{_format_score(low)} to {_format_score(high)}" for low, high in bounds
-        ]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return lines
+    kmeans = [format_score(PAPER_KMEANS.get(score)) for score in SCORES]
+    rows.append(["K-means, K = 9", f"{printed}, Fig. 11", *kmeans, "–"])
+    for name, model in models.items():
+        for way, words in _WAYS.items():
+            scores = model["pixel"][way]
+            rows.append(
+                [f"{name}, {words}", source]
+                + [bracket(model, "pixel", way, s, pattern=".4f") for s in SCORES]
+                + [format_score(_imply_iou(scores["CPA"], scores["Rec"]))]
+            )
+    return format_rows(["Segmentation model", "Data", *SCORES, "Implied IoU"], rows)
 
 
 def _imply_iou(cpa: float | None, rec: float | None) -> float | None:
@@ -131,6 +148,44 @@ def _imply_iou(cpa: float | None, rec: float | None) -> float | None:
     return imply_iou(cpa, rec) if cpa > 0 and rec > 0 else 0.0
 
 
-def _format_score(score: float | None) -> str:
-    """Returns four decimals as [P1] prints them, a dash for an undefined score."""
-    return "–" if score is None else f"{score:.4f}"
+def _count_averaged(models: Models) -> list[str]:
+    """Returns the table of how many images are behind each mean."""
+    rows = [
+        [f"{name}, {_WAYS[way]}"]
+        + [str(model["pixel"][way]["n_averaged"][score]) for score in SCORES]
+        for name, model in models.items()
+        for way in ("per_image", "with_lesion")
+    ]
+    return format_rows(["Images behind each mean", *SCORES], rows)
+
+
+def _tabulate_equal_sensitivity(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for each in found:
+        rows = []
+        for name, model in each["models"].items():
+            fewer, high, low = map(_invert, (model["fraction"], *model["interval"]))
+            rows.append(
+                [name, format_score(model["false_per_image"], ".3f")]
+                + [format_score(fewer, ".1f") + format_bounds((low, high), ".1f")]
+                + [str(model["n_unreached"])]
+            )
+        lines += [
+            f"False regions per image at the lesion sensitivity of {each['reference']}"
+            f", {format_score(each['sensitivity'], '.3f')} with "
+            f"{format_score(each['false_per_image'], '.3f')} false regions per image. "
+            "Times fewer: with the 95 % interval, over the resamples in which a "
+            "threshold reaches that sensitivity; those without are counted.",
+            "",
+            *format_rows(
+                ["Model", "False regions per image", "Times fewer", "Without"], rows
+            ),
+        ]
+    return lines
+
+
+def _invert(fraction: float | None) -> float | None:
+    """Returns how many times fewer a fraction is."""
+    if fraction is None:
+        return None
+    return 1 / fraction if fraction > 0 else math.inf

@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spectjax.imaging.annotations.consensus import (
+from spectjax.imaging.annotations.consensus import Hotspots, agree, crop_hotspots
+from spectjax.imaging.annotations.files import find_annotations
+from spectjax.imaging.annotations.labelme import (
     Annotation,
     AnnotationError,
-    Hotspots,
     NotAnnotationError,
-    Region,
-    agree,
-    crop_hotspots,
-    find_annotations,
     read_annotation,
 )
-from spectjax.imaging.masks import decode_mask, encode_grey, fill_polygon, trace_circle
+from spectjax.imaging.annotations.masks import (
+    decode_mask,
+    encode_grey,
+    trace_circle,
+)
+from spectjax.imaging.annotations.regions import Region
 from spectjax.imaging.thorax.transform import CropTransform
 
 HW = (12, 9)  # rows, columns
@@ -96,7 +98,11 @@ def annotation(*regions, reader="reader1", hw=HW, image="P1_anterior"):
 # Masks
 
 
-def test_fill_polygon_takes_pixels_by_their_centres():
+def fill_polygon(corners, hw):
+    return Region("", corners, None).fill(hw)
+
+
+def test_a_polygon_takes_pixels_by_their_centres():
     # The edge from (5, 0.2) to (0, 5.2) is x + y = 5.2: the centre of row r, column c
     # is inside when c + r + 1 < 5.2.
     mask = fill_polygon(np.array([[0, 0.2], [5, 0.2], [0, 5.2]]), (6, 6))
@@ -104,7 +110,7 @@ def test_fill_polygon_takes_pixels_by_their_centres():
     np.testing.assert_array_equal(mask, expected)
 
 
-def test_fill_polygon_covers_a_rectangle_from_2_to_5_by_the_pixels_2_3_4():
+def test_a_polygon_covers_a_rectangle_from_2_to_5_by_the_pixels_2_3_4():
     corners = np.array([[2.0, 1.0], [5.0, 1.0], [5.0, 3.0], [2.0, 3.0]])
     mask = fill_polygon(corners, (4, 7))
     expected = picture(".......", "..###..", "..###..", ".......")
@@ -112,7 +118,7 @@ def test_fill_polygon_covers_a_rectangle_from_2_to_5_by_the_pixels_2_3_4():
     np.testing.assert_array_equal(fill_polygon(corners[::-1], (4, 7)), expected)
 
 
-def test_fill_polygon_gives_centres_on_an_edge_to_the_polygon_on_the_right():
+def test_a_polygon_gives_centres_on_an_edge_to_the_polygon_on_the_right():
     # Both edges x = 2.5 and y = 1.5 run through centres of pixels.
     left = fill_polygon(np.array([[0, 0], [2.5, 0], [2.5, 1.5], [0, 1.5]]), (3, 5))
     np.testing.assert_array_equal(left, picture("##...", ".....", "....."))
@@ -120,7 +126,7 @@ def test_fill_polygon_gives_centres_on_an_edge_to_the_polygon_on_the_right():
     np.testing.assert_array_equal(right, picture("..###", ".....", "....."))
 
 
-def test_fill_polygon_divides_the_image_among_polygons_that_share_edges():
+def test_a_polygon_divides_the_image_among_polygons_that_share_edges():
     # A fan of triangles around a point, in both senses of rotation.
     rng = np.random.default_rng(0)
     border = np.array([[0, 0], [3, 0], [9, 0], [9, 5], [9, 12], [4, 12], [0, 12]])
@@ -135,7 +141,7 @@ def test_fill_polygon_divides_the_image_among_polygons_that_share_edges():
         np.testing.assert_array_equal(count, 1)
 
 
-def test_fill_polygon_leaves_out_what_is_enclosed_twice():
+def test_a_polygon_leaves_out_what_is_enclosed_twice():
     # One line around (0, 0)-(6, 6), then around (2, 2)-(4, 4).
     ring = [[0, 0], [6, 0], [6, 6], [0, 6], [0, 0], [2, 2], [4, 2], [4, 4], [2, 4]]
     mask = fill_polygon(np.array([*ring, [2, 2]], float), (6, 7))
@@ -143,7 +149,7 @@ def test_fill_polygon_leaves_out_what_is_enclosed_twice():
     np.testing.assert_array_equal(mask, expected)
 
 
-def test_fill_polygon_cuts_at_the_border_of_the_image():
+def test_a_polygon_cuts_at_the_border_of_the_image():
     corners = np.array([[-3.0, -2.0], [2.0, -2.0], [2.0, 99.0], [-3.0, 99.0]])
     np.testing.assert_array_equal(fill_polygon(corners, HW), filled((0, 0, 12, 2)))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spectjax.imaging.annotations.consensus import find_annotations
+from spectjax.imaging.annotations.files import find_annotations
 from spectjax.imaging.annotations.labelme import AnnotationError
 from spectjax.imaging.annotations.voc import read_boxes
 

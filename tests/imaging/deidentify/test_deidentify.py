@@ -15,23 +15,22 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
-from spectjax.imaging.annotations.consensus import (
-    Annotation,
-    Region,
-    agree,
-    find_annotations,
-)
+from spectjax.imaging.annotations.consensus import agree
+from spectjax.imaging.annotations.files import find_annotations
+from spectjax.imaging.annotations.labelme import Annotation
+from spectjax.imaging.annotations.regions import Region
+from spectjax.imaging.deidentify.__main__ import check_places
 from spectjax.imaging.deidentify.attributes import pseudonymise_uid
 from spectjax.imaging.deidentify.folder import (
     open_target,
 )
 from spectjax.imaging.deidentify.image import RefusedError
-from spectjax.imaging.deidentify.kept_values import read_table
+from spectjax.imaging.deidentify.kept_values import read_rows
 from spectjax.imaging.deidentify.outlines import WrittenView, encode_outlines
-from spectjax.imaging.deidentify.preconditions import find_faults
 from spectjax.imaging.deidentify.profile import read_profile
 from spectjax.imaging.dicom.reading import find_bone_scans, read_bone_scans
 from spectjax.system.files import WriteError
+from spectjax.system.messages import UserError
 from tests.support.deidentified import (
     FRAMES,
     KEY,
@@ -142,7 +141,7 @@ def ward(tmp_path_factory):
         Manufacturer=f"maker of {name.lower()}",
     )
     dataset = pydicom.dcmread(path)
-    rows = read_table("basic_profile.csv")
+    rows = read_rows("basic_profile.csv")
     canaries.fill(dataset, rows)
     canaries.fill(dataset.DetectorInformationSequence[0], rows)
     canaries.fill(dataset.EnergyWindowInformationSequence[0], rows[::9])
@@ -536,8 +535,8 @@ def test_input_results_and_mapping_are_kept_apart(
     (tmp_path / "in" / "deep").mkdir(parents=True)
     places = [tmp_path / name for name in (source, target, f"{target}-report")]
     private = tmp_path / mapping if mapping else None
-    (sentence,) = find_faults(*places, private)
-    assert fault in sentence
+    with pytest.raises(UserError, match=fault):
+        check_places(*places, private)
 
 
 def test_the_command_writes_the_mapping_where_it_is_told_to(tmp_path):

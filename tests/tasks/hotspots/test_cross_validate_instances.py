@@ -12,13 +12,11 @@ import pytest
 from spectjax import cross_validate, main
 from spectjax.config import ConfigError
 from spectjax.hotspots import bound_mask, encode_rle
-from spectjax.tasks.hotspots import comparison as model_comparison
-from spectjax.tasks.hotspots import detection_folds, detection_scores
-from spectjax.tasks.hotspots import scores as segmentation_scores
+from spectjax.metrics import intervals
 from spectjax.tasks.hotspots.detections import DetectionCases, Outlines
 from spectjax.tasks.hotspots.detections_file import write_detections
-from spectjax.tasks.hotspots.folds_table import write_segmentation_folds_table
-from tests.tasks.hotspots.test_cross_validate_segmentation import (
+from spectjax.tasks.hotspots.table import write_segmentation_table
+from tests.support.segmentation_runs import (
     make_config,
     make_net,
     make_poor,
@@ -66,13 +64,7 @@ def quick():
     """Few resamples; nothing to train; no network to measure."""
     network = {"num_parameters": 7, "num_epochs": 1, "image_hw": [32, 32]}
     with pytest.MonkeyPatch.context() as patch:
-        for module in (
-            detection_folds,
-            detection_scores,
-            model_comparison,
-            segmentation_scores,
-        ):
-            patch.setattr(module, "RESAMPLES", 50)
+        patch.setattr(intervals, "RESAMPLES", 50)
         patch.setattr(main, "train_and_evaluate", None)
         patch.setattr(cross_validate, "describe_network", lambda _: network)
         yield
@@ -150,7 +142,7 @@ def test_a_table_without_instances_says_nothing_of_them(metrics):
     comparisons = [
         each for each in metrics["comparisons"] if each["models"] == ["net", "poor"]
     ]
-    table = write_segmentation_folds_table(
+    table = write_segmentation_table(
         metrics
         | {
             "models": models,

@@ -11,10 +11,10 @@ import pytest
 
 from spectjax.hotspots import Instances, decode_rle
 from spectjax.input_pipeline import Examples
+from spectjax.metrics import intervals
 from spectjax.metrics.detection import match_classes, score_matches
 from spectjax.metrics.intervals import bootstrap_patients
 from spectjax.system.files import replace_undefined
-from spectjax.tasks.hotspots import detection_scores
 from spectjax.tasks.hotspots.detection_scores import (
     score_detections,
     summarise_detections,
@@ -33,7 +33,7 @@ DATA = {"name": "made_up", "split": "fold0", "synthetic": True}
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch):
-    monkeypatch.setattr(detection_scores, "RESAMPLES", 15)
+    monkeypatch.setattr(intervals, "RESAMPLES", 15)
 
 
 def make_examples(masks, patients):

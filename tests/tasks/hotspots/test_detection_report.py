@@ -4,11 +4,15 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from spectjax.metrics.detection import AP_NAMES
-from spectjax.report.figures import save_figure
-from spectjax.tasks.hotspots.detection_figures import draw_model_detection
-from spectjax.tasks.hotspots.detection_table import write_detection_tables
+from spectjax.report.picture_parts import save_figure
+from spectjax.tasks.hotspots.detection_table import tabulate_detections
+from spectjax.tasks.hotspots.precision_recall import draw_detection
 
-DESCRIBED = {"subtitle": "made_up fold0: 2 images of 1 patients", "synthetic": True}
+CAPTION = {
+    "title": "Detections",
+    "subtitle": "made_up fold0: 2 images of 1 patients",
+    "synthetic": True,
+}
 RECALL = [k / 100 for k in range(101)]
 SIZES = {"below 6 px": 0, "6 to 12 px": 12}
 
@@ -62,31 +66,29 @@ def find_row(lines, *words):
 
 
 def test_the_table_has_boxes_and_masks_of_every_model():
-    lines = write_detection_tables({"one": make_detection(), "two": make_detection()})
+    lines = tabulate_detections({"one": make_detection(), "two": make_detection()}, [])
     header = find_row(lines, "Compared by")
     boxes = dict(zip(header, find_row(lines, "one", "| boxes"), strict=True))
     masks = dict(zip(header, find_row(lines, "two", "| masks"), strict=True))
     assert boxes["Detections"] == "34"
-    assert boxes["AP10"] == "0.800 [0.700, 0.900]"
-    assert masks["AP30"] == "0.680 [0.580, 0.780]"
-    assert masks["AP50"] == "0.660 [0.560, 0.760]"
-    assert masks["AP10–50"] == "0.650 [0.550, 0.750]"
-    assert masks["AP, COCO"] == "0.630 [0.530, 0.730]"
+    assert boxes["AP10"] == "0.800 (0.700–0.900)"
+    assert masks["AP30"] == "0.680 (0.580–0.780)"
+    assert masks["AP50"] == "0.660 (0.560–0.760)"
+    assert masks["AP10–50"] == "0.650 (0.550–0.750)"
+    assert masks["AP, COCO"] == "0.630 (0.530–0.730)"
 
 
 def test_the_table_has_a_column_for_each_size():
-    lines = write_detection_tables({"one": make_detection()})
+    lines = tabulate_detections({"one": make_detection()}, [])
     header = find_row(lines, "below")
     assert header == ["Model", "Score", "below 6 px (0)", "6 to 12 px (12)"]
     row = find_row(lines, "AP50 of masks")
-    assert row == ["one", "AP50 of masks", "–", "0.310 [0.210, 0.410]"]
-    assert find_row(lines, "AP10–50 of boxes")[3] == "0.350 [0.250, 0.450]"
+    assert row == ["one", "AP50 of masks", "–", "0.310 (0.210–0.410)"]
+    assert find_row(lines, "AP10–50 of boxes")[3] == "0.350 (0.250–0.450)"
 
 
 def test_the_picture_has_a_line_for_each_threshold_as_far_as_it_gets():
-    figure = draw_model_detection(
-        make_detection(), title="Detections", described=DESCRIBED
-    )
+    figure = draw_detection(make_detection(), **CAPTION)
     boxes, masks = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["Boxes", "Masks"]
     assert len(boxes.lines) == len(masks.lines) == 3
@@ -100,16 +102,12 @@ def test_the_picture_has_a_line_for_each_threshold_as_far_as_it_gets():
 
 
 def test_the_picture_can_be_drawn(tmp_path):
-    figure = draw_model_detection(
-        make_detection(), title="Detections", described=DESCRIBED
-    )
+    figure = draw_detection(make_detection(), **CAPTION)
     save_figure(figure, tmp_path / "a.png")
     assert imread(tmp_path / "a.png").std() > 0.02
 
 
 def test_the_picture_without_lesion_is_empty():
-    figure = draw_model_detection(
-        make_detection(n_lesions=0), title="Detections", described=DESCRIBED
-    )
+    figure = draw_detection(make_detection(n_lesions=0), **CAPTION)
     assert [len(axes.lines) for axes in figure.axes] == [0, 0]
     assert [axes.get_legend() for axes in figure.axes] == [None, None]

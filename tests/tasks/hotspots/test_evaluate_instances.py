@@ -11,17 +11,18 @@ from ml_collections import ConfigDict
 from spectjax import evaluate as held_out
 from spectjax.config import base_config
 from spectjax.hotspots import Instances
-from spectjax.input_pipeline import Examples, Splits
-from spectjax.tasks.hotspots import detection_scores
-from spectjax.tasks.hotspots import evaluate_instances as evaluate_instances_module
-from spectjax.tasks.hotspots import scores as segmentation_scores
+from spectjax.input_pipeline import Examples
+from spectjax.metrics import intervals
+from spectjax.tasks.hotspots import evaluate_instances
 from spectjax.tasks.hotspots.case_tables import read_run_tables
 from spectjax.tasks.hotspots.detections_file import read_detections
 from spectjax.tasks.hotspots.evaluate_instances import (
     decode_marked,
-    evaluate_instances,
+    evaluate,
     predict_detections,
 )
+from tests.support.finished_runs import make_run
+from tfds_spect.names import Splits
 
 HW = (8, 8)
 LOG = (
@@ -78,8 +79,7 @@ def predict_instances(images, depth=4):
 @pytest.fixture(scope="module", autouse=True)
 def few_resamples():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segmentation_scores, "RESAMPLES", 50)
-        patch.setattr(detection_scores, "RESAMPLES", 50)
+        patch.setattr(intervals, "RESAMPLES", 50)
         yield
 
 
@@ -92,16 +92,15 @@ def evaluated(tmp_path_factory):
         return predict_instances(images)
 
     (folder / "train.csv").write_text(LOG)
-    metrics = evaluate_instances(
+    run = make_run(
         predict,
         EXAMPLES,
-        num_classes=2,
-        batch_size=2,
-        output_dir=folder / "eval",
+        folder / "eval",
         model_name="mask_rcnn",
         dataset_info={"config": "segmentation_phantom"},
         training_log=folder / "train.csv",
     )
+    metrics = evaluate(run)
     assert seen == [[0, 64], [128, 128]]  # once, the last batch filled up
     return folder / "eval", metrics
 
@@ -170,7 +169,7 @@ def test_table_has_the_paper_pixels_lesions_and_detections(evaluated):
     assert "| Mask R-CNN | printed in Lin 2020, Table 2 | 0.9724 |" in table
     assert "| mask_rcnn, pooled | SYNTHETIC, tfds_spect/segmentation_phantom" in table
     assert "paints the score of each over its mask" in table
-    assert "## Lesions" in table and "| mask_rcnn | 4 | masks | 0.835 [" in table
+    assert "## Lesions" in table and "| mask_rcnn | 4 | masks | 0.835 (" in table
 
 
 def test_overlays_outline_each_sure_instance():
@@ -206,20 +205,17 @@ def test_a_model_that_diverged_is_refused():
 
 
 def test_evaluate_run_asks_for_instances_where_a_model_has_them(tmp_path, monkeypatch):
-    config, asked = base_config(), {}
+    config, asked = base_config(), []
     config.task, config.data.batch_size = "instance_segmentation", 3
     config.model = ConfigDict({"name": "mask_rcnn", "num_classes": 2})
     model = SimpleNamespace(predict=predict_instances)
-    monkeypatch.setattr(held_out, "restore_model", lambda _: model)
+    monkeypatch.setattr(held_out, "load_run", lambda _: model)
     monkeypatch.setattr(held_out.input_pipeline, "load_examples", lambda *_: EXAMPLES)
-    monkeypatch.setattr(
-        evaluate_instances_module,
-        "evaluate_instances",
-        lambda *args, **kwargs: asked.update(kwargs, positional=args),
-    )
+    monkeypatch.setattr(evaluate_instances, "evaluate", asked.append)
     splits = Splits(train="fold0", held_out="fold1")
     held_out.evaluate_run(config, tmp_path, tmp_path, splits)
-    assert asked["positional"] == (predict_instances, EXAMPLES)
-    assert (asked["num_classes"], asked["batch_size"]) == (2, 3)
-    assert asked["training_log"] == tmp_path / "train.csv"
-    assert asked["output_dir"] == tmp_path / "eval"
+    (run,) = asked
+    assert (run.model, run.held_out) == (model, EXAMPLES)
+    assert (run.num_classes, run.batch_size) == (2, 3)
+    assert run.training_log == tmp_path / "train.csv"
+    assert run.output_dir == tmp_path / "eval"

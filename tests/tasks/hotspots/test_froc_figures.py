@@ -1,11 +1,11 @@
-"""Tests of `froc`, `burden` and `overlays` in `spectjax.report`."""
+"""Tests of the pictures of free response, of burden and of models side by side."""
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from matplotlib.text import Text
 
-from spectjax.metrics.burden import Agreement
+from spectjax.metrics.burden import Burden
 from spectjax.paper_figures.overlays import (
     KMEANS,
     NETWORK,
@@ -13,9 +13,9 @@ from spectjax.paper_figures.overlays import (
     Segmentation,
     draw_comparison,
 )
-from spectjax.report.figures import save_figure
-from spectjax.tasks.hotspots.burden import BurdenPanel, draw_burden
-from spectjax.tasks.hotspots.froc import FrocCurve, draw_froc, trace_best
+from spectjax.report.picture_parts import save_figure
+from spectjax.tasks.hotspots.burden import draw_burden
+from spectjax.tasks.hotspots.froc import draw_froc, trace_best
 
 # Five thresholds, the lowest first: it merges regions and finds less than the second.
 FALSE = np.array([6.0, 3.0, 2.0, 0.5, 0.0])
@@ -31,18 +31,36 @@ def texts_of(figure):
     return "\n".join(text.get_text() for text in figure.findobj(Text))
 
 
-def draw_curves(points=((2.0, 0.5),), **changes):
-    curves = [FrocCurve(f"m{i}", FALSE, FOUND, point) for i, point in enumerate(points)]
-    return draw_froc(curves, note="found: IoU 0.1", **(WORDS | changes))
+def make_lesion(false_per_image, sensitivity, n=3):
+    """What `metrics.json` says of lesions; both numbers are at probability 0.5."""
+    return {
+        "n": n,
+        "min_iou": 0.1,
+        "sensitivity": sensitivity,
+        "false_per_image": false_per_image,
+        "sensitivity_at": {"1": 0.5},
+        "froc": {
+            "false_per_image": FALSE.tolist(),
+            "sensitivity": FOUND.tolist(),
+        },
+    }
+
+
+def draw_curves(points=((2.0, 0.5),), n=3, **changes):
+    intervals = {"lesion.sensitivity_at.1": [0.25, 0.75]}
+    models = {
+        f"m{i}": {"lesion": make_lesion(*point, n), "intervals": intervals}
+        for i, point in enumerate(points)
+    }
+    return draw_froc(models, **(WORDS | changes))
 
 
 def draw_agreement(bias=2.0, low=-5.07, high=9.07, **changes):
-    agreement = Agreement(3, bias, 3.6, low, high, 0.6)
-    panels = [
-        BurdenPanel(name, unit, TRUTH, PREDICTED, agreement)
-        for name, unit in (("Area", "mm²"), ("Counts", ""))
-    ]
-    return draw_burden(panels, **(WORDS | changes))
+    agreement = {"bias": bias, "low": low, "high": high}
+    burden = Burden(TRUTH, PREDICTED, TRUTH, PREDICTED)
+    return draw_burden(
+        burden, {"area_mm2": agreement, "counts": agreement}, **(WORDS | changes)
+    )
 
 
 def draw_models(**changes):
@@ -96,12 +114,16 @@ def test_draw_froc_has_room_for_a_model_that_marks_much():
     figure = draw_curves([(2.0, 0.5), (37.0, 0.9)])
     axes = figure.axes[0]
     assert axes.get_xlim()[1] == 50
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["m0", "m1"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        f"{name}: 0.500 (0.250–0.750) at 1 false region per image"
+        for name in ("m0", "m1")
+    ]
     assert len({line.get_color() for line in axes.lines[1:]}) == 2
 
 
-def test_draw_froc_without_a_model_has_no_legend():
-    assert draw_curves([]).legends == []
+def test_draw_froc_without_a_lesion_has_no_legend():
+    assert draw_curves(n=0).legends == []
+    assert "fold0, 0 lesions" in texts_of(draw_curves(n=0))
 
 
 def test_draw_burden_puts_differences_over_means():
@@ -118,7 +140,7 @@ def test_draw_burden_puts_differences_over_means():
 
 
 def test_draw_burden_does_without_limits():
-    axes = draw_agreement(low=np.nan, high=np.nan).axes[0]
+    axes = draw_agreement(low=None, high=None).axes[0]
     assert [line.get_ydata()[0] for line in axes.lines] == [0.0, 2.0]
 
 

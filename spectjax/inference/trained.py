@@ -1,0 +1,155 @@
+"""Trained models, whoever runs them, and the runs that they come from.
+
+Needs jax for runs only. Batch, height and width axes are B, H and W.
+"""
+
+import pathlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import spectjax
+from spectjax.inference.answers import Predict
+from spectjax.inference.metadata import ModelFileError, find_input_hw
+from spectjax.system.limits import SCORES_BYTES
+from spectjax.system.schema import read_json
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+    from spectjax.tasks.task import Task, Variables
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that is ready to run.
+
+    Attributes:
+        predict: maps counts, uint16 or float32, (B, H, W, 1), to the answer.
+        info: where the model comes from and what runs it, for reports.
+        task: what it answers, a name of `TASKS`.
+        input_hw: (H, W), the central part of a thorax's canvas that the model takes.
+    """
+
+    predict: Predict
+    info: dict[str, Any]
+    task: str
+    input_hw: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class TrainedRun(TrainedModel):
+    """The model of a run as it was when last saved, and what it is made of.
+
+    Attributes:
+        config: the run's config.
+        learned: what it has learned.
+        variables: its `params` and `batch_stats`.
+    """
+
+    config: "ConfigDict"
+    learned: "Task"
+    variables: "Variables"
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What `info` says of the model itself, whatever runs it."""
+        return {key: value for key, value in self.info.items() if key != "runtime"}
+
+    def compile(self, function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
+        """Returns `function(variables, counts)` as a function of the counts.
+
+        It compiles anew for each shape and gives numpy arrays.
+        """
+        return _compile(function, self.variables)
+
+
+def load_run(workdir: pathlib.Path) -> TrainedRun:
+    """Returns a run's model: the newest, or the best if patients of their own pick it.
+
+    It runs on jax as this process has set it up, see `start_jax`.
+
+    Raises:
+        ConfigError: if `workdir` does not hold a run.
+        CheckpointError: if it holds no checkpoint or one that cannot be read.
+        ModelFileError: if its scores cannot be read.
+    """
+    # Here, since an exported model needs none of them.
+    import jax
+
+    from spectjax.config import check_config, load_config
+    from spectjax.training.run import create_task, restore_state
+    from tfds_spect.names import LEAKING
+
+    path = workdir / "config.json"
+    config = load_config(path)
+    check_config(config, str(path))
+    learned = create_task(config)
+    state, verified = restore_state(config, workdir)
+    data = config.data
+    return TrainedRun(
+        _compile(learned.predict, state.variables),
+        {
+            "model": config.model.name,
+            "data": data.name,
+            "data_fingerprint": data.fingerprint,
+            "held_out_fold": None if LEAKING in data.name else data.fold,
+            "step": int(state.step),
+            "spectjax_version": spectjax.__version__,
+            "verified": verified,
+            "trained_on_synthetic_data": _is_trained_on_synthetic(workdir),
+            "runtime": f"jax {jax.__version__}",
+        },
+        config.task,
+        find_input_hw(config),
+        config=config,
+        learned=learned,
+        variables=state.variables,
+    )
+
+
+def _compile(
+    function: Callable[..., Any], variables: "Variables"
+) -> Callable[[np.ndarray], Any]:
+    """Returns `function(variables, counts)` as a function of the counts."""
+    import jax
+
+    from spectjax.ops.convolution import compiler_options
+
+    compiled = jax.jit(function, compiler_options=compiler_options())
+    return lambda counts: jax.tree.map(np.asarray, compiled(variables, counts))
+
+
+def check_run(workdir: pathlib.Path) -> None:
+    """Checks that `workdir` is a run's folder.
+
+    Raises:
+        ModelFileError: if it is not.
+    """
+    if not (workdir / "config.json").is_file():
+        raise ModelFileError(
+            f"{workdir}: expected the folder of a training run, found no config.json. "
+            "Train first: python -m spectjax.main --config=configs/unet_res.py:quick "
+            f"--workdir={workdir}"
+        )
+
+
+def _is_trained_on_synthetic(workdir: pathlib.Path) -> bool | None:
+    """Returns whether a run learnt from simulated patients.
+
+    None if it is not evaluated yet: its scores tell.
+    """
+    metrics = workdir / "eval" / "metrics.json"
+    if not metrics.is_file():
+        return None
+    document = read_json(
+        metrics,
+        {"data": {"synthetic": bool}},
+        what="the scores of a finished run",
+        remedy=f"Remove {metrics.parent}; training again writes it.",
+        most=SCORES_BYTES,
+        error=ModelFileError,
+    )
+    return bool(document["data"]["synthetic"])

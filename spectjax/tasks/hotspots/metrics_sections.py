@@ -1,0 +1,213 @@
+"""The sections of `metrics.json` on hotspots; `docs/metrics.md` explains them.
+
+What is None in the file, an undefined score, is NaN until it is written.
+"""
+
+from typing import NotRequired, TypedDict
+
+from spectjax.evaluation.metrics_sections import (
+    Comparison,
+    Document,
+    Intervals,
+    Learned,
+    Score,
+    Spreads,
+)
+
+
+class PixelScores(TypedDict):
+    """Scores of pixels."""
+
+    PA: Score
+    CPA: Score
+    Rec: Score
+    IoU: Score
+    Dice: Score
+
+
+class PooledPixels(PixelScores):
+    """Over the pixels of all images."""
+
+    TP: int
+    FP: int
+    FN: int
+    TN: int
+
+
+class AveragedPixels(PixelScores):
+    """Means over images."""
+
+    n_averaged: dict[str, int]
+
+
+class Pixel(TypedDict):
+    """Pixels, added up in three ways."""
+
+    pooled: PooledPixels
+    per_image: AveragedPixels
+    with_lesion: AveragedPixels
+
+
+class LesionScores(TypedDict):
+    """Scores of some of the lesions."""
+
+    n: int
+    found: int
+    sensitivity: Score
+    sensitivity_at: dict[str, Score]
+    dice: Score
+    hausdorff95_mm: Score
+    n_averaged: dict[str, int]
+
+
+class Evident(LesionScores):
+    """Scores of lesions that are large and bright enough."""
+
+    min_area_px: int
+    min_contrast: float
+
+
+class WithoutLesion(TypedDict):
+    """What is marked where there is no lesion."""
+
+    n_images: int
+    false_per_image: Score
+    clean: Score
+
+
+class FrocCurve(TypedDict):
+    """A point for each threshold."""
+
+    threshold: list[float]
+    sensitivity: list[Score]
+    false_per_image: list[float]
+
+
+class Lesion(LesionScores):
+    """Scores of all lesions."""
+
+    threshold: float
+    min_iou: float
+    threshold_at: dict[str, Score]
+    regions: int
+    false_regions: int
+    false_per_image: float
+    without_lesion: WithoutLesion
+    evident: Evident
+    by_size: dict[str, LesionScores]
+    by_contrast: dict[str, LesionScores]
+    froc: FrocCurve
+
+
+class Agreement(TypedDict):
+    """Of a model's burden with the readers'."""
+
+    n: int
+    bias: Score
+    sd: Score
+    low: Score
+    high: Score
+    concordance: Score
+
+
+class Burden(TypedDict):
+    """Both measures of burden."""
+
+    area_mm2: Agreement
+    counts: Agreement
+
+
+class Precisions(TypedDict):
+    """Average precision and recall of boxes or masks."""
+
+    AP10: Score
+    AP30: Score
+    AP50: Score
+    AP10_50: Score
+    AP75: Score
+    AP: Score
+    AR: Score
+
+
+class SizePrecisions(Precisions):
+    """The same for lesions of one size."""
+
+    n: int
+
+
+class KindPrecisions(Precisions):
+    """The same for all lesions, and for those of each size."""
+
+    by_size: dict[str, SizePrecisions]
+
+
+class DetectionCurves(TypedDict):
+    """Precision at each recall, by IoU threshold."""
+
+    recall: list[float]
+    box: dict[str, list[Score]]
+    mask: dict[str, list[Score]]
+
+
+class Detection(TypedDict):
+    """Scores of instances."""
+
+    n_lesions: int
+    n_detections: int
+    box: KindPrecisions
+    mask: KindPrecisions
+    curves: DetectionCurves
+    intervals: Intervals
+    folds: NotRequired[Spreads]
+
+
+class Segmentation(TypedDict):
+    """Scores of one model."""
+
+    pixel: Pixel
+    lesion: Lesion
+    burden: Burden
+    intervals: Intervals
+
+
+class SegmentationRun(Segmentation, Document):
+    """`metrics.json` of a run."""
+
+    model: str
+    n_images_without_lesion: int
+    detection: NotRequired[Detection]
+
+
+class SegmentationModel(Segmentation, Learned):
+    """A model of a cross-validation."""
+
+    task: str
+    detection: NotRequired[Detection]
+
+
+class OthersFalseRegions(TypedDict):
+    """How many false regions a model marks where it is as sensitive as another."""
+
+    false_per_image: Score
+    fraction: Score
+    interval: list[Score]
+    n_unreached: int
+
+
+class FalseRegions(TypedDict):
+    """False regions of all models at the sensitivity of one."""
+
+    reference: str
+    sensitivity: Score
+    false_per_image: float
+    models: dict[str, OthersFalseRegions]
+
+
+class SegmentationFolds(Document):
+    """`metrics.json` of a cross-validation."""
+
+    n_images_without_lesion: int
+    models: dict[str, SegmentationModel]
+    comparisons: list[Comparison]
+    detection_comparisons: list[Comparison]
+    at_equal_sensitivity: list[FalseRegions]

@@ -1,0 +1,56 @@
+"""Tests of `spectjax.inference.trained`, with a run that needs no checkpoint."""
+
+import numpy as np
+import pytest
+
+from spectjax.config import save_config
+from spectjax.inference.metadata import ModelFileError
+from spectjax.inference.trained import check_run, load_run
+from spectjax.system.files import write_json
+from tests.support.config_files import KMEANS, load
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    config = load(KMEANS, "smoke")
+    config.data.train_hw = (64, 64)
+    save_config(config, tmp_path / "config.json")
+    return tmp_path
+
+
+@pytest.mark.parametrize("synthetic", [True, False, None])
+def test_a_run_tells_where_it_comes_from_and_what_runs_it(workdir, synthetic):
+    if synthetic is not None:  # a run that is not evaluated has no such file
+        scores = {"data": {"synthetic": synthetic}}
+        write_json(workdir / "eval" / "metrics.json", scores)
+    run = load_run(workdir)
+    assert run.info["runtime"].startswith("jax ")
+    assert run.origin == {
+        key: value for key, value in run.info.items() if key != "runtime"
+    }
+    assert run.info["trained_on_synthetic_data"] is synthetic
+    assert (run.info["model"], run.info["step"]) == ("kmeans", 0)
+    # The whole canvas, whatever part of it was trained on.
+    assert (run.task, run.input_hw) == ("segmentation", (256, 256))
+
+
+def test_scores_that_cannot_be_read_are_one_line(workdir):
+    (workdir / "eval").mkdir()
+    (workdir / "eval" / "metrics.json").write_text("no scores")
+    with pytest.raises(ModelFileError, match="Remove .*eval; training again writes"):
+        load_run(workdir)
+
+
+def test_a_run_compiles_what_it_is_asked(workdir):
+    run = load_run(workdir)
+    counts = np.array([[0, 0, 5, 9]] * 4, np.uint16)[None, :, :, None]
+    asked = run.compile(
+        lambda variables, images: run.learned.predict(variables, images)
+    )
+    assert isinstance(asked(counts), np.ndarray)
+    np.testing.assert_array_equal(asked(counts), run.predict(counts))
+
+
+def test_a_folder_without_a_run_is_told(tmp_path):
+    with pytest.raises(ModelFileError, match="found no config.json. Train first"):
+        check_run(tmp_path)
