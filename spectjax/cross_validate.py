@@ -26,7 +26,8 @@ from typing import Any
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from spectjax.config import ConfigError, check_config, load_config
+from spectjax.config import ConfigError, Faults, load_config
+from spectjax.config.rules import find_faults
 from spectjax.main import STOPPED
 from spectjax.system.commands import define_path, run_command
 from spectjax.system.locks import hold
@@ -38,11 +39,12 @@ from tfds_spect.names import FOLDS, LEAKING
 def main(argv: list[str]) -> None:
     """Trains what is not trained yet and, when all is, writes the table."""
     logging.set_verbosity(logging.WARNING)  # orbax tells of every step it takes
-    values = flags.FLAGS
-    configs = load_configs(argv[1:], arg=values.arg)
-    override(configs, values.set)
-    folds = parse_folds(values.folds)
-    check_values(configs, folds)
+    values, faults = flags.FLAGS, Faults()
+    configs = load_configs(argv[1:], faults, arg=values.arg)
+    override(configs, values.set, faults)
+    folds = parse_folds(values.folds, faults)
+    judge(configs, folds or FOLDS, faults)
+    faults.refuse()
     # Here, so that --help need not wait for jax.
     from spectjax.system.jax_setup import start_jax
 
@@ -94,7 +96,9 @@ def cross_validate(
     from spectjax.main import check_workdir, hold_run, train_and_evaluate
     from tfds_spect.prepare import choose_config
 
-    check_configs(configs)
+    faults = Faults()
+    judge(configs, folds, faults)
+    faults.refuse()
     finished, due, missing = [], [], []
     for name, given in configs.items():
         for fold in FOLDS:
@@ -171,77 +175,80 @@ def check_runs(
         check_finished(finished, data_dir, manual_dir)
 
 
-def check_values(configs: dict[str, ConfigDict], folds: Sequence[int]) -> None:
-    """Checks the values of all configs, with each of the folds held out.
+def judge(configs: dict[str, ConfigDict], folds: Sequence[int], faults: Faults) -> None:
+    """Judges all values of all configs with each fold held out, and their table.
 
-    Raises:
-        ConfigError: naming all values of the first config that cannot be used.
+    It is of tasks that stand in one, on one data set of folds.
     """
+    if not configs:
+        faults.add("Expected config files after the flags, found none")
+        return
+    first, *_ = configs
     for name, given in configs.items():
         config = given.copy_and_resolve_references()
         for fold in folds:
             config.data.fold = fold
-            check_config(config, name)
-
-
-def check_configs(configs: dict[str, ConfigDict]) -> None:
-    """Checks that all configs are of one table's tasks on one data set of folds.
-
-    Raises:
-        ConfigError: naming the first that is not.
-    """
-    if not configs:
-        raise ConfigError("Expected config files after the flags, found none.")
-    first = next(iter(configs))
-    for name, config in configs.items():
-        check_config(config, name, together=False)
-        if TASKS[config.task].compare != TASKS[configs[first].task].compare:
-            raise ConfigError(
-                f"{name}: expected the task {configs[first].task} as for {first}, "
-                f"found {config.task}; one table is of one kind of task."
-            )
+            for fault in find_faults(config.to_dict()):
+                faults.add(fault, name)
+        if config.task in TASKS and configs[first].task in TASKS:
+            compare, wanted = (TASKS[x.task].compare for x in (config, configs[first]))
+            if compare != wanted:
+                faults.add(
+                    f"expected the task {configs[first].task} as for {first}, found "
+                    f"{config.task}; one table is of one kind of task",
+                    name,
+                )
         if LEAKING in config.data.name:
-            raise ConfigError(
-                f"{name}: {config.data.name} is split at random and has no folds of "
-                "patients; choose a data set without that word."
+            faults.add(
+                f"{config.data.name} is split at random and has no folds of patients; "
+                "choose a data set without that word",
+                name,
             )
         if config.data.name != configs[first].data.name:
-            raise ConfigError(
-                f"{name}: expected {configs[first].data.name} as for {first}, found "
-                f"{config.data.name}; one table is of one data set."
+            faults.add(
+                f"expected {configs[first].data.name} as for {first}, found "
+                f"{config.data.name}; one table is of one data set",
+                name,
             )
 
 
-def load_configs(names: Sequence[str], *, arg: str | None) -> dict[str, ConfigDict]:
+def load_configs(
+    names: Sequence[str], faults: Faults, *, arg: str | None
+) -> dict[str, ConfigDict]:
     """Returns configs by the names of their files.
 
     Args:
         names: files, each perhaps with an argument of its own after a colon.
-        arg: argument for the files that have none.
-
-    Raises:
-        ConfigError: if a file is missing, named twice or not a config, or if its
+        faults: gets a file that is missing, named twice or not a config, or whose
             argument is not understood.
+        arg: argument for the files that have none.
     """
     configs: dict[str, ConfigDict] = {}
     for name in names:
-        typed, colon, own = str(read_path(name, "CONFIG")).partition(":")
-        path = pathlib.Path(typed)
-        stem = path.stem
-        if stem in configs:
-            raise ConfigError(f"{name}: {stem} is named twice; its runs would collide.")
-        spec = importlib.util.spec_from_file_location(stem, path)
-        if not path.is_file() or spec is None or spec.loader is None:
-            raise ConfigError(f"{path}: not found; expected a config file.")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        if not hasattr(module, "get_config"):
-            raise ConfigError(f"{path}: expected a config file, found no get_config.")
-        configs[stem] = module.get_config(own if colon else arg).lock()
+        with faults.collect(name):
+            typed, colon, own = str(read_path(name, "CONFIG")).partition(":")
+            path = pathlib.Path(typed)
+            if path.stem in configs:
+                raise ConfigError(f"{path.stem} is named twice; its runs would collide")
+            configs[path.stem] = _load_config_file(path, own if colon else arg)
     return configs
 
 
-def override(configs: dict[str, ConfigDict], texts: Sequence[str]) -> None:
+def _load_config_file(path: pathlib.Path, arg: str | None) -> ConfigDict:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise ConfigError("not found; expected a config file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ConfigError("expected a config file, found no get_config")
+    config: ConfigDict = module.get_config(arg)
+    return config.lock()
+
+
+def override(
+    configs: dict[str, ConfigDict], texts: Sequence[str], faults: Faults
+) -> None:
     """Changes keys of all configs that have them.
 
     What trains nothing, such as K-means, goes on training nothing: `num_epochs` changes
@@ -250,9 +257,7 @@ def override(configs: dict[str, ConfigDict], texts: Sequence[str]) -> None:
     Args:
         configs: by name; they are changed.
         texts: KEY=VALUE each, as in `data.batch_size=4`.
-
-    Raises:
-        ConfigError: if no config has the key, or the value is not of its type.
+        faults: gets a key that no config has, or a value that is not of its type.
     """
     for text in texts:
         key, _, value = text.partition("=")
@@ -264,9 +269,10 @@ def override(configs: dict[str, ConfigDict], texts: Sequence[str]) -> None:
                 continue
             changed = True
             if key != "num_epochs" or config.num_epochs:
-                _set_value(section, name, value, text)
+                with faults.collect():
+                    _set_value(section, name, value, text)
         if not changed:
-            raise ConfigError(f"--set={text}: no config has a key {key!r}.")
+            faults.add(f"--set={text}: no config has a key {key!r}")
 
 
 def _find_section(config: ConfigDict, names: Sequence[str]) -> ConfigDict | None:
@@ -293,18 +299,12 @@ def _set_value(section: ConfigDict, name: str, text: str, given: str) -> None:
         ) from error
 
 
-def parse_folds(texts: Sequence[str]) -> list[int]:
-    """Returns the numbers of the folds.
-
-    Raises:
-        ConfigError: if one is not the number of a fold.
-    """
-    for text in texts:
-        if text not in map(str, FOLDS):
-            raise ConfigError(
-                f"--folds={','.join(texts)}: expected numbers from 0 to {FOLDS[-1]}."
-            )
-    return sorted(map(int, set(texts)))
+def parse_folds(texts: Sequence[str], faults: Faults) -> list[int]:
+    """Returns the numbers of the folds; `faults` gets one that is none."""
+    known = [text for text in texts if text in map(str, FOLDS)]
+    if len(known) < len(texts):
+        faults.add(f"--folds={','.join(texts)}: expected numbers from 0 to {FOLDS[-1]}")
+    return sorted(map(int, set(known)))
 
 
 def describe_network(config: ConfigDict) -> dict[str, Any]:

@@ -17,16 +17,13 @@ from tfds_spect.names import Splits
 def evaluate_run(
     config: ConfigDict, workdir: pathlib.Path, builder_dir: pathlib.Path, splits: Splits
 ) -> dict[str, Any]:
-    """Scores a run's model and writes `<workdir>/eval`.
+    """Scores a run's model, writes `<workdir>/eval` and returns its `metrics.json`.
 
     Args:
         config: the run's config.
         workdir: its folder, with a checkpoint unless the model has no parameters.
         builder_dir: folder of the data set.
         splits: what it trained on and held out.
-
-    Returns:
-        The content of `<workdir>/eval/metrics.json`.
 
     Raises:
         CheckpointError: if there is no checkpoint or it cannot be read.

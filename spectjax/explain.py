@@ -25,6 +25,7 @@ import numpy as np
 from absl import flags, logging
 
 from spectjax.config import ConfigError, load_config
+from spectjax.imaging.diagnosis import LABELS
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
@@ -32,6 +33,7 @@ from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.system.commands import define_path, read_paths, run_command
 from spectjax.system.files import write_json
+from spectjax.system.jax_setup import start_jax
 from spectjax.system.locks import hold
 from spectjax.system.messages import DISCLAIMER, UserError, make_printable
 from spectjax.tasks import TASKS
@@ -95,15 +97,10 @@ def explain_scans(
     category: str = "metastasis",
     check_sanity: bool = False,
 ) -> None:
-    """Explains every view of all scans below `paths`.
+    """Explains every view of all scans below `paths`, DICOM files or folders.
 
-    Args:
-        paths: DICOM files or folders.
-        workdir: folder of the training run whose model is explained.
-        output_dir: folder to write to.
-        view: view of every image, whatever its file says.
-        category: the class for which the maps speak.
-        check_sanity: whether to see what random weights make of the maps.
+    Maps speak for `category`; `view` holds whatever the files say. With `check_sanity`
+    one sees what random weights make of the maps.
 
     Raises:
         UserError: if there is no trained model or no scan that could be used.
@@ -153,16 +150,8 @@ def explain_held_out(
 ) -> dict[str, Any]:
     """Explains examples that a run has not seen, and scores the maps of all of them.
 
-    Args:
-        workdir: folder of the training run whose model is explained.
-        output_dir: folder to write to.
-        example_ids: which examples to draw; none: the surest of each outcome.
-        num_examples: how many of each outcome.
-        data_dir: where data sets live, None for TFDS's own default.
-        manual_dir: folder of which the run's data set was made; None: it is prepared,
-            or of simulated patients.
-        category: the class for which the maps speak.
-        check_sanity: whether to see what random weights make of the maps.
+    Drawn are those of `example_ids`, or else the surest `num_examples` of each outcome.
+    For the rest see `explain_scans` and `spectjax.training.run_data.find_data`.
 
     Returns:
         The content of `<output_dir>/metrics.json`.
@@ -211,7 +200,7 @@ def score_maps(
 
     Args:
         explainer: what explained the examples.
-        examples: cut to what the classifier sees, (N, H, W).
+        examples: N, cut to what the classifier sees.
         odds: log-odds of the category, (N,).
         maps: float32, (N, h, w).
     """
@@ -239,13 +228,11 @@ def score_maps(
 
 def _load(workdir: pathlib.Path, category: str) -> "Explainer":
     """Returns a run's explainer; loads jax, which takes seconds."""
-    from spectjax.system.jax_setup import start_jax
-
     start_jax()
-    from spectjax.explanation.explainer import CATEGORIES, Explainer
+    from spectjax.explanation.explainer import Explainer
     from spectjax.inference.trained import load_run
 
-    return Explainer(load_run(workdir), CATEGORIES.index(category))
+    return Explainer(load_run(workdir), LABELS.index(category))
 
 
 def _load_held_out(
@@ -293,13 +280,8 @@ def _write(
         if peak is not None:
             y, x = peak["thorax"]["centre"]
             place = f"peak near row {y:.0f}, column {x:.0f} of the thorax"
-        doubts = "".join(f"  {warning}" for warning in subject.warnings)
-        print(
-            make_printable(
-                f"{subject.name}: P({document['category']}) "
-                f"{document['probability']:.3f}, {place}{doubts}"
-            )
-        )
+        said = f"P({document['category']}) {document['probability']:.3f}, {place}"
+        print(make_printable("  ".join([f"{subject.name}: {said}", *subject.warnings])))
     return maps
 
 
@@ -334,7 +316,7 @@ def _define_flags() -> None:
     flags.DEFINE_enum(
         "category",
         "metastasis",
-        ["metastasis", "normal"],
+        LABELS[::-1],
         "The class for which the maps speak.",
     )
     flags.DEFINE_enum(

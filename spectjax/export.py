@@ -89,8 +89,7 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
     check_run(workdir)
     start_jax()
     if file_format == ONNX:
-        check_onnx(workdir, output)
-        _import_jax2onnx()
+        _check_onnx(workdir, output)
     predict, metadata = load_predict(workdir)
     write = write_onnx if file_format == ONNX else write_stablehlo
     content = write(predict, metadata)
@@ -108,11 +107,12 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
     _print_summary(output, metadata, differences)
 
 
-def check_onnx(workdir: pathlib.Path, output: pathlib.Path) -> None:
-    """Checks that ONNX has what the model of a run needs.
+def _check_onnx(workdir: pathlib.Path, output: pathlib.Path) -> None:
+    """Checks that ONNX has what the model of a run needs, and that it can be written.
 
     Raises:
         ExportError: if it has not.
+        MissingPackageError: if jax2onnx is not installed.
     """
     task = load_config(workdir / "config.json").task
     if ONNX not in TASKS[task].formats:
@@ -120,6 +120,7 @@ def check_onnx(workdir: pathlib.Path, output: pathlib.Path) -> None:
             f"{output}: expected a run whose model ONNX can hold, found one of {task} "
             f"in {workdir}. Export it to {STABLEHLO} instead."
         )
+    _import_jax2onnx()
 
 
 def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
@@ -128,9 +129,8 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     It computes in float32, whatever the run trained in, and in plain XLA operations.
 
     Returns:
-        A function that maps counts, float32, (B, H, W, 1), to class probabilities,
-        float32, (B, H, W, K), or (B, K) of a classifier, or to the arrays of
-        `Instances` by their names; what `make_metadata` returns.
+        A function that maps counts, float32, (B, H, W, 1), to the arrays of the answer,
+        see `name_arrays`; what `make_metadata` returns.
 
     Raises:
         ExportError: if its classes have no names.
@@ -197,9 +197,7 @@ def write_onnx(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
 
 
 def write_stablehlo(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
-    """Returns a zip file of a program for `jax.export.deserialize` and its metadata.
-
-    Their digest is part of it.
+    """Returns a zip file of a program for `jax.export.deserialize`, and its metadata.
 
     The program's `mlir_module()` is StableHLO.
 
@@ -235,9 +233,9 @@ def compare_runtimes(
 
     Args:
         content: the exported model.
-        name: name of its file, which tells the format.
-        predict: what JAX computes, on a function of counts (B, H, W, 1).
-        counts: the images, float32, (B, H, W, 1), at least two.
+        name: of its file, which tells the format.
+        predict: what JAX computes.
+        counts: at least two images, float32, (B, H, W, 1).
 
     Raises:
         ModelFileError: if a runtime does not read it.
@@ -254,20 +252,16 @@ def compare_runtimes(
         path = pathlib.Path(folder) / name
         path.write_bytes(content)
         for runtime in runtimes.RUNTIMES_FOR[find_format(path)]:
-            try:
+            with contextlib.suppress(MissingPackageError):
                 model = runtimes.load_file(path, runtime, isolated=False)
-            except MissingPackageError:
-                continue
-            differences[runtime] = float(
-                np.max(  # which, unlike max, keeps a NaN
-                    [
-                        measure_difference(
-                            model.predict(counts[rows]), take(expected, rows)
-                        )
-                        for rows in (slice(None), slice(1, None))
-                    ]
-                )
-            )
+                found = [
+                    measure_difference(
+                        model.predict(counts[rows]), take(expected, rows)
+                    )
+                    for rows in (slice(None), slice(1, None))
+                ]
+                # Unlike max, it keeps a NaN.
+                differences[runtime] = float(np.max(found))
     if not differences:
         raise ExportError(
             f"{name}: expected a runtime to check it with, found none. Install one: "
@@ -336,9 +330,7 @@ def _import_jax2onnx() -> Any:
 
 
 def _print_summary(
-    output: pathlib.Path,
-    metadata: Mapping[str, Any],
-    differences: Mapping[str, float],
+    output: pathlib.Path, metadata: Mapping[str, Any], differences: Mapping[str, float]
 ) -> None:
     """Says what was written, how exact it is and how to use it."""
     model, size = metadata["model"], output.stat().st_size
@@ -350,10 +342,9 @@ def _print_summary(
         )
     for runtime, difference in differences.items():
         print(f"{runtime}: answers within {difference:.1g} of JAX's.")
-    what = f"{TASKS[metadata['task']].product} in"
     print(
-        f"{what} new scans: python -m spectjax.predict --model={output} "
-        f"--output_dir=OUT PATH...\n{DISCLAIMER}"
+        f"{TASKS[metadata['task']].product} in new scans: python -m spectjax.predict "
+        f"--model={output} --output_dir=OUT PATH...\n{DISCLAIMER}"
     )
 
 

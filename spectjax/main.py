@@ -11,6 +11,7 @@ machines, start the same command on each with --coordinator, --num_processes and
 """
 
 import contextlib
+import itertools
 import math
 import os
 import pathlib
@@ -24,10 +25,12 @@ from ml_collections import ConfigDict, config_flags
 
 from spectjax.config import (
     ConfigError,
+    Faults,
     check_config,
     describe_differences,
     load_config,
 )
+from spectjax.config.rules import find_faults
 from spectjax.evaluation.metrics_file import locate_metrics, read_metrics
 from spectjax.system.commands import (
     define_path,
@@ -357,17 +360,65 @@ def parse_flags(argv: list[str]) -> list[str]:
     """Parses the command line.
 
     Raises:
-        UserError: if something is wrong with it.
+        UserError: naming all that is wrong with it.
+    """
+    argv, faults = _expand_config(argv), Faults()
+    rest: list[str] = []
+    with faults.collect():
+        rest = _parse(flags.FLAGS, argv)
+    if not faults:
+        return rest
+    # absl ends with the first fault: here each change of the config is tried alone.
+    config, changes = _split_changes(argv)
+    if config[1:]:
+        good = [*config]
+        for change in changes:
+            with faults.collect():
+                _load_config([*config, *change])
+                good += change
+        with faults.collect():
+            for fault in find_faults(_load_config(good).to_dict()):
+                faults.add(fault)
+    faults.refuse()
+    return rest
+
+
+def _parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
+    """Returns what is left of a command line besides flags.
+
+    Raises:
+        UserError: naming the first that is wrong with it.
     """
     try:
-        rest = flags.FLAGS(_expand_config(argv))
-        flags.FLAGS.config.task  # noqa: B018 - a missing file shows at first use
+        rest = values(argv)
+        values.config.task  # noqa: B018 - a missing file shows at first use
     except (AttributeError, KeyError) as error:
         text = " ".join(str(error.args[0]).split()).strip('"')
         raise UserError(f"--config has no key {text}") from None
     except (flags.Error, OSError) as error:
         raise explain_flags(error) from None
     return rest
+
+
+def _load_config(argv: list[str]) -> ConfigDict:
+    """Returns the config of a command line that has no other flags."""
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+    _parse(values, argv)
+    return values.config
+
+
+def _split_changes(argv: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Returns the program with its --config, and each change of it, flag and value."""
+    found: list[list[str]] = [argv[:1]]
+    for argument in argv[1:]:
+        if argument.startswith("-"):
+            found.append([argument])
+        elif "=" not in found[-1][0]:
+            found[-1].append(argument)
+    config = [x for x in found if re.match("--?config(=|$)", x[0])]
+    changes = [x for x in found if re.match("--?(no)?config[.]", x[0])]
+    return [*argv[:1], *itertools.chain(*config)], changes
 
 
 def _expand_config(argv: list[str]) -> list[str]:

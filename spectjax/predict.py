@@ -18,13 +18,10 @@ that nobody expected, a bug: OUT/problems.log then has what to report. A view's 
 of an earlier run is replaced, that of another view of the same name never.
 """
 
-import csv
 import functools
 import gc
-import io
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from absl import flags, logging
@@ -40,7 +37,7 @@ from spectjax.inference.answers import take
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.commands import define_path, define_paths, read_paths, run_command
-from spectjax.system.files import write_file, write_json
+from spectjax.system.files import format_csv, write_file, write_json
 from spectjax.system.locks import hold
 from spectjax.system.messages import DISCLAIMER, UserError, make_printable
 from spectjax.tasks import TASKS
@@ -83,9 +80,9 @@ def run(
     Args:
         paths: DICOM files or folders.
         output_dir: folder to write to.
-        workdirs: folders of the training runs whose models are used.
-        model: exported model to use instead, or None.
-        runtime: what runs the model; None: what `find_model` chooses.
+        workdirs: see `find_model`, as `model` and `runtime`.
+        model: exported model.
+        runtime: what runs it.
         view: view of every image, whatever its file says.
         min_score: see `predict_examinations`.
 
@@ -156,7 +153,7 @@ def predict_examinations(
         for scan in scans:
             with problems.passing_over(scan.path):
                 seen.append(show_to(model, scan, names.choose(scan)))
-        for view, finding in _describe(describe, seen, model.info, problems):
+        for view, finding in _find(describe, seen, model.info, problems):
             with problems.passing_over(view.thorax.scan.path):
                 _write(view, finding, output_dir)
                 written += 1
@@ -165,16 +162,13 @@ def predict_examinations(
         if number % _EXAMINATIONS_TO_COLLECT == 0:
             gc.collect()
     if rows:
-        write_file(output_dir / SUMMARY, _format_rows(rows))
+        table = format_csv(list(rows[0]), (row.values() for row in rows))
+        write_file(output_dir / SUMMARY, table)
     return written
 
 
 def choose_describe(task: str, min_score: float | None) -> Describe:
     """Returns what tells the findings of models of a task.
-
-    Args:
-        task: as of `TrainedModel`.
-        min_score: which score hotspots must exceed; None: what the task does.
 
     Raises:
         UserError: if there is a `min_score`, but hotspots have no score to begin with.
@@ -203,29 +197,26 @@ def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
     return SeenView(name, thorax, model.input_hw, take(answer, 0))
 
 
-def _describe(
-    describe: Describe,
-    views: Sequence[SeenView],
-    model_info: ModelInfo,
-    problems: Problems,
+def _find(
+    describe: Describe, views: Sequence[SeenView], info: ModelInfo, problems: Problems
 ) -> list[tuple[SeenView, Finding]]:
     """Returns what is said of each view; one whose answer is none is passed over.
 
     It does not count in what is said of the examination either.
     """
     try:
-        return list(zip(views, describe(views, model_info), strict=True))
+        return list(zip(views, describe(views, info), strict=True))
     except Exception:
         usable = []
         for view in views:
             path = view.thorax.scan.path
             with problems.passing_over(path):
                 try:
-                    describe([view], model_info)
+                    describe([view], info)
                 except AnswerError as error:
                     raise ScanError(f"{path}: {error}") from error
                 usable.append(view)
-        return list(zip(usable, describe(usable, model_info), strict=True))
+        return list(zip(usable, describe(usable, info), strict=True))
 
 
 def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
@@ -234,24 +225,13 @@ def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
 
     save_figure(finding.draw(), output_dir / f"{view.name}.png")
     write_json(output_dir / f"{view.name}.json", finding.document)
-    flagged = "; ".join(view.thorax.flags)
-    doubts = f", CROP FLAGGED: {flagged}" if flagged else ""
-    warnings = "; ".join(view.thorax.scan.warnings)
-    doubts += f", WARNING: {warnings}" if warnings else ""
-    print(
-        make_printable(
-            f"{view.name}: {view.thorax.scan.view} view, {finding.summary}{doubts}"
-        )
-    )
-
-
-def _format_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Returns the text of a CSV file; all rows have the columns of the first."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+    scan = view.thorax.scan
+    line = f"{view.name}: {scan.view} view, {finding.summary}"
+    if view.thorax.flags:
+        line += f", CROP FLAGGED: {'; '.join(view.thorax.flags)}"
+    if scan.warnings:
+        line += f", WARNING: {'; '.join(scan.warnings)}"
+    print(make_printable(line))
 
 
 def _define_flags() -> None:

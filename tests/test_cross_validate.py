@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from spectjax import main
-from spectjax.config import ConfigError, base_config, save_config
+from spectjax.config import ConfigError, Faults, base_config, save_config
 from spectjax.cross_validate import (
-    check_values,
     cross_validate,
     describe_network,
+    judge,
     load_configs,
     override,
     parse_folds,
@@ -24,6 +24,8 @@ from spectjax.evaluation.folds import read_metrics, read_training_seconds
 from spectjax.metrics import intervals
 from spectjax.tasks.classification.cases import Cases, format_cases
 from spectjax.tasks.classification.folds import scale_folds
+from spectjax.tasks.classification.metrics_sections import ClassificationFolds
+from tests.support.typed_dicts import find_fault
 from tfds_spect import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -120,6 +122,7 @@ def trained(monkeypatch):
 
 def test_cross_validate_pools_the_held_out_scores(finished):
     metrics = json.loads((finished / "metrics.json").read_text())
+    assert find_fault(metrics, ClassificationFolds) == ""
     assert (metrics["n_images"], metrics["n_patients"]) == (10, 10)
     good, poor = metrics["models"]["good"], metrics["models"]["poor"]
     assert good["image"]["confusion"] == {"tp": 5, "fn": 0, "fp": 1, "tn": 4}
@@ -254,7 +257,7 @@ def write_config_file(path):
 def test_load_configs_gives_the_argument_to_files_without_one(tmp_path):
     first = write_config_file(tmp_path / "first.py")
     second = write_config_file(tmp_path / "second.py")
-    configs = load_configs([first, f"{second}:seed=5"], arg="seed=3")
+    configs = load_configs([first, f"{second}:seed=5"], Faults(), arg="seed=3")
     assert {name: config.seed for name, config in configs.items()} == {
         "first": 3,
         "second": 5,
@@ -264,14 +267,17 @@ def test_load_configs_gives_the_argument_to_files_without_one(tmp_path):
 def test_load_configs_names_what_is_wrong(tmp_path):
     path = write_config_file(tmp_path / "first.py")
     (tmp_path / "empty.py").write_text("")
-    for names, message in (
-        ([path, f"{path}:seed=1"], "first is named twice"),
-        ([f"{path}:sed=1"], "Unknown config argument 'sed'"),
-        ([str(tmp_path / "none.py")], r"none\.py: not found"),
-        ([str(tmp_path / "empty.py")], r"empty\.py: expected a config file"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            load_configs(names, arg=None)
+    names = [path, f"{path}:seed=1", f"{tmp_path}/none.py", f"{tmp_path}/empty.py"]
+    faults = Faults()
+    load_configs([f"{path}:sed=1", *names], faults, arg=None)
+    with pytest.raises(ConfigError) as error:
+        faults.refuse()
+    assert str(error.value) == (
+        f"{path}:sed=1: Unknown config argument 'sed'; known: seed; "
+        f"{path}:seed=1: first is named twice; its runs would collide; "
+        f"{tmp_path}/none.py: not found; expected a config file; "
+        f"{tmp_path}/empty.py: expected a config file, found no get_config."
+    )
 
 
 def test_override_changes_every_config_that_has_the_key():
@@ -279,7 +285,7 @@ def test_override_changes_every_config_that_has_the_key():
     texts = ["num_epochs=16", "data.batch_size=4", "data.name=classification_d1"]
     texts += ["model.features=(1, 2)", "optimizer.learning_rate=1", "pretrained=w.pt"]
     del networks["b"].unlock().model["features"]
-    override(networks, texts)
+    override(networks, texts, Faults())
     a, b = networks["a"], networks["b"]
     assert (a.num_epochs, b.num_epochs) == (16, 0)  # what does not train still does not
     assert a.model.features == (1, 2) and "features" not in b.model
@@ -299,34 +305,45 @@ def test_override_changes_every_config_that_has_the_key():
     ],
 )
 def test_override_names_what_is_wrong(text, message):
+    faults = Faults()
+    override({"a": make_config()}, [text], faults)
     with pytest.raises(ConfigError, match=message):
-        override({"a": make_config()}, [text])
+        faults.refuse()
 
 
 def test_override_takes_none_where_there_may_be_none():
     config = make_config()
     config.data.validation_fold, config.pretrained = 3, "w.pt"
-    override({"a": config}, ["data.validation_fold=None", "pretrained=None"])
+    override({"a": config}, ["data.validation_fold=None", "pretrained=None"], Faults())
     assert config.data.validation_fold is None and config.pretrained is None
 
 
-def test_values_are_judged_for_every_fold_that_is_held_out():
-    config = make_config(num_epochs=3)
+def test_values_of_all_configs_are_judged_for_every_fold_that_is_held_out():
+    config, other = make_config(num_epochs=3), make_config(seed=-1)
     config.data.validation_fold, config.data.batch_size = 2, 0
-    message = "a: --config.data.batch_size=0: expected a whole number from 1"
-    with pytest.raises(ConfigError, match=message):
-        check_values({"a": config}, [0, 1])
-    config.data.batch_size = 4
-    check_values({"a": config}, [0, 1])
-    with pytest.raises(ConfigError, match=r"validation_fold=2: expected another fold"):
-        check_values({"a": config}, [0, 1, 2])
+    faults = Faults()
+    judge({"a": config, "b": other}, [0, 1, 2], faults)
+    with pytest.raises(ConfigError) as error:
+        faults.refuse()
+    assert str(error.value) == (  # that of five folds once
+        "a: --config.data.batch_size=0: expected a whole number from 1 to 65536; "
+        "a: --config.data.validation_fold=2: expected another fold than "
+        "--config.data.fold=2, which is held out already; "
+        "b: --config.seed=-1: expected a whole number from 0 to 4294967295."
+    )
     assert config.data.fold == 0
+    config.data.batch_size, faults = 4, Faults()
+    judge({"a": config}, [0, 1], faults)
+    assert not faults
 
 
 def test_parse_folds_takes_numbers_of_folds_only():
-    assert parse_folds(["3", "0", "3"]) == [0, 3]
+    faults = Faults()
+    assert parse_folds(["3", "0", "3"], faults) == [0, 3]
+    assert not faults
+    assert parse_folds(["1", "5"], faults) == [1]
     with pytest.raises(ConfigError, match="--folds=1,5: expected numbers from 0 to 4"):
-        parse_folds(["1", "5"])
+        faults.refuse()
 
 
 def run_command(*args):
@@ -355,6 +372,14 @@ def test_help_loads_neither_jax_nor_tfds():
         (["--output_dir=x", "--folds=7"], "--folds=7: expected numbers"),
         (["--output_dir=x", "--fold=0", "a.py"], "fold"),
         (["--output_dir=x", "--set=sed=1"], "--set=sed=1: no config has a key"),
+        (
+            [*("--output_dir=x", "--folds=7", "--set=sed=1", "--set=seed=-1", "no.py")]
+            + ["configs/unet.py:slow", "configs/kmeans.py:smoke"],
+            "error: no.py: not found; expected a config file; configs/unet.py:slow: "
+            "Unknown config argument 'slow'; known: modern, quick, smoke, fold; "
+            "--set=sed=1: no config has a key 'sed'; --folds=7: expected numbers from "
+            "0 to 4; kmeans: --config.seed=-1: expected a whole number",
+        ),
     ],
 )
 def test_a_wrong_command_line_gives_one_line(args, message):

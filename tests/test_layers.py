@@ -72,7 +72,7 @@ OUTSIDE = {
     "spectjax.recipes": {"ml_collections"},
     "spectjax.report": {"matplotlib", "numpy"},
     "spectjax.system": {"absl", "jax"},
-    "spectjax.tasks": {"flax", "jax", "matplotlib", "numpy", "scipy"},
+    "spectjax.tasks": {"flax", "jax", "matplotlib", "numpy", "optax", "scipy"},
     "spectjax.weights": {"ml_dtypes", "numpy", "safetensors"},
 }
 # Libraries with one home each.
@@ -82,7 +82,7 @@ HOMES = {
     "jax2onnx": {"spectjax.export"},
     "onnxruntime": {"spectjax.inference"},
     "openvino": {"spectjax.inference"},
-    "optax": {"spectjax.training"},
+    "optax": {"spectjax.tasks", "spectjax.training"},
     "orbax": {"spectjax.training"},
     "tensorflow_datasets": {"spectjax.input_pipeline", "tfds_spect"},
     "tensorboardX": {"spectjax.training"},

@@ -283,6 +283,15 @@ def test_help_loads_neither_jax_nor_tfds():
         (["--config=configs/unet.py", "--config.seed=1.5"], "--config.seed=1.5"),
         (["--config=configs/unet.py", "quick"], "Unexpected argument 'quick'"),
         (["--config=configs/unet.py", "--data-dir=x"], "data-dir"),
+        (
+            ["--config=configs/unet.py", "--config.modle.name=x", "--config.seed", "a"]
+            + ["--config.task=x", "--config.model.width=3", "--config.data.fold=9"],
+            '--config has no key \'modle\' Did you mean "model" instead of "modle"?; '
+            "flag --config.seed=a: invalid literal for int() with base 10: 'a'; "
+            "--config has no key 'width'; "
+            "--config.data.fold=9: expected a whole number from 0 to 4; "
+            "--config.task='x': known are segmentation, ",
+        ),
     ],
 )
 def test_a_wrong_command_line_gives_one_line(args, message):

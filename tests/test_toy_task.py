@@ -8,14 +8,15 @@ import pytest
 
 from spectjax import predict
 from spectjax.config import base_config
-from spectjax.config.rules import MODEL_RULES, find_faults
+from spectjax.config.models import MODEL_RULES
+from spectjax.config.rules import find_faults
 from spectjax.cross_validate import cross_validate
 from spectjax.export import run as export
 from spectjax.main import print_results, train_and_evaluate
 from spectjax.models import MODELS
 from spectjax.tasks import TASKS
 from tests.support.data_sets import make_image, write_data_set
-from tests.toy_task import CLASS_NAMES, FIELDS, ROW
+from tests.toy_task import CLASS_NAMES, ROW, RULES
 from tests.toy_task.learning import Brightest
 from tfds_spect import prepare
 
@@ -46,7 +47,7 @@ def registered(monkeypatch, data_set):
     """Adds the task, its model and that model's fields, and gives it the data."""
     monkeypatch.setitem(TASKS, "presence", ROW)
     monkeypatch.setitem(MODELS, "brightest", Brightest)
-    monkeypatch.setitem(MODEL_RULES, "brightest", FIELDS)
+    monkeypatch.setitem(MODEL_RULES, "brightest", RULES)
     prepared = types.SimpleNamespace(builder_dir=data_set, fingerprint="c0ffee")
     monkeypatch.setattr(prepare, "prepare", lambda *_, **__: prepared)
 

@@ -3,7 +3,9 @@
 Imports nothing heavier than `ml_collections`: a config file loads in milliseconds.
 """
 
+import contextlib
 import pathlib
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ from ml_collections import ConfigDict, config_dict
 from spectjax.config.rules import find_faults, flatten
 from spectjax.system.files import write_json
 from spectjax.system.limits import CONFIG_BYTES
-from spectjax.system.messages import ConfigError
+from spectjax.system.messages import ConfigError, UserError
 from spectjax.system.schema import Maybe, read_json
 
 # Keys that change how a run is computed, not what: a resumed run may change them.
@@ -128,9 +130,43 @@ def check_config(
     Raises:
         ConfigError: naming all values that cannot be used.
     """
-    faults = find_faults(config.to_dict(), together=together)
-    if faults:
-        raise ConfigError(f"{source}{': ' if source else ''}{'; '.join(faults)}.")
+    faults = Faults()
+    for fault in find_faults(config.to_dict(), together=together):
+        faults.add(fault, source)
+    faults.refuse()
+
+
+class Faults:
+    """What is wrong with a command, collected to be told at once."""
+
+    def __init__(self) -> None:
+        """Begins with none."""
+        self._found: dict[str, None] = {}  # in their order, each once
+
+    def add(self, fault: str, source: str = "") -> None:
+        """Adds a fault of `source`, a file or a name, or of the whole command."""
+        self._found[f"{source}: {fault}" if source else fault] = None
+
+    @contextlib.contextmanager
+    def collect(self, source: str = "") -> Iterator[None]:
+        """Adds what the `with` block raises, and ends the block."""
+        try:
+            yield
+        except UserError as error:
+            self.add(str(error).rstrip("."), source)
+
+    def __bool__(self) -> bool:
+        """Returns whether there is any."""
+        return bool(self._found)
+
+    def refuse(self) -> None:
+        """Checks that there is none.
+
+        Raises:
+            ConfigError: naming all.
+        """
+        if self._found:
+            raise ConfigError(f"{'; '.join(self._found)}.")
 
 
 def save_config(config: ConfigDict, path: pathlib.Path) -> None:

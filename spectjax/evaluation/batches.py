@@ -3,13 +3,34 @@
 The number of images is N, of images in a batch B; height and width are H and W.
 """
 
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 Predict = Callable[[np.ndarray], np.ndarray]
 _Answer = TypeVar("_Answer")
+
+
+def join_cases(parts: Sequence[_Answer]) -> _Answer:
+    """Returns what is known of the images of all parts, one after another.
+
+    Args:
+        parts: dataclasses whose fields are lists, arrays or such dataclasses; arrays
+            are joined along their first axis.
+    """
+    fields: dict[str, Any] = {}
+    for name in (field.name for field in dataclasses.fields(cast(Any, parts[0]))):
+        values = [getattr(part, name) for part in parts]
+        if isinstance(values[0], list):
+            fields[name] = list(itertools.chain(*values))
+        elif isinstance(values[0], np.ndarray):
+            fields[name] = np.concatenate(values)
+        else:
+            fields[name] = join_cases(values)
+    return type(parts[0])(**fields)
 
 
 def predict_in_batches(

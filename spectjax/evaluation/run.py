@@ -61,7 +61,7 @@ class FinishedRun:
         found: Data = data
         return found
 
-    def describe(self, task: str, scores: Mapping[str, Any]) -> dict[str, Any]:
+    def make_document(self, task: str, scores: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the content of `metrics.json`; None stands for an undefined score."""
         document: dict[str, Any] = replace_undefined(
             {

@@ -14,6 +14,7 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from spectjax.explanation.sanity import SIMILAR, SanityCheck
 from spectjax.report.picture_parts import (
     TRUTH,
     WARNING,
@@ -55,15 +56,9 @@ def draw_explanation(
     warnings: Sequence[str],
     synthetic: bool,
 ) -> Figure:
-    """Draws one image: plain on the left, with its map on the right.
+    """Draws one image: plain on the left, with its map for a class on the right.
 
-    Args:
-        overlay: the image and its map.
-        category: the class that the map speaks for.
-        title: what is shown, one line.
-        scores: probability and size of a cell, one line.
-        warnings: reasons to doubt what is shown, a sentence each.
-        synthetic: whether the image is simulated.
+    `title` and `scores` are a line each, `warnings` a sentence each.
     """
     figure = Figure(figsize=(12.0, 7.6), dpi=110)
     FigureCanvasAgg(figure)
@@ -106,37 +101,27 @@ def draw_explanation(
 
 
 def draw_sanity(
-    overlays: Sequence[Sequence[Overlay]],
-    layers: Sequence[str],
-    similarity: np.ndarray,
-    *,
-    threshold: float,
-    title: str,
-    synthetic: bool,
+    overlays: Sequence[Sequence[Overlay]], check: SanityCheck, *, synthetic: bool
 ) -> Figure:
     """Draws maps while a network's weights are drawn anew from the head down.
 
-    Args:
-        overlays: of each shown image, the trained network's map and then the one of
-            each of L stages.
-        layers: the layer that each stage draws anew, length L.
-        similarity: with the trained network's maps, means over images, (R, L).
-        threshold: what the last mean must not exceed.
-        title: what is shown, one line.
-        synthetic: whether the images are simulated.
+    `overlays` are, of each shown image, the trained network's map and then the one of
+    each stage.
     """
-    shown = _choose_stages(len(layers))
+    # Some stages, evenly spread, with the first and the last.
+    last = len(check.layers) - 1
+    shown = sorted(set(np.linspace(0, last, _SHOWN_STAGES).round().astype(int)))
     rows, columns = len(overlays), 1 + len(shown)
     height = 3.6 + 1.75 * rows
     figure = Figure(figsize=(12.0, height), dpi=110)
     FigureCanvasAgg(figure)
     curve = figure.add_axes((0.06, 1 - 2.55 / height, 0.92, 1.85 / height))
-    _draw_similarity(curve, layers, similarity, threshold)
+    _draw_similarity(curve, check)
     grid = figure.add_gridspec(
         rows, columns, left=0.01, right=0.99, bottom=0.4 / height,
         top=1 - 3.55 / height, wspace=0.03, hspace=0.04,
     )  # fmt: skip
-    names = ["trained", *(f"... {layers[stage]}" for stage in shown)]
+    names = ["trained", *(f"... {check.layers[stage]}" for stage in shown)]
     for row, image in enumerate(overlays):
         picked = [image[0], *(image[1 + stage] for stage in shown)]
         for column, (overlay, name) in enumerate(zip(picked, names, strict=True)):
@@ -146,21 +131,22 @@ def draw_sanity(
             _show_evidence(axes, overlay)
             if row == 0:
                 axes.set_title(name, size=9)
+    verdict = "changes" if check.passed else "WARNING: hardly changes"
+    title = f"Weights drawn anew from the head down: the map {verdict}"
     add_caption(figure, title, "", synthetic)
     return figure
 
 
-def _draw_similarity(
-    axes: Axes, layers: Sequence[str], similarity: np.ndarray, threshold: float
-) -> None:
+def _draw_similarity(axes: Axes, check: SanityCheck) -> None:
     """Draws the mean similarity after each stage, and its range over the draws."""
+    layers, similarity = check.layers, check.similarity.mean(axis=2)  # (R, L)
     stages = np.arange(1 + len(layers))
     values = np.concatenate([np.ones((len(similarity), 1)), similarity], axis=1)
     axes.fill_between(
         stages, values.min(axis=0), values.max(axis=0), color="0.85", linewidth=0
     )
     axes.plot(stages, values.mean(axis=0), color=_PEAK, marker=".")
-    axes.axhline(threshold, color=WARNING, linewidth=0.8, linestyle="--")
+    axes.axhline(SIMILAR, color=WARNING, linewidth=0.8, linestyle="--")
     axes.axhline(0.0, color="0.6", linewidth=0.6)
     axes.set_ylabel("rank correlation", size=9)
     axes.set_ylim(-1.05, 1.05)
@@ -169,11 +155,6 @@ def _draw_similarity(
     axes.set_xticks(stages[::step])
     axes.set_xticklabels(["trained", *layers][::step], rotation=45, ha="right", size=7)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _choose_stages(count: int) -> list[int]:
-    """Returns some stages, evenly spread, with the first and the last."""
-    return sorted(set(np.linspace(0, count - 1, _SHOWN_STAGES).round().astype(int)))
 
 
 def _show_evidence(axes: Axes, overlay: Overlay) -> None:
@@ -190,11 +171,9 @@ def _show_evidence(axes: Axes, overlay: Overlay) -> None:
     )
     if overlay.peak_box is not None:
         y0, x0, y1, x1 = overlay.peak_box
-        axes.add_patch(
-            Rectangle(
-                (x0, y0), x1 - x0, y1 - y0, fill=False, color=_PEAK, linestyle="--"
-            )
-        )
+        cell = Rectangle((x0, y0), x1 - x0, y1 - y0)
+        cell.set(fill=False, color=_PEAK, linestyle="--")
+        axes.add_patch(cell)
 
 
 def _make_colours() -> ListedColormap:

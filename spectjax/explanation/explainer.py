@@ -17,7 +17,6 @@ from spectjax.ops.convolution import compiler_options
 from spectjax.system.messages import UserError
 from spectjax.tasks.task import Variables
 
-CATEGORIES = ("normal", "metastasis")
 _BATCH = 8
 
 

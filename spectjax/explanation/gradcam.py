@@ -85,11 +85,8 @@ def find_log_odds(logits: jax.Array, category: int) -> jax.Array:
 def enlarge(maps: jax.Array, image_hw: tuple[int, int]) -> jax.Array:
     """Returns maps (B, H, W) of an image's size, bilinear between the cells' centres.
 
-    This only makes a picture: it shows no detail smaller than the cells.
-
-    Args:
-        maps: (B, h, w); cell (i, j) covers rows [iH/h, (i+1)H/h) and likewise columns.
-        image_hw: H and W.
+    This only makes a picture: it shows no detail smaller than the cells. Cell (i, j) of
+    maps (B, h, w) covers rows [iH/h, (i+1)H/h) and likewise columns.
     """
     shape = (maps.shape[0], *image_hw)
     return jax.image.resize(maps, shape, "bilinear", antialias=False)

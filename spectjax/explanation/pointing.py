@@ -15,11 +15,7 @@ Box = tuple[int, int, int, int]
 
 
 def find_peak(evidence: np.ndarray) -> tuple[int, int] | None:
-    """Returns row and column of a map's largest cell; None if no cell exceeds 0.
-
-    Args:
-        evidence: a map, float, (h, w).
-    """
+    """Returns row and column of a map's largest cell; None if no cell exceeds 0."""
     row, column = np.unravel_index(int(np.argmax(evidence)), evidence.shape)
     return (int(row), int(column)) if evidence[row, column] > 0 else None
 
@@ -36,12 +32,7 @@ def box_cell(
 
 
 def find_cells(mask: np.ndarray, map_hw: tuple[int, int]) -> np.ndarray:
-    """Returns which cells hold a pixel of a mask, bool, (h, w).
-
-    Args:
-        mask: bool, (H, W).
-        map_hw: h and w.
-    """
+    """Returns which of `map_hw` cells hold a pixel of a mask (H, W), bool, (h, w)."""
     cells = np.zeros(map_hw, bool)
     rows, columns = np.nonzero(mask)
     cells[rows * map_hw[0] // mask.shape[0], columns * map_hw[1] // mask.shape[1]] = 1

@@ -100,7 +100,7 @@ def check_sanity(
         draws: R.
 
     Raises:
-        ValueError: if an image's map is constant: it could not become another one.
+        UserError: if an image's map is constant: it could not become another one.
     """
     original = np.asarray(explain(variables))
     for number, (image, cells) in enumerate(zip(original, seen, strict=True)):

@@ -12,8 +12,6 @@ from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.input_pipeline import Examples
 from spectjax.system.messages import UserError, make_printable
 
-OUTCOMES = ("true_positive", "false_negative", "false_positive", "true_negative")
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -73,25 +71,14 @@ class Subject:
 
     def _describe_box(self, box: Box) -> dict[str, Any]:
         y0, x0, y1, x1 = box
-        centre = ((y0 + y1) / 2, (x0 + x1) / 2)
+        y, x = centre = (y0 + y1) / 2, (x0 + x1) / 2
         spacing = self.spacing_mm
-        return {
-            "box": box,
-            "centre": centre,
-            "centre_mm": None
-            if spacing is None
-            else (centre[0] * spacing[0], centre[1] * spacing[1]),
-        }
+        in_mm = None if spacing is None else (y * spacing[0], x * spacing[1])
+        return {"box": box, "centre": centre, "centre_mm": in_mm}
 
 
 def take_view(thorax: ThoraxImage, name: str, image_hw: tuple[int, int]) -> Subject:
-    """Returns the subject of a view of a DICOM file.
-
-    Args:
-        thorax: the view's crop.
-        name: of its files.
-        image_hw: what the classifier sees of the canvas.
-    """
+    """Returns the subject of a view of a DICOM file."""
     scan, transform = thorax.scan, thorax.transform
     return Subject(
         name=name,
@@ -126,17 +113,11 @@ def take_example(
 ) -> Subject:
     """Returns the subject of a row of a data set, with what the readers say of it.
 
-    Args:
-        examples: with whole canvases.
-        row: which of them.
-        name: of its files.
-        image_hw: what the classifier sees of the canvas.
+    The examples have whole canvases.
     """
     canvas_hw = examples.masks.shape[1:]
     spacing = examples.spacing_mm[row]
-    known = None
-    if np.isfinite(spacing).all():
-        known = float(spacing[0]), float(spacing[1])
+    known = tuple(spacing.tolist()) if np.isfinite(spacing).all() else None
     hotspots = cut_centre(examples.masks[row] > 0, image_hw)
     view, diagnosis = examples.views[row], examples.diagnoses[row]
     return Subject(
@@ -164,7 +145,7 @@ def take_example(
 def pick_examples(
     labels: np.ndarray, odds: np.ndarray, count: int
 ) -> dict[str, list[int]]:
-    """Returns the surest images of each of the four `OUTCOMES`, the surest first.
+    """Returns the surest images of each of the four outcomes, the surest first.
 
     Args:
         labels: 0 normal, 1 metastasis, (N,).
@@ -180,8 +161,8 @@ def pick_examples(
     }
     surest = np.argsort(-np.abs(odds), kind="stable")
     return {
-        outcome: [int(i) for i in surest if wanted[outcome][i]][:count]
-        for outcome in OUTCOMES
+        outcome: [int(i) for i in surest if rows[i]][:count]
+        for outcome, rows in wanted.items()
     }
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from scipy.special import expit
 
 from spectjax.explanation.drawing import Overlay, draw_explanation, draw_sanity
-from spectjax.explanation.explainer import CATEGORIES, Explainer
+from spectjax.explanation.explainer import Explainer
 from spectjax.explanation.gradcam import enlarge
 from spectjax.explanation.pointing import box_cell, find_cells, find_peak
-from spectjax.explanation.sanity import SIMILAR
 from spectjax.explanation.subjects import Subject
+from spectjax.imaging.diagnosis import LABELS
 from spectjax.report.picture_parts import save_figure
 from spectjax.system.files import write_json
 from spectjax.system.messages import DISCLAIMER, UserError
@@ -34,14 +34,8 @@ def write_explanation(
 ) -> dict[str, Any]:
     """Writes picture and JSON of one image and returns what the JSON file holds.
 
-    The JSON file is written last: where it is, the picture is too.
-
-    Args:
-        explainer: what explained it.
-        subject: the image.
-        odds: log-odds of the category.
-        evidence: its map, float32, (h, w).
-        output_dir: folder to write to.
+    The JSON file is written last: where it is, the picture is too. `odds` are log-odds
+    of the category, `evidence` is the map, float32, (h, w).
 
     Raises:
         ValueError: if the folder holds something else under the image's name.
@@ -54,7 +48,7 @@ def write_explanation(
     height, width = document["map"]["cell_px"]
     figure = draw_explanation(
         lay_over(subject, evidence),
-        category=CATEGORIES[explainer.category],
+        category=LABELS[explainer.category],
         title=subject.title,
         scores=f"P(metastasis) {expit(metastasis):.3f}, log-odds {metastasis:+.2f}; "
         f"a cell of the map is {height:.0f}x{width:.0f} pixels, too coarse to outline "
@@ -71,7 +65,7 @@ def make_document(
     explainer: Explainer, subject: Subject, odds: float, evidence: np.ndarray
 ) -> dict[str, Any]:
     """Returns what is written as JSON about one image; see `write_explanation`."""
-    category = CATEGORIES[explainer.category]
+    category = LABELS[explainer.category]
     image_hw = subject.counts.shape
     peak = find_peak(evidence)
     warnings = list(subject.warnings)
@@ -88,7 +82,7 @@ def make_document(
         )
     truth: dict[str, Any] | None = None
     if subject.label is not None:
-        truth = {"category": CATEGORIES[subject.label], "peak_on_hotspot": None}
+        truth = {"category": LABELS[subject.label], "peak_on_hotspot": None}
         if subject.hotspots is not None and peak is not None:
             hot = find_cells(subject.hotspots, evidence.shape)
             truth["peak_on_hotspot"] = bool(hot[peak])
@@ -136,10 +130,7 @@ def write_sanity(
 ) -> dict[str, Any] | None:
     """Checks that maps depend on the weights, and writes `sanity.json` and its figure.
 
-    Args:
-        explainer: what explains.
-        subjects: images; the first `SANITY_IMAGES` with a map take part.
-        output_dir: folder to write to.
+    The first `SANITY_IMAGES` of the subjects that have a map take part.
 
     Returns:
         What the JSON file holds; None if no image has a map that could change.
@@ -160,16 +151,12 @@ def write_sanity(
         return None
     check = explainer.check_sanity(images[fit])
     synthetic = any(subjects[row].synthetic for row in fit)
-    verdict = "changes" if check.passed else "WARNING: hardly changes"
     figure = draw_sanity(
         [
             [lay_over(subjects[row], evidence) for evidence in check.maps[:, i]]
             for i, row in enumerate(fit[: SANITY_IMAGES // 2])
         ],
-        check.layers,
-        check.similarity.mean(axis=2),
-        threshold=SIMILAR,
-        title=f"Weights drawn anew from the head down: the map {verdict}",
+        check,
         synthetic=synthetic,
     )
     save_figure(figure, output_dir / "sanity.png")

@@ -80,7 +80,7 @@ def read_answer(
 
     Args:
         task: a name of `TASKS`.
-        counts_shape: that of the counts, (B, H, W, 1).
+        counts_shape: (B, H, W, 1).
         arrays: by their names; a single one has none.
 
     Raises:

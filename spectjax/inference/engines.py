@@ -115,6 +115,8 @@ def forbid_telemetry() -> None:
 
 def _open_onnxruntime(content: bytes) -> Opened:
     forbid_telemetry()
+    from spectjax.system.workers import count_cores
+
     try:
         import onnxruntime
     except ImportError as error:
@@ -123,7 +125,7 @@ def _open_onnxruntime(content: bytes) -> Opened:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     # By default it counts the machine's cores, not those that this process may use.
-    cores = _count_usable_cores()
+    cores = count_cores()
     if cores < (os.cpu_count() or 1):
         options.intra_op_num_threads = cores
     try:
@@ -200,11 +202,7 @@ def _open_stablehlo(content: bytes) -> Opened:
 
 
 def find_foreign_operations(program: bytes) -> list[str]:
-    """Returns the names of what a StableHLO program calls outside of itself.
-
-    Args:
-        program: a portable artifact of StableHLO.
-    """
+    """Returns names of what a portable artifact of StableHLO calls beyond itself."""
     from jaxlib.mlir import ir
     from jaxlib.mlir.dialects import chlo, stablehlo
 
@@ -238,12 +236,6 @@ _OPENERS: dict[str, Callable[[bytes], Opened]] = {
     "onnxruntime": _open_onnxruntime,
     "openvino": _open_openvino,
 }
-
-
-def _count_usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def explain_missing(runtime: str, error: ImportError) -> MissingPackageError:

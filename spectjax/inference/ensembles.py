@@ -96,11 +96,7 @@ def combine(members: Sequence[TrainedModel], names: Sequence[str]) -> TrainedMod
 
 
 def average_probs(probs: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns the mean of class probabilities.
-
-    Args:
-        probs: M arrays of one shape, (..., K), float32.
-    """
+    """Returns the mean of M arrays of class probabilities, (..., K), float32."""
     return np.asarray(np.mean(probs, axis=0, dtype=np.float64), dtype=np.float32)
 
 

@@ -98,11 +98,7 @@ def read_model_file(path: pathlib.Path) -> ModelFile:
 
 
 def parse_model_file(path: pathlib.Path, content: bytes) -> ModelFile:
-    """Returns what the bytes of a file hold.
-
-    Args:
-        path: tells the format; for errors.
-        content: the bytes.
+    """Returns what the bytes of a file hold; its name tells the format.
 
     Raises:
         ModelFileError: if they are not what was written, or not ours.
@@ -199,7 +195,11 @@ def _read_onnx(content: bytes) -> _Read:
         if number == _METADATA_PROPS:
             if not isinstance(value, memoryview) or len(value) > METADATA_BYTES:
                 raise ValueError("metadata that are no text, or too long")
-            entry = {n: bytes(part).decode() for n, part in _iterate_bytes(value)}
+            entry = {
+                n: bytes(part).decode()
+                for n, part in _iterate_fields(value)
+                if isinstance(part, memoryview)
+            }
             key = entry.get(1, "")
             if key in entries:
                 raise ValueError(f"two entries {key[:40]!r} of metadata")
@@ -221,12 +221,6 @@ def _encode_entry(key: str, value: str) -> bytes:
         for number, text in enumerate(texts, start=1)
     )
     return bytes([_METADATA_PROPS << 3 | _BYTES, len(entry)]) + entry
-
-
-def _iterate_bytes(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    for number, value in _iterate_fields(message):
-        if isinstance(value, memoryview):
-            yield number, value
 
 
 def _iterate_fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:

@@ -20,7 +20,7 @@ from spectjax.inference.answers import Answer, read_answer
 from spectjax.inference.engines import (
     EngineError,
     MissingPackageError,
-    Run,
+    Opened,
     explain_missing,
     open_model,
 )
@@ -29,7 +29,6 @@ from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.model_files import (
     ONNX,
     STABLEHLO,
-    ModelFile,
     explain_damage,
     find_format,
     read_model_file,
@@ -151,7 +150,8 @@ def load_file(
             "it could not be checked for damage. Export it again.",
             file=sys.stderr,
         )
-    run, version = (_open_apart if isolated else _open_here)(path, runtime, file)
+    with _blaming(path):
+        run, version = (_open_apart if isolated else open_model)(runtime, file.program)
     metadata = file.metadata
     expected = tuple(metadata["input"]["shape"][1:])
 
@@ -161,11 +161,9 @@ def load_file(
                 f"{path}: expected counts of shape (B, {', '.join(map(str, expected))})"
                 f", found {counts.shape}. Crop each image as crop_thorax does."
             )
-        arrays = run(np.ascontiguousarray(counts, dtype=np.float32))
-        try:
+        with _blaming(path):
+            arrays = run(np.ascontiguousarray(counts, dtype=np.float32))
             return read_answer(metadata["task"], counts.shape, arrays)
-        except AnswerError as error:
-            raise explain_damage(path, str(error)) from error
 
     return TrainedModel(
         predict,
@@ -180,37 +178,27 @@ def load_file(
     )
 
 
-def _open_here(path: pathlib.Path, runtime: str, file: ModelFile) -> tuple[Run, str]:
-    """Opens a model in this process."""
+@contextlib.contextmanager
+def _blaming(path: pathlib.Path) -> Iterator[None]:
+    """Makes what went wrong with a model a line that names its file."""
     try:
-        run, version = open_model(runtime, file.program)
-    except EngineError as error:
+        yield
+    except (AnswerError, ChildError, EngineError) as error:
         raise explain_damage(path, str(error)) from error
 
-    def run_here(counts: np.ndarray) -> dict[str, np.ndarray]:
-        try:
-            return run(counts)
-        except EngineError as error:
-            raise explain_damage(path, str(error)) from error
 
-    return run_here, version
+def _open_apart(runtime: str, program: bytes) -> Opened:
+    """Opens a model in a process of its own, see `open_model`.
 
-
-def _open_apart(path: pathlib.Path, runtime: str, file: ModelFile) -> tuple[Run, str]:
-    """Opens a model in a process of its own."""
+    Raises:
+        ChildError: if it cannot be opened.
+        MissingPackageError: if the runtime is not installed.
+    """
     memory = MODEL_MEMORY_BYTES + MODEL_MEMORY_BYTES_A_CORE * (os.cpu_count() or 1)
-    memory += MODEL_MEMORY_FACTOR * len(file.program)
+    memory += MODEL_MEMORY_FACTOR * len(program)
     child = Child("spectjax.inference.engines", memory=memory)
 
-    def ask(
-        header: dict[str, Any], part: bytes | memoryview, seconds: float, most: int
-    ) -> tuple[dict[str, Any], list[bytes]]:
-        try:
-            return child.ask(header, [part], seconds=seconds, most=most)
-        except ChildError as error:
-            raise explain_damage(path, str(error)) from error
-
-    opened, _ = ask({"runtime": runtime}, file.program, OPEN_SECONDS, 0)
+    opened, _ = child.ask({"runtime": runtime}, [program], seconds=OPEN_SECONDS, most=0)
     if "missing" in opened:
         raise MissingPackageError(opened["missing"])
     shapes_seen = set()
@@ -218,16 +206,16 @@ def _open_apart(path: pathlib.Path, runtime: str, file: ModelFile) -> tuple[Run,
     def run(counts: np.ndarray) -> dict[str, np.ndarray]:
         known = counts.shape in shapes_seen or runtime != "jax"
         shapes_seen.add(counts.shape)
-        header, parts = ask(
+        header, parts = child.ask(
             {"shape": list(counts.shape)},
-            counts.reshape(-1).view(np.uint8).data,
-            ANSWER_SECONDS if known else OPEN_SECONDS,
-            ANSWER_BYTES * len(counts),
+            [counts.reshape(-1).view(np.uint8).data],
+            seconds=ANSWER_SECONDS if known else OPEN_SECONDS,
+            most=ANSWER_BYTES * len(counts),
         )
         try:
             return _make_arrays(header["arrays"], parts)
         except (KeyError, TypeError, ValueError) as error:
-            raise explain_damage(path, "gave what is no answer") from error
+            raise ChildError("gave what is no answer") from error
 
     return run, str(opened.get("version"))
 

@@ -47,23 +47,19 @@ class TrainedRun(TrainedModel):
         config: the run's config.
         learned: what it has learned.
         variables: its `params` and `batch_stats`.
+        compile: returns `function(variables, counts)` as a function of the counts that
+            compiles anew for each shape and gives numpy arrays.
     """
 
     config: "ConfigDict"
     learned: "Task"
     variables: "Variables"
+    compile: Callable[[Callable[..., Any]], Callable[[np.ndarray], Any]]
 
     @property
     def origin(self) -> dict[str, Any]:
         """What `info` says of the model itself, whatever runs it."""
         return {key: value for key, value in self.info.items() if key != "runtime"}
-
-    def compile(self, function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
-        """Returns `function(variables, counts)` as a function of the counts.
-
-        It compiles anew for each shape and gives numpy arrays.
-        """
-        return _compile(function, self.variables)
 
 
 def load_run(workdir: pathlib.Path) -> TrainedRun:
@@ -80,6 +76,7 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
     import jax
 
     from spectjax.config import check_config, load_config
+    from spectjax.ops.convolution import compiler_options
     from spectjax.training.run import create_task, restore_state
     from tfds_spect.names import LEAKING
 
@@ -89,8 +86,15 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
     learned = create_task(config)
     state, verified = restore_state(config, workdir)
     data = config.data
+
+    def compile_it(function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
+        compiled = jax.jit(function, compiler_options=compiler_options())
+        return lambda counts: jax.tree.map(
+            np.asarray, compiled(state.variables, counts)
+        )
+
     return TrainedRun(
-        _compile(learned.predict, state.variables),
+        compile_it(learned.predict),
         {
             "model": config.model.name,
             "data": data.name,
@@ -107,19 +111,8 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
         config=config,
         learned=learned,
         variables=state.variables,
+        compile=compile_it,
     )
-
-
-def _compile(
-    function: Callable[..., Any], variables: "Variables"
-) -> Callable[[np.ndarray], Any]:
-    """Returns `function(variables, counts)` as a function of the counts."""
-    import jax
-
-    from spectjax.ops.convolution import compiler_options
-
-    compiled = jax.jit(function, compiler_options=compiler_options())
-    return lambda counts: jax.tree.map(np.asarray, compiled(variables, counts))
 
 
 def check_run(workdir: pathlib.Path) -> None:

@@ -7,7 +7,8 @@ With n_b images in bin b, of mean probability p_b and fraction of metastases f_b
 
     ECE = sum_b (n_b / N) |f_b - p_b|      Brier = mean (p - label)^2
 
-Labels and scores are those of `metrics.binary`; the number of images is N.
+Functions take labels, 0 or 1, and finite scores, each (N,), and refuse others as
+`metrics.binary.check_scores` does. The number of images is N.
 """
 
 from dataclasses import dataclass
@@ -45,11 +46,6 @@ class Reliability:
 def reliability(labels: np.ndarray, scores: np.ndarray, bins: int = 10) -> Reliability:
     """Returns probabilities and fractions of metastases, bin by bin.
 
-    Args:
-        labels: 0 or 1, (N,).
-        scores: finite, (N,).
-        bins: number B of bins, at least 1.
-
     Raises:
         ValueError: as `check_scores`, or if there is no bin.
     """
@@ -73,11 +69,6 @@ def expected_calibration_error(
 ) -> float:
     """Returns the ECE, in [0, 1]; 0 is best.
 
-    Args:
-        labels: 0 or 1, (N,).
-        scores: finite, (N,).
-        bins: number of bins, at least 1.
-
     Raises:
         ValueError: as `reliability`.
     """
@@ -87,15 +78,7 @@ def expected_calibration_error(
 
 
 def brier_score(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Returns the Brier score, in [0, 1]; 0 is best, 1/4 is a constant p = 1/2.
-
-    Args:
-        labels: 0 or 1, (N,).
-        scores: finite, (N,).
-
-    Raises:
-        ValueError: as `check_scores`.
-    """
+    """Returns the Brier score, in [0, 1]; 0 is best, 1/4 is a constant p = 1/2."""
     labels, scores = check_scores(labels, scores)
     return float(np.mean((compute_probs(scores) - labels) ** 2))
 
@@ -108,17 +91,10 @@ def fit_temperature(labels: np.ndarray, scores: np.ndarray) -> float:
     with respect to 1/T, -mean m / (1 + exp(m/T)), is 0 at the result or has one sign
     between the bounds. T keeps the order of the scores and what is called metastasis.
 
-    Args:
-        labels: 0 or 1, (N,).
-        scores: finite, (N,).
-
     Returns:
         In [MIN_TEMPERATURE, MAX_TEMPERATURE]. The lower bound if no image is on the
         wrong side of 0, the upper one if the scores say less than nothing; 1 if all
         scores are 0 and every T is as good.
-
-    Raises:
-        ValueError: as `check_scores`.
     """
     labels, scores = check_scores(labels, scores)
     margins = np.where(labels == 1, scores, -scores)

@@ -2,8 +2,9 @@
 
 Every distinct score is a threshold, and an image is called metastasis if its score is
 at least the threshold: images of equal score are called together, so that no curve
-depends on the order of the images. Labels and scores are those of `metrics.binary`; the
-number of images is N, of distinct scores K.
+depends on the order of the images. Functions take labels, 0 or 1, and finite scores,
+each (N,), and refuse others as `metrics.binary.check_scores` does. The number of images
+is N, of distinct scores K.
 """
 
 from dataclasses import dataclass
@@ -51,15 +52,8 @@ def count_calls(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Counts the images that each threshold calls metastasis.
 
-    Args:
-        labels: 0 or 1, (N,).
-        scores: finite, (N,).
-
     Returns:
         TP and FP, int64, and the thresholds, float64, strictly falling; each (K,).
-
-    Raises:
-        ValueError: as `check_scores`.
     """
     labels, scores = check_scores(labels, scores)
     order = np.argsort(scores)[::-1]
@@ -70,15 +64,7 @@ def count_calls(
 
 
 def roc_curve(labels: np.ndarray, scores: np.ndarray) -> RocCurve:
-    """Returns the ROC curve: recall ([P2] Eq. 6) against [P2] Eq. 9.
-
-    Args:
-        labels: 0 or 1, (N,).
-        scores: finite, (N,).
-
-    Raises:
-        ValueError: as `check_scores`.
-    """
+    """Returns the ROC curve: recall ([P2] Eq. 6) against [P2] Eq. 9."""
     tp, fp, thresholds = count_calls(labels, scores)
     return RocCurve(
         fpr=_divide(np.append(0, fp), fp[-1]),
@@ -97,15 +83,8 @@ def area_under_roc(labels: np.ndarray, scores: np.ndarray) -> float:
     which is the area under the ROC curve whose points are joined by straight lines, and
     the Mann-Whitney statistic with mid-ranks. Pairs are counted as integers.
 
-    Args:
-        labels: 0 or 1, (N,).
-        scores: finite, (N,).
-
     Returns:
         In [0, 1]; NaN if all images are of one class.
-
-    Raises:
-        ValueError: as `check_scores`.
     """
     labels, scores = check_scores(labels, scores)
     positives, negatives = scores[labels == 1], np.sort(scores[labels == 0])
@@ -117,15 +96,7 @@ def area_under_roc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def precision_recall_curve(labels: np.ndarray, scores: np.ndarray) -> PrecisionRecall:
-    """Returns the curve of precision ([P2] Eq. 5) against recall ([P2] Eq. 6).
-
-    Args:
-        labels: 0 or 1, (N,).
-        scores: finite, (N,).
-
-    Raises:
-        ValueError: as `check_scores`.
-    """
+    """Returns the curve of precision ([P2] Eq. 5) against recall ([P2] Eq. 6)."""
     tp, fp, thresholds = count_calls(labels, scores)
     return PrecisionRecall(_divide(tp, tp[-1]), tp / (tp + fp), thresholds)
 
@@ -136,15 +107,8 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
     Precision P_k holds for the whole step in recall R that ends in it; straight lines
     between the points would promise more than any threshold gives.
 
-    Args:
-        labels: 0 or 1, (N,).
-        scores: finite, (N,).
-
     Returns:
         In [0, 1]; NaN without a metastasis.
-
-    Raises:
-        ValueError: as `check_scores`.
     """
     tp, fp, _ = count_calls(labels, scores)
     if tp[-1] == 0:

@@ -118,7 +118,7 @@ TASKS: dict[str, Row] = {
         evaluate=Elsewhere(f"{_HOTSPOTS}.evaluate:evaluate"),
         compare=Elsewhere(f"{_HOTSPOTS}.folds:compare_segmentations"),
         summarise=Elsewhere(f"{_HOTSPOTS}.folds:summarise"),
-        describe=Elsewhere(f"{_HOTSPOTS}.findings:describe"),
+        describe=Elsewhere(f"{_HOTSPOTS}.findings:describe_hotspots"),
         average=(
             Elsewhere("spectjax.inference.ensembles:average_probs"),
             "mean of the members' probabilities",
@@ -139,7 +139,7 @@ TASKS: dict[str, Row] = {
         evaluate=Elsewhere(f"{_HOTSPOTS}.evaluate_instances:evaluate"),
         compare=Elsewhere(f"{_HOTSPOTS}.folds:compare_segmentations"),
         summarise=Elsewhere(f"{_HOTSPOTS}.folds:summarise"),
-        describe=Elsewhere(f"{_HOTSPOTS}.instance_findings:describe"),
+        describe=Elsewhere(f"{_HOTSPOTS}.instance_findings:describe_instances"),
         scored=True,
         draw=Elsewhere("spectjax.paper_figures.draw:draw_run"),
     ),
@@ -171,7 +171,7 @@ TASKS: dict[str, Row] = {
         evaluate=Elsewhere(f"{_CLASSIFICATION}.evaluate:evaluate"),
         compare=Elsewhere(f"{_CLASSIFICATION}.folds:compare_classifiers"),
         summarise=Elsewhere(f"{_CLASSIFICATION}.folds:summarise"),
-        describe=Elsewhere(f"{_CLASSIFICATION}.findings:describe"),
+        describe=Elsewhere(f"{_CLASSIFICATION}.findings:describe_diagnoses"),
         average=(
             Elsewhere("spectjax.inference.ensembles:average_log_odds"),
             "mean of the members' log-odds",

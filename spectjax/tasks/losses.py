@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from spectjax.system.messages import UserError
 
@@ -40,9 +41,8 @@ def cross_entropy(
         ValueError: if the shapes do not match, K < 2, or w has not K numbers above 0.
     """
     _check_shapes(logits, labels)
-    log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
     targets = jax.nn.one_hot(labels, logits.shape[-1])
-    losses = -jnp.sum(targets * log_probs, axis=-1)
+    losses = optax.softmax_cross_entropy(logits.astype(jnp.float32), targets)
     if class_weights is None:
         return jnp.mean(losses.reshape(losses.shape[0], -1), axis=1)
     if len(class_weights) != logits.shape[-1] or min(class_weights) <= 0:

@@ -139,7 +139,8 @@ def update_average(average: Any, new: Any, step: jax.Array, decay: float) -> Any
         decay: d after many steps, in [0, 1).
     """
     kept = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda old, x: kept * old + (1.0 - kept) * x, average, new)
+    # With the two swapped, 1 - (1 - d) would round to another d.
+    return optax.incremental_update(average, new, step_size=kept)
 
 
 def _is_finite(gradients: Any) -> jax.Array:

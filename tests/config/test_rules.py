@@ -9,13 +9,9 @@ import jax
 import pytest
 
 from spectjax.config import ConfigError, base_config, check_config
-from spectjax.config.rules import (
-    CANVAS,
-    MODEL_RULES,
-    collect_rules,
-    find_faults,
-    flatten,
-)
+from spectjax.config.models import MODEL_RULES
+from spectjax.config.rules import collect_rules, find_faults, flatten
+from spectjax.config.values import CANVAS
 from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.main import ROOM
 from spectjax.models import MODELS
@@ -33,7 +29,7 @@ BY_NAME = {path.stem: path for path in CONFIGS}
 ALL_RULES = collect_rules() | {
     f"model.{field}": rule
     for rules in MODEL_RULES.values()
-    for field, rule in rules.items()
+    for field, rule in rules.fields.items()
 }
 NEVER = [math.nan, math.inf, -math.inf, -1, -0.5, {}, [2, 2], ("",), b"x", 10**39]
 
@@ -57,8 +53,8 @@ def test_every_field_of_every_model_has_a_row():
         fields = {field.name for field in dataclasses.fields(model)}
         # What a config cannot say: flax's own, what a name fixes, what a run gives.
         fields -= {"parent", "name", "residual", "dtype", "axis_name"}
-        assert MODEL_RULES[name].keys() == fields
-        for field, rule in MODEL_RULES[name].items():
+        assert MODEL_RULES[name].fields.keys() == fields
+        for field, rule in MODEL_RULES[name].fields.items():
             assert rule.accepts(getattr(model, field)), (name, field)
 
 
@@ -66,6 +62,7 @@ def test_every_field_of_every_model_has_a_row():
     ("key", "names"),
     [
         ("task", TASKS),
+        ("data.name", [x.name for x in list_configs() if x.phantom is None]),
         ("loss", [*LOSSES, "mask_rcnn"]),
         ("data.normalisation", NORMALISATIONS),
         ("data.feed", ROOM),

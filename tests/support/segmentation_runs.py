@@ -14,7 +14,7 @@ from tests.support.segmentation_answers import make_answers
 ALL = len(THRESHOLDS)
 
 
-def make_config(name="unet_res"):
+def make_config(name="unet_res", task="segmentation"):
     config = base_config()
     config.data.name = "segmentation_mixed"
     config.data.train_hw = (32, 32)
@@ -22,6 +22,9 @@ def make_config(name="unet_res"):
     config.model.num_classes = 2
     config.model.features = (2, 4)
     config.model.batch_norm = False
+    if task == "instance_segmentation":
+        config.task, config.loss = task, "mask_rcnn"
+        config.model = {"name": "mask_rcnn", "num_classes": 2}
     return config.lock()
 
 
@@ -52,9 +55,8 @@ def make_poor(fold):
 def write_run(folder, name, model, fold, cases, task="segmentation"):
     """Writes what matters of a finished run."""
     workdir = folder / f"{name}_fold{fold}"
-    config = make_config().copy_and_resolve_references()
+    config = make_config(task=task).copy_and_resolve_references()
     config.data.name, config.data.fold = "segmentation_mixed_phantom", fold
-    config.task = task
     save_config(config, workdir / "config.json")
     (workdir / "train.csv").write_text("epoch,loss,PA,seconds\n1,0.5,0.9,90\n")
     (workdir / "eval").mkdir()

@@ -1,10 +1,11 @@
 """A task of its own, as somebody outside of the package would add one.
 
-It says whether anything is marked in an image. `ROW` and `FIELDS` are all that the
+It says whether anything is marked in an image. `ROW` and `RULES` are all that the
 package has to know; `spectjax.models.MODELS` gets the model.
 """
 
-from spectjax.config.rules import Rule
+from spectjax.config.models import ModelRules
+from spectjax.config.values import Rule
 from spectjax.tasks import Elsewhere, Row, Shown
 
 CLASS_NAMES = ("empty", "marked")
@@ -26,4 +27,4 @@ ROW = Row(
     describe=Elsewhere(f"{__name__}.reports:describe"),
     average=(Elsewhere("spectjax.inference.ensembles:average_probs"), "mean"),
 )
-FIELDS = {"num_classes": Rule("2", lambda x: x == 2)}
+RULES = ModelRules({"num_classes": Rule("2", lambda x: x == 2)})

@@ -14,7 +14,8 @@ def evaluate(run):
     held_out = run.held_out.crop_centre(run.train_hw)
     found = run.model.predict(held_out.images).argmax(axis=1)
     right = found == (held_out.masks > 0).any(axis=(1, 2))
-    metrics = run.describe("presence", {"marks": {"accuracy": float(np.mean(right))}})
+    scores = {"marks": {"accuracy": float(np.mean(right))}}
+    metrics = run.make_document("presence", scores)
     write_json(run.output_dir / "metrics.json", metrics)
     return metrics
 
@@ -26,13 +27,12 @@ def compare(workdirs, networks, output_dir):
         for name, folders in workdirs.items()
     }
     first = next(iter(runs.values()))
-    metrics = describe_folds(
-        runs,
-        workdirs,
-        networks,
-        [str(i) for i in range(sum(x["n_patients"] for x in first))],
-        lambda name: {"accuracies": [x["marks"]["accuracy"] for x in runs[name]]},
-    )
+    patients = [str(i) for i in range(sum(x["n_patients"] for x in first))]
+
+    def summarise_model(name):
+        return {"accuracies": [x["marks"]["accuracy"] for x in runs[name]]}
+
+    metrics = describe_folds(runs, workdirs, networks, patients, summarise_model)
     write_file(output_dir / "table.md", "\n".join(metrics["models"]))
     write_json(output_dir / "metrics.json", metrics)
     return metrics

@@ -67,18 +67,6 @@ class Cases:
         return group_by_patient(self.patients, self.labels, self.log_odds)
 
 
-def join_cases(parts: Sequence[Cases]) -> Cases:
-    """Returns the images of all parts, one after another."""
-    return Cases(
-        example_ids=[name for part in parts for name in part.example_ids],
-        patients=[name for part in parts for name in part.patients],
-        views=[view for part in parts for view in part.views],
-        diagnoses=[diagnosis for part in parts for diagnosis in part.diagnoses],
-        labels=np.concatenate([part.labels for part in parts]),
-        log_odds=np.concatenate([part.log_odds for part in parts]),
-    )
-
-
 def format_cases(cases: Cases, temperature: float | None) -> str:
     """Returns `cases.csv`: one row for each image, with its score to the last bit.
 

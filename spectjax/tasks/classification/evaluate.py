@@ -54,7 +54,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
     examples = run.held_out.crop_centre(run.train_hw)
     cases = predict_cases(predict_logits, examples, batch_size=run.batch_size)
     calibrated = _calibrate(run, predict_logits, cases)
-    metrics = run.describe(
+    metrics = run.make_document(
         "classification",
         {
             **summarise_cases(cases),

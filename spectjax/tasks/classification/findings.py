@@ -97,7 +97,9 @@ def average(diagnoses: Sequence[Diagnosis]) -> Diagnosis:
     return Diagnosis(math.fsum(d.log_odds for d in diagnoses) / len(diagnoses))
 
 
-def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
+def describe_diagnoses(
+    views: Sequence[SeenView], model_info: ModelInfo
+) -> list[Finding]:
     """Returns the diagnosis of each view, and that of the examination they make up.
 
     Args:

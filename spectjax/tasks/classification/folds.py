@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from spectjax.evaluation.batches import join_cases
 from spectjax.evaluation.folds import (
     Workdirs,
     describe_folds,
@@ -18,7 +19,7 @@ from spectjax.evaluation.folds import (
 from spectjax.metrics.calibration import fit_temperature
 from spectjax.report.picture_parts import save_figure
 from spectjax.system.files import write_file, write_json
-from spectjax.tasks.classification.cases import Cases, join_cases, read_cases
+from spectjax.tasks.classification.cases import Cases, read_cases
 from spectjax.tasks.classification.metrics_sections import Calibration
 from spectjax.tasks.classification.plots import draw_classifiers
 from spectjax.tasks.classification.scores import (
@@ -45,17 +46,7 @@ def compare_classifiers(
     `figures/{roc,precision_recall,reliability,confusion}.png` and, last,
     `metrics.json`.
 
-    Args:
-        workdirs: the runs of each classifier, one for each fold, in the order of folds.
-        networks: of each classifier `num_parameters`, `num_epochs` and `image_hw`.
-        output_dir: folder to write to.
-
-    Returns:
-        The content of `metrics.json`; None stands for an undefined score.
-
-    Raises:
-        ValueError: if a run is not finished or the runs did not score the same images.
-        WriteError: if a file cannot be written.
+    See `compare` of `spectjax.tasks.Row` and, for its errors, `read_folds`.
     """
     documents, folds = read_folds(
         workdirs,
@@ -108,10 +99,6 @@ def scale_folds(folds: Sequence[Cases]) -> tuple[list[float], np.ndarray]:
 
 
 def summarise(model: Mapping[str, Any]) -> str:
-    """Returns the main scores of one model, a line.
-
-    Args:
-        model: its entry under `models` in `metrics.json`.
-    """
+    """Returns the main scores of an entry of `models`, a line."""
     image = model["image"]
     return f"AUC {image['auc']:.4f}  accuracy {image['accuracy']:.4f}"

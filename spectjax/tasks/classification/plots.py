@@ -43,20 +43,12 @@ def draw_classifier(
     }
     temperature = metrics["calibration"]["temperature"]
     scaled = None if temperature is None else cases.log_odds / temperature
-    figures = draw_curves(named, metrics, title=model, bands=bound_curves(cases))
-    described = caption_data(metrics)
-    figures["reliability"] = draw_reliability(
+    figures = draw_figures(
+        named,
         {model: _bin(cases, scaled, metrics["calibration"])},
-        title=f"Reliability: {model}",
-        **described,
-    )
-    figures["confusion"] = draw_confusions(
-        {
-            name: Confusion(**scores["confusion"])
-            for name, (_, _, scores) in named.items()
-        },
-        title=f"Confusion: {model}",
-        **described,
+        metrics,
+        title=model,
+        bands=bound_curves(cases),
     )
     figures["mistakes"] = _draw_mistakes(cases, examples, model)
     return figures
@@ -74,48 +66,40 @@ def draw_classifiers(
         calibrated: its log-odds after temperature scaling, each (N,).
         metrics: a document with `data`, `n_images`, `n_patients` and `models`.
     """
-    models, described = metrics["models"], caption_data(metrics)
-    figures = draw_curves(
+    models = metrics["models"]
+    return draw_figures(
         {
             name: (each.labels, each.log_odds, models[name]["image"])
+            for name, each in cases.items()
+        },
+        {
+            name: _bin(each, calibrated[name], models[name]["calibration"])
             for name, each in cases.items()
         },
         metrics,
         title="cross-validation over patients",
     )
-    figures["reliability"] = draw_reliability(
-        {
-            name: _bin(each, calibrated[name], models[name]["calibration"])
-            for name, each in cases.items()
-        },
-        title="Reliability: cross-validation over patients",
-        **described,
-    )
-    figures["confusion"] = draw_confusions(
-        {name: Confusion(**models[name]["image"]["confusion"]) for name in cases},
-        title="Confusion: cross-validation over patients",
-        **described,
-    )
-    return figures
 
 
-def draw_curves(
+def draw_figures(
     named: Mapping[str, tuple[np.ndarray, np.ndarray, Mapping[str, Any]]],
+    probabilities: Mapping[str, Probabilities],
     metrics: Mapping[str, Any],
     *,
     title: str,
     bands: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None,
 ) -> dict[str, Figure]:
-    """Returns the figures `roc` and `precision_recall`, one line for each name.
+    """Returns the figures `roc`, `precision_recall`, `reliability` and `confusion`.
 
     Args:
         named: labels, log-odds and the scores of both (`summarise_scores`) by the name
-            of the line.
+            of the line or the matrix.
+        probabilities: by the title of their panel.
         metrics: a document with `data`, `n_images` and `n_patients`.
         title: whose curves they are.
         bands: of the first line, see `bound_curves`.
     """
-    described, bands = caption_data(metrics), bands or {}
+    caption, bands = caption_data(metrics), bands or {}
     roc, precision_recall = [], []
     for i, (name, (labels, log_odds, scores)) in enumerate(named.items()):
         if scores["auc"] is None:
@@ -148,13 +132,24 @@ def draw_curves(
     _, _, first = next(iter(named.values()))
     note = "dots: p = 0.5" + "; band: 95 %, bootstrap over patients" * bool(bands)
     return {
-        "roc": draw_roc(roc, title=f"ROC: {title}", note=note, **described),
+        "roc": draw_roc(roc, title=f"ROC: {title}", note=note, **caption),
         "precision_recall": draw_precision_recall(
             precision_recall,
             prevalence=first["n_metastasis"] / first["n"],
             title=f"Precision and recall: {title}",
             note=note,
-            **described,
+            **caption,
+        ),
+        "reliability": draw_reliability(
+            probabilities, title=f"Reliability: {title}", **caption
+        ),
+        "confusion": draw_confusions(
+            {
+                name: Confusion(**scores["confusion"])
+                for name, (*_, scores) in named.items()
+            },
+            title=f"Confusion: {title}",
+            **caption,
         ),
     }
 

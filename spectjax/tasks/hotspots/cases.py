@@ -6,16 +6,14 @@ The number of images is N, of lesions L, of thresholds T; height and width are H
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
+from spectjax.evaluation.batches import join_cases
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.burden import Burden, measure_burden
 from spectjax.metrics.lesions import Lesions, Regions, measure_lesions
 from spectjax.metrics.pixel import PixelCounts, count_pixels
-
-_Arrays = TypeVar("_Arrays", PixelCounts, Lesions, Regions, Burden)
 
 
 @dataclass(frozen=True)
@@ -78,26 +76,8 @@ def measure_cases(
 def join_segmentation_cases(parts: Sequence[SegmentationCases]) -> SegmentationCases:
     """Returns the images of all parts, one after another."""
     starts = np.cumsum([0] + [len(part) for part in parts[:-1]])
-    shifted = [
-        dataclasses.replace(part.lesions, image=part.lesions.image + start)
-        for part, start in zip(parts, starts, strict=True)
-    ]
-    return SegmentationCases(
-        example_ids=[name for part in parts for name in part.example_ids],
-        patients=[name for part in parts for name in part.patients],
-        views=[view for part in parts for view in part.views],
-        pixels=_concatenate([part.pixels for part in parts]),
-        lesions=_concatenate(shifted),
-        regions=_concatenate([part.regions for part in parts]),
-        burden=_concatenate([part.burden for part in parts]),
-    )
-
-
-def _concatenate(parts: Sequence[_Arrays]) -> _Arrays:
-    """Returns one dataclass of arrays, along the first axis of each."""
-    return type(parts[0])(
-        **{
-            field.name: np.concatenate([getattr(part, field.name) for part in parts])
-            for field in dataclasses.fields(parts[0])
-        }
-    )
+    shifted = []
+    for part, start in zip(parts, starts, strict=True):
+        lesions = dataclasses.replace(part.lesions, image=part.lesions.image + start)
+        shifted.append(dataclasses.replace(part, lesions=lesions))
+    return join_cases(shifted)

@@ -7,6 +7,7 @@ torchvision, so an image without lesions teaches what background looks like.
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from spectjax.models.learning_targets import Training
 
@@ -45,20 +46,26 @@ def compute_detection_losses(
         count = jnp.where(count > 0, count, 1.0)
         return jnp.sum(jnp.where(used, losses, 0.0)) / count
 
-    log_probs = jax.nn.log_softmax(found.logits)
-    targets = jax.nn.one_hot(found.labels, found.logits.shape[-1])
+    classes = jax.nn.one_hot(found.labels, found.logits.shape[-1])
     return {
         "rpn_objectness": average(
-            binary_cross_entropy(found.objectness, positive), sampled, sampled
+            optax.sigmoid_binary_cross_entropy(found.objectness, positive),
+            sampled,
+            sampled,
         ),
         "rpn_box": average(
             smooth_l1(found.anchor_deltas, found.anchor_targets), positive, sampled
         ),
-        "box_class": average(-jnp.sum(targets * log_probs, -1), regions, regions),
+        "box_class": average(
+            optax.softmax_cross_entropy(found.logits, classes), regions, regions
+        ),
         "box_delta": average(smooth_l1(found.deltas, found.targets), lesions, regions),
         "mask": average(
             jnp.mean(
-                binary_cross_entropy(found.mask_logits, found.mask_targets), (-2, -1)
+                optax.sigmoid_binary_cross_entropy(
+                    found.mask_logits, found.mask_targets
+                ),
+                (-2, -1),
             ),
             masks,
             masks,
@@ -66,26 +73,11 @@ def compute_detection_losses(
     }
 
 
-def binary_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """Returns -t log p - (1 - t) log(1 - p), p = sigmoid(logits), for each number.
-
-    Args:
-        logits: float32, of any shape.
-        targets: t in [0, 1], bool or float32, of the same shape.
-    """
-    t = targets.astype(jnp.float32)
-    return -t * jax.nn.log_sigmoid(logits) - (1 - t) * jax.nn.log_sigmoid(-logits)
-
-
 def smooth_l1(deltas: jax.Array, targets: jax.Array) -> jax.Array:
     """Returns Huber's loss over its width 1/9, summed over the four deltas of a box.
-
-        sum_i d^2 / (2 b) if d < b, else d - b / 2,    d = |delta_i - target_i|, b = 1/9
 
     Args:
         deltas: float32, (..., 4).
         targets: likewise.
     """
-    distance = jnp.abs(deltas - targets)
-    near = jnp.minimum(distance, _BETA)
-    return jnp.sum(near * (distance - near / 2) / _BETA, axis=-1)
+    return jnp.sum(optax.huber_loss(deltas, targets, delta=_BETA), axis=-1) / _BETA

@@ -4,7 +4,6 @@ The number of images is N, of detections in an image D, of lesions G; height and
 are H and W. Masks are kept as run lengths: those of all folds fit into memory so.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,17 +126,6 @@ def outline_lesions(mask: np.ndarray) -> Outlines:
         labels=np.array([np.bincount(mask[each]).argmax() for each in masks], np.int32),
         scores=np.ones(n_regions, np.float32),
         masks=[encode_rle(each) for each in masks],
-    )
-
-
-def join_detection_cases(parts: Sequence[DetectionCases]) -> DetectionCases:
-    """Returns the images of all parts, one after another."""
-    return DetectionCases(
-        example_ids=[name for part in parts for name in part.example_ids],
-        patients=[name for part in parts for name in part.patients],
-        sizes=[size for part in parts for size in part.sizes],
-        lesions=[outlines for part in parts for outlines in part.lesions],
-        detections=[outlines for part in parts for outlines in part.detections],
     )
 
 

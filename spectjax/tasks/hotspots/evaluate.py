@@ -84,7 +84,7 @@ def write_scores(
         WriteError: if a file cannot be written.
     """
     cases = measure_cases(run.held_out, probs, classes)
-    metrics = run.describe(
+    metrics = run.make_document(
         task,
         {
             "n_images_without_lesion": cases.count_without_lesion(),

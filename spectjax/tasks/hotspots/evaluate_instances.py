@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.evaluation.batches import predict_in_batches
+from spectjax.evaluation.batches import join_cases, predict_in_batches
 from spectjax.evaluation.run import FinishedRun
 from spectjax.hotspots import Instances, classify_pixels, decode_rle, paint_probs
 from spectjax.input_pipeline import Examples
@@ -18,7 +18,6 @@ from spectjax.tasks.hotspots.detection_scores import summarise_detections
 from spectjax.tasks.hotspots.detections import (
     DetectionCases,
     Outlines,
-    join_detection_cases,
     measure_detections,
 )
 from spectjax.tasks.hotspots.detections_file import FILE, write_detections
@@ -35,11 +34,6 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
     `detections.json` holds all instances beside the lesions and `metrics.json` the
     average precision of boxes and masks under `detection`. The overlays show the
     instances whose score exceeds 0.5, each with an outline of its own.
-
-    Raises:
-        ValueError: if there is no image or the model's output has the wrong shape or
-            is not finite.
-        WriteError: if a file cannot be written.
     """
     probs, classes, found = predict_detections(
         run.model.predict,
@@ -98,7 +92,7 @@ def predict_detections(
         probs = paint_probs(instances, num_classes)
         classes[rows] = classify_pixels(probs)
         hotspot_probs[rows] = probs[..., 1:].sum(axis=-1)
-    return hotspot_probs, classes, join_detection_cases(parts)
+    return hotspot_probs, classes, join_cases(parts)
 
 
 def decode_marked(found: Outlines, hw: tuple[int, ...]) -> np.ndarray:

@@ -28,7 +28,9 @@ _RULE = (
 )
 
 
-def describe(views: Sequence[SeenView], model_info: ModelInfo) -> list[Finding]:
+def describe_hotspots(
+    views: Sequence[SeenView], model_info: ModelInfo
+) -> list[Finding]:
     """Returns the hotspots of each view.
 
     Masks are COCO's uncompressed run lengths (see `hotspots.encode_rle`). Areas in mm2

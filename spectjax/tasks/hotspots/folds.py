@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spectjax.evaluation.batches import join_cases
 from spectjax.evaluation.folds import (
     Workdirs,
     describe_folds,
@@ -32,7 +33,7 @@ from spectjax.tasks.hotspots.detection_scores import (
     score_detections,
     summarise_detections,
 )
-from spectjax.tasks.hotspots.detections import DetectionCases, join_detection_cases
+from spectjax.tasks.hotspots.detections import DetectionCases
 from spectjax.tasks.hotspots.detections_file import read_run_detections
 from spectjax.tasks.hotspots.froc import draw_froc
 from spectjax.tasks.hotspots.metrics_sections import Detection
@@ -54,17 +55,7 @@ def compare_segmentations(
     `figures/burden_<name>.png` of each, `figures/precision_recall_<name>.png` of those
     that mark instances and, last, `metrics.json`.
 
-    Args:
-        workdirs: the runs of each model, one for each fold, in the order of folds.
-        networks: of each model `num_parameters`, `num_epochs` and `image_hw`.
-        output_dir: folder to write to.
-
-    Returns:
-        The content of `metrics.json`; None stands for an undefined score.
-
-    Raises:
-        ValueError: if a run is not finished or the runs did not score the same images.
-        WriteError: if a file cannot be written.
+    See `compare` of `spectjax.tasks.Row` and, for its errors, `read_folds`.
     """
     documents, folds = read_folds(
         workdirs, NAMES, read=read_run_tables, find_truth=_count_true
@@ -101,7 +92,7 @@ def compare_segmentations(
         n_images_without_lesion=everyone.count_without_lesion(),
         comparisons=compare_segmentation(cases),
         detection_comparisons=compare_detections(
-            {name: join_detection_cases(each) for name, each in detections.items()}
+            {name: join_cases(each) for name, each in detections.items()}
         ),
         at_equal_sensitivity=[
             compare_false_regions(cases, name)
@@ -145,7 +136,7 @@ def summarise_detection_folds(folds: Sequence[DetectionCases]) -> Detection:
         found: Any = score_detections(each)
         paths = {path: path.split(".") for path in DETECTIONS_COMPARED}
         scores.append({path: found[kind][name] for path, (kind, name) in paths.items()})
-    everyone = summarise_detections(join_detection_cases(folds))
+    everyone = summarise_detections(join_cases(folds))
     return {**everyone, "folds": summarise_folds(scores)}
 
 
@@ -175,11 +166,7 @@ def _draw(
 
 
 def summarise(model: Mapping[str, Any]) -> str:
-    """Returns the main scores of one model, a line.
-
-    Args:
-        model: its entry under `models` in `metrics.json`.
-    """
+    """Returns the main scores of an entry of `models`, a line."""
     pixel, sensitivity = model["pixel"], model["lesion"]["sensitivity_at"]["1"]
     found = "; no lesion to find"  # a hospital may have sent normal images alone
     if sensitivity is not None:

@@ -47,13 +47,13 @@ class InstanceHotspot:
     mask: np.ndarray
 
 
-def describe(
+def describe_instances(
     views: Sequence[SeenView], model_info: ModelInfo, *, min_score: float = MIN_SCORE
 ) -> list[Finding]:
     """Returns the hotspots of each view.
 
-    Their entries are those of `segmentation.describe`, but for `max_probability`: an
-    instance has one probability, its score. Boxes are the network's own.
+    Their entries are those of `findings.describe_hotspots` without `max_probability`:
+    an instance has one probability, its score. Boxes are the network's own.
 
     Args:
         views: with `Instances` of one image, D of them, on the whole canvas.

@@ -121,7 +121,9 @@ class Precisions(TypedDict):
     """Average precision and recall of boxes or masks."""
 
     AP10: Score
+    AP20: Score
     AP30: Score
+    AP40: Score
     AP50: Score
     AP10_50: Score
     AP75: Score

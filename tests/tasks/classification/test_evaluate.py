@@ -14,7 +14,9 @@ from spectjax.metrics import intervals
 from spectjax.tasks.classification import evaluate as classification_evaluate
 from spectjax.tasks.classification.cases import format_cases, read_cases
 from spectjax.tasks.classification.evaluate import predict_log_odds
+from spectjax.tasks.classification.metrics_sections import ClassificationRun
 from tests.support.finished_runs import make_run
+from tests.support.typed_dicts import find_fault
 
 # Six images of four patients: what they show and the log-odds that the model gives.
 ROWS = [
@@ -207,6 +209,7 @@ def test_evaluate_writes_one_row_per_image(evaluated):
 def test_evaluate_writes_what_it_returns(evaluated):
     output_dir, metrics = evaluated
     assert json.loads((output_dir / "metrics.json").read_text()) == metrics
+    assert find_fault(metrics, ClassificationRun) == ""
     assert (metrics["task"], metrics["model"]) == ("classification", "specs_v7")
     assert metrics["data"] == {
         "name": "tfds_spect/classification_d3_phantom",

@@ -15,7 +15,7 @@ from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.thorax import CropError, crop_thorax
 from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
-from spectjax.tasks.classification.findings import average, describe, diagnose
+from spectjax.tasks.classification.findings import average, describe_diagnoses, diagnose
 from spectjax.tasks.classification.picture import draw_diagnosis
 from spectjax.tasks.views import SeenView
 from tests.support.model_files import (
@@ -233,7 +233,7 @@ def test_predictions_hold_no_pseudonym_of_patient_or_study(predict_views, tmp_pa
 def test_the_picture_says_what_the_table_says():
     thorax = crop_stub(("no neck",))(make_view(90))
     views = [SeenView("a", thorax, (4, 4), probs_of(p)) for p in (0.9, 0.5)]
-    figure = describe(views, MODEL_INFO)[0].draw()
+    figure = describe_diagnoses(views, MODEL_INFO)[0].draw()
     words = "\n".join(text.get_text() for text in figure.findobj(Text))
     for text in ("0.900", "0.750", "all 2 views", "Label of this view: metastasis"):
         assert text in words

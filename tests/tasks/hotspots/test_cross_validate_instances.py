@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from spectjax import cross_validate, main
-from spectjax.config import ConfigError
+from spectjax.config import ConfigError, Faults
 from spectjax.hotspots import bound_mask, encode_rle
 from spectjax.metrics import intervals
 from spectjax.tasks.hotspots.detections import DetectionCases, Outlines
 from spectjax.tasks.hotspots.detections_file import write_detections
+from spectjax.tasks.hotspots.metrics_sections import SegmentationFolds
 from spectjax.tasks.hotspots.table import write_segmentation_table
 from tests.support.segmentation_runs import (
     make_config,
@@ -23,6 +24,7 @@ from tests.support.segmentation_runs import (
     rows_of,
     write_run,
 )
+from tests.support.typed_dicts import find_fault
 
 MASK = np.zeros((10, 10), bool)
 MASK[2:4, 2:5] = True
@@ -51,12 +53,12 @@ def write_instance_run(folder, name, fold, cases, *, finds):
     write_detections(path, detections, DATA)
 
 
+TASK = "instance_segmentation"
+
+
 def make_configs():
-    configs = {name: make_config() for name in ("mask", "blind", "net", "poor")}
-    for name in ("mask", "blind"):
-        with configs[name].unlocked():
-            configs[name].task = "instance_segmentation"
-    return configs
+    marking = {name: make_config(task=TASK) for name in ("mask", "blind")}
+    return marking | {name: make_config() for name in ("net", "poor")}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,6 +91,7 @@ def metrics(finished):
 
 
 def test_models_of_both_tasks_stand_in_one_table(metrics):
+    assert find_fault(metrics, SegmentationFolds) == ""
     models = metrics["models"]
     assert [model["task"] for model in models.values()] == [
         *["instance_segmentation"] * 2,
@@ -155,19 +158,18 @@ def test_a_table_without_instances_says_nothing_of_them(metrics):
     assert "## Detections" not in table and "paints" not in table
 
 
-def test_a_classifier_stands_in_a_table_of_its_own(tmp_path):
-    configs = make_configs()
+def test_a_classifier_stands_in_a_table_of_its_own():
+    configs, faults = make_configs(), Faults()
     with configs["poor"].unlocked():
         configs["poor"].task = "classification"
-    with pytest.raises(
-        ConfigError,
-        match="poor: expected the task instance_segmentation as for mask, found class",
-    ):
-        cross_validate.check_configs(configs)
-    with configs["poor"].unlocked():
-        configs["poor"].task = "detection"
-    with pytest.raises(ConfigError, match="--config.task='detection': known are"):
-        cross_validate.check_configs(configs)
+    with configs["net"].unlocked():
+        configs["net"].task = "detection"
+    cross_validate.judge(configs, [0], faults)
+    with pytest.raises(ConfigError) as error:
+        faults.refuse()
+    told = str(error.value)
+    assert "poor: expected the task instance_segmentation as for mask, found" in told
+    assert "net: --config.task='detection': known are segmentation, " in told
 
 
 @pytest.mark.parametrize(

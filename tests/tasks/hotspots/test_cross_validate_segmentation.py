@@ -9,6 +9,7 @@ from spectjax.cross_validate import cross_validate
 from spectjax.metrics import intervals
 from spectjax.metrics.lesions import THRESHOLDS
 from spectjax.tasks.hotspots.folds import summarise
+from spectjax.tasks.hotspots.metrics_sections import SegmentationFolds
 from tests.support.segmentation_answers import make_answers
 from tests.support.segmentation_runs import (
     make_config,
@@ -17,6 +18,7 @@ from tests.support.segmentation_runs import (
     rows_of,
     write_run,
 )
+from tests.support.typed_dicts import find_fault
 
 ALL = len(THRESHOLDS)
 
@@ -42,6 +44,7 @@ def metrics(finished):
 
 
 def test_cross_validate_pools_the_held_out_images(metrics):
+    assert find_fault(metrics, SegmentationFolds) == ""
     assert (metrics["task"], metrics["n_images"]) == ("segmentation", 10)
     assert (metrics["n_patients"], metrics["n_images_without_lesion"]) == (10, 5)
     net, poor = metrics["models"]["net"], metrics["models"]["poor"]

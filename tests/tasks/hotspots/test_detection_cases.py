@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 
+from spectjax.evaluation.batches import join_cases
 from spectjax.hotspots import Instances, decode_rle
 from spectjax.input_pipeline import Examples
 from spectjax.metrics import intervals
@@ -22,7 +23,6 @@ from spectjax.tasks.hotspots.detection_scores import (
 from spectjax.tasks.hotspots.detections import (
     compare_boxes,
     compare_masks,
-    join_detection_cases,
     measure_detections,
     outline_lesions,
 )
@@ -231,7 +231,7 @@ def test_joined_folds_are_one_run():
         )
         for images in (slice(0, 2), slice(2, 5), slice(5, 8))
     ]
-    assert_same(join_detection_cases(parts), cases)
+    assert_same(join_cases(parts), cases)
 
 
 @pytest.mark.parametrize(

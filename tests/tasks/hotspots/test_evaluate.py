@@ -11,8 +11,10 @@ from spectjax.metrics.pixel import count_pixels
 from spectjax.system.files import replace_undefined
 from spectjax.tasks.hotspots.case_tables import read_run_tables
 from spectjax.tasks.hotspots.evaluate import evaluate, predict_hotspots, rank_cases
+from spectjax.tasks.hotspots.metrics_sections import SegmentationRun
 from spectjax.tasks.hotspots.scores import summarise_segmentation
 from tests.support.finished_runs import make_run
+from tests.support.typed_dicts import find_fault
 
 # Five images of 2x4 pixels, with truth and what the model says.
 TRUTH = [
@@ -92,6 +94,7 @@ def test_evaluate_averages_over_images(evaluated):
 def test_evaluate_writes_what_it_returns(evaluated):
     output_dir, metrics = evaluated
     assert json.loads((output_dir / "metrics.json").read_text()) == metrics
+    assert find_fault(metrics, SegmentationRun) == ""
     assert (metrics["task"], metrics["model"]) == ("segmentation", "unet_res")
     assert metrics["data"] == {
         "name": "tfds_spect/segmentation_phantom",

@@ -21,7 +21,9 @@ from spectjax.tasks.hotspots.evaluate_instances import (
     evaluate,
     predict_detections,
 )
+from spectjax.tasks.hotspots.metrics_sections import SegmentationRun
 from tests.support.finished_runs import make_run
+from tests.support.typed_dicts import find_fault
 from tfds_spect.names import Splits
 
 HW = (8, 8)
@@ -132,6 +134,7 @@ def test_detection_has_the_precision_of_every_instance(evaluated):
 def test_evaluation_writes_what_it_returns(evaluated):
     output_dir, metrics = evaluated
     assert json.loads((output_dir / "metrics.json").read_text()) == metrics
+    assert find_fault(metrics, SegmentationRun) == ""
     assert metrics["task"] == "instance_segmentation"
     assert (metrics["model"], metrics["n_images"]) == ("mask_rcnn", 3)
     assert metrics["data"]["config"] == "segmentation_phantom"
