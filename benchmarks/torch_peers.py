@@ -112,19 +112,13 @@ def create_vgg(
     channels: int,
     **_: Any,
 ) -> nn.Module:
-    """Builds SPECS V7 to V24 from torchvision's layers.
-
-    Raises:
-        LookupError: if torchvision cannot be imported.
-    """
+    """Builds SPECS V7 to V24 from torchvision's layers."""
     models = _import_models("VGG")
     layers, last = [], channels
     for size, width in zip(stage_sizes, features, strict=True):
         layers += [*[width] * size, "M"]
         last = width if size else last  # V7's last stage pools alone
     convolutions = models.vgg.make_layers(layers, batch_norm)
-    first = convolutions[0]
-    convolutions[0] = nn.Conv2d(channels, first.out_channels, 3, padding=1)
     peer = models.VGG(convolutions, num_classes, init_weights=False, dropout=dropout)
     peer.avgpool = nn.AdaptiveAvgPool2d(tuple(pool_hw))
     peer.classifier[0] = nn.Linear(last * pool_hw[0] * pool_hw[1], hidden)
@@ -146,21 +140,13 @@ def create_resnet(
     num_classes: int,
     stage_sizes: Sequence[int],
     features: Sequence[int],
-    *,
-    channels: int,
     **_: Any,
 ) -> nn.Module:
-    """Builds SPECS R34 from torchvision's blocks, whose widths are fixed.
-
-    Raises:
-        LookupError: if torchvision cannot be imported.
-    """
+    """Builds SPECS R34 from torchvision's blocks, whose widths are fixed."""
     models = _import_models("ResNet")
-    peer = models.ResNet(
+    return models.ResNet(
         models.resnet.BasicBlock, list(stage_sizes), num_classes=num_classes
     )
-    peer.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
-    return peer
 
 
 def create_densenet(
@@ -169,25 +155,17 @@ def create_densenet(
     growth: int,
     stem_features: int,
     bottleneck: int,
-    *,
-    channels: int,
     **_: Any,
 ) -> nn.Module:
-    """Builds SPECS D121 as torchvision's DenseNet.
-
-    Raises:
-        LookupError: if torchvision cannot be imported.
-    """
+    """Builds SPECS D121 as torchvision's DenseNet."""
     models = _import_models("DenseNet")
-    peer = models.DenseNet(
+    return models.DenseNet(
         growth,
         tuple(stage_sizes),
         stem_features,
         bn_size=bottleneck,
         num_classes=num_classes,
     )
-    peer.features.conv0 = nn.Conv2d(channels, stem_features, 7, 2, 3, bias=False)
-    return peer
 
 
 def _import_models(network: str) -> Any:
@@ -239,7 +217,11 @@ def create_peer(
     if name in PEERS:
         peer = PEERS[name](**fields, channels=channels)
     else:
-        peer = _torchvision_peer(name, fields, channels)
+        models = _import_models(name)
+        if name not in models.list_models():
+            raise LookupError(f"{name} has no peer, not in torchvision either")
+        peer = models.get_model(name, weights=None, num_classes=fields["num_classes"])
+    _take_channels(peer, channels)
     found = sum(p.numel() for p in peer.parameters() if p.requires_grad)
     if found != parameters:
         raise LookupError(
@@ -248,15 +230,13 @@ def create_peer(
     return peer
 
 
-def _torchvision_peer(name: str, fields: dict[str, Any], channels: int) -> nn.Module:
-    models = _import_models(name)
-    if name not in models.list_models():
-        raise LookupError(f"{name} has no peer, not in torchvision either")
-    peer = models.get_model(name, weights=None, num_classes=fields["num_classes"])
-    # Its networks see three channels.
+def _take_channels(peer: nn.Module, channels: int) -> None:
+    """Lets a network see that many channels; torchvision's see three."""
     path, first = next(
         (path, m) for path, m in peer.named_modules() if isinstance(m, nn.Conv2d)
     )
+    if first.in_channels == channels:
+        return
     parent, _, attribute = path.rpartition(".")
     replacement = nn.Conv2d(
         channels,
@@ -267,4 +247,3 @@ def _torchvision_peer(name: str, fields: dict[str, Any], channels: int) -> nn.Mo
         bias=first.bias is not None,
     )
     setattr(peer.get_submodule(parent), attribute, replacement)
-    return peer

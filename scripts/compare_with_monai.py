@@ -202,7 +202,7 @@ def run_fold(
     from spectjax.evaluation.run import FinishedRun
     from spectjax.input_pipeline import load_examples
     from spectjax.system.files import write_file, write_json
-    from spectjax.tasks.hotspots.evaluate import evaluate
+    from spectjax.tasks import TASKS
     from tfds_spect.names import choose_splits
 
     splits = choose_splits(name, fold, copies=False)
@@ -217,21 +217,20 @@ def run_fold(
         "versions": {each: importlib.metadata.version(each) for each in _PACKAGES},
     }
     write_json(workdir / "peer.json", facts)
-    model: Any = types.SimpleNamespace(
+    model = types.SimpleNamespace(
         predict=lambda counts: monai_unet.predict_probs(
             training.network, counts, settings.normalisation
         )
     )
-    held_out = load_examples(prepared.builder_dir, splits.held_out)
-    evaluate(
+    TASKS["segmentation"].evaluate()(
         FinishedRun(
             model=model,
-            held_out=held_out,
+            held_out=load_examples(prepared.builder_dir, splits.held_out),
             num_classes=2,
             batch_size=settings.batch_size,
             output_dir=workdir / "eval",
             model_name=PEER,
-            train_hw=held_out.images.shape[1:3],
+            train_hw=settings.train_hw,
             dataset_info={
                 "config": name,
                 "fingerprint": prepared.fingerprint,
