@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spectjax.hotspots import number_regions
 from spectjax.imaging.geometry import cut_centre
+from spectjax.imaging.hotspots import number_regions
 from spectjax.system.messages import ConfigError, UserError
 from tfds_spect.names import AUGMENTED, LEAKING
 

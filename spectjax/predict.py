@@ -26,8 +26,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from absl import flags, logging
 
-from spectjax.hotspots import AnswerError
 from spectjax.imaging.geometry import cut_centre
+from spectjax.imaging.hotspots import AnswerError
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems

@@ -14,7 +14,7 @@ from pydicom.data import get_testdata_file
 
 from spectjax import export, predict
 from spectjax.export import ExportError
-from spectjax.hotspots import decode_rle
+from spectjax.imaging.hotspots import decode_rle
 from spectjax.inference import runtimes
 from spectjax.inference.engines import MissingPackageError
 from spectjax.inference.metadata import ModelFileError, make_metadata

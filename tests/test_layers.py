@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 FLOORS = (
     {"spectjax.system"},
     {"spectjax"},
-    {"spectjax.hotspots"},
+    {"spectjax.imaging.hotspots"},
     {"spectjax.imaging", "spectjax.metrics", "spectjax.ops"},
     {"spectjax.imaging.dicom", "spectjax.imaging.thorax"},
     {"spectjax.imaging.annotations"},
@@ -55,7 +55,7 @@ OUTSIDE = {
     "spectjax.config": {"absl", "ml_collections"},
     "configs": {"ml_collections"},
     "spectjax.explanation": {"jax", "matplotlib", "numpy", "scipy"},
-    "spectjax.hotspots": {"numpy", "scipy"},
+    "spectjax.imaging.hotspots": {"numpy", "scipy"},
     "spectjax.imaging": {
         "PIL",
         "absl",

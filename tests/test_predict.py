@@ -13,8 +13,8 @@ from pydicom.data import get_testdata_file
 from scipy import ndimage
 
 from spectjax import predict
-from spectjax.hotspots import decode_rle
 from spectjax.imaging.dicom.reading import find_bone_scans
+from spectjax.imaging.hotspots import decode_rle
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.thorax import CropError, crop_thorax
 from spectjax.inference.metadata import ModelFileError

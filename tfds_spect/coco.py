@@ -153,7 +153,7 @@ def list_annotations(
     Raises:
         PrepareError: if there are more lesions than ids.
     """
-    from spectjax.hotspots import bound_mask, encode_rle
+    from spectjax.imaging.hotspots import bound_mask, encode_rle
 
     masks = example["instance_masks"].astype(bool)
     if len(masks) > MAX_LESIONS:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.hotspots import bound_mask
 from spectjax.imaging.annotations.labelme import Annotation
 from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.geometry import GeometricCopy
+from spectjax.imaging.hotspots import bound_mask
 from spectjax.imaging.identity import Identity
 from spectjax.imaging.listed.image import ImageRow
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.hotspots import AnswerError, Instances
+from spectjax.imaging.hotspots import AnswerError, Instances
 from spectjax.tasks import TASKS
 
 # Probabilities, float32, (B, H, W, K), or (B, K) of a classifier.

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.hotspots import AnswerError
+from spectjax.imaging.hotspots import AnswerError
 from spectjax.inference.answers import Answer, read_answer
 from spectjax.inference.engines import (
     EngineError,

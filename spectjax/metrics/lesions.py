@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from spectjax.hotspots import number_regions
+from spectjax.imaging.hotspots import number_regions
 from spectjax.metrics.surface import hausdorff95
 from spectjax.system.messages import UserError
 

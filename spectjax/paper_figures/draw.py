@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from spectjax import input_pipeline
 from spectjax.evaluation.folds import read_metrics
 from spectjax.evaluation.metrics_file import OtherDataError
-from spectjax.hotspots import CLASS_NAMES, Instances, paint_probs
+from spectjax.imaging.hotspots import CLASS_NAMES, Instances, paint_probs
 from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import PixelCounts, score_pixels

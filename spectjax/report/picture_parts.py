@@ -16,7 +16,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from spectjax.hotspots import bound_mask
+from spectjax.imaging.hotspots import bound_mask
 from spectjax.system.files import write_file
 from spectjax.system.messages import DISCLAIMER, SYNTHETIC, make_printable
 

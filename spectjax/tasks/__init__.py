@@ -49,7 +49,7 @@ class Row:
         losses: names of those that it may be trained with.
         class_names: names of the K classes, in their order.
         answer: what its models say: class probabilities of an "image", (K,), or of its
-            "pixels", (H, W, K), or `spectjax.hotspots.Instances`.
+            "pixels", (H, W, K), or `spectjax.imaging.hotspots.Instances`.
         whole_canvas: whether models are asked about the whole canvas of the thorax;
             else about the central part that they were trained on, `data.train_hw`.
         formats: what they can be exported to: ends of file names.
@@ -99,7 +99,9 @@ _PIXELS = Shown(
     ("pooled", "per_image"),
     {name: name for name in ("PA", "CPA", "Rec", "IoU", "Dice")},
 )
-_HOTSPOT_NAMES: Elsewhere[tuple[str, ...]] = Elsewhere("spectjax.hotspots:CLASS_NAMES")
+_HOTSPOT_NAMES: Elsewhere[tuple[str, ...]] = Elsewhere(
+    "spectjax.imaging.hotspots:CLASS_NAMES"
+)
 _HOTSPOTS = "spectjax.tasks.hotspots"
 _CLASSIFICATION = "spectjax.tasks.classification"
 

@@ -86,7 +86,7 @@ class Task:
         """Returns what the model says of counts (B, H, W, 1).
 
         Returns:
-            Probabilities (B, ..., K), float32, or `spectjax.hotspots.Instances`.
+            Probabilities (B, ..., K), float32, or `hotspots.Instances`.
         """
         raise NotImplementedError
 

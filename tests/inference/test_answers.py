@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spectjax.hotspots import Instances
+from spectjax.imaging.hotspots import Instances
 from spectjax.inference.answers import measure_difference, take
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from spectjax.hotspots import Instances
+from spectjax.imaging.hotspots import Instances
 from spectjax.inference.metadata import (
     FORMULAS,
     hash_parameters,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pydicom.data import get_testdata_file
 
-from spectjax.hotspots import Instances
+from spectjax.imaging.hotspots import Instances
 from spectjax.inference import runtimes
 from spectjax.inference.engines import MissingPackageError, open_model
 from spectjax.inference.metadata import ModelFileError

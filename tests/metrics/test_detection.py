@@ -10,7 +10,7 @@ import math
 import numpy as np
 import pytest
 
-from spectjax.hotspots import bound_mask, encode_rle
+from spectjax.imaging.hotspots import bound_mask, encode_rle
 from spectjax.metrics.detection import (
     RECALLS,
     average_classes,

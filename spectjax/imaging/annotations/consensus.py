@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spectjax.hotspots import number_regions
 from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
 from spectjax.imaging.annotations.regions import lies_inside
 from spectjax.imaging.diagnosis import (
@@ -19,6 +18,7 @@ from spectjax.imaging.diagnosis import (
     OUTSIDE_SPINE,
     clean_word,
 )
+from spectjax.imaging.hotspots import number_regions
 from spectjax.imaging.thorax.transform import CropTransform
 from spectjax.system.limits import FILLED_PIXELS, HOTSPOTS
 

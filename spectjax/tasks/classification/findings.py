@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spectjax.hotspots import AnswerError
 from spectjax.imaging.diagnosis import LABELS
+from spectjax.imaging.hotspots import AnswerError
 from spectjax.system.messages import DISCLAIMER, make_printable
 from spectjax.tasks.views import (
     Finding,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.hotspots import (
+from spectjax.imaging.hotspots import (
     CLASS_NAMES,
     Instances,
     bound_mask,
@@ -35,7 +35,7 @@ class Outlines:
         boxes: (y0, x0, y1, x1), pixels, float32, (D, 4).
         labels: classes from 1, int32, (D,).
         scores: float32, (D,), falling; 1 for what the readers outlined.
-        masks: run lengths, see `spectjax.hotspots.encode_rle`, length D.
+        masks: run lengths, see `spectjax.imaging.hotspots.encode_rle`, length D.
     """
 
     boxes: np.ndarray

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from spectjax.evaluation.metrics_sections import Data
-from spectjax.hotspots import CLASS_NAMES, decode_rle
+from spectjax.imaging.hotspots import CLASS_NAMES, decode_rle
 from spectjax.system.files import write_json
 from spectjax.system.limits import SCORES_BYTES, read_limited
 from spectjax.system.messages import DISCLAIMER, SYNTHETIC, UserError

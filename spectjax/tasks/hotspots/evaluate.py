@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from spectjax.evaluation.batches import predict_in_batches
 from spectjax.evaluation.run import FinishedRun
-from spectjax.hotspots import classify_pixels
+from spectjax.imaging.hotspots import classify_pixels
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import SCORES, PixelCounts, score_pixels
 from spectjax.report.data_notes import caption_data

@@ -12,7 +12,12 @@ import numpy as np
 
 from spectjax.evaluation.batches import join_cases, predict_in_batches
 from spectjax.evaluation.run import FinishedRun
-from spectjax.hotspots import Instances, classify_pixels, decode_rle, paint_probs
+from spectjax.imaging.hotspots import (
+    Instances,
+    classify_pixels,
+    decode_rle,
+    paint_probs,
+)
 from spectjax.input_pipeline import Examples
 from spectjax.tasks.hotspots.detection_scores import summarise_detections
 from spectjax.tasks.hotspots.detections import (
@@ -29,7 +34,7 @@ PredictInstances = Callable[[np.ndarray], Instances]
 def evaluate(run: FinishedRun) -> dict[str, Any]:
     """Scores a model that marks instances and writes what a reader wants to see.
 
-    Each instance paints its score over its mask, see `spectjax.hotspots.paint_probs`:
+    Each instance paints its score over its mask, see `hotspots.paint_probs`:
     of that map are made the scores and files of `write_scores`. Besides,
     `detections.json` holds all instances beside the lesions and `metrics.json` the
     average precision of boxes and masks under `detection`. The overlays show the

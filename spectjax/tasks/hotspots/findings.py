@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spectjax.hotspots import Hotspot, encode_rle, find_hotspots
+from spectjax.imaging.hotspots import Hotspot, encode_rle, find_hotspots
 from spectjax.imaging.thorax import ThoraxImage
 from spectjax.system.messages import DISCLAIMER
 from spectjax.tasks.views import (

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.hotspots import CLASS_NAMES, AnswerError, Instances, bound_mask
+from spectjax.imaging.hotspots import CLASS_NAMES, AnswerError, Instances, bound_mask
 from spectjax.imaging.thorax import ThoraxImage
 from spectjax.tasks.hotspots.findings import (
     find_patient,

@@ -10,7 +10,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from spectjax.hotspots import Instances
+from spectjax.imaging.hotspots import Instances
 from spectjax.models.detections import Detections
 from spectjax.models.learning_targets import Training
 from spectjax.models.mask_rcnn import MaskRCNN

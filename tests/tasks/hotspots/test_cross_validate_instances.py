@@ -11,7 +11,7 @@ import pytest
 
 from spectjax import cross_validate, main
 from spectjax.config import ConfigError, Faults
-from spectjax.hotspots import bound_mask, encode_rle
+from spectjax.imaging.hotspots import bound_mask, encode_rle
 from spectjax.metrics import intervals
 from spectjax.tasks.hotspots.detections import DetectionCases, Outlines
 from spectjax.tasks.hotspots.detections_file import write_detections

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spectjax.evaluation.batches import join_cases
-from spectjax.hotspots import Instances, decode_rle
+from spectjax.imaging.hotspots import Instances, decode_rle
 from spectjax.input_pipeline import Examples
 from spectjax.metrics import intervals
 from spectjax.metrics.detection import match_classes, score_matches

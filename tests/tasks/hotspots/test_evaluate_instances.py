@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from spectjax import evaluate as held_out
 from spectjax.config import base_config
-from spectjax.hotspots import Instances
+from spectjax.imaging.hotspots import Instances
 from spectjax.input_pipeline import Examples
 from spectjax.metrics import intervals
 from spectjax.tasks.hotspots import evaluate_instances

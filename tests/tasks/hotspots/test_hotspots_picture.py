@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from matplotlib.text import Text
 
-from spectjax.hotspots import Hotspot
+from spectjax.imaging.hotspots import Hotspot
 from spectjax.report.picture_parts import save_figure, trace_outline
 from spectjax.tasks.hotspots.picture import draw_case, draw_hotspots, spread_labels
 

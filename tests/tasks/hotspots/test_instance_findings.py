@@ -6,7 +6,7 @@ from matplotlib.image import imread
 from pydicom.data import get_testdata_file
 
 from spectjax import predict
-from spectjax.hotspots import Instances, decode_rle
+from spectjax.imaging.hotspots import Instances, decode_rle
 from spectjax.inference.trained import TrainedModel
 from spectjax.tasks.hotspots.instance_findings import select_hotspots
 from tests.support.model_files import write_instances

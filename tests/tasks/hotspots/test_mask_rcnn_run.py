@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from spectjax.hotspots import paint_probs
+from spectjax.imaging.hotspots import paint_probs
 from spectjax.inference.trained import load_run
 from spectjax.recipes import mask_rcnn_config
 from spectjax.tasks.hotspots.evaluate_instances import evaluate

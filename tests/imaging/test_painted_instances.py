@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from spectjax.hotspots import Instances, paint_probs
+from spectjax.imaging.hotspots import Instances, paint_probs
 
 MASKS = np.zeros((1, 3, 2, 3), bool)
 MASKS[0, 0, 0, :2] = True

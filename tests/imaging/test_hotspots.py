@@ -1,9 +1,9 @@
-"""Tests of `spectjax.hotspots`."""
+"""Tests of `spectjax.imaging.hotspots`."""
 
 import numpy as np
 import pytest
 
-from spectjax.hotspots import (
+from spectjax.imaging.hotspots import (
     bound_mask,
     classify_pixels,
     decode_rle,
