@@ -158,7 +158,7 @@ def compare(
 def describe(name: str, workdir: pathlib.Path) -> dict[str, Any]:
     """Returns what the table says of the network of a run."""
     from spectjax.config import load_config
-    from spectjax.cross_validate import describe_network
+    from spectjax.training.run import describe_network
 
     if name != PEER:
         return describe_network(load_config(workdir / "config.json"))

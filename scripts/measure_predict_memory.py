@@ -72,10 +72,10 @@ def mark_middle(counts: np.ndarray) -> np.ndarray:
 
 def measure(folder: Path, output_dir: Path, pictures: bool) -> Measurement:
     """Predicts a folder and says what that took; for a process of its own."""
-    from spectjax.report import picture_parts
+    from spectjax.tasks.views import Finding
 
     if not pictures:
-        picture_parts.save_figure = lambda figure, path: None
+        Finding.save_picture = lambda self, path: None  # type: ignore[method-assign]
     model = TrainedModel(mark_middle, {"model": "middle"}, "segmentation", (256, 256))
     before = _read_peak()
     problems = Problems(output_dir)

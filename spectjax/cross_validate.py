@@ -21,7 +21,6 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags, logging
 from ml_collections import ConfigDict
@@ -92,8 +91,9 @@ def cross_validate(
         UserError, OSError, FloatingPointError, Stopped: as `train_and_evaluate`.
     """
     # Here, so that --help need not wait for jax.
-    from spectjax.evaluation.metrics_file import locate_metrics
     from spectjax.main import check_workdir, hold_run, train_and_evaluate
+    from spectjax.training.run import describe_network
+    from spectjax.training.run_data import locate_metrics
     from tfds_spect.prepare import choose_config
 
     faults = Faults()
@@ -305,27 +305,6 @@ def parse_folds(texts: Sequence[str], faults: Faults) -> list[int]:
     if len(known) < len(texts):
         faults.add(f"--folds={','.join(texts)}: expected numbers from 0 to {FOLDS[-1]}")
     return sorted(map(int, set(known)))
-
-
-def describe_network(config: ConfigDict) -> dict[str, Any]:
-    """Returns how large the model of a run is and how long it learned.
-
-    Returns:
-        `num_parameters`: how many numbers it learned; `num_epochs`; `image_hw`: pixels.
-    """
-    import jax
-
-    from spectjax.training.run import create_task
-
-    task = create_task(config)
-    shapes = jax.eval_shape(
-        lambda key: task.init(key, tuple(config.data.train_hw)), jax.random.key(0)
-    )
-    return {
-        "num_parameters": sum(x.size for x in jax.tree.leaves(shapes["params"])),
-        "num_epochs": config.num_epochs,
-        "image_hw": list(config.data.train_hw),
-    }
 
 
 def define_flags() -> None:

@@ -43,7 +43,7 @@ from spectjax.inference.model_files import (
     pack_onnx,
     pack_stablehlo,
 )
-from spectjax.inference.trained import check_run, load_run
+from spectjax.inference.trained import check_run, compute_in_float32, load_run
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_file
 from spectjax.system.jax_setup import start_jax
@@ -136,10 +136,6 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
         ExportError: if its classes have no names.
         ValueError: if its checkpoint cannot be read.
     """
-    from ml_collections import ConfigDict
-
-    from spectjax.training.run import create_task
-
     model = load_run(workdir)
     names = TASKS[model.task].class_names()
     if model.config.model.num_classes != len(names):
@@ -147,9 +143,7 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
             f"{workdir}: expected a model of the classes {', '.join(names)}, "
             f"found {model.config.model.num_classes} classes. Export another run."
         )
-    config = ConfigDict(model.config.to_dict())
-    config.dtype = "float32"
-    task = create_task(config)
+    compute = compute_in_float32(model)
     metadata = make_metadata(
         model.config.to_dict(),
         model.origin,
@@ -157,7 +151,7 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
     )
 
     def predict(counts: "jax.Array") -> Any:
-        return name_arrays(task.predict(model.variables, counts))
+        return name_arrays(compute(counts))
 
     return predict, metadata
 

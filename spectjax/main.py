@@ -30,14 +30,17 @@ from spectjax.config import (
     save_config,
 )
 from spectjax.config.command_line import define_config, parse_flags
-from spectjax.evaluation.metrics_file import locate_metrics
 from spectjax.system.commands import (
     define_path,
     refuse_arguments,
     run_command,
 )
 from spectjax.system.locks import hold
-from spectjax.training.run_data import check_finished, settle_fingerprint
+from spectjax.training.run_data import (
+    check_finished,
+    locate_metrics,
+    settle_fingerprint,
+)
 from tfds_spect.names import PHANTOM, choose_splits
 
 STOPPED = "Stopped. The same command goes on from the last checkpoint."
@@ -57,7 +60,7 @@ def main(argv: list[str]) -> None:
     from spectjax.system.jax_setup import find_devices, load_jax
 
     load_jax()
-    from spectjax.evaluate import print_results
+    from spectjax.inference.scoring import print_results
     from spectjax.training.parallel import is_first_process, start_processes
 
     joined = (values.coordinator, values.num_processes, values.process_id)
@@ -136,7 +139,7 @@ def train_and_evaluate(
     import jax
 
     from spectjax import input_pipeline
-    from spectjax.evaluate import evaluate_run, read_scores
+    from spectjax.inference.scoring import evaluate_run, read_scores
     from spectjax.training.feed import count_room
     from spectjax.training.loop import train
     from spectjax.training.parallel import (

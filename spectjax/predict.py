@@ -221,9 +221,7 @@ def _find(
 
 def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
     """Writes picture and document of one view, and prints a line about it."""
-    from spectjax.report.picture_parts import save_figure
-
-    save_figure(finding.draw(), output_dir / f"{view.name}.png")
+    finding.save_picture(output_dir / f"{view.name}.png")
     write_json(output_dir / f"{view.name}.json", finding.document)
     scan = view.thorax.scan
     line = f"{view.name}: {scan.view} view, {finding.summary}"

@@ -14,7 +14,6 @@ from spectjax import main
 from spectjax.config import ConfigError, Faults, base_config, save_config
 from spectjax.cross_validate import (
     cross_validate,
-    describe_network,
     judge,
     load_configs,
     override,
@@ -25,6 +24,7 @@ from spectjax.metrics import intervals
 from spectjax.tasks.classification.cases import Cases, format_cases
 from spectjax.tasks.classification.folds import scale_folds
 from spectjax.tasks.classification.metrics_sections import ClassificationFolds
+from spectjax.training.run import describe_network
 from tests.support.typed_dicts import find_fault
 from tfds_spect import prepare
 

@@ -34,7 +34,7 @@ FLOORS = (
     {"spectjax.config"},
     {"spectjax.recipes", "spectjax.training"},
     {"configs", "spectjax.inference"},
-    {"spectjax.evaluate", "spectjax.explanation", "spectjax.paper_figures"},
+    {"spectjax.explanation", "spectjax.paper_figures"},
     {
         "spectjax.explain",
         "spectjax.export",

@@ -11,7 +11,7 @@ import pytest
 
 from spectjax import input_pipeline
 from spectjax.config import ConfigError
-from spectjax.evaluate import print_results
+from spectjax.inference.scoring import print_results
 from spectjax.inference.trained import load_run
 from spectjax.main import name_workdir, train_and_evaluate
 from tests.support.config_files import KMEANS, UNETS, load

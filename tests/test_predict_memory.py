@@ -9,6 +9,7 @@ from spectjax import predict
 from spectjax.imaging import intake
 from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
+from spectjax.tasks.views import Finding
 from tests.support.nm_files import detectors, write_nm
 from tests.support.tiny_scans import crop_stub, make_run, predict_probs
 
@@ -52,15 +53,13 @@ def test_no_more_scans_are_alive_after_forty_files_than_after_four(
     assert peaks[1] == peaks[0] <= 4
 
 
-def test_the_script_measures_what_it_says(hospital, tmp_path):
+def test_the_script_measures_what_it_says(hospital, tmp_path, monkeypatch):
     spec = importlib.util.spec_from_file_location("measure_predict_memory", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    save = picture_parts.save_figure
+    # So that it is put back.
+    monkeypatch.setattr(Finding, "save_picture", Finding.save_picture)
     script.copy_patient(min(hospital.rglob("*.dcm")), tmp_path / "scans", 3)
-    try:
-        found = script.measure(tmp_path / "scans", tmp_path / "out", pictures=False)
-    finally:
-        picture_parts.save_figure = save
+    found = script.measure(tmp_path / "scans", tmp_path / "out", pictures=False)
     assert found.views == len(list((tmp_path / "out").glob("*.json"))) >= 3
     assert 0 < found.before_mib <= found.peak_mib

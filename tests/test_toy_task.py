@@ -11,8 +11,8 @@ from spectjax.config import base_config
 from spectjax.config.models import MODEL_RULES
 from spectjax.config.rules import find_faults
 from spectjax.cross_validate import cross_validate
-from spectjax.evaluate import print_results
 from spectjax.export import run as export
+from spectjax.inference.scoring import print_results
 from spectjax.main import train_and_evaluate
 from spectjax.models import MODELS
 from spectjax.tasks import TASKS

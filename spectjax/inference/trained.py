@@ -115,6 +115,16 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
     )
 
 
+def compute_in_float32(run: TrainedRun) -> Callable[[Any], Any]:
+    """Returns what a run predicts of counts, in float32 whatever it trained in."""
+    from spectjax.training.run import create_task
+
+    config = run.config.copy_and_resolve_references()
+    config.dtype = "float32"
+    learned = create_task(config)
+    return lambda counts: learned.predict(run.variables, counts)
+
+
 def check_run(workdir: pathlib.Path) -> None:
     """Checks that `workdir` is a run's folder.
 

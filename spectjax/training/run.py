@@ -1,6 +1,7 @@
 """From a run's config to its parts: task, optimizer, and the state it has reached."""
 
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -93,3 +94,20 @@ def describe_state(config: ConfigDict) -> TrainState:
 def has_variables(state: TrainState) -> bool:
     """Returns whether a model learns anything; K-means does not."""
     return bool(jax.tree.leaves((state.params, state.batch_stats)))
+
+
+def describe_network(config: ConfigDict) -> dict[str, Any]:
+    """Returns how large the model of a run is and how long it learned.
+
+    Returns:
+        `num_parameters`: how many numbers it learned; `num_epochs`; `image_hw`: pixels.
+    """
+    task = create_task(config)
+    shapes = jax.eval_shape(
+        lambda key: task.init(key, tuple(config.data.train_hw)), jax.random.key(0)
+    )
+    return {
+        "num_parameters": sum(x.size for x in jax.tree.leaves(shapes["params"])),
+        "num_epochs": config.num_epochs,
+        "image_hw": list(config.data.train_hw),
+    }

@@ -37,10 +37,10 @@ def run_in_process(module, *arguments, **changes):
 
 
 def _find_flags():
-    """The names of flags that modules of the project have defined."""
+    """The names of the project's flags, and of those that were put back."""
     return [
         name
         for name in flags.FLAGS
-        if (flags.FLAGS.find_module_defining_flag(name) or "").startswith(_OURS)
+        if (flags.FLAGS.find_module_defining_flag(name) or _OURS[0]).startswith(_OURS)
         or name.startswith("config")
     ]

@@ -217,11 +217,11 @@ def find_commands():
 def test_every_command_ends_the_same_way(path):
     source = (ROOT / path).read_text()
     shell = source[source.index('if __name__ == "__main__"') :]
-    assert re.search(r"run_command\(|end_plainly\(", shell)
+    assert re.search(r"run_command\(|end_plainly\(|run_module\(", shell)
     assert "sys.exit(f" not in source and "sys.exit(str" not in source
     # What writes a folder holds it; a table is printed, a benchmark appends to a file.
     if re.search(r'define_path\(\s*"output(_dir)?"', source):
-        assert re.search(r"\bhold(_run)?\(", source)
+        assert re.search(r"\b(hold(_run)?|write_views)\(", source)
     # Else `~` and addresses are taken for names.
     assert not re.search(
         r'DEFINE_\w+\(\s*"(workdir|output|output_dir|data_dir|manual_dir)"', source
@@ -229,7 +229,7 @@ def test_every_command_ends_the_same_way(path):
     assert not re.search(r"type=(pathlib\.)?Path\b", source)
 
 
-@pytest.mark.parametrize("module", ["spectjax.predict", "tfds_spect"])
+@pytest.mark.parametrize("module", ["spectjax.predict", "spectjax.explain"])
 def test_ctrl_c_while_modules_load_is_one_line(tmp_path, module):
     """Whichever loads numpy first, it is as if the user lost patience then."""
     (tmp_path / "numpy.py").write_text(

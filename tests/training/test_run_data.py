@@ -7,8 +7,8 @@ import pytest
 
 from spectjax import cross_validate, explain, figures, main
 from spectjax.config import ConfigError, load_config, save_config
-from spectjax.evaluate import read_scores
 from spectjax.evaluation.folds import check_same_data, check_same_images
+from spectjax.inference.scoring import read_scores
 from spectjax.tasks.classification.cases import check_scored
 from spectjax.training import run_data
 from spectjax.training.checkpoint import CheckpointError

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from spectjax import input_pipeline
 from spectjax.config import ConfigError
-from spectjax.evaluate import print_results
+from spectjax.inference.scoring import print_results
 from spectjax.inference.trained import load_run
 from spectjax.main import train_and_evaluate
 from spectjax.training.loop import train

@@ -17,6 +17,7 @@ from spectjax.tasks.hotspots.detections import DetectionCases, Outlines
 from spectjax.tasks.hotspots.detections_file import write_detections
 from spectjax.tasks.hotspots.metrics_sections import SegmentationFolds
 from spectjax.tasks.hotspots.table import write_segmentation_table
+from spectjax.training import run
 from tests.support.segmentation_runs import (
     make_config,
     make_net,
@@ -68,7 +69,7 @@ def quick():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(intervals, "RESAMPLES", 50)
         patch.setattr(main, "train_and_evaluate", None)
-        patch.setattr(cross_validate, "describe_network", lambda _: network)
+        patch.setattr(run, "describe_network", lambda _: network)
         yield
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from spectjax import evaluate as held_out
 from spectjax.config import base_config
 from spectjax.imaging.hotspots import Instances
+from spectjax.inference import scoring as held_out
 from spectjax.input_pipeline import Examples
 from spectjax.metrics import intervals
 from spectjax.tasks.hotspots import evaluate_instances
