@@ -160,16 +160,18 @@ def build(
         shutil.rmtree(unfinished)
     builder.processes = processes
     options = None
-    if beam is not None:
-        # Here, since few have Apache Beam.
-        from tfds_spect.beam import parse_options
+    with contextlib.ExitStack() as exits:
+        if beam is not None:
+            # Here, since few have Apache Beam.
+            from tfds_spect.beam import explain_server, parse_options
 
-        options = parse_options(beam)
-        builder.with_beam = True
-    config = tfds.download.DownloadConfig(
-        manual_dir=source, try_download_gcs=False, beam_options=options
-    )
-    with tempfile.TemporaryDirectory() as downloads:
+            options = parse_options(beam)
+            builder.with_beam = True
+            exits.enter_context(explain_server(beam))
+        config = tfds.download.DownloadConfig(
+            manual_dir=source, try_download_gcs=False, beam_options=options
+        )
+        downloads = exits.enter_context(tempfile.TemporaryDirectory())
         builder.download_and_prepare(download_dir=downloads, download_config=config)
 
 
