@@ -53,10 +53,7 @@ class ResNet(nn.Module):
         num_classes: number of classes K.
         stage_sizes: residual blocks in each stage.
         features: channels of each stage; the first number is the stem's as well.
-        initial: how weights are drawn, see `classifier.draw_weights`.
-        dtype: type in which to compute; parameters and logits are float32.
-        axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split
-            in training.
+        initial, dtype, axis_name: as in `VGG`.
     """
 
     num_classes: int
