@@ -94,9 +94,7 @@ def simulate(output_dir: pathlib.Path) -> "Examples":
         population="classification",
     )
     prepared = prepare(
-        "segmentation_originals",
-        data_dir=output_dir / "data",
-        manual_dir=folder,
+        "segmentation_originals", data_dir=output_dir / "data", manual_dir=folder
     )
     print(prepared.summarise(), flush=True)
     return load_examples(prepared.builder_dir, FOLDS)

@@ -255,10 +255,7 @@ def _load_held_out(
     data = load_config(workdir / "config.json").data
     builder_dir = find_data([workdir], data_dir, manual_dir, may_simulate=True)
     held_out = choose_splits(
-        data.name,
-        data.fold,
-        data.validation_fold,
-        copies=data.augmentation == "copies",
+        data.name, data.fold, data.validation_fold, copies=data.augmentation == "copies"
     ).held_out
     examples = load_examples(builder_dir, held_out)
     if data.fingerprint is None:

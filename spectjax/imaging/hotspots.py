@@ -68,9 +68,7 @@ def classify_pixels(probs: np.ndarray) -> np.ndarray:
 
 
 def find_hotspots(
-    probs: np.ndarray,
-    valid: np.ndarray,
-    class_names: Sequence[str] = CLASS_NAMES,
+    probs: np.ndarray, valid: np.ndarray, class_names: Sequence[str] = CLASS_NAMES
 ) -> list[Hotspot]:
     """Returns the 8-connected regions of the most probable class, surest first.
 

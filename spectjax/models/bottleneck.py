@@ -146,12 +146,7 @@ class BottleneckBody(nn.Module):
         before; (B, H / stride, W / stride, 4 features).
         """
         x = Conv(
-            self.features[0],
-            7,
-            stride=2,
-            use_bias=False,
-            dtype=self.dtype,
-            name="stem",
+            self.features[0], 7, stride=2, use_bias=False, dtype=self.dtype, name="stem"
         )(images)
         x = normalise(
             x,

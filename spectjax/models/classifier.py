@@ -108,10 +108,7 @@ def create_head(num_classes: int, initial: str) -> nn.Dense:
     """
     draw_weights(initial)
     return nn.Dense(
-        num_classes,
-        dtype=jnp.float32,
-        kernel_init=_LAST_WEIGHTS[initial],
-        name="head",
+        num_classes, dtype=jnp.float32, kernel_init=_LAST_WEIGHTS[initial], name="head"
     )
 
 

@@ -20,15 +20,7 @@ from spectjax.report.picture_parts import add_caption
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow
 # that white paper swallows; line styles tell those apart whose lines cross.
-PALETTE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES: tuple[Any, ...] = ("-", (0, (5, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (1.5, 1)))
 _GREY = "0.55"
 
@@ -85,11 +77,7 @@ def draw_roc(curves: Sequence[Curve], caption: Caption, *, note: str) -> Figure:
 
 
 def draw_precision_recall(
-    curves: Sequence[Curve],
-    caption: Caption,
-    *,
-    prevalence: float,
-    note: str,
+    curves: Sequence[Curve], caption: Caption, *, prevalence: float, note: str
 ) -> Figure:
     """Draws the precision over the recall.
 

@@ -105,10 +105,7 @@ def _read_log(log: pathlib.Path, columns: Collection[str]) -> _Rows:
 
 
 def _with_validation(column: str) -> list[_Line]:
-    return [
-        (column, "training", CROP),
-        (f"validation_{column}", "validation", WARNING),
-    ]
+    return [(column, "training", CROP), (f"validation_{column}", "validation", WARNING)]
 
 
 def _draw_panels(

@@ -17,11 +17,7 @@ from spectjax.report.picture_parts import save_figure
 from spectjax.report.training_curves import draw_training
 from spectjax.system.files import write_file, write_json
 from spectjax.system.messages import UserError
-from spectjax.tasks.classification.cases import (
-    Cases,
-    format_cases,
-    format_patients,
-)
+from spectjax.tasks.classification.cases import Cases, format_cases, format_patients
 from spectjax.tasks.classification.metrics_sections import Calibration, Repeated
 from spectjax.tasks.classification.plots import draw_classifier
 from spectjax.tasks.classification.scores import (

@@ -16,9 +16,7 @@ from spectjax.report.picture_parts import add_caption
 
 
 def draw_burden(
-    burden: Burden,
-    agreement: Mapping[str, Mapping[str, Any]],
-    caption: Caption,
+    burden: Burden, agreement: Mapping[str, Mapping[str, Any]], caption: Caption
 ) -> Figure:
     """Draws differences over means, as Bland and Altman (Lancet 1986) do.
 

@@ -22,10 +22,7 @@ _NOTE = (
 _TICKS = (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
-def draw_froc(
-    models: Mapping[str, Mapping[str, Any]],
-    caption: Caption,
-) -> Figure:
+def draw_froc(models: Mapping[str, Mapping[str, Any]], caption: Caption) -> Figure:
     """Draws the sensitivity over the false regions per image.
 
     A pale dot is what one threshold gives. The line is the best sensitivity within that
@@ -113,10 +110,7 @@ def trace_best(
     if not order.size:
         return np.empty(0), np.empty(0)
     best = np.maximum.accumulate(sensitivity[order])
-    return (
-        np.append(false_per_image[order], last),
-        np.append(best, best[-1]),
-    )
+    return (np.append(false_per_image[order], last), np.append(best, best[-1]))
 
 
 def _choose_limit(false_per_image: Sequence[float]) -> float:
