@@ -68,10 +68,9 @@ def explain_server(arguments: str) -> Iterator[None]:
 
 
 def _is_of_server(error: BaseException) -> bool:
-    places = [type(error).__module__]
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        places.append(frame.f_globals.get("__name__", ""))
-    return any(_OF_SERVER.match(place) for place in places)
+    frames = traceback.walk_tb(error.__traceback__)
+    names = [frame.f_globals.get("__name__", "") for frame, _ in frames]
+    return any(map(_OF_SERVER.match, [type(error).__module__, *names]))
 
 
 def list_jobs(split: str, portions: Sequence[Portion]) -> Any:

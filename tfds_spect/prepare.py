@@ -16,6 +16,7 @@ from spectjax.system.files import WriteError
 from spectjax.system.locks import hold
 from spectjax.system.paths import read_path
 from spectjax.system.workers import WorkerError
+from tfds_spect.beam import explain_server, parse_options
 from tfds_spect.content import Content
 from tfds_spect.errors import NotPreparedError, PrepareError
 from tfds_spect.listing import fingerprint_folder
@@ -160,18 +161,13 @@ def build(
         shutil.rmtree(unfinished)
     builder.processes = processes
     options = None
-    with contextlib.ExitStack() as exits:
-        if beam is not None:
-            # Here, since few have Apache Beam.
-            from tfds_spect.beam import explain_server, parse_options
-
-            options = parse_options(beam)
-            builder.with_beam = True
-            exits.enter_context(explain_server(beam))
-        config = tfds.download.DownloadConfig(
-            manual_dir=source, try_download_gcs=False, beam_options=options
-        )
-        downloads = exits.enter_context(tempfile.TemporaryDirectory())
+    if beam is not None:
+        options = parse_options(beam)
+        builder.with_beam = True
+    config = tfds.download.DownloadConfig(
+        manual_dir=source, try_download_gcs=False, beam_options=options
+    )
+    with tempfile.TemporaryDirectory() as downloads, explain_server(beam or ""):
         builder.download_and_prepare(download_dir=downloads, download_config=config)
 
 
