@@ -17,13 +17,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
-import sklearn
 from absl import flags
-from sklearn.cluster import KMeans
 
-from spectjax.ops.clustering import choose_centroids, find_clusters, refine_clusters
 from spectjax.system.commands import refuse_arguments, run_command
 from spectjax.system.workers import count_cores
 
@@ -56,6 +52,8 @@ def make_images(count: int) -> np.ndarray:
 
 def fit(image: np.ndarray, weights: np.ndarray | None = None, **changes: Any) -> float:
     """Returns the objective that scikit-learn finds for one image."""
+    from sklearn.cluster import KMeans  # here, as jax: --help need not wait for them
+
     options = {"n_clusters": _CLUSTERS.value, "random_state": 0} | changes
     model = KMeans(**options).fit(image[:, None].astype(np.float32), None, weights)
     return float(model.inertia_)
@@ -94,6 +92,10 @@ def measure(
 
 def measure_same(images: np.ndarray, restarts: int) -> None:
     """Prints the times from the same first centroids, and compares the objectives."""
+    import jax
+
+    from spectjax.ops.clustering import choose_centroids, refine_clusters
+
     on_device, clusters = jax.device_put(images), _CLUSTERS.value
     choose = partial(choose_centroids, num_clusters=clusters, restarts=restarts)
     initial = jax.jit(choose)(on_device, jax.random.key(0))
@@ -132,6 +134,11 @@ def report(title: str, seconds: dict[str, list[float]]) -> None:
 def main(argv: list[str]) -> None:
     """Measures and prints."""
     refuse_arguments(argv)
+    import jax
+    import sklearn
+
+    from spectjax.ops.clustering import find_clusters
+
     images, key = make_images(_IMAGES.value), jax.random.key(0)
     clusters = _CLUSTERS.value
     print(

@@ -22,6 +22,7 @@ from ml_collections import ConfigDict, config_flags
 from spectjax.report.markdown import format_rows
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_json
+from spectjax.tasks import TASKS
 from spectjax.tasks.hotspots import NAMES
 from tfds_spect.names import LEAKING, choose_splits
 
@@ -102,7 +103,8 @@ def score(
             config, workdir, data_dir=_DATA_DIR.value, manual_dir=_MANUAL_DIR.value
         )
     examples = load_examples(builder_dir, split)
-    score_examples = score_labels if config.task == "classification" else score_masks
+    of_images = TASKS[config.task].answer == "image"
+    score_examples = score_labels if of_images else score_masks
     scores = score_examples(config, load_run(workdir), examples)
     found = {name: scores[name] for name in SCORES[config.task]}
     shown = ", ".join(f"{name} {value:.3f}" for name, value in found.items())

@@ -281,6 +281,7 @@ def test_help_loads_neither_jax_nor_tfds():
         (["--config=configs/unet.py:slow"], "Unknown config argument 'slow'"),
         (["--config=configs/unet.py", "--config.modle.name=x"], "no key 'modle'"),
         (["--config=configs/unet.py", "--config.model.widths=3"], "no key 'widths'"),
+        (["--config=configs/unet.py", "--config.losss=x"], "no key 'losss' Did you"),
         (["--config=configs/unet.py", "--config.seed=1.5"], "--config.seed=1.5"),
         (["--config=configs/unet.py", "quick"], "Unexpected argument 'quick'"),
         (["--config=configs/unet.py", "--data-dir=x"], "data-dir"),

@@ -1,5 +1,6 @@
 """The command line of a config, `--config=FILE:ARGUMENT --config.KEY=VALUE ...`."""
 
+import ast
 import itertools
 import re
 from typing import Any
@@ -62,7 +63,10 @@ def _parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
         rest = values(argv)
         values.config.task  # noqa: B018 - a missing file shows at first use
     except (AttributeError, KeyError) as error:
-        text = " ".join(str(error.args[0]).split()).strip('"')
+        text = str(error.args[0])
+        if "\\n" in text:  # ml_collections wraps one KeyError in another
+            text = ast.literal_eval(text)
+        text = " ".join(text.split()).strip('"')
         raise UserError(f"--config has no key {text}") from None
     except (flags.Error, OSError) as error:
         raise explain_flags(error) from None
