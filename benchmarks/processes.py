@@ -198,9 +198,7 @@ def take_turns(
 
 
 def interleave(
-    workers: Mapping[str, Worker],
-    seconds: float,
-    repetitions: tuple[int, int] = (3, 9),
+    workers: Mapping[str, Worker], seconds: float, repetitions: tuple[int, int] = (3, 9)
 ) -> dict[str, list[float]]:
     """Runs workers in turn, A B A B ..., and returns seconds a step of each turn.
 

@@ -30,10 +30,7 @@ def _export(*, path: str, parameters: int, batch_size: int, **which: Any) -> Non
     metadata = make_metadata(
         {
             "task": workload.task_name,
-            "data": {
-                "normalisation": "min_max",
-                "train_hw": workload.image_hwc[:2],
-            },
+            "data": {"normalisation": "min_max", "train_hw": workload.image_hwc[:2]},
         },
         {"model": workload.name, "spectjax_version": "benchmark"},
         parameters_sha256="of a benchmark",

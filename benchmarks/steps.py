@@ -130,10 +130,7 @@ def _measure(
 
 
 def _list_contenders(
-    workload: "Workload",
-    mode: str,
-    machine: Machine,
-    arguments: argparse.Namespace,
+    workload: "Workload", mode: str, machine: Machine, arguments: argparse.Namespace
 ) -> dict[str, tuple[str, dict[str, Any]]]:
     """Returns who runs, by name: the worker's module and its first request."""
     ours = _describe_ours(workload, arguments)

@@ -137,10 +137,7 @@ def _replace_activations(network: nn.Module, kind: type[nn.Module]) -> None:
 
 
 def create_resnet(
-    num_classes: int,
-    stage_sizes: Sequence[int],
-    features: Sequence[int],
-    **_: Any,
+    num_classes: int, stage_sizes: Sequence[int], features: Sequence[int], **_: Any
 ) -> nn.Module:
     """Builds SPECS R34 from torchvision's blocks, whose widths are fixed."""
     models = _import_models("ResNet")

@@ -44,10 +44,7 @@ def import_torchvision() -> tuple[ModuleType, str]:
 def define_operators() -> None:
     """Compiles the stand-ins, once for each PyTorch, and registers them."""
     cpp_extension.load(
-        _SOURCE.stem,
-        [str(_SOURCE)],
-        extra_cflags=["-O3", "-w"],
-        is_python_module=False,
+        _SOURCE.stem, [str(_SOURCE)], extra_cflags=["-O3", "-w"], is_python_module=False
     )
     operators.register_autograd(
         "torchvision::roi_align", _differentiate, setup_context=_remember
@@ -65,13 +62,6 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
 def _differentiate(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
     scale, bins_h, bins_w, ratio, aligned = ctx.settings
     images = torch.ops.torchvision._roi_align_backward(
-        gradient,
-        *ctx.saved_tensors,
-        scale,
-        bins_h,
-        bins_w,
-        *ctx.shape,
-        ratio,
-        aligned,
+        gradient, *ctx.saved_tensors, scale, bins_h, bins_w, *ctx.shape, ratio, aligned
     )
     return images, *(None,) * 6

@@ -16,11 +16,7 @@ from typing import Any
 import numpy as np
 
 from scripts.peers.mask_rcnn_cases import SMALL, Setting, draw_images, draw_truth
-from scripts.peers.torchvision_mask_rcnn import (
-    build,
-    compute_losses,
-    compute_stages,
-)
+from scripts.peers.torchvision_mask_rcnn import build, compute_losses, compute_stages
 
 OUTPUT = pathlib.Path("tests/models/mask_rcnn_torchvision.npz")
 # Relative change of weights that no decision may notice; float32 rounds to 6e-8.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from absl import flags, logging
 
+from spectjax.report.markdown import format_rows
 from spectjax.system.commands import (
     define_path,
     define_paths,
@@ -93,9 +94,7 @@ def simulate(output_dir: pathlib.Path) -> "Examples":
         population="classification",
     )
     prepared = prepare(
-        "segmentation_originals",
-        data_dir=output_dir / "data",
-        manual_dir=folder,
+        "segmentation_originals", data_dir=output_dir / "data", manual_dir=folder
     )
     print(prepared.summarise(), flush=True)
     return load_examples(prepared.builder_dir, FOLDS)
@@ -219,13 +218,11 @@ def flatten(rows: Mapping[str, Scores]) -> Scores:
 def format_table(document: Mapping[str, Any]) -> str:
     """Returns the scores, and what averaging gains, as a table."""
     rows, gains = document["rows"], document["gains"]
-    lines = [
+    title = (
         f"{document['n_images']} images of {document['n_patients']} patients, "
-        f"{document['n_lesions']} lesions, {len(document['runs'])} runs, SYNTHETIC",
-        "",
-        f"| | {' | '.join(rows)} |",
-        "|---|" + "---|" * len(rows),
-    ]
+        f"{document['n_lesions']} lesions, {len(document['runs'])} runs, SYNTHETIC"
+    )
+    lines = []
     for name in SCORES:
         cells = [f"{rows[SINGLE][name]:.3f}"]
         for row in list(rows)[1:]:
@@ -234,8 +231,8 @@ def format_table(document: Mapping[str, Any]) -> str:
                 f"{rows[row][name]:.3f} ({gain['gain']:+.3f}, "
                 f"{gain['low']:+.3f} to {gain['high']:+.3f})"
             )
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([name, *cells])
+    return "\n".join([title, "", *format_rows(["", *rows], lines)[:-1]])
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from spectjax.report.markdown import format_rows
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_json
 from spectjax.tasks import TASKS
@@ -148,20 +149,15 @@ def describe(results: dict[str, list[dict[str, float]]], *, synthetic: bool) -> 
         for protocol, runs in results.items()
     }
     gain = [b - a for a, b in zip(rows["folds"], rows["leaking"], strict=True)]
-    lines = [
-        f"Originals and copies scored, mean of {len(results['folds'])} trainings"
-        + (", SYNTHETIC patients" if synthetic else ""),
-        "",
-        f"| protocol | {' | '.join(names)} |",
-        "|---|" + "---|" * len(names),
+    title = f"Originals and copies scored, mean of {len(results['folds'])} trainings"
+    title += ", SYNTHETIC patients" * synthetic
+    papers = "the papers': copies of the same patients trained on"
+    table = [
+        ["patients held out", *(f"{x:.3f}" for x in rows["folds"])],
+        [papers, *(f"{x:.3f}" for x in rows["leaking"])],
+        ["**the leak adds**", *(f"{x:+.3f}" for x in gain)],
     ]
-    for label, values in (
-        ("patients held out", rows["folds"]),
-        ("the papers': copies of the same patients trained on", rows["leaking"]),
-    ):
-        lines.append(f"| {label} | {' | '.join(f'{v:.3f}' for v in values)} |")
-    lines.append(f"| **the leak adds** | {' | '.join(f'{v:+.3f}' for v in gain)} |")
-    return "\n".join(lines)
+    return "\n".join([title, "", *format_rows(["protocol", *names], table)[:-1]])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 from spectjax.config import ConfigError, Faults, load_config
 from spectjax.config.rules import find_faults
 from spectjax.main import STOPPED
-from spectjax.system.commands import define_path, run_command
+from spectjax.system.commands import define_data_dirs, define_path, run_command
 from spectjax.system.locks import hold
 from spectjax.system.paths import read_path
 from spectjax.tasks import TASKS
@@ -307,8 +307,7 @@ def parse_folds(texts: Sequence[str], faults: Faults) -> list[int]:
     return sorted(map(int, set(known)))
 
 
-def define_flags() -> None:
-    """Defines the flags; only the command does, since flags are global to a process."""
+if __name__ == "__main__":  # flags are global to a process
     define_path("output_dir", "Folder of runs and table.", required=True)
     flags.DEFINE_string(
         "arg", None, "Argument of the config files that have none after a colon."
@@ -319,12 +318,5 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "folds", [str(fold) for fold in FOLDS], "Folds to hold out in this call."
     )
-    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
-    define_path(
-        "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
-    )
-
-
-if __name__ == "__main__":
-    define_flags()
+    define_data_dirs()
     run_command(main, stopped=STOPPED)

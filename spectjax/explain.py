@@ -31,7 +31,13 @@ from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import crop_thorax
-from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.commands import (
+    define_data_dirs,
+    define_path,
+    define_view,
+    read_paths,
+    run_command,
+)
 from spectjax.system.files import write_json
 from spectjax.system.jax_setup import start_jax
 from spectjax.system.locks import hold
@@ -249,10 +255,7 @@ def _load_held_out(
     data = load_config(workdir / "config.json").data
     builder_dir = find_data([workdir], data_dir, manual_dir, may_simulate=True)
     held_out = choose_splits(
-        data.name,
-        data.fold,
-        data.validation_fold,
-        copies=data.augmentation == "copies",
+        data.name, data.fold, data.validation_fold, copies=data.augmentation == "copies"
     ).held_out
     examples = load_examples(builder_dir, held_out)
     if data.fingerprint is None:
@@ -309,23 +312,13 @@ def _check_sanity(
     return document
 
 
-def _define_flags() -> None:
-    """Defines the flags; only the command does, since flags are global to a process."""
+if __name__ == "__main__":  # flags are global to a process
     define_path("workdir", "Folder of the training run to take.", required=True)
     define_path("output_dir", "Folder to write to; made if missing.", required=True)
     flags.DEFINE_enum(
-        "category",
-        "metastasis",
-        LABELS[::-1],
-        "The class for which the maps speak.",
+        "category", "metastasis", LABELS[::-1], "The class for which the maps speak."
     )
-    flags.DEFINE_enum(
-        "view",
-        None,
-        ["anterior", "posterior"],
-        "View of each given file (of its first detector, if it has two), for files "
-        "that do not tell it.",
-    )
+    define_view()
     flags.DEFINE_bool(
         "held_out", False, "Explain examples of the fold that the run has not seen."
     )
@@ -338,18 +331,11 @@ def _define_flags() -> None:
         "How many right and wrong examples of each class, at most.",
         lower_bound=1,
     )
-    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
-    define_path(
-        "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
-    )
+    define_data_dirs()
     flags.DEFINE_bool(
         "check_sanity",
         False,
         "Also draw the weights anew, layer by layer, and compare the maps; takes "
         "minutes for a large network without a GPU.",
     )
-
-
-if __name__ == "__main__":
-    _define_flags()
     run_command(main)

@@ -342,16 +342,11 @@ def _print_summary(
     )
 
 
-def _define_flags() -> None:
-    """Defines the flags; only the command does, since flags are global to a process."""
+if __name__ == "__main__":  # flags are global to a process
     define_path("workdir", "Folder of the training run to export.", required=True)
     define_path(
         "output",
         f"File to write; its name ends in {ONNX} or {STABLEHLO}.",
         required=True,
     )
-
-
-if __name__ == "__main__":
-    _define_flags()
     run_command(main)

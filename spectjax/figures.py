@@ -93,13 +93,8 @@ def check_run(workdir: pathlib.Path) -> None:
         )
 
 
-def _define_flags() -> None:
-    """Defines the flags; only the command does, since flags are global to a process."""
+if __name__ == "__main__":  # flags are global to a process
     define_path("workdir", "Folder of the run.", required=True)
     define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
     define_path("output_dir", "Folder to write to. Default: RUN/figures.")
-
-
-if __name__ == "__main__":
-    _define_flags()
     run_command(main)

@@ -31,6 +31,7 @@ from spectjax.config import (
 )
 from spectjax.config.command_line import define_config, parse_flags
 from spectjax.system.commands import (
+    define_data_dirs,
     define_path,
     refuse_arguments,
     run_command,
@@ -253,16 +254,12 @@ def name_workdir(config_path: str) -> pathlib.Path:
     return pathlib.Path("runs") / "_".join(words)
 
 
-def define_flags() -> None:
-    """Defines the flags; only the command does, since flags are global to a process."""
+if __name__ == "__main__":  # flags are global to a process
     define_config()
     define_path(
         "workdir", "Folder of the run. Default: runs/<config>, e.g. runs/unet_res."
     )
-    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
-    define_path(
-        "manual_dir", "Folder with DICOM and LabelMe files. Default: simulated."
-    )
+    define_data_dirs()
     flags.DEFINE_string(
         "coordinator",
         None,
@@ -277,8 +274,4 @@ def define_flags() -> None:
         "the others.",
     )
     flags.mark_flag_as_required("config")
-
-
-if __name__ == "__main__":
-    define_flags()
     run_command(main, parse=parse_flags, stopped=STOPPED)

@@ -36,7 +36,13 @@ from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.inference.trained import TrainedModel
-from spectjax.system.commands import define_path, define_paths, read_paths, run_command
+from spectjax.system.commands import (
+    define_path,
+    define_paths,
+    define_view,
+    read_paths,
+    run_command,
+)
 from spectjax.system.files import format_csv, write_file, write_json
 from spectjax.system.locks import hold
 from spectjax.system.messages import DISCLAIMER, UserError, make_printable
@@ -232,8 +238,7 @@ def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
     print(make_printable(line))
 
 
-def _define_flags() -> None:
-    """Defines the flags; only the command does, since flags are global to a process."""
+if __name__ == "__main__":  # flags are global to a process
     define_paths(
         "workdir",
         "Folder of the training run to take. Given more than once: the mean of what "
@@ -247,21 +252,11 @@ def _define_flags() -> None:
         "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
     )
     define_path("output_dir", "Folder to write to; made if missing.", required=True)
-    flags.DEFINE_enum(
-        "view",
-        None,
-        ["anterior", "posterior"],
-        "View of each given file (of its first detector, if it has two), for files "
-        "that do not tell it.",
-    )
+    define_view()
     flags.DEFINE_float(
         "min_score",
         None,
         "What the score of an instance must exceed to be a hotspot, for Mask R-CNNs. "
         "Default: 0.5. A run's eval/table.md tells what others bring.",
     )
-
-
-if __name__ == "__main__":
-    _define_flags()
     run_command(main)

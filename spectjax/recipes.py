@@ -48,6 +48,29 @@ SMOKE_MASK_RCNN = {
 }
 
 
+def _learn_from_few_patients(config: ConfigDict, *, learning_rate: float) -> None:
+    """Sets what `modern` and narrower recipes of all tasks share."""
+    config.data.augmentation = "online"
+    config.data.normalisation = "square_root"
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = learning_rate
+    config.optimizer.schedule = "cosine"
+    config.optimizer.momentum = 0.9
+    config.num_epochs = 60
+    if config.task != "classification":
+        config.data.name = "segmentation_mixed"
+        config.data.batch_size = 4
+        config.test_mirroring = True
+
+
+def _run_in_seconds(config: ConfigDict) -> None:
+    """Sets what `smoke` means for all that marks hotspots."""
+    config.data.name = "segmentation_smoke"
+    config.data.augmentation = "copies"
+    config.data.train_hw = (64, 64)
+    config.num_epochs = 1
+
+
 def unet_config(arg: str | None, name: str) -> ConfigDict:
     """Returns the config of one of [P1]'s U-Nets.
 
@@ -71,29 +94,17 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
     config.model.deep_supervision = False
 
     if args.modern or args.quick or args.smoke:
-        config.data.name = "segmentation_mixed"
-        config.data.augmentation = "online"
-        config.data.normalisation = "square_root"
-        config.data.batch_size = 4
+        _learn_from_few_patients(config, learning_rate=1e-3)
         config.loss = "dice_cross_entropy"
-        config.optimizer.name = "adamw"
-        config.optimizer.learning_rate = 1e-3
-        config.optimizer.schedule = "cosine"
-        config.optimizer.momentum = 0.9
         config.model.deep_supervision = True
-        config.test_mirroring = True
-        config.num_epochs = 60
     if args.quick or args.smoke:
         config.data.train_hw = (160, 160)
         config.optimizer.learning_rate = 1e-2
         config.model.features = (8, 16, 32, 64)
         config.num_epochs = 16
     if args.smoke:
-        config.data.name = "segmentation_smoke"
-        config.data.augmentation = "copies"
-        config.data.train_hw = (64, 64)
+        _run_in_seconds(config)
         config.model.features = (2, 4)
-        config.num_epochs = 1
     return config
 
 
@@ -149,28 +160,16 @@ def mask_rcnn_config(arg: str | None, name: str) -> ConfigDict:
         config.model.scale = 4
         config.model.norm = "frozen"
     if args.modern or args.quick or args.smoke:
-        config.data.name = "segmentation_mixed"
-        config.data.augmentation = "online"
-        config.data.normalisation = "square_root"
-        config.data.batch_size = 4
-        config.optimizer.name = "adamw"
-        config.optimizer.learning_rate = 5e-4
-        config.optimizer.schedule = "cosine"
-        config.optimizer.momentum = 0.9
+        _learn_from_few_patients(config, learning_rate=5e-4)
         config.optimizer.average = 0.99
-        config.test_mirroring = True
-        config.num_epochs = 60
     if args.quick or args.smoke:
         config.data.train_hw = (160, 160)
         config.optimizer.learning_rate = 2e-3
         config.num_epochs = 24
         config.model.update(QUICK_MASK_RCNN)
     if args.smoke:
-        config.data.name = "segmentation_smoke"
-        config.data.augmentation = "copies"
-        config.data.train_hw = (64, 64)
+        _run_in_seconds(config)
         config.model.update(SMOKE_MASK_RCNN)
-        config.num_epochs = 1
     return config
 
 
@@ -255,15 +254,9 @@ def classification_config(
     config.model.update(fields)
 
     if args.modern or args.quick or args.smoke:
-        config.data.augmentation = "online"
-        config.data.normalisation = "square_root"
+        _learn_from_few_patients(config, learning_rate=1e-3)
         config.data.batch_size = 8
-        config.optimizer.name = "adamw"
-        config.optimizer.learning_rate = 1e-3
-        config.optimizer.schedule = "cosine"
-        config.optimizer.momentum = 0.9
         config.optimizer.weight_decay = 0.05
-        config.num_epochs = 60
         config.model.update(modern)
     if args.quick or args.smoke:
         config.data.train_hw = (192, 160)

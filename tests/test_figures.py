@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -15,11 +14,13 @@ from matplotlib.image import imread
 
 from spectjax import figures, input_pipeline
 from spectjax.config import ConfigError, base_config, save_config
+from spectjax.inference.trained import TrainedModel
 from spectjax.input_pipeline import Examples
 from spectjax.metrics import intervals
 from spectjax.paper_figures import draw as run_figures
 from spectjax.paper_figures.cluster_pictures import ClusterCurve, draw_cluster_curve
 from spectjax.paper_figures.cluster_scan import scan_clusters
+from spectjax.report.data_notes import Caption
 from spectjax.tasks.hotspots.case_tables import read_run_tables
 from spectjax.tasks.hotspots.evaluate import evaluate
 from tests.support.finished_runs import make_run
@@ -27,7 +28,7 @@ from tfds_spect.errors import PrepareError
 from tfds_spect.prepare import find_prepared
 
 HW = 48
-WORDS = {"title": "K-means", "subtitle": "fold1", "synthetic": True}
+WORDS = Caption("K-means", "fold1", True)
 
 
 def make_examples():
@@ -89,7 +90,7 @@ def workdir(tmp_path_factory):
 
 
 # As `load_run` gives it.
-TRAINED = types.SimpleNamespace(info={"model": "unet_res"}, predict=predict_probs)
+TRAINED = TrainedModel(predict_probs, {"model": "unet_res"}, "segmentation", (HW, HW))
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def clustered(monkeypatch):
     curve = ClusterCurve((2, 3), pooled=(0.1, 0.2), per_image=(0.2, 0.3))
     monkeypatch.setattr(run_figures, "scan_clusters", lambda *_, **__: {1: curve})
     monkeypatch.setattr(run_figures, "_load_kmeans", lambda: predict_brightest)
-    figure = draw_cluster_curve({1: curve}, **WORDS)
+    figure = draw_cluster_curve({1: curve}, WORDS)
     monkeypatch.setattr(run_figures, "_draw_centroids", lambda *_: figure)
 
 

@@ -4,7 +4,10 @@ The result does not depend on how many there are. It equals a preparation withou
 byte by byte where a split has one shard, and else in the examples and their order.
 """
 
+import contextlib
+import re
 import shlex
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +15,9 @@ from typing import Any
 from tfds_spect.errors import PrepareError
 from tfds_spect.source import read_again
 from tfds_spect.splits import Portion, make_examples
+
+# Where Beam starts or asks the server that a runner works through.
+_OF_SERVER = re.compile(r"grpc\b|apache_beam\.(.*job_server|utils\.subprocess_server)$")
 
 
 def parse_options(arguments: str) -> Any:
@@ -28,6 +34,43 @@ def parse_options(arguments: str) -> Any:
             "pip install '.[beam]'"
         ) from error
     return PipelineOptions(shlex.split(arguments))
+
+
+@contextlib.contextmanager
+def explain_server(arguments: str) -> Iterator[None]:
+    """Makes one line of a job server that cannot be started or does not answer.
+
+    Args:
+        arguments: for Beam, as on a command line.
+
+    Raises:
+        PrepareError: naming the runner and the remedy.
+    """
+    try:
+        yield
+    except Exception as error:  # they have no type in common
+        cause: BaseException | None = error
+        while cause is not None and not _is_of_server(cause):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        found = re.search(r"--runner[= ]\s*(\w+)", arguments)
+        runner = found[1] if found else "Beam's runner"
+        cure = "See that one answers at --job_endpoint=HOST:PORT"
+        if runner in ("FlinkRunner", "SparkRunner"):
+            jar = f"--{runner.removesuffix('Runner').lower()}_job_server_jar=FILE"
+            cure = f"Install Java, and without a way to the internet give {jar}"
+        said = str(cause).strip().partition("\n")[0] or type(cause).__name__
+        raise PrepareError(
+            f"--beam: expected a job server for {runner}, found none ({said}). {cure}; "
+            "docs/scaling.md has the flags."
+        ) from error
+
+
+def _is_of_server(error: BaseException) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    names = [frame.f_globals.get("__name__", "") for frame, _ in frames]
+    return any(map(_OF_SERVER.match, [type(error).__module__, *names]))
 
 
 def list_jobs(split: str, portions: Sequence[Portion]) -> Any:

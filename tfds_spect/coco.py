@@ -197,8 +197,7 @@ def main(argv: list[str]) -> None:
         print(path)
 
 
-def _define_flags() -> None:
-    """Defines the flags; only the command does, since flags are global to a process."""
+if __name__ == "__main__":  # flags are global to a process
     define_path(
         "dataset",
         "Folder of the data set, .../tfds_spect/<config>/<version>.",
@@ -208,8 +207,4 @@ def _define_flags() -> None:
     flags.DEFINE_list(
         "split", [], "Splits to write, such as fold0,fold1; by default all of them."
     )
-
-
-if __name__ == "__main__":
-    _define_flags()
     run_command(main)

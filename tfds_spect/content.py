@@ -40,8 +40,7 @@ class Content:
 
 
 def measure_content(
-    tfrecords: Mapping[str, Sequence[pathlib.Path]],
-    files: Iterable[pathlib.Path] = (),
+    tfrecords: Mapping[str, Sequence[pathlib.Path]], files: Iterable[pathlib.Path] = ()
 ) -> Content:
     """Reads the TFRecord files of each split, half a millisecond for an image.
 

@@ -16,12 +16,7 @@ from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.system.messages import UserError
-from tfds_spect.example import (
-    LESION_CLASSES,
-    NO_EVIDENCE,
-    OUTLINES,
-    ThoraxExample,
-)
+from tfds_spect.example import LESION_CLASSES, NO_EVIDENCE, OUTLINES, ThoraxExample
 
 _MAX_COUNT = np.iinfo(np.uint16).max
 

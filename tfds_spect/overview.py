@@ -85,8 +85,7 @@ def main(argv: list[str]) -> None:
         sys.exit("\n".join(f"FAULT: {fault}" for fault in faults))
 
 
-def _define_flags() -> None:
-    """Defines the flags; only the command does, since flags are global to a process."""
+if __name__ == "__main__":  # flags are global to a process
     define_path(
         "dataset",
         "Folder of the data set, .../tfds_spect/<config>/<version>.",
@@ -103,8 +102,4 @@ def _define_flags() -> None:
         lower_bound=1,
         upper_bound=99,
     )
-
-
-if __name__ == "__main__":
-    _define_flags()
     run_command(main)

@@ -16,6 +16,7 @@ from spectjax.system.files import WriteError
 from spectjax.system.locks import hold
 from spectjax.system.paths import read_path
 from spectjax.system.workers import WorkerError
+from tfds_spect.beam import explain_server, parse_options
 from tfds_spect.content import Content
 from tfds_spect.errors import NotPreparedError, PrepareError
 from tfds_spect.listing import fingerprint_folder
@@ -161,15 +162,12 @@ def build(
     builder.processes = processes
     options = None
     if beam is not None:
-        # Here, since few have Apache Beam.
-        from tfds_spect.beam import parse_options
-
         options = parse_options(beam)
         builder.with_beam = True
     config = tfds.download.DownloadConfig(
         manual_dir=source, try_download_gcs=False, beam_options=options
     )
-    with tempfile.TemporaryDirectory() as downloads:
+    with tempfile.TemporaryDirectory() as downloads, explain_server(beam or ""):
         builder.download_and_prepare(download_dir=downloads, download_config=config)
 
 

@@ -18,10 +18,7 @@ class DataSource:
     """Examples of a data set, read and decoded when they are asked for."""
 
     def __init__(
-        self,
-        records: Sequence[bytes],
-        features: tfds.features.FeaturesDict,
-        name: str,
+        self, records: Sequence[bytes], features: tfds.features.FeaturesDict, name: str
     ) -> None:
         """Takes serialised examples, the features to decode, and a name for errors."""
         self.records, self._features, self._name = records, features, name

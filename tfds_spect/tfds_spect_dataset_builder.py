@@ -147,10 +147,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             bar.update(len(records))
 
     def _write_split(
-        self,
-        name: str,
-        records: Iterator[tuple[str, bytes]],
-        shard_config: Any,
+        self, name: str, records: Iterator[tuple[str, bytes]], shard_config: Any
     ) -> tfds.core.SplitInfo:
         """Writes one split as TFDS does: in an order that keys and name decide."""
         filename_template = self._get_filename_template(name)

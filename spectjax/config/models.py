@@ -46,10 +46,7 @@ _UNET = _CLASSES | {
     "batch_norm": YES_NO,
     "deep_supervision": YES_NO,
 }
-_CLASSIFIER = _CLASSES | {
-    "stage_sizes": _SIZES,
-    "initial": one_of("he", "normal"),
-}
+_CLASSIFIER = _CLASSES | {"stage_sizes": _SIZES, "initial": one_of("he", "normal")}
 _VGG = _CLASSIFIER | {
     "stage_sizes": several(whole(0, 128), 1, 8, "(2, 2)"),
     "features": _WIDTHS,

@@ -12,9 +12,9 @@ from spectjax.evaluation.batches import predict_in_batches
 from spectjax.explanation.gradcam import explain
 from spectjax.explanation.pointing import find_cells
 from spectjax.explanation.sanity import SanityCheck, check_sanity, list_layers
+from spectjax.imaging.hotspots import check_finite
 from spectjax.inference.trained import TrainedRun
 from spectjax.ops.convolution import compiler_options
-from spectjax.system.messages import UserError
 from spectjax.tasks.task import Variables
 
 _BATCH = 8
@@ -42,11 +42,7 @@ class Explainer:
             ValueError: if something that came out is not finite.
         """
         odds, maps = self._answer(self._variables, images)
-        if not (np.isfinite(odds).all() and np.isfinite(maps).all()):
-            raise UserError(
-                "The model gave log-odds or maps that are not finite. Its parameters "
-                "have probably diverged: train again with a smaller learning rate."
-            )
+        check_finite("log-odds or maps", odds, maps)
         return odds, maps
 
     def check_sanity(self, images: np.ndarray, *, draws: int = 5) -> SanityCheck:

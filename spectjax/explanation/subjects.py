@@ -10,7 +10,7 @@ from spectjax.explanation.pointing import Box
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.input_pipeline import Examples
-from spectjax.system.messages import UserError, make_printable
+from spectjax.system.messages import UserError
 
 
 @dataclass(frozen=True)
@@ -82,28 +82,13 @@ def take_view(thorax: ThoraxImage, name: str, image_hw: tuple[int, int]) -> Subj
     scan, transform = thorax.scan, thorax.transform
     return Subject(
         name=name,
-        title=f"{make_printable(scan.path.name)}: {scan.view} view",
+        title=scan.title,
         counts=cut_centre(thorax.counts, image_hw),
         corner=_find_corner(transform.canvas_hw, image_hw),
-        source={
-            "file": make_printable(scan.path.name),
-            "frame": scan.frame,
-            "image_key": scan.image_key,
-            "view": scan.view,
-            "view_evidence": scan.view_evidence,
-            "spacing_mm": scan.spacing_mm,
-            "frame_hw": scan.counts.shape,
-            "crop_box": transform.box,
-            "crop_flags": thorax.flags,
-            "synthetic": scan.synthetic,
-            "notes": scan.notes,
-        },
+        source=scan.to_json() | {"crop_box": transform.box, "crop_flags": thorax.flags},
         spacing_mm=scan.spacing_mm,
         synthetic=scan.synthetic,
-        warnings=(
-            *(f"Crop flagged: {flag}" for flag in thorax.flags),
-            *(f"Warning: {warning}." for warning in scan.warnings),
-        ),
+        warnings=thorax.doubts,
         transform=transform,
     )
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, cast
 
 from absl import flags
 
-from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.commands import define_path, define_view, read_paths, run_command
 from spectjax.system.messages import make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
@@ -32,12 +32,7 @@ if TYPE_CHECKING:  # takes a third of a second: not before --help
 _MOST_BYTES = 255  # of a name, on most disks
 
 _OUTPUT_DIR = define_path("output_dir", "Folder for the pictures.", required=True)
-_VIEW = flags.DEFINE_enum(
-    "view",
-    None,
-    ["anterior", "posterior"],
-    "View of the first frame of every file, whatever the files say.",
-)
+_VIEW = define_view("View of the first frame of every file, whatever the files say.")
 _BLACK_PERCENTILE = flags.DEFINE_float(
     "black_percentile",
     99.5,

@@ -20,6 +20,15 @@ class AnswerError(UserError):
     """What a model gave is no answer: of a wrong shape, or not finite."""
 
 
+def check_finite(what: str, *arrays: np.ndarray) -> None:
+    """Raises AnswerError if a number in what a model gave is not finite."""
+    if not all(np.isfinite(each).all() for each in arrays):
+        raise AnswerError(
+            f"The model gave {what} that are not finite. Its parameters have probably "
+            "diverged: train again with a smaller learning rate."
+        )
+
+
 @dataclass(frozen=True)
 class Hotspot:
     """One region that a model marked.
@@ -54,18 +63,12 @@ def classify_pixels(probs: np.ndarray) -> np.ndarray:
     Raises:
         AnswerError: if a probability is not finite (argmax would pick that class).
     """
-    if not np.isfinite(probs).all():
-        raise AnswerError(
-            "The model gave probabilities that are not finite. Its parameters have "
-            "probably diverged: train again with a smaller learning rate."
-        )
+    check_finite("probabilities", probs)
     return probs.argmax(axis=-1).astype(np.uint8)
 
 
 def find_hotspots(
-    probs: np.ndarray,
-    valid: np.ndarray,
-    class_names: Sequence[str] = CLASS_NAMES,
+    probs: np.ndarray, valid: np.ndarray, class_names: Sequence[str] = CLASS_NAMES
 ) -> list[Hotspot]:
     """Returns the 8-connected regions of the most probable class, surest first.
 

@@ -17,12 +17,7 @@ from spectjax.imaging.dicom.reading import (
 from spectjax.imaging.identity import Identity, identify
 from spectjax.imaging.patients import IdentityError, unite_patients
 from spectjax.imaging.problems import Problems
-from spectjax.imaging.scan import (
-    BoneScan,
-    ScanError,
-    UnreadableFileError,
-    View,
-)
+from spectjax.imaging.scan import BoneScan, ScanError, UnreadableFileError, View
 from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
 

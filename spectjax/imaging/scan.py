@@ -7,12 +7,12 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from spectjax.imaging.identity import Identity, PatientEvidence
-from spectjax.system.messages import UserError
+from spectjax.system.messages import UserError, make_printable
 
 View = Literal["anterior", "posterior"]
 
@@ -92,6 +92,25 @@ class BoneScan:
     notes: tuple[str, ...] = ()
     study_key: str | None = None
     identity: Identity | None = dataclasses.field(default=None, repr=False)
+
+    @property
+    def title(self) -> str:
+        """File and view, one printable line for its picture."""
+        return f"{make_printable(self.path.name)}: {self.view} view"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what every document says of where its image comes from."""
+        return {
+            "file": make_printable(self.path.name),
+            "frame": self.frame,
+            "image_key": self.image_key,
+            "view": self.view,
+            "view_evidence": self.view_evidence,
+            "spacing_mm": self.spacing_mm,
+            "frame_hw": self.counts.shape,
+            "synthetic": self.synthetic,
+            "notes": self.notes,
+        }
 
     @property
     def name(self) -> str:

@@ -129,9 +129,7 @@ def bootstrap_sums(
     return _measure_intervals(values, level, alone=names.size == 1)
 
 
-def summarise_repeats(
-    repeats: Sequence[Mapping[str, float]],
-) -> dict[str, Spread]:
+def summarise_repeats(repeats: Sequence[Mapping[str, float]]) -> dict[str, Spread]:
     """Returns mean and standard deviation of each score over folds or repeated runs.
 
     Sums are exact: repetitions that agree have a deviation of exactly 0.

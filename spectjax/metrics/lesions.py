@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from spectjax.imaging.hotspots import number_regions
+from spectjax.imaging.hotspots import bound_mask, number_regions
 from spectjax.metrics.surface import hausdorff95
 from spectjax.system.messages import UserError
 
@@ -128,10 +128,8 @@ def measure_lesions(
     Raises:
         ValueError: if the shapes do not match or a probability is not finite.
     """
-    if not probs.shape == masks.shape == counts.shape or spacing_mm.shape != (
-        len(masks),
-        2,
-    ):
+    per_image = (len(masks), 2)
+    if not probs.shape == masks.shape == counts.shape or spacing_mm.shape != per_image:
         raise ValueError(
             "Expected probs, masks and counts of one shape (N, H, W) and spacing "
             f"(N, 2), got {probs.shape}, {masks.shape}, {counts.shape} and "
@@ -336,10 +334,8 @@ def _compare(
 
 def _bound(mask: np.ndarray) -> tuple[slice, slice]:
     """Returns the smallest box around a mask, of no pixel if the mask is empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return slice(0, 0), slice(0, 0)
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    y0, x0, y1, x1 = bound_mask(mask) if mask.any() else (0, 0, 0, 0)
+    return slice(y0, y1), slice(x0, x1)
 
 
 def _collect(rows: Sequence[tuple[Any, ...]]) -> Lesions:

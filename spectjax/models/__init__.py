@@ -12,6 +12,7 @@ from spectjax.models.densenet import DenseNet
 from spectjax.models.mask_rcnn import MaskRCNN
 from spectjax.models.resnet import ResNet
 from spectjax.models.unet import UNet
+from spectjax.system.messages import check_known
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "unet": partial(UNet, residual=False),
@@ -37,8 +38,7 @@ def create_model(name: str, fields: Mapping[str, Any]) -> nn.Module:
         ValueError: if `name` is not registered or `fields` has a key that the model
             does not define.
     """
-    if name not in MODELS:
-        raise ValueError(f"Unknown model {name!r}; known: {', '.join(sorted(MODELS))}.")
+    check_known("model", name, sorted(MODELS))
     try:
         return MODELS[name](**fields)
     except TypeError as error:

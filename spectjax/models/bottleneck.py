@@ -15,7 +15,7 @@ from spectjax.models.attention import SpatialAttention
 from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv
 from spectjax.ops.pooling import overlapping_max_pool
-from spectjax.system.messages import UserError
+from spectjax.system.messages import check_known
 
 EXPANSION = 4  # channels that a block gives for one of its inner ones
 NORMS = ("batch", "frozen", "group")
@@ -50,8 +50,7 @@ def normalise(
     Raises:
         ValueError: if the kind is unknown.
     """
-    if kind not in NORMS:
-        raise UserError(f"Unknown norm {kind!r}; known: {', '.join(NORMS)}.")
+    check_known("norm", kind, NORMS)
     if kind == "group":
         groups = max(n for n in range(1, _GROUPS + 1) if x.shape[-1] % n == 0)
         y = nn.GroupNorm(groups, epsilon=1e-5, dtype=dtype, name=name)(x)
@@ -147,12 +146,7 @@ class BottleneckBody(nn.Module):
         before; (B, H / stride, W / stride, 4 features).
         """
         x = Conv(
-            self.features[0],
-            7,
-            stride=2,
-            use_bias=False,
-            dtype=self.dtype,
-            name="stem",
+            self.features[0], 7, stride=2, use_bias=False, dtype=self.dtype, name="stem"
         )(images)
         x = normalise(
             x,

@@ -12,7 +12,7 @@ from flax.typing import Initializer
 from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv
 from spectjax.ops.pooling import overlapping_max_pool
-from spectjax.system.messages import UserError
+from spectjax.system.messages import UserError, check_known
 
 # [P2] draws all weights "using a normal Gaussian distribution" and gives no width. The
 # default is He's, which keeps the size of what passes through ReLUs; "normal" is that
@@ -31,10 +31,7 @@ def draw_weights(initial: str) -> Initializer:
     Raises:
         ValueError: if there is none of that name.
     """
-    if initial not in _WEIGHTS:
-        raise UserError(
-            f"Unknown initial weights {initial!r}; known: {', '.join(_WEIGHTS)}."
-        )
+    check_known("initial weights", initial, _WEIGHTS)
     return _WEIGHTS[initial]
 
 
@@ -111,10 +108,7 @@ def create_head(num_classes: int, initial: str) -> nn.Dense:
     """
     draw_weights(initial)
     return nn.Dense(
-        num_classes,
-        dtype=jnp.float32,
-        kernel_init=_LAST_WEIGHTS[initial],
-        name="head",
+        num_classes, dtype=jnp.float32, kernel_init=_LAST_WEIGHTS[initial], name="head"
     )
 
 

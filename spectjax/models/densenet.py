@@ -70,10 +70,7 @@ class DenseNet(nn.Module):
         growth: channels that each layer adds.
         stem_features: channels before the first block.
         bottleneck: channels inside a layer, in multiples of `growth`.
-        initial: how weights are drawn, see `classifier.draw_weights`.
-        dtype: type in which to compute; parameters and logits are float32.
-        axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split
-            in training.
+        initial, dtype, axis_name: as in `VGG`.
     """
 
     num_classes: int

@@ -162,11 +162,7 @@ def choose_regions(
         low_quality=False,
     )
     index, positive, taken = sample(
-        key,
-        matched.foreground & valid,
-        matched.background & valid,
-        count,
-        max_positive,
+        key, matched.foreground & valid, matched.background & valid, count, max_positive
     )
     lesion, boxes = matched.index[index], boxes[index]
     targets = box_ops.encode(truth.boxes[lesion], boxes, BOX_WEIGHTS)

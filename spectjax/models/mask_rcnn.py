@@ -31,7 +31,7 @@ from spectjax.models.roi_heads import BoxHead, MaskHead, choose_class, outline_u
 from spectjax.ops.anchors import make_anchors
 from spectjax.ops.instances import Truth
 from spectjax.ops.mask_paste import crop_masks
-from spectjax.system.messages import UserError
+from spectjax.system.messages import UserError, check_known
 
 ATTENTIONS = ("none", "stage", "lateral", "pyramid", "block")
 _COUNTS = "rpn_samples pre_nms proposals roi_samples detections max_instances".split()
@@ -80,8 +80,7 @@ class MaskRCNN(nn.Module):
         torchvision: anchors, pooling, levels and masks as in torchvision, with its
             shifts of half a pixel and rounded boxes; needs `stem_pool`.
         dtype: type in which to convolve; boxes, losses and results are float32.
-        axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split
-            in training.
+        axis_name: as in `VGG`.
     """
 
     num_classes: int
@@ -121,10 +120,7 @@ class MaskRCNN(nn.Module):
         Raises:
             ValueError: if a field is unknown or does not fit the others.
         """
-        if self.attention not in ATTENTIONS:
-            raise UserError(
-                f"Unknown attention {self.attention!r}; known: {', '.join(ATTENTIONS)}."
-            )
+        check_known("attention", self.attention, ATTENTIONS)
         if self.torchvision and not self.stem_pool:
             raise UserError("Expected stem_pool=True with torchvision=True.")
         if len({len(sizes) for sizes in self.anchor_sizes}) != 1:

@@ -53,10 +53,7 @@ class ResNet(nn.Module):
         num_classes: number of classes K.
         stage_sizes: residual blocks in each stage.
         features: channels of each stage; the first number is the stem's as well.
-        initial: how weights are drawn, see `classifier.draw_weights`.
-        dtype: type in which to compute; parameters and logits are float32.
-        axis_name: axis of `jax.shard_map` or `jax.pmap` over which the batch is split
-            in training.
+        initial, dtype, axis_name: as in `VGG`.
     """
 
     num_classes: int
@@ -81,14 +78,10 @@ class ResNet(nn.Module):
             zip(self.stage_sizes, self.features, strict=True), start=1
         ):
             for i in range(1, size + 1):
-                x = ResidualBlock(
-                    features,
-                    stride=2 if i == 1 and stage > 1 else 1,
-                    initial=self.initial,
-                    dtype=self.dtype,
-                    axis_name=self.axis_name,
-                    name=f"stage{stage}_{i}",
-                )(x, train=train)
+                stride = 2 if i == 1 and stage > 1 else 1
+                how = (self.initial, self.dtype, self.axis_name)
+                block = ResidualBlock(features, stride, *how, name=f"stage{stage}_{i}")
+                x = block(x, train=train)
         # [P2] averages over 2x2 pixels with stride 1, which would leave 7x7 pixels of
         # 512 channels to the last layer; the mean over all is the standard network's.
         return classify_mean(self, x)

@@ -22,7 +22,7 @@ from spectjax.ops.convolution import Conv, max_pool
 from spectjax.ops.dropout import Dropout
 from spectjax.ops.pooling import adaptive_average_pool, drop_odd_edge
 from spectjax.ops.product import dot_general
-from spectjax.system.messages import UserError
+from spectjax.system.messages import check_known
 
 ACTIVATIONS = ("relu", "elu")
 
@@ -80,11 +80,7 @@ class VGG(nn.Module):
         Raises:
             ValueError: if H or W is below 2 ** len(stage_sizes), or a field is unknown.
         """
-        if self.activation not in ACTIVATIONS:
-            raise UserError(
-                f"Unknown activation {self.activation!r}; known: "
-                f"{', '.join(ACTIVATIONS)}."
-            )
+        check_known("activation", self.activation, ACTIVATIONS)
         check_features(self.features, self.stage_sizes)
         check_image_hw(images, 2 ** len(self.stage_sizes))
         x = images.astype(self.dtype)

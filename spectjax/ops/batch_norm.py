@@ -83,11 +83,7 @@ def _center(x: jax.Array, mean: jax.Array) -> jax.Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def normalise(
-    x: jax.Array,
-    scale: jax.Array,
-    bias: jax.Array,
-    relu: bool,
-    axis_name: str | None,
+    x: jax.Array, scale: jax.Array, bias: jax.Array, relu: bool, axis_name: str | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns x normalised by the moments of its batch, and these moments.
 
@@ -142,11 +138,7 @@ _Saved = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def _forward(
-    x: jax.Array,
-    scale: jax.Array,
-    bias: jax.Array,
-    relu: bool,
-    axis_name: str | None,
+    x: jax.Array, scale: jax.Array, bias: jax.Array, relu: bool, axis_name: str | None
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], _Saved]:
     x32 = x.astype(jnp.float32)
     if uses_onednn(x32) and not _is_split(axis_name):

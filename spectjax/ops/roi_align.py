@@ -204,10 +204,7 @@ def _spread_at_once(
         )
         rows *= (levels == level)[:, None, None]
         along_rows = jnp.einsum(
-            "rxw,ryxc->rywc",
-            columns.astype(dy.dtype),
-            dy,
-            precision="highest",
+            "rxw,ryxc->rywc", columns.astype(dy.dtype), dy, precision="highest"
         )
         gradients.append(
             jnp.einsum(

@@ -14,6 +14,7 @@ from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from spectjax.report.data_notes import Caption
 from spectjax.report.picture_parts import (
     CROP,
     TRUTH,
@@ -43,16 +44,12 @@ class ClusterCurve:
     per_image: tuple[float, ...]
 
 
-def draw_cluster_curve(
-    curves: Mapping[int, ClusterCurve], *, title: str, subtitle: str, synthetic: bool
-) -> Figure:
+def draw_cluster_curve(curves: Mapping[int, ClusterCurve], caption: Caption) -> Figure:
     """Draws IoU against K as [P1] Fig. 11 does, with the one figure that [P1] prints.
 
     Args:
         curves: by the number of brightest clusters that count as hotspots.
-        title: what was clustered, one line.
-        subtitle: on which images, one line.
-        synthetic: whether the images are simulated.
+        caption: title and more.
     """
     figure = Figure(figsize=(8.0, 5.0), dpi=150)
     axes = figure.add_axes((0.09, 0.15, 0.88, 0.70))
@@ -88,7 +85,7 @@ def draw_cluster_curve(
     axes.grid(color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, loc="center right")
-    add_caption(figure, title, subtitle, synthetic)
+    add_caption(figure, *caption)
     return figure
 
 
@@ -98,9 +95,7 @@ def draw_centroids(
     centroids: np.ndarray,
     *,
     truth: np.ndarray,
-    title: str,
-    subtitle: str,
-    synthetic: bool,
+    caption: Caption,
 ) -> Figure:
     """Draws an image, its clusters, and how the centroids moved ([P1] Fig. 9).
 
@@ -112,9 +107,7 @@ def draw_centroids(
         labels: the cluster of each pixel, 0 the darkest, integer, (H, W).
         centroids: before and after each iteration, ascending, (T + 1, K).
         truth: hotspots marked by the readers, bool, (H, W).
-        title: what is shown, one line.
-        subtitle: how it came about, one line.
-        synthetic: whether the image is simulated.
+        caption: title and more.
     """
     num_clusters = centroids.shape[1]
     colors = _choose_colors(num_clusters)
@@ -141,7 +134,7 @@ def draw_centroids(
     plain.set_title("Counts; red: hotspots by the readers", size=9)
     clustered.set_title("Clusters, in the colours at the right", size=9)
     _draw_path(path, centroids, colors)
-    add_caption(figure, title, subtitle, synthetic)
+    add_caption(figure, *caption)
     return figure
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from spectjax import input_pipeline
 from spectjax.evaluation.folds import read_metrics
 from spectjax.evaluation.metrics_file import OtherDataError
-from spectjax.imaging.hotspots import CLASS_NAMES, Instances, paint_probs
+from spectjax.imaging.hotspots import CLASS_NAMES, paint_probs
 from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.pixel import PixelCounts, score_pixels
@@ -28,10 +28,11 @@ from spectjax.paper_figures.overlays import (
     Segmentation,
     draw_comparison,
 )
-from spectjax.report.data_notes import caption_data
+from spectjax.report.data_notes import Caption, caption_data
 from spectjax.report.picture_parts import save_figure
 from spectjax.system.files import replace_undefined, write_file
 from spectjax.system.schema import Each, Maybe
+from spectjax.tasks import TASKS
 from spectjax.tasks.hotspots import NAMES
 from spectjax.tasks.hotspots.burden import draw_burden
 from spectjax.tasks.hotspots.case_tables import read_run_tables
@@ -95,7 +96,7 @@ def draw_run(
     examples = input_pipeline.load_examples(builder_dir, metrics["data"]["split"])
     check_scored_images(cases, examples, builder_dir)
 
-    model, caption = metrics["model"], caption_data(metrics)
+    model = metrics["model"]
     figures = {
         "kmeans_centroids": _draw_centroids(
             examples, rank_cases(examples, cases.pixels)["median"]
@@ -104,8 +105,7 @@ def draw_run(
             scan_clusters(
                 examples.images, examples.masks, hotspot_clusters=_HOTSPOT_CLUSTERS
             ),
-            title="IoU of K-means for each number of clusters",
-            **caption,
+            caption_data(metrics, "IoU of K-means for each number of clusters"),
         ),
     }
     shown: dict[str, Any] = {model: metrics}
@@ -116,12 +116,11 @@ def draw_run(
         clustered = measure_cases(examples, probs, classes)
         shown[_KMEANS] = replace_undefined(summarise_segmentation(clustered))
         figures |= _draw_comparisons(workdir, examples, cases, clustered, classes)
-    figures["froc"] = draw_froc(shown, title=f"FROC: {model}", **caption)
+    figures["froc"] = draw_froc(shown, caption_data(metrics, f"FROC: {model}"))
     figures["burden"] = draw_burden(
         cases.burden,
         metrics["burden"],
-        title=f"Burden: {model} against readers",
-        **caption,
+        caption_data(metrics, f"Burden: {model} against readers"),
     )
     for name, figure in figures.items():
         save_figure(figure, output_dir / f"{name}.png")
@@ -132,15 +131,20 @@ def _draw_centroids(examples: Examples, row: int) -> Figure:
     """Returns the clusters of one image, and how their centroids moved."""
     counts = examples.images[row, :, :, 0]
     labels, path = follow_centroids(counts, clusters=_EXAMPLE_CLUSTERS)
+    caption = _caption_example(examples, row, f"K-means, K = {_EXAMPLE_CLUSTERS}")
+    iterations = f"{len(path) - 1} iterations"
     return draw_centroids(
         counts,
         labels,
         path,
         truth=examples.masks[row] > 0,
-        title=f"K-means, K = {_EXAMPLE_CLUSTERS}: {examples.example_ids[row]}",
-        subtitle=f"{examples.views[row]} view, {len(path) - 1} iterations",
-        synthetic=examples.synthetic,
+        caption=caption._replace(subtitle=f"{caption.subtitle}, {iterations}"),
     )
+
+
+def _caption_example(examples: Examples, row: int, title: str) -> Caption:
+    name, view = examples.example_ids[row], examples.views[row]
+    return Caption(f"{title}: {name}", f"{view} view", examples.synthetic)
 
 
 def _draw_comparisons(
@@ -164,9 +168,9 @@ def _draw_comparisons(
     rows = list(ranked.values())
 
     def predict_probs(counts: np.ndarray) -> np.ndarray:
-        found = trained.predict(counts)
-        if isinstance(found, Instances):
-            return np.asarray(paint_probs(found, len(CLASS_NAMES)))
+        found: Any = trained.predict(counts)
+        if TASKS[trained.task].answer == "instances":
+            found = paint_probs(found, len(CLASS_NAMES))
         return np.asarray(found)
 
     _, classes = predict_hotspots(
@@ -181,14 +185,12 @@ def _draw_comparisons(
                 (model, marked, NETWORK, cases),
             )
         ]
+        title = f"{rank.capitalize()} case by IoU of {model}"
         figures[f"comparison_{rank}"] = draw_comparison(
             examples.images[row, :, :, 0],
             examples.masks[row] > 0,
             segmentations,
-            title=f"{rank.capitalize()} case by IoU of {model}: "
-            f"{examples.example_ids[row]}",
-            subtitle=f"{examples.views[row]} view",
-            synthetic=examples.synthetic,
+            _caption_example(examples, row, title),
         )
     return figures
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spectjax.report.data_notes import Caption
 from spectjax.report.picture_parts import add_caption, outline, show_counts, zoom_to
 
 # As in [P1] Fig. 12.
@@ -35,10 +36,7 @@ def draw_comparison(
     counts: np.ndarray,
     truth: np.ndarray,
     segmentations: Sequence[Segmentation],
-    *,
-    title: str,
-    subtitle: str,
-    synthetic: bool,
+    caption: Caption,
 ) -> Figure:
     """Draws an image plain, then once for each model with its outlines and the truth.
 
@@ -48,9 +46,7 @@ def draw_comparison(
         counts: thorax counts, (H, W).
         truth: hotspots marked by the readers, bool, (H, W).
         segmentations: what each model marked.
-        title: what is shown, one line.
-        subtitle: what else to know, one line.
-        synthetic: whether the image is simulated.
+        caption: title and more.
     """
     columns = 1 + len(segmentations)
     width, height = 5.0 * columns, 6.3
@@ -66,7 +62,7 @@ def draw_comparison(
         outline(axes, segmentation.mask, segmentation.color, linewidth=1.0)
         _name_lines(axes, segmentation)
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.13, top=0.88, wspace=0.03)
-    add_caption(figure, title, subtitle, synthetic)
+    add_caption(figure, *caption)
     return figure
 
 

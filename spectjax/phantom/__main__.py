@@ -16,9 +16,7 @@ from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.locks import hold
 
 _OUTPUT_DIR = define_path(
-    "output_dir",
-    "Folder to write; new, empty, or one to be continued.",
-    required=True,
+    "output_dir", "Folder to write; new, empty, or one to be continued.", required=True
 )
 _PATIENTS = flags.DEFINE_integer(
     "patients",

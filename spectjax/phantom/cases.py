@@ -17,11 +17,7 @@ from spectjax.imaging.diagnosis import METASTASIS, NORMAL
 from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import Box, CropTransform
 from spectjax.imaging.thorax.crop import CANVAS_HW
-from spectjax.phantom.patient import (
-    SimulatedPatient,
-    draw_disease,
-    take_images,
-)
+from spectjax.phantom.patient import SimulatedPatient, draw_disease, take_images
 from spectjax.phantom.readers import READERS, Reading, read_view
 from spectjax.phantom.subject import (
     FRAME_HW,

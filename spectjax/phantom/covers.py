@@ -65,10 +65,7 @@ def _draw_breasts(rng: np.random.Generator) -> list[Cover]:
 
 
 def draw_cover_map(
-    covers: list[Cover],
-    posture: Posture,
-    frame_hw: tuple[int, int],
-    spacing_mm: float,
+    covers: list[Cover], posture: Posture, frame_hw: tuple[int, int], spacing_mm: float
 ) -> np.ndarray:
     """Returns the thickness of water in front of the body, mm, float32, (H, W)."""
     water = np.zeros(frame_hw, np.float32)

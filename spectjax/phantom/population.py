@@ -18,12 +18,7 @@ from tqdm import tqdm
 
 from spectjax.phantom.cases import find_case
 from spectjax.phantom.files import write_patient
-from spectjax.phantom.slots import (
-    POPULATIONS,
-    Slot,
-    draw_slots,
-    seed_patient,
-)
+from spectjax.phantom.slots import POPULATIONS, Slot, draw_slots, seed_patient
 from spectjax.system.files import write_file
 from spectjax.system.locks import LOCK_NAME
 from spectjax.system.messages import UserError

@@ -103,10 +103,7 @@ def _sigmoid(x: float) -> float:
 
 
 def _outline(
-    rng: np.random.Generator,
-    spot: SpotImage,
-    level: float,
-    frame_hw: tuple[int, ...],
+    rng: np.random.Generator, spot: SpotImage, level: float, frame_hw: tuple[int, ...]
 ) -> np.ndarray:
     """Returns the polygon around the part of a spot that is above `level` x peak."""
     # The eye takes hot vertebrae as one lesion, across the discs between them.

@@ -109,10 +109,6 @@ def _scale(groups: tuple[Group, ...], patients: int) -> list[Group]:
     for index in by_remainder[: patients - sum(counts)]:
         counts[index] += 1
     return [
-        Group(
-            group.diagnosis,
-            count,
-            round(count * group.both_views / group.patients),
-        )
+        Group(group.diagnosis, count, round(count * group.both_views / group.patients))
         for group, count in zip(groups, counts, strict=True)
     ]

@@ -11,13 +11,7 @@ import numpy as np
 
 from spectjax.imaging.scan import View
 from spectjax.phantom.body import draw_tracer
-from spectjax.phantom.camera import (
-    Body,
-    Camera,
-    Sources,
-    project,
-    project_spot,
-)
+from spectjax.phantom.camera import Body, Camera, Sources, project, project_spot
 from spectjax.phantom.covers import Cover, draw_cover_map, draw_covers
 from spectjax.phantom.detector import detect
 from spectjax.phantom.lesions import Spot

@@ -99,8 +99,5 @@ def _fill(mask: np.ndarray, row: np.ndarray, column: np.ndarray) -> None:
     if not len(y):
         return
     mask[y, x] = True
-    box = mask[
-        max(y.min() - 2, 0) : y.max() + 3,
-        max(x.min() - 2, 0) : x.max() + 3,
-    ]
+    box = mask[max(y.min() - 2, 0) : y.max() + 3, max(x.min() - 2, 0) : x.max() + 3]
     box |= ndimage.binary_closing(box, np.ones((3, 3), bool))

@@ -15,19 +15,12 @@ from matplotlib.ticker import MultipleLocator
 from spectjax.imaging.diagnosis import LABELS
 from spectjax.metrics.calibration import Reliability
 from spectjax.metrics.classification import Confusion, score_confusion
+from spectjax.report.data_notes import Caption
 from spectjax.report.picture_parts import add_caption
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow
 # that white paper swallows; line styles tell those apart whose lines cross.
-PALETTE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES: tuple[Any, ...] = ("-", (0, (5, 1.2)), (0, (5, 1.2, 1, 1.2)), (0, (1.5, 1)))
 _GREY = "0.55"
 
@@ -66,19 +59,15 @@ class Probabilities:
     scores: str
 
 
-def draw_roc(
-    curves: Sequence[Curve], *, title: str, subtitle: str, note: str, synthetic: bool
-) -> Figure:
+def draw_roc(curves: Sequence[Curve], caption: Caption, *, note: str) -> Figure:
     """Draws the recall over the false-positive rate, as [P2] Fig. 9 does.
 
     Args:
         curves: x is the false-positive rate, y the recall.
-        title: what was classified, one line.
-        subtitle: what else to know, one line.
         note: what dots and bands are, a few words.
-        synthetic: whether the images are simulated.
+        caption: title and more.
     """
-    figure, axes = _start_figure(title, subtitle, synthetic)
+    figure, axes = _start_figure(caption)
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=":")
     _plot_curves(axes, curves, steps="default")
     axes.set_xlabel("False-positive rate (1 − specificity)")
@@ -88,25 +77,17 @@ def draw_roc(
 
 
 def draw_precision_recall(
-    curves: Sequence[Curve],
-    *,
-    prevalence: float,
-    title: str,
-    subtitle: str,
-    note: str,
-    synthetic: bool,
+    curves: Sequence[Curve], caption: Caption, *, prevalence: float, note: str
 ) -> Figure:
     """Draws the precision over the recall.
 
     Args:
         curves: x is the recall, y the precision.
         prevalence: fraction of images with metastasis: the precision of chance.
-        title: what was classified, one line.
-        subtitle: what else to know, one line.
         note: what dots and bands are, a few words.
-        synthetic: whether the images are simulated.
+        caption: title and more.
     """
-    figure, axes = _start_figure(title, subtitle, synthetic)
+    figure, axes = _start_figure(caption)
     axes.axhline(prevalence, color=_GREY, linewidth=0.8, linestyle=":")
     axes.text(0.01, prevalence + 0.01, "chance", color="0.4", size=8)
     _plot_curves(axes, curves, steps="steps-pre")
@@ -116,9 +97,7 @@ def draw_precision_recall(
     return figure
 
 
-def draw_reliability(
-    panels: Mapping[str, Probabilities], *, title: str, subtitle: str, synthetic: bool
-) -> Figure:
+def draw_reliability(panels: Mapping[str, Probabilities], caption: Caption) -> Figure:
     """Draws how often images are metastases over how probable they were called.
 
     The area of a point is the number of its images, and its bar Wilson's 95 % interval;
@@ -126,9 +105,7 @@ def draw_reliability(
 
     Args:
         panels: by the title of their panel.
-        title: what was classified, one line.
-        subtitle: what else to know, one line.
-        synthetic: whether the images are simulated.
+        caption: title and more.
     """
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
@@ -168,20 +145,16 @@ def draw_reliability(
         fontsize=9,
         frameon=False,
     )
-    add_caption(figure, title, subtitle, synthetic)
+    add_caption(figure, *caption)
     return figure
 
 
-def draw_confusions(
-    confusions: Mapping[str, Confusion], *, title: str, subtitle: str, synthetic: bool
-) -> Figure:
+def draw_confusions(confusions: Mapping[str, Confusion], caption: Caption) -> Figure:
     """Draws confusion matrices, as [P2] Fig. 10 does.
 
     Args:
         confusions: by the title of their panel.
-        title: what was classified, one line.
-        subtitle: what else to know, one line.
-        synthetic: whether the images are simulated.
+        caption: title and more.
     """
     columns = min(4, len(confusions))
     rows = -(-len(confusions) // columns)
@@ -203,16 +176,16 @@ def draw_confusions(
         wspace=0.25,
         hspace=0.5,
     )
-    add_caption(figure, title, subtitle, synthetic)
+    add_caption(figure, *caption)
     return figure
 
 
-def _start_figure(title: str, subtitle: str, synthetic: bool) -> tuple[Figure, Axes]:
+def _start_figure(caption: Caption) -> tuple[Figure, Axes]:
     """Returns a figure with one unit square."""
     figure = Figure(figsize=(7.2, 7.6), dpi=150)
     axes = figure.add_axes((0.105, 0.11, 0.87, 0.78))
     style_unit_square(axes)
-    add_caption(figure, title, subtitle, synthetic)
+    add_caption(figure, *caption)
     return figure, axes
 
 

@@ -1,7 +1,7 @@
 """What tables and figures of all tasks say of the data behind them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from spectjax.system.messages import DISCLAIMER
 
@@ -34,19 +34,32 @@ def name_source(data: Mapping[str, Any]) -> str:
     return ", ".join([*words, f"{data['name']} {data['split']}"])
 
 
-def caption_data(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what every figure says about its images, `subtitle` and `synthetic`.
+class Caption(NamedTuple):
+    """What a figure says of itself, see `picture_parts.add_caption`.
+
+    Attributes:
+        title: what is shown, one line.
+        subtitle: what else to know, one line.
+        synthetic: whether the images are simulated.
+    """
+
+    title: str
+    subtitle: str
+    synthetic: bool
+
+
+def caption_data(metrics: Mapping[str, Any], title: str) -> Caption:
+    """Returns a title, and what every figure says about its images.
 
     Args:
         metrics: a document with `data`, `n_images` and `n_patients`.
+        title: what is shown, one line.
     """
     data = metrics["data"]
     leaking = "LEAKING, " if data.get("leaking") else ""
-    return {
-        "subtitle": f"{leaking}{data['name']} {data['split']}: "
-        f"{metrics['n_images']} images of {metrics['n_patients']} patients",
-        "synthetic": data["synthetic"],
-    }
+    images = f"{metrics['n_images']} images of {metrics['n_patients']} patients"
+    subtitle = f"{leaking}{data['name']} {data['split']}: {images}"
+    return Caption(title, subtitle, data["synthetic"])
 
 
 def end_table(data: Mapping[str, Any]) -> list[str]:

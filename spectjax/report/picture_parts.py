@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from spectjax.imaging.hotspots import bound_mask
+from spectjax.imaging.scan import BoneScan
 from spectjax.system.files import write_file
 from spectjax.system.messages import DISCLAIMER, SYNTHETIC, make_printable
 
@@ -29,21 +30,14 @@ _WARNING_LINES = 14  # a third of the height of a picture
 
 
 def start_view(
-    frame: np.ndarray,
-    crop_box: tuple[int, int, int, int],
-    *,
-    title: str,
-    warnings: Sequence[str],
-    synthetic: bool,
+    scan: BoneScan, crop_box: tuple[int, int, int, int], warnings: Sequence[str]
 ) -> tuple[Figure, Axes, float]:
     """Returns a figure with caption and whole body, and room for more at its right.
 
     Args:
-        frame: whole-body counts, (H, W).
-        crop_box: (y0, x0, y1, x1) of the thorax in the frame, pixels, half-open.
-        title: file and view, one line.
+        scan: the whole body.
+        crop_box: (y0, x0, y1, x1) of the thorax in its frame, pixels, half-open.
         warnings: reasons to doubt what is shown, a sentence each.
-        synthetic: whether the scan is simulated.
 
     Returns:
         The figure, the panel of the body, and where the room ends above, as a fraction
@@ -51,11 +45,11 @@ def start_view(
     """
     figure = Figure(figsize=(9.0, 9.0), dpi=150)
     lines = wrap_warnings(warnings, width=110)
-    subtitle = "\n".join(lines)
-    lower = add_caption(figure, title, subtitle, synthetic, subtitle_color=WARNING)
+    caption = scan.title, "\n".join(lines), scan.synthetic
+    lower = add_caption(figure, *caption, subtitle_color=WARNING)
     top = 0.93 - lower - 0.018 * len(lines)
     body = figure.add_axes((0.02, 0.05, 0.24, top - 0.05))
-    show_counts(body, frame)
+    show_counts(body, scan.counts)
     y0, x0, y1, x1 = crop_box
     body.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=CROP))
     return figure, body, top
@@ -163,6 +157,13 @@ def add_caption(
     """Adds title, subtitle and the line that says what the picture is not.
 
     A title that does not fit is wrapped, in smaller letters.
+
+    Args:
+        figure: the picture.
+        title: what is shown, one line.
+        subtitle: what else to know, one line.
+        synthetic: whether the images are simulated.
+        subtitle_color: of the subtitle.
 
     Returns:
         How much lower the subtitle stands for that, in heights of the figure.

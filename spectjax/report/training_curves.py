@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spectjax.report.curves import PALETTE
+from spectjax.report.data_notes import Caption
 from spectjax.report.picture_parts import CROP, WARNING, add_caption
 from spectjax.system.messages import UserError
 
@@ -47,7 +48,7 @@ def draw_training(
         "Loss": _with_validation("loss"),
         TRAINING_SCORES[score]: _with_validation(score),
     }
-    return _draw_panels(rows, panels, title, "", synthetic)
+    return _draw_panels(rows, panels, Caption(title, "", synthetic))
 
 
 def draw_detection_training(
@@ -83,7 +84,7 @@ def draw_detection_training(
         f"{left_out:.0f} lesions did not fit into max_instances and were left out, "
         "over all epochs"
     ) * (left_out > 0)
-    return _draw_panels(rows, panels, title, subtitle, synthetic)
+    return _draw_panels(rows, panels, Caption(title, subtitle, synthetic))
 
 
 def _read_log(log: pathlib.Path, columns: Collection[str]) -> _Rows:
@@ -105,18 +106,11 @@ def _read_log(log: pathlib.Path, columns: Collection[str]) -> _Rows:
 
 
 def _with_validation(column: str) -> list[_Line]:
-    return [
-        (column, "training", CROP),
-        (f"validation_{column}", "validation", WARNING),
-    ]
+    return [(column, "training", CROP), (f"validation_{column}", "validation", WARNING)]
 
 
 def _draw_panels(
-    rows: _Rows,
-    panels: dict[str, list[_Line]],
-    title: str,
-    subtitle: str,
-    synthetic: bool,
+    rows: _Rows, panels: dict[str, list[_Line]], caption: Caption
 ) -> Figure:
     """Returns a figure with a panel for each name, side by side."""
     width = 4.5 * len(panels)
@@ -126,7 +120,7 @@ def _draw_panels(
     ):
         _draw_lines(axes, rows, lines)
         axes.set_title(name, size=10)
-    add_caption(figure, title, subtitle, synthetic)
+    add_caption(figure, *caption)
     figure.subplots_adjust(
         left=0.72 / width, right=1 - 0.18 / width, bottom=0.2, top=0.82, wspace=0.22
     )

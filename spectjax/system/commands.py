@@ -130,6 +130,21 @@ def define_paths(name: str, description: str) -> flags.FlagHolder[list[pathlib.P
     )
 
 
+def define_view(
+    description: str = "View of each given file (of its first detector, if it has two)"
+    ", for files that do not tell it.",
+) -> flags.FlagHolder[str | None]:
+    """Defines --view: "anterior", "posterior" or None."""
+    return flags.DEFINE_enum("view", None, ["anterior", "posterior"], description)
+
+
+def define_data_dirs() -> None:
+    """Defines --data_dir and --manual_dir, see `tfds_spect.prepare.prepare`."""
+    define_path("data_dir", "Folder of data sets. Default: TFDS's own.")
+    text = "Folder with DICOM and LabelMe files. Default: simulated."
+    define_path("manual_dir", text)
+
+
 @contextlib.contextmanager
 def end_plainly(stopped: str = "Stopped.") -> Iterator[None]:
     """Ends the process as the module says when the `with` block is left.

@@ -3,6 +3,8 @@
 Imports nothing but the standard library, so that every room may use it.
 """
 
+from collections.abc import Iterable
+
 DISCLAIMER = "Research software, not a medical device."
 SYNTHETIC = "SYNTHETIC DATA: simulated in whole or in part."
 MAX_CHARACTERS = 1600  # twenty lines of eighty
@@ -18,6 +20,12 @@ class UserError(ValueError):
     def __init__(self, text: str) -> None:
         """Takes the text for the user."""
         super().__init__(make_printable(text))
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> None:
+    """Raises UserError if a name is none of those that are known."""
+    if name not in (names := list(known)):
+        raise UserError(f"Unknown {what} {name!r}; known: {', '.join(names)}.")
 
 
 class Stop(Exception):

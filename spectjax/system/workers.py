@@ -25,17 +25,13 @@ class WorkerError(UserError):
     """A process that was lost; the message is one line for the user."""
 
 
-class Workers:
+class Workers(contextlib.AbstractContextManager["Workers"]):
     """A pool of processes, started when there is enough to do, ended on exit."""
 
     def __init__(self, processes: int | None = None) -> None:
         """Takes the number of processes; None: one for each core, if it pays."""
         self._processes = processes
         self._pool: ProcessPoolExecutor | None = None
-
-    def __enter__(self) -> "Workers":
-        """Starts nothing yet."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Drops what has not begun, and waits for what has."""

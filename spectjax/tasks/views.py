@@ -12,7 +12,6 @@ import numpy as np
 
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import ThoraxImage
-from spectjax.system.messages import make_printable
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
     from matplotlib.figure import Figure
@@ -42,12 +41,6 @@ class SeenView:
     def counts(self) -> np.ndarray:
         """What the model saw, counts, float32, (H, W)."""
         return cut_centre(self.thorax.counts, self.input_hw)
-
-    @property
-    def title(self) -> str:
-        """File and view, for its picture."""
-        scan = self.thorax.scan
-        return f"{make_printable(scan.path.name)}: {scan.view} view"
 
     @property
     def input_notes(self) -> tuple[str, ...]:
@@ -100,19 +93,9 @@ def describe_origin(view: SeenView, model_info: ModelInfo) -> dict[str, Any]:
 
     Boxes are (y0, x0, y1, x1) in pixels, half-open.
     """
-    scan, transform = view.thorax.scan, view.thorax.transform
+    transform = view.thorax.transform
     return {
-        "source": {
-            "file": make_printable(scan.path.name),
-            "frame": scan.frame,
-            "image_key": scan.image_key,
-            "view": scan.view,
-            "view_evidence": scan.view_evidence,
-            "spacing_mm": scan.spacing_mm,
-            "frame_hw": scan.counts.shape,
-            "synthetic": scan.synthetic,
-            "notes": scan.notes,
-        },
+        "source": view.thorax.scan.to_json(),
         "model": model_info,
         "warnings": list_warnings(view, model_info),
         "crop": {
@@ -126,10 +109,8 @@ def describe_origin(view: SeenView, model_info: ModelInfo) -> dict[str, Any]:
 
 def list_warnings(view: SeenView, model_info: ModelInfo) -> list[str]:
     """Returns the reasons to doubt what is said of a view, a sentence each."""
-    warnings = [f"Crop flagged: {flag}" for flag in view.thorax.flags]
-    warnings += [f"Warning: {warning}." for warning in view.thorax.scan.warnings]
-    warnings += [f"Note: {note}." for note in view.input_notes]
-    return warnings + _warn_of_simulation(model_info)
+    notes = (f"Note: {note}." for note in view.input_notes)
+    return [*view.thorax.doubts, *notes, *_warn_of_simulation(model_info)]
 
 
 def _warn_of_simulation(model_info: ModelInfo) -> list[str]:

@@ -53,7 +53,7 @@ class Progress:
     verified: bool = True
 
 
-class Checkpoints:
+class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
     """The last two checkpoints of a run and the best, `<workdir>/checkpoints/<step>`.
 
     A checkpoint takes its name only when it is complete, and an old one goes only when
@@ -287,10 +287,6 @@ class Checkpoints:
     def _close_manager(self) -> None:
         with _silent_orbax():
             self._manager.close()
-
-    def __enter__(self) -> "Checkpoints":
-        """Returns itself, to be closed at the end of a `with` block."""
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Waits and closes; an error of the block comes before one of writing."""

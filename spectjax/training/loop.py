@@ -35,9 +35,7 @@ from spectjax.training.parallel import (
     is_first_process,
 )
 from spectjax.training.recorder import Bar, EpochSums, Recorder
-from spectjax.training.run import (
-    create_task,
-)
+from spectjax.training.run import create_task
 from spectjax.training.step import (
     Augment,
     TrainState,
@@ -299,11 +297,7 @@ def _create_feed(
     else:
         most = config.steps_per_dispatch or choose_steps_per_dispatch()
         feed = ResidentFeed(
-            examples,
-            layout,
-            batch_size=batch_size,
-            seed=seed,
-            max_steps=most,
+            examples, layout, batch_size=batch_size, seed=seed, max_steps=most
         )
         where = f"kept in memory, up to {most} steps per dispatch"
     if is_first_process():

@@ -29,7 +29,7 @@ class ProcessError(UserError):
     """Processes that do not find or do not fit each other; one line for the user."""
 
 
-class ProcessWatch:
+class ProcessWatch(contextlib.AbstractContextManager["ProcessWatch"]):
     """The connections of one process to those that it must not lose.
 
     As a context: what ends it with an error ends the process, since jax would wait for
@@ -52,10 +52,6 @@ class ProcessWatch:
         self._lost: str | None = None
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> "ProcessWatch":
-        """Returns itself."""
-        return self
 
     def __exit__(
         self,

@@ -165,7 +165,7 @@ class Recorder:
             wait_for_all("trained")
 
 
-class Bar:
+class Bar(contextlib.AbstractContextManager["Bar"]):
     """Shows how far training is, in the first process."""
 
     def __init__(self, num_steps: int, done: int, batch_size: int) -> None:
@@ -182,10 +182,6 @@ class Bar:
             # A line twice a minute where each one stays, as in the log of a batch job.
             mininterval=0.5 if sys.stderr.isatty() else 30,
         )
-
-    def __enter__(self) -> "Bar":
-        """Returns itself."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Leaves the bar where it is."""

@@ -201,8 +201,7 @@ def _load_tensors(
         data = read(storage)
         if len(data) != _count_bytes(storage):
             raise _damaged(
-                path,
-                f"{len(data)} bytes for {storage.size} numbers of {storage.dtype}",
+                path, f"{len(data)} bytes for {storage.size} numbers of {storage.dtype}"
             )
         rows[storage] = np.frombuffer(data, storage.dtype)
     tensors = {}

@@ -4,7 +4,6 @@ import json
 import math
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,9 +15,9 @@ from spectjax.inference.ensembles import average_log_odds, combine
 from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.trained import TrainedModel
 from spectjax.tasks.classification.findings import average, diagnose
-from spectjax.tasks.views import list_warnings
+from spectjax.tasks.views import SeenView, list_warnings
 from tests.support.model_files import MODEL_INFO
-from tests.support.tiny_scans import SMALL_CROP, make_scan, read_json
+from tests.support.tiny_scans import SMALL_CROP, crop_stub, make_scan, read_json
 from tests.support.tiny_scans import ask as ask_for_views
 
 
@@ -127,9 +126,7 @@ def test_a_member_that_learnt_from_simulated_patients_is_told(
     members = [always(0.5, 0.5, trained_on_synthetic_data=each) for each in simulated]
     model = combine(members, ["a", "b"])
     assert model.info["trained_on_synthetic_data"] is known
-    view = SimpleNamespace(
-        thorax=SimpleNamespace(flags=(), scan=make_scan()), input_notes=()
-    )
+    view = SeenView("a", crop_stub()(make_scan()), (8, 8), None)
     assert list_warnings(view, model.info) == ([sentence] if sentence else [])
 
 

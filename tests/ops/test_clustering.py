@@ -26,6 +26,7 @@ from spectjax.paper_figures.cluster_pictures import (
     draw_cluster_curve,
 )
 from spectjax.paper_figures.cluster_scan import follow_centroids, scan_clusters
+from spectjax.report.data_notes import Caption
 
 find = jax.jit(
     find_clusters, static_argnames=("num_clusters", "restarts", "max_iterations")
@@ -278,7 +279,7 @@ def test_cluster_curve_names_the_printed_figure_as_such(synthetic):
         2: ClusterCurve((2, 3), (np.nan, 0.4), (np.nan, 0.5)),
     }
     figure = draw_cluster_curve(
-        curves, title="K-means", subtitle="3 images", synthetic=synthetic
+        curves, caption=Caption("K-means", "3 images", synthetic)
     )
     (axes,) = figure.axes
     lines = [line.get_xydata().tolist() for line in axes.lines]
@@ -297,9 +298,7 @@ def test_centroid_picture_shows_each_centroid_on_its_way():
         np.searchsorted([5, 20, 40], counts),
         np.array([[0, 10, 30, 50.0], [0, 10, 30, 60]]),
         truth=counts > 20,
-        title="An image",
-        subtitle="K = 4",
-        synthetic=True,
+        caption=Caption("An image", "K = 4", True),
     )
     _, clusters, path = figure.axes
     assert [line.get_ydata().tolist() for line in path.lines] == [

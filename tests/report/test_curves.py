@@ -17,6 +17,7 @@ from spectjax.report.curves import (
     draw_reliability,
     draw_roc,
 )
+from spectjax.report.data_notes import Caption
 from spectjax.report.picture_parts import save_figure
 from spectjax.tasks.classification.mistakes import PER_KIND, Mistake, draw_mistakes
 
@@ -37,7 +38,7 @@ def texts_of(figure):
 
 def draw_roc_of(n=1, **changes):
     curves = [Curve(f"m{i}: AUC 0.{i}", X, Y, (0.5, 0.5)) for i in range(n)]
-    return draw_roc(curves, note="dots: p = 0.5", **(WORDS | changes))
+    return draw_roc(curves, note="dots: p = 0.5", caption=Caption(**(WORDS | changes)))
 
 
 def draw_line(**changes):
@@ -46,18 +47,18 @@ def draw_line(**changes):
         [Curve("m", X, Y[::-1], None, band)],
         prevalence=0.25,
         note="",
-        **(WORDS | changes),
+        caption=Caption(**(WORDS | changes)),
     )
 
 
 def draw_bins(n=1, after=BINS, **changes):
     panels = {f"m{i}": Probabilities(BINS, after, "ECE 0.12") for i in range(n)}
-    return draw_reliability(panels, **(WORDS | changes))
+    return draw_reliability(panels, caption=Caption(**(WORDS | changes)))
 
 
 def draw_matrices(n=1, **changes):
     panels = {f"m{i}": Confusion(tp=3, fn=1, fp=2, tn=8) for i in range(n)}
-    return draw_confusions(panels, **(WORDS | changes))
+    return draw_confusions(panels, caption=Caption(**(WORDS | changes)))
 
 
 def draw_page(n=(1, 1), **changes):

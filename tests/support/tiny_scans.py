@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from spectjax import predict
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import BoneScan
-from spectjax.imaging.thorax import CropTransform
+from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.inference import runtimes
 
 SMALL_CROP = pytest.mark.usefixtures("small_crop")
@@ -42,9 +41,7 @@ def crop_stub(flags=()):
     def crop(scan):
         transform = CropTransform((3, 1, 9, 5), scan.counts.shape, (8, 8))
         counts = transform.apply(scan.counts)
-        return SimpleNamespace(
-            scan=scan, transform=transform, counts=counts, flags=flags
-        )
+        return ThoraxImage(counts, scan, transform, None, flags, None)
 
     return crop
 

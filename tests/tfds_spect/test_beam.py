@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfds_spect import source
-from tfds_spect.beam import parse_options
+from tfds_spect.beam import explain_server, parse_options
 from tfds_spect.errors import PrepareError
 from tfds_spect.prepare import prepare
 
@@ -90,3 +90,43 @@ def test_read_again_refuses_a_file_that_changed(spoilt):
     shutil.copy(second, first)
     with pytest.raises(PrepareError, match=f"{first.name}: expected image"):
         source.read_again(originals[0])
+
+
+def fail_in(module, error):
+    """Raises an error from a function of a module of that name, as Beam would."""
+    code = "def start(error):\n    raise error"
+    scope = {"__name__": module}
+    exec(code, scope)
+    scope["start"](error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "said"),
+    [
+        (
+            "--runner=FlinkRunner --flink_version=1.20",
+            "apache_beam.utils.subprocess_server",
+            r"job server for FlinkRunner, found none \(no jar\)\. Install Java.*"
+            r"--flink_job_server_jar=FILE; docs/scaling\.md",
+        ),
+        (
+            "--runner PortableRunner --job_endpoint=NOWHERE:1",
+            "apache_beam.runners.portability.job_server",
+            r"job server for PortableRunner.*--job_endpoint=HOST:PORT",
+        ),
+    ],
+)
+def test_a_job_server_that_is_not_there_is_one_line_with_a_remedy(
+    arguments, module, said
+):
+    with pytest.raises(PrepareError, match=said), explain_server(arguments):
+        try:
+            fail_in(module, RuntimeError("no jar"))
+        except RuntimeError as error:  # as TFDS passes it on
+            raise RuntimeError("while writing") from error
+
+
+def test_an_error_of_our_own_on_a_worker_stays_what_it_is():
+    arguments = "--runner=FlinkRunner"
+    with pytest.raises(KeyError), explain_server(arguments):
+        fail_in("apache_beam.runners.worker.sdk_worker", KeyError("bug"))

@@ -25,7 +25,7 @@ from typing import cast
 
 from absl import flags
 
-from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.commands import define_path, define_view, read_paths, run_command
 from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
 
@@ -128,14 +128,8 @@ def check_places(
         )
 
 
-def define_flags() -> None:
-    """Defines the flags; only the command does, since flags are global to a process."""
-    flags.DEFINE_enum(
-        "view",
-        None,
-        ["anterior", "posterior"],
-        "View of the first frame of every file, whatever the files say.",
-    )
+if __name__ == "__main__":  # flags are global to a process
+    define_view("View of the first frame of every file, whatever the files say.")
     flags.DEFINE_bool(
         "allow_burned_in",
         False,
@@ -153,8 +147,4 @@ def define_flags() -> None:
         "File for the list of original paths and new names. It identifies patients: "
         "keep it apart from the results.",
     )
-
-
-if __name__ == "__main__":
-    define_flags()
     run_command(main)

@@ -78,9 +78,7 @@ def make_item(**values: object) -> Dataset:
 
 
 def decide_views(
-    dataset: Dataset,
-    frames: Sequence[tuple[int, int]],
-    stated: View | None,
+    dataset: Dataset, frames: Sequence[tuple[int, int]], stated: View | None
 ) -> list[Claim]:
     """Returns view and evidence of each frame; the strongest kind of evidence decides.
 

@@ -13,9 +13,7 @@ OUT/problems.log then has what to report.
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from absl import flags
-
-from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.commands import define_path, define_view, read_paths, run_command
 from spectjax.system.messages import make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
@@ -24,12 +22,7 @@ if TYPE_CHECKING:  # takes a third of a second: not before --help
 _OUTPUT_DIR = define_path(
     "output_dir", "Folder for the results; made if it is missing.", required=True
 )
-_VIEW = flags.DEFINE_enum(
-    "view",
-    None,
-    ["anterior", "posterior"],
-    "The view, for one-frame files that do not say it.",
-)
+_VIEW = define_view("The view, for one-frame files that do not say it.")
 
 
 def main(arguments: list[str]) -> None:

@@ -61,6 +61,12 @@ class ThoraxImage:
     flags: tuple[str, ...]
     evidence: Evidence
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Reasons to doubt the box or the scan, one sentence each."""
+        flags = (f"Crop flagged: {flag}" for flag in self.flags)
+        return *flags, *(f"Warning: {warning}." for warning in self.scan.warnings)
+
     def to_json(self) -> dict[str, Any]:
         """Returns what `python -m spectjax.imaging.thorax` writes for a view."""
         return {

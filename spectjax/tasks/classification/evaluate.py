@@ -10,17 +10,14 @@ import numpy as np
 from spectjax.evaluation.batches import Predict, predict_in_batches
 from spectjax.evaluation.folds import summarise_folds
 from spectjax.evaluation.run import FinishedRun
+from spectjax.imaging.hotspots import check_finite
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.calibration import MIN_TEMPERATURE, fit_temperature
 from spectjax.report.picture_parts import save_figure
 from spectjax.report.training_curves import draw_training
 from spectjax.system.files import write_file, write_json
 from spectjax.system.messages import UserError
-from spectjax.tasks.classification.cases import (
-    Cases,
-    format_cases,
-    format_patients,
-)
+from spectjax.tasks.classification.cases import Cases, format_cases, format_patients
 from spectjax.tasks.classification.metrics_sections import Calibration, Repeated
 from spectjax.tasks.classification.plots import draw_classifier
 from spectjax.tasks.classification.scores import (
@@ -120,11 +117,7 @@ def predict_log_odds(
                 f"Expected logits {(batch_size, 2)} from the model, normal and "
                 f"metastasis, got {logits.shape}."
             )
-        if not np.isfinite(logits).all():
-            raise UserError(
-                "The model gave logits that are not finite. Its parameters have "
-                "probably diverged: train again with a smaller learning rate."
-            )
+        check_finite("logits", logits)
         count = rows.stop - rows.start
         log_odds[rows] = logits[:count, 1] - logits[:count, 0]
     return log_odds

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spectjax.imaging.diagnosis import LABELS
-from spectjax.imaging.hotspots import AnswerError
+from spectjax.imaging.hotspots import AnswerError, check_finite
 from spectjax.system.messages import DISCLAIMER, make_printable
 from spectjax.tasks.views import (
     Finding,
@@ -79,11 +79,7 @@ def diagnose(probs: np.ndarray) -> Diagnosis:
             f"Expected one probability for each of the classes {', '.join(LABELS)}, "
             f"the model gave an array of shape {probs.shape}."
         )
-    if not np.isfinite(probs).all():
-        raise AnswerError(
-            "The model gave probabilities that are not finite. Its parameters have "
-            "probably diverged: train again with a smaller learning rate."
-        )
+    check_finite("probabilities", probs)
     smallest = np.finfo(np.float32).tiny
     normal, metastasis = np.maximum(probs.astype(np.float64), smallest)
     return Diagnosis(float(np.log(metastasis) - np.log(normal)))
@@ -181,17 +177,12 @@ def _draw(
     """Returns the picture of one view."""
     from spectjax.tasks.classification.picture import draw_diagnosis
 
-    thorax, scan = view.thorax, view.thorax.scan
     probabilities = {"this view": diagnosis.probability}
     if n_views > 1:
         probabilities[f"all {n_views} views"] = examination.probability
     return draw_diagnosis(
-        scan.counts,
-        view.counts,
-        crop_box=thorax.transform.box,
+        view,
         probabilities=probabilities,
         label=diagnosis.label,
-        title=view.title,
         warnings=list_warnings(view, model_info),
-        synthetic=scan.synthetic,
     )

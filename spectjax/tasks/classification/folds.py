@@ -27,7 +27,7 @@ from spectjax.tasks.classification.scores import (
     score_images,
     summarise_cases,
 )
-from spectjax.tasks.classification.table import write_cross_validation_table
+from spectjax.tasks.classification.table import write_classification_table
 
 _FITTED_ON = (
     "the temperature T of each fold was fitted on the held-out scores of the other "
@@ -75,7 +75,7 @@ def compare_classifiers(
 
     patients = next(iter(cases.values())).patients
     metrics = describe_folds(documents, workdirs, networks, patients, summarise_model)
-    write_file(output_dir / "table.md", write_cross_validation_table(metrics))
+    write_file(output_dir / "table.md", write_classification_table(metrics))
     calibrated = {name: after for name, (_, after) in scaled.items()}
     for name, figure in draw_classifiers(cases, calibrated, metrics).items():
         save_figure(figure, output_dir / "figures" / f"{name}.png")

@@ -2,43 +2,34 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectjax.report.picture_parts import CROP, show_counts, start_view
+from spectjax.tasks.views import SeenView
 
 
 def draw_diagnosis(
-    frame: np.ndarray,
-    seen: np.ndarray,
+    view: SeenView,
     *,
-    crop_box: tuple[int, int, int, int],
     probabilities: Mapping[str, float],
     label: str,
-    title: str,
     warnings: Sequence[str],
-    synthetic: bool,
 ) -> Figure:
     """Draws a view beside what the model saw of it, above the probabilities.
 
     Args:
-        frame: whole-body counts, rows by columns.
-        seen: counts that the model saw, rows by columns.
-        crop_box: (y0, x0, y1, x1) of the thorax in the frame, pixels, half-open.
+        view: what the model saw.
         probabilities: of metastasis, each with what it is the probability of; the
             view's own comes first.
         label: what the view is called.
-        title: file and view, one line.
         warnings: reasons to doubt what is shown, a sentence each.
-        synthetic: whether the scan is simulated.
     """
-    figure, _, top = start_view(
-        frame, crop_box, title=title, warnings=warnings, synthetic=synthetic
-    )
+    thorax = view.thorax
+    figure, _, top = start_view(thorax.scan, thorax.transform.box, warnings)
 
     close = figure.add_axes((0.28, 0.24, 0.70, top - 0.24))
-    show_counts(close, seen)
+    show_counts(close, view.counts)
     figure.text(0.30, 0.205, f"Label of this view: {label}", size=12)
     figure.text(0.30, 0.182, "Probability of metastasis, by the model", size=9)
     height = 0.045 * len(probabilities)

@@ -99,7 +99,7 @@ def draw_figures(
         title: whose curves they are.
         bands: of the first line, see `bound_curves`.
     """
-    caption, bands = caption_data(metrics), bands or {}
+    bands = bands or {}
     roc, precision_recall = [], []
     for i, (name, (labels, log_odds, scores)) in enumerate(named.items()):
         if scores["auc"] is None:
@@ -131,25 +131,22 @@ def draw_figures(
         )
     _, _, first = next(iter(named.values()))
     note = "dots: p = 0.5" + "; band: 95 %, bootstrap over patients" * bool(bands)
+    confusions = {
+        name: Confusion(**scores["confusion"]) for name, (*_, scores) in named.items()
+    }
     return {
-        "roc": draw_roc(roc, title=f"ROC: {title}", note=note, **caption),
+        "roc": draw_roc(roc, caption_data(metrics, f"ROC: {title}"), note=note),
         "precision_recall": draw_precision_recall(
             precision_recall,
+            caption_data(metrics, f"Precision and recall: {title}"),
             prevalence=first["n_metastasis"] / first["n"],
-            title=f"Precision and recall: {title}",
             note=note,
-            **caption,
         ),
         "reliability": draw_reliability(
-            probabilities, title=f"Reliability: {title}", **caption
+            probabilities, caption_data(metrics, f"Reliability: {title}")
         ),
         "confusion": draw_confusions(
-            {
-                name: Confusion(**scores["confusion"])
-                for name, (*_, scores) in named.items()
-            },
-            title=f"Confusion: {title}",
-            **caption,
+            confusions, caption_data(metrics, f"Confusion: {title}")
         ),
     }
 

@@ -164,9 +164,7 @@ def _name_sensitivity(specificity: float) -> str:
     return f"sensitivity_at_specificity_{specificity:.2f}"
 
 
-def bound_curves(
-    cases: Cases,
-) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def bound_curves(cases: Cases) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Returns 95 % bands of the ROC and the precision-recall curve, point by point.
 
     Returns:
@@ -196,7 +194,4 @@ def bound_curves(
     )
     low = np.array([intervals[name].low for name in names]).reshape(2, -1)
     high = np.array([intervals[name].high for name in names]).reshape(2, -1)
-    return {
-        "roc": (x, low[0], high[0]),
-        "precision_recall": (x, low[1], high[1]),
-    }
+    return {"roc": (x, low[0], high[0]), "precision_recall": (x, low[1], high[1])}

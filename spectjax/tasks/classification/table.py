@@ -37,84 +37,71 @@ _INTERVALS = (
     "95 % intervals, by bootstrap over patients; where one is a single point that is "
     "no certainty: of M patients without an error, 3/M may still be misread."
 )
+_OF_PATIENTS = "mean of the log-odds of a patient's images"
 
 
 def write_classification_table(metrics: Mapping[str, Any]) -> str:
-    """Returns the scores of one run below the printed row of that classifier.
+    """Returns the scores of one classifier or of several, each below its printed row.
 
     Args:
-        metrics: the content of `eval/metrics.json`.
+        metrics: the content of `metrics.json` of a run, or of a cross-validation.
     """
-    data, source = metrics["data"], name_source(metrics["data"])
-    published = find_published(metrics["model"], data["name"])
-    rows = [row for each in published for row in format_published(each)]
-    for level in ("image", "patient"):
-        scores = metrics[level]
-        rows.append([f"{metrics['model']}, {level}s", source, *format_scores(scores)])
-    repeated = metrics["repeated"]
-    if repeated is not None:
-        name = f"{metrics['model']}, {repeated['evaluations']} evaluations, ± SD"
-        rows.append([name, source, *list_spreads(repeated["scores"], PAPER_SCORES)])
-
+    together, data = "models" in metrics, metrics["data"]
+    models = metrics["models"] if together else {metrics["model"]: metrics}
+    rows, published, source = [], [], name_source(data)
+    for name, model in models.items():
+        printed = find_published(model["model"], data["name"])
+        published += printed
+        rows += [row for each in printed for row in format_published(each)]
+        called = name if together else f"{name}, images"
+        rows.append([called, source, *format_scores(model["image"])])
+    if not together:
+        rows += _list_patients(metrics, source)
+    images = next(iter(models.values()))["image"]
+    counted = f"{count_images(metrics)}, of these metastasis {images['n_metastasis']}."
+    pooled = f" Scores of all folds together; in brackets {_INTERVALS}"
+    alone = [f"In brackets: {_INTERVALS} Patients: {_OF_PATIENTS}."]
     lines = [
-        "# Classification scores",
+        f"# Classification scores{', cross-validated' * together}",
         "",
-        f"{count_images(metrics)}, of these metastasis "
-        f"{metrics['image']['n_metastasis']}.",
+        counted + pooled * together,
         "",
         *format_rows(["Classifier", "Data", *PAPER_SCORES.values()], rows),
-        f"In brackets: {_INTERVALS} Patients: mean of the log-odds of a patient's "
-        "images.",
-        "",
+        *([] if together else [*alone, ""]),
         *explain_misprints(published),
-        *format_details({metrics["model"]: metrics}),
+        *(_compare_levels(models) if together else []),
+        *format_details(models),
+        *(tabulate_sizes("Classifier", models) if together else []),
         *end_table(data),
     ]
     return "\n".join(lines)
 
 
-def write_cross_validation_table(metrics: Mapping[str, Any]) -> str:
-    """Returns the scores of several classifiers, each below its printed row.
+def _list_patients(metrics: Mapping[str, Any], source: str) -> list[list[str]]:
+    """Returns the rows of one run's patients, and of its evaluations if repeated."""
+    name, repeated = metrics["model"], metrics["repeated"]
+    rows = [[f"{name}, patients", source, *format_scores(metrics["patient"])]]
+    if repeated is not None:
+        called = f"{name}, {repeated['evaluations']} evaluations, ± SD"
+        rows.append([called, source, *list_spreads(repeated["scores"], PAPER_SCORES)])
+    return rows
 
-    Args:
-        metrics: the content of `metrics.json` of a cross-validation.
-    """
-    data, models = metrics["data"], metrics["models"]
-    source = name_source(data)
-    rows, published = [], []
-    for name, model in models.items():
-        printed = find_published(model["model"], data["name"])
-        published += printed
-        rows += [row for each in printed for row in format_published(each)]
-        rows.append([name, source, *format_scores(model["image"])])
-    header = [*PAPER_SCORES.values()]
-    lines = [
-        "# Classification scores, cross-validated",
+
+def _compare_levels(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Returns the tables of several classifiers by patient, and over folds."""
+    patients = [[name, *format_scores(m["patient"])] for name, m in models.items()]
+    return [
+        f"By patient, from the {_OF_PATIENTS}:",
         "",
-        f"{count_images(metrics)}, of these metastasis "
-        f"{next(iter(models.values()))['image']['n_metastasis']}. Scores of all folds "
-        f"together; in brackets {_INTERVALS}",
-        "",
-        *format_rows(["Classifier", "Data", *header], rows),
-        *explain_misprints(published),
-        "By patient, from the mean of the log-odds of a patient's images:",
-        "",
-        *format_rows(
-            ["Classifier", *header],
-            [[name, *format_scores(m["patient"])] for name, m in models.items()],
-        ),
+        *format_rows(["Classifier", *PAPER_SCORES.values()], patients),
         "By image, mean of the folds ± standard deviation:",
         "",
         *tabulate_spreads(
             "Classifier",
             PAPER_SCORES,
-            {k: m["folds"]["scores"] for k, m in models.items()},
+            {name: m["folds"]["scores"] for name, m in models.items()},
         ),
-        *format_details(models),
-        *tabulate_sizes("Classifier", models),
-        *end_table(data),
     ]
-    return "\n".join(lines)
 
 
 def format_details(models: Mapping[str, Mapping[str, Any]]) -> list[str]:

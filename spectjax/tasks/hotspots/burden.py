@@ -10,17 +10,13 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from spectjax.metrics.burden import Burden
 from spectjax.report.curves import PALETTE
+from spectjax.report.data_notes import Caption
 from spectjax.report.markdown import format_score
 from spectjax.report.picture_parts import add_caption
 
 
 def draw_burden(
-    burden: Burden,
-    agreement: Mapping[str, Mapping[str, Any]],
-    *,
-    title: str,
-    subtitle: str,
-    synthetic: bool,
+    burden: Burden, agreement: Mapping[str, Mapping[str, Any]], caption: Caption
 ) -> Figure:
     """Draws differences over means, as Bland and Altman (Lancet 1986) do.
 
@@ -29,9 +25,7 @@ def draw_burden(
     Args:
         burden: of N images.
         agreement: the entry `burden` of `metrics.json`.
-        title: whose burden is compared, one line.
-        subtitle: what else to know, one line.
-        synthetic: whether the images are simulated.
+        caption: title and more.
     """
     figure = Figure(figsize=(12.0, 5.4), dpi=150)
     area, counts = figure.subplots(1, 2)
@@ -54,7 +48,7 @@ def draw_burden(
     figure.subplots_adjust(
         left=0.8 / 12, right=1 - 0.95 / 12, bottom=0.22, top=0.83, wspace=0.42
     )
-    add_caption(figure, title, subtitle, synthetic)
+    add_caption(figure, *caption)
     return figure
 
 

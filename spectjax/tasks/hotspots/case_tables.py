@@ -14,13 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from spectjax.metrics.burden import BURDEN_DTYPES, Burden
-from spectjax.metrics.lesions import (
-    HALF,
-    LESION_DTYPES,
-    LOG_ODDS,
-    Lesions,
-    Regions,
-)
+from spectjax.metrics.lesions import HALF, LESION_DTYPES, LOG_ODDS, Lesions, Regions
 from spectjax.metrics.pixel import SCORES, PixelCounts, score_pixels
 from spectjax.system.files import format_csv
 from spectjax.system.messages import UserError

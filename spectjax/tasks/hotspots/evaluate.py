@@ -100,8 +100,7 @@ def write_scores(
     if "detection" in metrics:
         figures["precision_recall"] = draw_detection(
             metrics["detection"],
-            title=f"Precision and recall: {run.model_name}",
-            **caption_data(metrics),
+            caption_data(metrics, f"Precision and recall: {run.model_name}"),
         )
     if run.training_log is not None:
         draw = draw_detection_training if "detection" in metrics else draw_training

@@ -137,20 +137,14 @@ def _draw(
     """Returns the picture of one view."""
     from spectjax.tasks.hotspots.picture import draw_hotspots
 
-    thorax, scan = view.thorax, view.thorax.scan
     return draw_hotspots(
-        scan.counts,
-        thorax.counts,
-        crop_box=thorax.transform.box,
-        hotspots=hotspots,
-        frame_masks=[thorax.transform.undo(hotspot.mask) for hotspot in hotspots],
+        view.thorax,
+        hotspots,
         areas=[
             f"{entry['area_px']} px"
             if entry["area_mm2"] is None
             else f"{entry['area_mm2']:.0f} mm²"
             for entry in entries
         ],
-        title=view.title,
         warnings=list_warnings(view, model_info),
-        synthetic=scan.synthetic,
     )

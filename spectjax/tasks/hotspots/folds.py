@@ -145,21 +145,18 @@ def _draw(
     metrics: Mapping[str, Any],
     figures_dir: pathlib.Path,
 ) -> None:
-    models, caption = metrics["models"], caption_data(metrics)
-    how = "cross-validation over patients"
-    figures = {"froc": draw_froc(models, title=f"FROC: {how}", **caption)}
+    models, how = metrics["models"], "cross-validation over patients"
+    figures = {"froc": draw_froc(models, caption_data(metrics, f"FROC: {how}"))}
     for name, each in cases.items():
         figures[f"burden_{name}"] = draw_burden(
             each.burden,
             models[name]["burden"],
-            title=f"Burden, {name} against readers: {how}",
-            **caption,
+            caption_data(metrics, f"Burden, {name} against readers: {how}"),
         )
         if "detection" in models[name]:
             figures[f"precision_recall_{name}"] = draw_detection(
                 models[name]["detection"],
-                title=f"Precision and recall, {name}: {how}",
-                **caption,
+                caption_data(metrics, f"Precision and recall, {name}: {how}"),
             )
     for name, figure in figures.items():
         save_figure(figure, figures_dir / f"{name}.png")

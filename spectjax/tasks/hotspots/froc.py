@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MultipleLocator, NullLocator
 
 from spectjax.report.curves import PALETTE, STYLES
+from spectjax.report.data_notes import Caption
 from spectjax.report.markdown import bracket
 from spectjax.report.picture_parts import add_caption
 
@@ -21,13 +22,7 @@ _NOTE = (
 _TICKS = (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
-def draw_froc(
-    models: Mapping[str, Mapping[str, Any]],
-    *,
-    title: str,
-    subtitle: str,
-    synthetic: bool,
-) -> Figure:
+def draw_froc(models: Mapping[str, Mapping[str, Any]], caption: Caption) -> Figure:
     """Draws the sensitivity over the false regions per image.
 
     A pale dot is what one threshold gives. The line is the best sensitivity within that
@@ -36,9 +31,7 @@ def draw_froc(
 
     Args:
         models: by name, `lesion` and `intervals` as `metrics.json` has them.
-        title: whose curves they are, one line.
-        subtitle: what else to know, one line.
-        synthetic: whether the images are simulated.
+        caption: title and more.
     """
     first = next(iter(models.values()))["lesion"]
     # Without a lesion there is nothing to find.
@@ -64,7 +57,8 @@ def draw_froc(
             title_fontsize=8,
         )
         found.get_title().set_color("0.35")
-    add_caption(figure, title, f"{subtitle}, {first['n']} lesions", synthetic)
+    lesions = f"{caption.subtitle}, {first['n']} lesions"
+    add_caption(figure, *caption._replace(subtitle=lesions))
     return figure
 
 
@@ -116,10 +110,7 @@ def trace_best(
     if not order.size:
         return np.empty(0), np.empty(0)
     best = np.maximum.accumulate(sensitivity[order])
-    return (
-        np.append(false_per_image[order], last),
-        np.append(best, best[-1]),
-    )
+    return (np.append(false_per_image[order], last), np.append(best, best[-1]))
 
 
 def _choose_limit(false_per_image: Sequence[float]) -> float:

@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.imaging.hotspots import CLASS_NAMES, AnswerError, Instances, bound_mask
+from spectjax.imaging.hotspots import (
+    CLASS_NAMES,
+    AnswerError,
+    Instances,
+    bound_mask,
+    check_finite,
+)
 from spectjax.imaging.thorax import ThoraxImage
 from spectjax.tasks.hotspots.findings import (
     find_patient,
@@ -93,11 +99,7 @@ def select_hotspots(
         )
     chosen = instances.valid & ~(instances.scores <= min_score)  # a NaN is chosen
     found = Instances(*(np.asarray(each)[chosen] for each in instances))
-    if not (np.isfinite(found.scores).all() and np.isfinite(found.boxes).all()):
-        raise AnswerError(
-            "The model gave scores or boxes that are not finite. Its parameters have "
-            "probably diverged: train again with a smaller learning rate."
-        )
+    check_finite("scores or boxes", found.scores, found.boxes)
     y0, x0, y1, x1 = bound_mask(patient)
     boxes = np.clip(found.boxes, (y0, x0, y0, x0), (y1, x1, y1, x1))
     masks = found.masks & patient

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
+from spectjax.imaging.thorax import ThoraxImage
 from spectjax.report.picture_parts import (
     MODEL,
     TRUTH,
@@ -82,39 +83,28 @@ def draw_case(
 
 
 def draw_hotspots(
-    frame: np.ndarray,
-    thorax: np.ndarray,
-    *,
-    crop_box: tuple[int, int, int, int],
+    thorax: ThoraxImage,
     hotspots: Sequence[Marked],
-    frame_masks: Sequence[np.ndarray],
+    *,
     areas: Sequence[str],
-    title: str,
     warnings: Sequence[str],
-    synthetic: bool,
 ) -> Figure:
     """Draws what was found in one view: the whole body beside the numbered thorax.
 
     Args:
-        frame: whole-body counts, (H, W).
-        thorax: counts on the thorax canvas.
-        crop_box: (y0, x0, y1, x1) of the thorax in the frame, pixels, half-open.
-        hotspots: T hotspots on the canvas, numbered from 1 in this order.
-        frame_masks: their T masks in the frame, bool, (H, W).
+        thorax: the view.
+        hotspots: T hotspots on its canvas, numbered from 1 in this order.
         areas: their T areas with unit, to print.
-        title: file and view, one line.
         warnings: reasons to doubt what is shown, a sentence each.
-        synthetic: whether the scan is simulated.
     """
-    figure, body, top = start_view(
-        frame, crop_box, title=title, warnings=warnings, synthetic=synthetic
-    )
-    for mask in frame_masks:
-        outline(body, mask, MODEL, linewidth=0.9)
+    transform = thorax.transform
+    figure, body, top = start_view(thorax.scan, transform.box, warnings)
+    for hotspot in hotspots:
+        outline(body, transform.undo(hotspot.mask), MODEL, linewidth=0.9)
 
     close = figure.add_axes((0.28, 0.25, 0.70, top - 0.25))
-    show_counts(close, thorax)
-    zoom_to(close, thorax > 0, side_px=22)
+    show_counts(close, thorax.counts)
+    zoom_to(close, thorax.counts > 0, side_px=22)
     for hotspot in hotspots:
         outline(close, hotspot.mask, MODEL, linewidth=1.4)
     _label_hotspots(close, hotspots)

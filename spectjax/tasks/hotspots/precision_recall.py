@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectjax.report.curves import PALETTE, STYLES, style_unit_square
+from spectjax.report.data_notes import Caption
 from spectjax.report.markdown import bracket
 from spectjax.report.picture_parts import add_caption
 
@@ -18,16 +19,12 @@ _NOTE = (
 )
 
 
-def draw_detection(
-    detection: Mapping[str, Any], *, title: str, subtitle: str, synthetic: bool
-) -> Figure:
+def draw_detection(detection: Mapping[str, Any], caption: Caption) -> Figure:
     """Draws precision over recall of boxes and of masks at several IoU thresholds.
 
     Args:
         detection: the entry of that name in `metrics.json`.
-        title: whose detections they are, one line.
-        subtitle: what else to know, one line.
-        synthetic: whether the images are simulated.
+        caption: title and more.
     """
     n_lesions, n_found = detection["n_lesions"], detection["n_detections"]
     lines = len(detection["curves"]["box"]) if n_lesions else 0
@@ -46,8 +43,8 @@ def draw_detection(
             _plot_curves(panel, detection, kind)
     axes[0].set_ylabel("Precision")
     figure.text(0.5, 0.32 / height, _NOTE, ha="center", size=8, color="0.35")
-    subtitle = f"{subtitle}, {n_lesions} lesions, {n_found} detections"
-    add_caption(figure, title, subtitle, synthetic)
+    subtitle = f"{caption.subtitle}, {n_lesions} lesions, {n_found} detections"
+    add_caption(figure, *caption._replace(subtitle=subtitle))
     return figure
 
 

@@ -23,12 +23,7 @@ from spectjax.metrics.lesions import (
     sensitivity_at,
     threshold_at,
 )
-from spectjax.metrics.pixel import (
-    SCORES,
-    PixelCounts,
-    score_pixels,
-    summarise_pixels,
-)
+from spectjax.metrics.pixel import SCORES, PixelCounts, score_pixels, summarise_pixels
 from spectjax.tasks.hotspots.cases import SegmentationCases
 from spectjax.tasks.hotspots.metrics_sections import (
     Burden,

@@ -244,15 +244,12 @@ def test_the_picture_says_what_the_table_says():
 
 
 def test_the_bars_are_as_long_as_the_probabilities():
+    scan = make_view(90, synthetic=True)
     figure = draw_diagnosis(
-        np.ones((4, 3)),
-        np.ones((2, 2)),
-        crop_box=(1, 0, 3, 2),
+        SeenView("a", crop_stub()(scan), (4, 4), None),
         probabilities={"this view": 0.25, "both": 0.625},
         label="normal",
-        title="a.dcm",
         warnings=[],
-        synthetic=True,
     )
     widths = [patch.get_width() for patch in figure.axes[-1].patches]
     assert widths == [1, 1, 0.25, 0.625]

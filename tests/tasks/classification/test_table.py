@@ -6,7 +6,6 @@ from spectjax.tasks.classification.table import (
     find_published,
     format_published,
     write_classification_table,
-    write_cross_validation_table,
 )
 
 NAMES = ("accuracy", "precision", "recall", "specificity", "f1", "auc")
@@ -159,8 +158,8 @@ def test_write_classification_table_gives_kinds_and_views():
     ] in rows_of(table, "specs_v24")
 
 
-def test_write_cross_validation_table_puts_each_model_below_its_printed_row():
-    table = write_cross_validation_table(make_models())
+def test_of_several_models_puts_each_model_below_its_printed_row():
+    table = write_classification_table(make_models())
     first = [line.split(" | ")[0] for line in table.splitlines() if line[:2] == "| "]
     assert first[:6] == [
         "| Classifier",
@@ -178,7 +177,7 @@ def test_write_cross_validation_table_puts_each_model_below_its_printed_row():
     assert ["mine", "1,234,567", "9x8", "60", "1.5 min"] in ours  # the median of five
 
 
-def test_write_cross_validation_table_gives_the_range_of_temperatures():
+def test_of_several_models_gives_the_range_of_temperatures():
     metrics = make_models()
     for model in metrics["models"].values():
         model["calibration"] = {
@@ -187,7 +186,7 @@ def test_write_cross_validation_table_gives_the_range_of_temperatures():
             "temperature": [1.5, 2.25, 1.25, 1.5, 1.5],
             "fitted_on": "T as said",
         }
-    table = write_cross_validation_table(metrics)
+    table = write_classification_table(metrics)
     row = ["mine", "0.3000", "0.2500", "1.25–2.25", "0.1000", "0.1250"]
     assert row in rows_of(table, "mine")
     assert "Calibration of the probabilities: T as said." in table

@@ -4,15 +4,12 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 
 from spectjax.metrics.detection import AP_NAMES
+from spectjax.report.data_notes import Caption
 from spectjax.report.picture_parts import save_figure
 from spectjax.tasks.hotspots.detection_table import tabulate_detections
 from spectjax.tasks.hotspots.precision_recall import draw_detection
 
-CAPTION = {
-    "title": "Detections",
-    "subtitle": "made_up fold0: 2 images of 1 patients",
-    "synthetic": True,
-}
+CAPTION = Caption("Detections", "made_up fold0: 2 images of 1 patients", True)
 RECALL = [k / 100 for k in range(101)]
 SIZES = {"below 6 px": 0, "6 to 12 px": 12}
 
@@ -88,7 +85,7 @@ def test_the_table_has_a_column_for_each_size():
 
 
 def test_the_picture_has_a_line_for_each_threshold_as_far_as_it_gets():
-    figure = draw_detection(make_detection(), **CAPTION)
+    figure = draw_detection(make_detection(), CAPTION)
     boxes, masks = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["Boxes", "Masks"]
     assert len(boxes.lines) == len(masks.lines) == 3
@@ -102,12 +99,12 @@ def test_the_picture_has_a_line_for_each_threshold_as_far_as_it_gets():
 
 
 def test_the_picture_can_be_drawn(tmp_path):
-    figure = draw_detection(make_detection(), **CAPTION)
+    figure = draw_detection(make_detection(), CAPTION)
     save_figure(figure, tmp_path / "a.png")
     assert imread(tmp_path / "a.png").std() > 0.02
 
 
 def test_the_picture_without_lesion_is_empty():
-    figure = draw_detection(make_detection(n_lesions=0), **CAPTION)
+    figure = draw_detection(make_detection(n_lesions=0), CAPTION)
     assert [len(axes.lines) for axes in figure.axes] == [0, 0]
     assert [axes.get_legend() for axes in figure.axes] == [None, None]

@@ -13,6 +13,7 @@ from spectjax.paper_figures.overlays import (
     Segmentation,
     draw_comparison,
 )
+from spectjax.report.data_notes import Caption
 from spectjax.report.picture_parts import save_figure
 from spectjax.tasks.hotspots.burden import draw_burden
 from spectjax.tasks.hotspots.froc import draw_froc, trace_best
@@ -52,14 +53,16 @@ def draw_curves(points=((2.0, 0.5),), n=3, **changes):
         f"m{i}": {"lesion": make_lesion(*point, n), "intervals": intervals}
         for i, point in enumerate(points)
     }
-    return draw_froc(models, **(WORDS | changes))
+    return draw_froc(models, caption=Caption(**(WORDS | changes)))
 
 
 def draw_agreement(bias=2.0, low=-5.07, high=9.07, **changes):
     agreement = {"bias": bias, "low": low, "high": high}
     burden = Burden(TRUTH, PREDICTED, TRUTH, PREDICTED)
     return draw_burden(
-        burden, {"area_mm2": agreement, "counts": agreement}, **(WORDS | changes)
+        burden,
+        {"area_mm2": agreement, "counts": agreement},
+        caption=Caption(**(WORDS | changes)),
     )
 
 
@@ -68,7 +71,9 @@ def draw_models(**changes):
         Segmentation("kmeans", ~MASK, KMEANS, "IoU 0.000"),
         Segmentation("unet_res", MASK, NETWORK, "IoU 1.000"),
     ]
-    return draw_comparison(COUNTS, MASK, segmentations, **(WORDS | changes))
+    return draw_comparison(
+        COUNTS, MASK, segmentations, caption=Caption(**(WORDS | changes))
+    )
 
 
 DRAW = [draw_curves, draw_agreement, draw_models]

@@ -11,6 +11,7 @@ from matplotlib.text import Text
 from spectjax.imaging.hotspots import Hotspot
 from spectjax.report.picture_parts import save_figure, trace_outline
 from spectjax.tasks.hotspots.picture import draw_case, draw_hotspots, spread_labels
+from tests.support.tiny_scans import crop_stub, make_scan
 
 COUNTS = np.arange(12.0).reshape(3, 4)
 MASK = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0]], dtype=bool)
@@ -25,17 +26,16 @@ def draw_example_case(**changes):
     return draw_case(COUNTS, MASK, ~MASK, **(fields | changes))
 
 
-def draw_example_hotspots(n_hotspots=1, **changes):
-    fields = {
-        "crop_box": (1, 0, 3, 4),
-        "hotspots": [Hotspot("metastasis", 0.75, 0.9, MASK)] * n_hotspots,
-        "frame_masks": [MASK] * n_hotspots,
-        "areas": ["16 mm2"] * n_hotspots,
-        "title": "a.dcm: anterior view",
-        "warnings": [],
-        "synthetic": False,
-    }
-    return draw_hotspots(COUNTS, COUNTS, **(fields | changes))
+def draw_example_hotspots(
+    n_hotspots=1, *, title="a.dcm: anterior view", synthetic=False, warnings=()
+):
+    file = title.removesuffix(": anterior view")
+    thorax = crop_stub()(make_scan(path=file, synthetic=synthetic))
+    mask = np.zeros(thorax.counts.shape, bool)
+    mask[: len(MASK), : MASK.shape[1]] = MASK
+    hotspots = [Hotspot("metastasis", 0.75, 0.9, mask)] * n_hotspots
+    areas = ["16 mm2"] * n_hotspots
+    return draw_hotspots(thorax, hotspots, areas=areas, warnings=warnings)
 
 
 def test_trace_outline_runs_along_pixel_borders():
