@@ -83,12 +83,14 @@ def test_torchvisions_network_has_the_parameters_that_torchvision_states():
 
 @pytest.mark.parametrize(
     ("attention", "modules"),
-    [("none", 0), ("stage", 4), ("lateral", 4), ("pyramid", 4), ("block", 16)],
+    [("none", 0), ("stage", 2), ("lateral", 2), ("pyramid", 2), ("block", 4)],
 )
 def test_attention_adds_99_parameters_in_each_place(attention, modules):
-    plain, _ = count_params(MaskRCNN(num_classes=2), 1)
-    model = create_model("mask_rcnn_att", {"num_classes": 2, "attention": attention})
-    assert count_params(model, 1)[0] == plain + 99 * modules
+    fields = SMALL | {"stage_sizes": (1, 3)}
+    plain = create_model("mask_rcnn", fields)
+    model = create_model("mask_rcnn_att", fields | {"attention": attention})
+    (more, _), (few, _) = count_params(model, 1), count_params(plain, 1)
+    assert more - few == 99 * modules
 
 
 def test_mask_rcnn_itself_has_no_attention():
