@@ -126,12 +126,14 @@ def main() -> None:
     sys.exit(harms > 0)
 
 
-def write_inputs(folder: pathlib.Path, commands: list[str]) -> dict[str, pathlib.Path]:
-    """Writes six simulated patients, and where it is used a run with random weights."""
+def write_inputs(
+    folder: pathlib.Path, commands: list[str], *, patients: int = 6
+) -> dict[str, pathlib.Path]:
+    """Writes simulated patients, and where it is used a run with random weights."""
     from spectjax.phantom import write_phantom
 
     inputs = {"hospital": folder / "hospital", "run": folder / "run"}
-    write_phantom(inputs["hospital"], patients=6, seed=3, processes=1)
+    write_phantom(inputs["hospital"], patients=patients, seed=3, processes=1)
     if {"predict", "export"} & set(commands):
         from scripts.fuzzing.seeds import write_run
 

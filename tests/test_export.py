@@ -19,6 +19,7 @@ from spectjax.inference import runtimes
 from spectjax.inference.engines import MissingPackageError
 from spectjax.inference.metadata import ModelFileError, make_metadata
 from spectjax.inference.trained import load_run
+from spectjax.report import picture_parts
 from spectjax.system.files import write_json
 from spectjax.training.run import create_task
 from tests.support.model_files import runtime_is_installed
@@ -241,7 +242,7 @@ def test_onnx_gives_the_probabilities_of_jax(
         **{
             "model.name": name,
             "model.batch_norm": batch_norm,
-            "model.features": (3, 4, 5),
+            "model.features": (3, 4),
             "data.normalisation": normalisation,
         }
     )
@@ -365,8 +366,9 @@ def test_export_tells_how_exact_the_file_is(workdir, tmp_path, capsys, recwarn):
 
 @NEEDS_JAX2ONNX
 def test_all_runtimes_find_the_same_hotspots_in_a_real_scan(
-    workdir, onnx_file, stablehlo, tmp_path
+    workdir, onnx_file, stablehlo, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
     scan = pathlib.Path(str(get_testdata_file("JPEG2000.dcm")))
     predict.run([scan], workdirs=[workdir], output_dir=tmp_path / "run")
     expected = read_hotspots(tmp_path / "run")

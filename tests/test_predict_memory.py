@@ -16,7 +16,7 @@ from tests.support.tiny_scans import crop_stub, make_run, predict_probs
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "measure_predict_memory.py"
 
 
-def test_no_more_scans_are_alive_after_forty_files_than_after_four(
+def test_no_more_scans_are_alive_after_twelve_files_than_after_four(
     tmp_path, monkeypatch
 ):
     alive, peaks = [0], []
@@ -37,7 +37,7 @@ def test_no_more_scans_are_alive_after_forty_files_than_after_four(
     monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
     model = TrainedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
     workdir = make_run(tmp_path, monkeypatch, model)
-    for n_files in (4, 40):
+    for n_files in (4, 12):
         folder = tmp_path / f"scans{n_files}"
         folder.mkdir()
         for number in range(n_files):

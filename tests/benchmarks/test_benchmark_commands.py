@@ -86,8 +86,10 @@ def test_steps_exports_for_the_runtimes(run, capsys):
 
 
 def test_detectors_writes_what_ours_takes(run, monkeypatch, capsys):
-    tiny = SMOKE_MASK_RCNN | {"features": (2, 2, 2, 2), "stage_sizes": (1, 1, 1, 1)}
-    setting = detector_settings.Setting(tiny, (1, 64), ((1, 64),), (3, 20))
+    tiny = {"features": (2,), "stage_sizes": (1,), "anchor_sizes": ((4, 6),)}
+    setting = detector_settings.Setting(
+        SMOKE_MASK_RCNN | tiny, (1, 64), ((1, 64),), (3, 20)
+    )
     monkeypatch.setitem(detector_settings.SETTINGS, "smoke", setting)
     run(detectors, "--settings=smoke", "--mode=inference", "--seconds=0", "--no-peer")
     row = "| smoke | inference | spectjax | 64x64 | 1 | 0.25 | 4 | 4–4 (3) | – |"

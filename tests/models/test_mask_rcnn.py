@@ -15,11 +15,14 @@ from spectjax.models.pyramid import FeaturePyramid
 from spectjax.ops.normalisation import normalise_by_root
 from spectjax.recipes import SMOKE_MASK_RCNN, TORCHVISION
 from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
+from tests.support.untrained_runs import draw_live
 
 # Two levels of four: half of the programs to compile.
 SMALL = {"num_classes": 2} | SMOKE_MASK_RCNN
 SMALL |= {"stage_sizes": (1, 1), "features": (2, 4)}
 SMALL |= {"anchor_sizes": ((4, 6), (8, 12))}
+# One level, where what is stated is the same on each.
+FLAT = SMALL | {"stage_sizes": (1,), "features": (2,), "anchor_sizes": ((4, 6),)}
 HW = (32, 48)
 KEY = jax.random.key(0)
 # Less optimised machine code: each program runs a few times only.
@@ -28,16 +31,24 @@ compile_quickly = functools.partial(
 )
 
 
-def create_task(mirrored=False, **fields):
+def create_task(mirrored=False, size=SMALL, **fields):
     return InstanceSegmentation(
-        MaskRCNN(**SMALL, **fields), normalise_by_root, mirrored=mirrored
+        MaskRCNN(**(size | fields)), normalise_by_root, mirrored=mirrored
     )
+
+
+def draw_variables(task):
+    return draw_live(jax.eval_shape(lambda: task.init(KEY, HW)))
 
 
 @pytest.fixture(scope="module")
 def variables():
-    task = create_task()
-    return compile_quickly(lambda key: task.init(key, HW))(KEY)
+    return draw_variables(create_task())
+
+
+@pytest.fixture(scope="module")
+def flat_variables():
+    return draw_variables(create_task(size=FLAT))
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +94,14 @@ def test_torchvisions_network_has_the_parameters_that_torchvision_states():
 
 @pytest.mark.parametrize(
     ("attention", "modules"),
-    [("none", 0), ("stage", 4), ("lateral", 4), ("pyramid", 4), ("block", 16)],
+    [("none", 0), ("stage", 2), ("lateral", 2), ("pyramid", 2), ("block", 4)],
 )
 def test_attention_adds_99_parameters_in_each_place(attention, modules):
-    plain, _ = count_params(MaskRCNN(num_classes=2), 1)
-    model = create_model("mask_rcnn_att", {"num_classes": 2, "attention": attention})
-    assert count_params(model, 1)[0] == plain + 99 * modules
+    fields = SMALL | {"stage_sizes": (1, 3)}
+    plain = create_model("mask_rcnn", fields)
+    model = create_model("mask_rcnn_att", fields | {"attention": attention})
+    (more, _), (few, _) = count_params(model, 1), count_params(plain, 1)
+    assert more - few == 99 * modules
 
 
 def test_mask_rcnn_itself_has_no_attention():
@@ -175,14 +188,16 @@ def test_loss_and_gradients_do_not_depend_on_how_the_batch_is_spread(variables, 
     )
 
 
-def test_padding_images_do_not_count_and_lesions_beyond_the_most_do(variables, batch):
-    task = create_task(max_instances=1)
+def test_padding_images_do_not_count_and_lesions_beyond_the_most_do(
+    flat_variables, batch
+):
+    task = create_task(size=FLAT, max_instances=1)
     compute = compile_quickly(task.compute_sums)
     valid = np.array([True, False, False])
-    once = compute(variables, batch | {"valid": valid})
+    once = compute(flat_variables, batch | {"valid": valid})
     changed = batch["images"].copy()
     changed[1:] = 999
-    again = compute(variables, batch | {"valid": valid, "images": changed})
+    again = compute(flat_variables, batch | {"valid": valid, "images": changed})
     assert once["images"] == 1
     for name in once:
         np.testing.assert_allclose(once[name], again[name], rtol=1e-5)
@@ -211,12 +226,12 @@ def test_an_image_is_judged_alone(predict, variables, batch):
         np.testing.assert_allclose(one[0], other[1], atol=1e-4, err_msg=name)
 
 
-def test_mirrored_images_give_mirrored_instances(variables, batch):
+def test_mirrored_images_give_mirrored_instances(flat_variables, batch):
     # Enlarged as well: boxes are in pixels of the image all the same.
-    task = create_task(mirrored=True, scale=2)
+    task = create_task(mirrored=True, size=FLAT, scale=2)
     predict = compile_quickly(task.predict)
     images = batch["images"]
-    found, other = (predict(variables, x) for x in (images, images[:, :, ::-1]))
+    found, other = (predict(flat_variables, x) for x in (images, images[:, :, ::-1]))
     assert found.valid.any()
     np.testing.assert_allclose(found.scores, other.scores, atol=1e-5)
     boxes, there = np.asarray(found.boxes), np.asarray(other.boxes)

@@ -140,35 +140,37 @@ def infer(setting):
     model = make_model(setting)
     images = np.moveaxis(draw_images(setting), 1, -1)
 
+    hw = setting.image_hw
+    anchors = make_anchors(
+        hw, model.strides, model.anchor_sizes, model.anchor_ratios, rounded=True
+    )
+
     def run(variables, images):
-        return model.apply(
+        found, captured = model.apply(
             variables,
             images,
             train=False,
             capture_intermediates=True,
             mutable=["intermediates"],
         )
+        inner = {
+            name: calls["__call__"][0]
+            for name, calls in captured["intermediates"].items()
+            if name != "__call__"
+        }
+        proposals = jax.vmap(
+            functools.partial(
+                propose,
+                anchors=[jnp.asarray(a) for a in anchors],
+                hw=hw,
+                pre_nms=setting.pre_nms,
+                count=setting.proposals,
+                nms_iou=model.rpn_nms_iou,
+            )
+        )(*inner["rpn"])
+        return found, inner, proposals
 
-    found, captured = compile_quickly(run)(load(setting), images)
-    inner = {
-        name: calls["__call__"][0]
-        for name, calls in captured["intermediates"].items()
-        if name != "__call__"
-    }
-    hw = setting.image_hw
-    anchors = make_anchors(
-        hw, model.strides, model.anchor_sizes, model.anchor_ratios, rounded=True
-    )
-    proposals = jax.vmap(
-        lambda *level: propose(
-            *level,
-            [jnp.asarray(a) for a in anchors],
-            hw,
-            pre_nms=setting.pre_nms,
-            count=setting.proposals,
-            nms_iou=model.rpn_nms_iou,
-        )
-    )(*inner["rpn"])
+    found, inner, proposals = compile_quickly(run)(load(setting), images)
     stages = {f"c{i}": x for i, x in enumerate(inner["backbone"], start=2)}
     stages |= {f"p{i}": x for i, x in enumerate(inner["pyramid"], start=2)}
     stages = {name: channels_first(x) for name, x in stages.items()}
@@ -189,7 +191,7 @@ def infer(setting):
 
 def paste(masks, boxes, hw):
     one = functools.partial(paste_masks, hw=hw, torchvision=True)
-    return np.asarray(jax.vmap(one)(masks, boxes))
+    return np.asarray(compile_quickly(jax.vmap(one))(masks, boxes))
 
 
 def make_training(setting, norm):

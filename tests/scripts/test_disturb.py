@@ -63,7 +63,7 @@ def test_the_clock_of_a_command_moves(tmp_path):
 
 
 def test_de_identification_takes_no_harm(tmp_path):
-    inputs = disturb.write_inputs(tmp_path / "inputs", ["deidentify"])
+    inputs = disturb.write_inputs(tmp_path / "inputs", ["deidentify"], patients=1)
     case = disturb.Case("deidentify", tmp_path, inputs)
     draw = random.Random(1)
     disturb.kill(case, draw)

@@ -196,7 +196,7 @@ def read(folder, state):
 
 
 def test_no_flipped_bit_is_restored_as_right(saved, copy, monkeypatch):
-    monkeypatch.setattr(checkpoint, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(checkpoint, "PATIENCE_SECONDS", 0.01)
     state, rng, refused = saved[1], random.Random(0), 0
     for path in 2 * list_files(copy)[-12:] + 12 * list_files(copy)[-1:]:
         whole = path.read_bytes()
@@ -239,7 +239,7 @@ def test_without_a_checkpoint_before_the_advice_is_another_folder(saved, copy):
 def test_a_checkpoint_with_a_damaged_or_missing_part_is_one_line(
     saved, copy, monkeypatch
 ):
-    monkeypatch.setattr(checkpoint, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(checkpoint, "PATIENCE_SECONDS", 0.01)
     for path in list_files(copy):
         whole = path.read_bytes()
         for length in (None, len(whole) // 2):

@@ -1,6 +1,7 @@
 """Tests of `spectjax.training.loop`: whole runs on tiny examples in memory."""
 
 import os
+import shutil
 import signal
 
 import jax
@@ -55,18 +56,14 @@ def test_train_leaves_checkpoints_curves_and_events(finished):
     assert list((finished / "tensorboard").iterdir())
 
 
-def test_train_says_what_it_trains_on_and_how_it_is_fed(tmp_path, capsys):
-    run(make_config(), tmp_path)
-    text = capsys.readouterr().out
-    assert "1 x cpu (jit, float32): 5 examples, kept in memory, up to " in text
-
-
-def test_a_long_run_on_a_cpu_is_told_early_and_names_quick(
+def test_train_says_what_it_is_fed_and_early_that_it_is_long_on_a_cpu(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(bookkeeping, "LONG_HOURS", 0)
     run(make_config(), tmp_path)
-    assert capsys.readouterr().out.count("With :quick after the config") == 1
+    text = capsys.readouterr().out
+    assert "1 x cpu (jit, float32): 5 examples, kept in memory, up to " in text
+    assert text.count("With :quick after the config") == 1
 
 
 def test_a_resumed_run_equals_one_that_was_never_stopped(
@@ -107,10 +104,10 @@ def test_one_memorised_batch_is_segmented(tmp_path):
     examples = make_spots(2)
     config = make_config(
         **{
-            "num_epochs": 100,
-            "checkpoint_every_epochs": 100,
+            "num_epochs": 60,
+            "checkpoint_every_epochs": 60,
             "optimizer.learning_rate": 0.02,
-            "model.features": (4, 8),
+            "model.features": (4,),
         }
     )
     run(config, tmp_path, examples)
@@ -358,7 +355,7 @@ def test_train_names_the_value_that_it_cannot_use(changes, message, tmp_path):
 
 
 def test_train_refuses_a_checkpoint_of_other_data(finished, tmp_path):
-    run(make_config(), tmp_path)
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     with pytest.raises(CheckpointError, match="made with other training data than"):
         train(make_config(), tmp_path, make_spots(20))
 

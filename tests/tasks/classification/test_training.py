@@ -74,7 +74,7 @@ def data(monkeypatch):
 def test_a_classifier_learns_and_is_scored_on_what_it_has_not_seen(
     data, tmp_path, capsys
 ):
-    config = make_config(**{"num_epochs": 20, "optimizer.learning_rate": 0.01})
+    config = make_config(**{"num_epochs": 8, "optimizer.learning_rate": 0.02})
     metrics = train_and_evaluate(config, tmp_path)
     # Originals alone train, moved anew at each step, and they calibrate.
     trained_on = "fold1+fold2+fold3+fold4"

@@ -40,8 +40,8 @@ def workdir(tmp_path_factory, examples):
     config.data.batch_size = 3
     config.data.train_hw = HW
     config.num_epochs = 2
-    config.model.stage_sizes = config.model.features = (1, 2)
-    config.model.anchor_sizes = ((4, 6), (8, 12))
+    config.model.stage_sizes = config.model.features = (2,)
+    config.model.anchor_sizes = ((4, 6),)
     config.model.max_instances = 1
     folder = tmp_path_factory.mktemp("run")
     train(config.lock(), folder, examples, validation=examples)
