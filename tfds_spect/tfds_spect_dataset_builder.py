@@ -251,7 +251,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         n_patients = len({example.patient for example in originals})
         text = (
             f"{folder}: expected usable images of at least {len(FOLDS)} patients, one "
-            f"for each fold, found {len(originals)} of {n_patients}."
+            f"for each fold, found {len(originals)} images of {n_patients} patients."
         )
         if skips:
             text += (
