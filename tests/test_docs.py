@@ -4,10 +4,13 @@ They read and run nothing: the flags of a command are those that its file define
 """
 
 import importlib
+import inspect
 import pathlib
 import re
 
 import pytest
+
+from spectjax.system import commands
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = ("README.md", "CONTRIBUTING.md", "tfds_spect/README.md") + tuple(
@@ -75,11 +78,11 @@ def test_commands_exist_and_have_the_flags_beside_them(page):
     text = (ROOT / page).read_text()
     # A line goes on after a backslash. What stands in quotes is for another program.
     text = re.sub(r"='[^']*'", "=", text.replace("\\\n", " "))
-    commands = re.findall(
+    written = re.findall(
         rf"(?:python -m ((?:{PACKAGES})\b[\w.]*)|(scripts/\w+\.py))([^`\n#]*)", text
     )
     wrong = []
-    for module, script, rest in commands:
+    for module, script, rest in written:
         source = find_command(module) if module else ROOT / script
         if source is None:
             wrong.append(f"python -m {module}")
@@ -100,5 +103,8 @@ def find_flags(source):
     text = source.read_text()
     if "options.create_parser" in text:
         text += (ROOT / "benchmarks/options.py").read_text()
+    for name in ("define_data_dirs", "define_view"):  # what several commands share
+        if f"{name}(" in text:
+            text += inspect.getsource(getattr(commands, name))
     calls = r"\b(?:DEFINE\w*|define_paths?|add(?:_argument)?)\(\s*\"(?:--)?(\w+)\""
     return set(re.findall(calls, text)) | set(re.findall(r"define_(config)\(\)", text))
