@@ -199,7 +199,7 @@ def run_fold(
 ) -> None:
     """Trains the peer on the other folds, scores it on this one, writes its folder."""
     from scripts.peers import monai_unet
-    from spectjax.evaluation.run import FinishedRun
+    from spectjax.inference.scoring import FinishedRun
     from spectjax.input_pipeline import load_examples
     from spectjax.system.files import write_file, write_json
     from spectjax.tasks import TASKS
