@@ -151,7 +151,7 @@ def test_a_name_of_no_format_is_refused_before_anything_is_read(tmp_path, name):
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(ModelFileError, match="found no config.json. Train first"):
+    with pytest.raises(ModelFileError, match="found no config.json. Check the path"):
         export.run(tmp_path, tmp_path / "model.stablehlo.zip")
 
 

@@ -277,7 +277,7 @@ def test_help_loads_neither_jax_nor_tfds():
     ("args", "message"),
     [
         ([], "--config"),
-        (["--config=nowhere.py"], "nowhere.py"),
+        (["--config=nowhere.py"], "nowhere.py: expected a config file, found none"),
         (["--config=configs/unet.py:slow"], "Unknown config argument 'slow'"),
         (["--config=configs/unet.py", "--config.modle.name=x"], "no key 'modle'"),
         (["--config=configs/unet.py", "--config.model.widths=3"], "no key 'widths'"),

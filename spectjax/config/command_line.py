@@ -69,7 +69,12 @@ def _parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
         text = " ".join(text.split()).strip('"')
         raise UserError(f"--config has no key {text}") from None
     except (flags.Error, OSError) as error:
-        raise explain_flags(error) from None
+        missing = re.search(r"No such file or directory: '(.+)'$", str(error))
+        if missing is None:
+            raise explain_flags(error) from None
+        raise UserError(
+            f"--config={missing[1]}: expected a config file, found none. Check the path."
+        ) from None
     return rest
 
 

@@ -134,8 +134,8 @@ def check_run(workdir: pathlib.Path) -> None:
     if not (workdir / "config.json").is_file():
         raise ModelFileError(
             f"{workdir}: expected the folder of a training run, found no config.json. "
-            "Train first: python -m spectjax.main --config=configs/unet_res.py:quick "
-            f"--workdir={workdir}"
+            "Check the path. Train first: python -m spectjax.main "
+            "--config=configs/unet_res.py:quick --workdir=RUN"
         )
 
 

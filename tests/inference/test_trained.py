@@ -51,5 +51,5 @@ def test_a_run_compiles_what_it_is_asked(workdir):
 
 
 def test_a_folder_without_a_run_is_told(tmp_path):
-    with pytest.raises(ModelFileError, match="found no config.json. Train first"):
+    with pytest.raises(ModelFileError, match="found no config.json. Check the path"):
         check_run(tmp_path)
