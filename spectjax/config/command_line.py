@@ -73,7 +73,8 @@ def _parse(values: flags.FlagValues, argv: list[str]) -> list[str]:
         if missing is None:
             raise explain_flags(error) from None
         raise UserError(
-            f"--config={missing[1]}: expected a config file, found none. Check the path."
+            f"--config={missing[1]}: expected a config file, found none. "
+            "Check the path."
         ) from None
     return rest
 
