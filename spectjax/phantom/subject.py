@@ -162,7 +162,9 @@ def draw_subject(
     person = draw_person(seed, frame)
     camera = _draw_camera(exam_rng, person)
     hours = draw_hours(exam_rng)
-    covers = draw_covers(derive_rng(seed, _COVERS), person.sex)
+    covers = draw_covers(
+        derive_rng(seed, _COVERS), person.sex if person.age > 12 else "M"
+    )
     body = _draw_body(uptake_rng, person, hours, covers)
     volume_mm3 = (body.back_mm - body.front_mm) * person.spacing_mm**2
     weight_kg = float(volume_mm3.sum()) * 1e-6  # as if of water
