@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from spectjax.phantom.cases import find_case
 from spectjax.phantom.files import write_patient
+from spectjax.phantom.readers import METASTASES, SUSPICIOUS
 from spectjax.phantom.slots import POPULATIONS, Slot, draw_slots, seed_patient
 from spectjax.system.files import write_file
 from spectjax.system.locks import LOCK_NAME
@@ -137,7 +138,8 @@ def _write_one(job: _Job) -> None:
     folder, population, seed, number, slot = job
     # Each patient has a seed of their own: no process depends on another.
     patient_seed = seed_patient(population, seed, number)
-    case = find_case(patient_seed, slot.diagnosis, slot.layout.views)
+    wanted = SUSPICIOUS if population == "screening" else METASTASES
+    case = find_case(patient_seed, slot.diagnosis, slot.layout.views, wanted)
     identity = (population, str(seed), str(number))
     write_patient(folder, _name(number), case, slot.layout, identity)
 

@@ -20,7 +20,7 @@ from spectjax.imaging.geometry import MAX_DX, MAX_DY
 
 # How many of the images bear a trace.
 _SMOOTHED, _WINDOWED, _GREY, _COMPRESSED, _DARK_CLEARED = 0.35, 0.2, 0.6, 0.6, 0.5
-_HALVED, _SLANTED, _HOLED = 0.35, 0.3, 0.3
+_HALVED, _SLANTED, _HOLED, _BESIDE = 0.35, 0.3, 0.3, 0.15
 _SIGMA_PX = (0.4, 1.3)  # of the smoothing
 _WINDOW = (0.05, 0.5)  # what counts as nothing, in means of the positive counts
 # Grey level of the mean of what is positive: 6 to 60 where whole-body scans were made
@@ -86,10 +86,11 @@ def draw_maps() -> np.ndarray:
 def deliver(counts: jax.Array, keys: jax.Array) -> Delivered:
     """Returns images with the traces of how they reached people, and what is left.
 
-    In this order, each with a probability of its own: smoothed; windowed, so that soft
-    tissue is 0; blacked out beside a ragged line (half of a chest), above a slanted one
-    or in a hole (a kidney, a bladder); scaled to grey levels that end at 255;
-    compressed as JPEG does; cleared of the darkest levels.
+    In this order, each with a probability of its own: with a hot vein or a drop of
+    urine at the side, which the edge of the picture cuts; smoothed; windowed, so that
+    soft tissue is 0; blacked out beside a ragged line (half of a chest), above a
+    slanted one or in a hole (a kidney, a bladder); scaled to grey levels that end at
+    255; compressed as JPEG does; cleared of the darkest levels.
 
     Args:
         counts: any real dtype, (B, H, W).
@@ -102,7 +103,7 @@ def _deliver(image: jax.Array, key: jax.Array) -> Delivered:
     """Returns one image (H, W) as it is handed over."""
     # A name for each draw: a change to one leaves the others as they were.
     names = (
-        "smoothed", "sigma", "windowed", "window", "parts", "grey", "level",
+        "beside", "smoothed", "sigma", "windowed", "window", "parts", "grey", "level",
         "compressed", "quality", "cleared",
     )  # fmt: skip
     drawn = dict(zip(names, jax.random.split(key, len(names)), strict=True))
@@ -113,6 +114,7 @@ def _deliver(image: jax.Array, key: jax.Array) -> Delivered:
     def draw(name: str, limits: tuple[float, float]) -> jax.Array:
         return jax.random.uniform(drawn[name], minval=limits[0], maxval=limits[1])
 
+    image += _glow_beside(image, drawn["beside"])
     sigma = jnp.where(happens("smoothed", _SMOOTHED), draw("sigma", _SIGMA_PX), 1e-3)
     image = _smooth(image, sigma)
     window = jnp.where(happens("windowed", _WINDOWED), draw("window", _WINDOW), 0)
@@ -129,6 +131,31 @@ def _deliver(image: jax.Array, key: jax.Array) -> Delivered:
     grey = jnp.where(happens("compressed", _COMPRESSED), pressed, grey)
     image = jnp.where(happens("grey", _GREY), grey, jnp.rint(image))
     return Delivered(image, kept)
+
+
+def _glow_beside(image: jax.Array, key: jax.Array) -> jax.Array:
+    """Returns a hot spot at one side of what an image (H, W) shows, or nothing."""
+    chance, side, place, size, heat = jax.random.split(key, 5)
+    rows, columns = (jnp.any(image > 0, axis=axis) for axis in (1, 0))
+    left, right = _find_ends(columns)
+    top, bottom = _find_ends(rows)
+    inwards, down = jax.random.uniform(
+        place, (2,), minval=jnp.array([-6.0, 0.3]), maxval=jnp.array([5.0, 1.0])
+    )
+    left_side = jax.random.bernoulli(side)
+    column = jnp.where(left_side, left + inwards, right - inwards)
+    row = top + down * (bottom - top)
+    tall, wide = jax.random.uniform(size, (2,), minval=1.5, maxval=6.0)
+    y, x = jnp.arange(image.shape[0])[:, None], jnp.arange(image.shape[1])[None]
+    spot = jnp.exp(-(((y - row) / tall) ** 2 + ((x - column) / wide) ** 2) / 2)
+    peak = jnp.exp(jax.random.uniform(heat, minval=np.log(2.0), maxval=np.log(40.0)))
+    shown = rows[:, None] & columns[None] & jax.random.bernoulli(chance, _BESIDE)
+    return jnp.where(shown, jnp.rint(spot * peak * _mean_positive(image)), 0)
+
+
+def _find_ends(shown: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the first and the last place (N,) that is True."""
+    return jnp.argmax(shown), len(shown) - 1 - jnp.argmax(shown[::-1])
 
 
 def _mean_positive(image: jax.Array) -> jax.Array:

@@ -60,13 +60,13 @@ def test_traces_are_as_frequent_as_they_are_said_to_be(bodies):
     # None of three parts is blacked out in 0.65 x 0.7 x 0.7 of them.
     whole = kept.all(axis=(1, 2)).mean()
     assert whole == pytest.approx(0.65 * 0.7 * 0.7, abs=0.07)
-    # Counts stay as they are, blacked out or not, where there is neither smoothing nor
-    # a window nor grey levels.
+    # Counts stay as they are, blacked out or not, where there is neither a spot beside
+    # them nor smoothing nor a window nor grey levels.
     same = [
         (image[part] == body[part]).all()
         for image, part, body in zip(images, kept, many, strict=True)
     ]
-    assert np.mean(same) == pytest.approx(0.65 * 0.8 * 0.4, abs=0.06)
+    assert np.mean(same) == pytest.approx(0.85 * 0.65 * 0.8 * 0.4, abs=0.06)
 
 
 def test_smoothing_keeps_counts_and_spreads_a_point_as_a_gaussian():
@@ -121,3 +121,16 @@ def test_share_says_how_many_and_the_others_move_as_without(bodies):
     )
     same = (plain == some).all(axis=(1, 2, 3))
     assert 16 < same.sum() < 48
+
+
+def test_a_spot_beside_the_body_lies_at_its_edge_and_not_beyond_the_picture(bodies):
+    keys = jax.random.split(jax.random.key(6), len(bodies))
+    images = np.zeros_like(bodies, np.float32)
+    images[:, 10:80, 30:70] = 10
+    spots = np.asarray(jax.jit(jax.vmap(randomise._glow_beside))(images, keys))
+    hit = spots.any(axis=(1, 2))
+    assert 0.02 < hit.mean() < 0.3
+    assert not spots[:, :, :30].any()
+    assert not spots[:, :, 70:].any()
+    columns = spots[hit].sum(axis=1).argmax(axis=1)
+    assert (np.minimum(columns - 30, 69 - columns) <= 5).all()
