@@ -18,7 +18,12 @@ from spectjax.phantom.lesions import Spot
 from spectjax.phantom.mimics import draw_mimics
 from spectjax.phantom.organs import draw_organs
 from spectjax.phantom.posture import Posture, draw_posture
-from spectjax.phantom.skeleton import SEGMENTS, Skeleton, build_skeleton
+from spectjax.phantom.skeleton import (
+    SEGMENTS,
+    Skeleton,
+    build_skeleton,
+    find_growth_plates,
+)
 from spectjax.phantom.tracer import (
     Exam,
     clear_soft_tissue,
@@ -30,6 +35,7 @@ from spectjax.phantom.tracer import (
 
 VIEWS: tuple[View, View] = ("anterior", "posterior")
 FRAME_HW = (1024, 256)
+_CHILDREN = 0.03  # of all patients
 # Streams of randomness: a change to one part leaves the others as they were.
 _PERSON, _COVERS, _UPTAKE, _BENIGN, _EXAM = range(5)
 
@@ -130,9 +136,12 @@ def draw_person(seed: np.random.SeedSequence) -> Person:
     """Draws who belongs to a seed: the same person as in `draw_subject`."""
     rng = derive_rng(seed, _PERSON)
     age = int(np.clip(rng.normal(63, 12), 25, 90))
+    if rng.random() < _CHILDREN:
+        age = int(rng.integers(8, 18))
     sex = str(rng.choice(["F", "M"]))
     spacing_mm = float(rng.choice([2.26, 2.3, 2.33, 2.4]))
-    return Person(age, sex, spacing_mm, draw_posture(rng, FRAME_HW, spacing_mm, sex))
+    posture = draw_posture(rng, FRAME_HW, spacing_mm, sex, age)
+    return Person(age, sex, spacing_mm, posture)
 
 
 def draw_subject(
@@ -154,6 +163,7 @@ def draw_subject(
 
     skeleton = build_skeleton()
     tracer = skeleton.weight * _draw_uptake(uptake_rng, skeleton, person.age)
+    tracer[find_growth_plates()] *= np.interp(person.age, [8, 14, 18], [6, 4, 1])
     skeleton = skeleton._replace(weight=tracer)
     bones = _place(person, (skeleton.xyz_mm, skeleton.segment, tracer))
     exam = draw_exam(exam_rng, hours, weight_kg)
