@@ -110,7 +110,7 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
     if args.ready:
         config.data.name = "segmentation_screening"
         config.data.validation_fold = (args.fold + 1) % len(FOLDS)
-        config.data.train_hw = (192, 160)
+        config.data.train_hw = (208, 160)
         config.data.randomisation = 0.7
         config.data.batch_size = 8
         config.optimizer.learning_rate = 5e-3
@@ -271,7 +271,7 @@ def classification_config(
         config.optimizer.weight_decay = 0.05
         config.model.update(modern)
     if args.quick or args.smoke:
-        config.data.train_hw = (192, 160)
+        config.data.train_hw = (208, 160)
         config.optimizer.learning_rate = 2e-3
         config.num_epochs = 15
         config.model.update(quick)

@@ -10,7 +10,7 @@ import pytest
 from spectjax.imaging.thorax.body import find_body
 from spectjax.phantom import simulate_patient
 from spectjax.phantom.skeleton import SEGMENTS, build_skeleton, find_growth_plates
-from spectjax.phantom.subject import FRAME_HW, draw_person, draw_subject
+from spectjax.phantom.subject import draw_person, draw_subject
 
 
 def choose(kind):
@@ -78,7 +78,7 @@ def adults(people):
 def outlines(adults):
     """Where the bodies of the first 40 adults are, bool, (H, W) each."""
     planes = [
-        person.posture.draw_outline(FRAME_HW, person.spacing_mm)
+        person.posture.draw_outline(person.frame_hw, person.spacing_mm)
         for person in adults[0][:40]
     ]
     return [back > front for front, back in planes]
