@@ -24,7 +24,7 @@ from spectjax.system.locks import LOCK_NAME
 from spectjax.system.messages import UserError
 from spectjax.system.workers import WorkerError, Workers
 
-VERSION = 2  # changes whenever the same seed gives other files
+VERSION = 3  # changes whenever the same seed gives other files
 _SECONDS_PER_PATIENT = 0.3
 _COMPLETE = "phantom.json"
 _STARTED = "phantom.partial.json"
