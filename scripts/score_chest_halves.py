@@ -181,11 +181,10 @@ def read_picture(path: pathlib.Path) -> np.ndarray:
         UserError: if it is no such picture.
     """
     content = read_limited(path, PICTURE_BYTES, error=UserError)
+    height, width = CANVAS_HW[0], CANVAS_HW[1] // (1 + _MIRRORED.value)
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
             found = f"{picture.height}x{picture.width} pixels of mode {picture.mode}"
-            height, width = CANVAS_HW
-            width //= 1 + _MIRRORED.value
             fits = picture.height <= height and picture.width <= width
             if picture.mode == "L" and fits:
                 return np.asarray(picture)
@@ -301,9 +300,8 @@ def summarise(
         ),
     }
     for name, label in (("normals_marked", 0), ("sensitivity", 1)):
-        of_label = abnormal == label
-        known = marked is not None and of_label.any()
-        found[name] = float(marked[of_label].mean()) if known else np.nan
+        calls = np.empty(0) if marked is None else marked[abnormal == label]
+        found[name] = float(calls.mean()) if calls.size else np.nan
     return found
 
 
