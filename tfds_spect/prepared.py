@@ -3,7 +3,7 @@
 import pathlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spectjax.imaging.problems import LOG_NAME
 from tfds_spect.content import explain_damage
@@ -35,10 +35,10 @@ class Prepared:
         n_unexpected: how many of them met an unexpected error, a bug of ours.
         n_warned: how many of the images there is a reason to doubt for.
         n_weak_views: how many of these rest on weak evidence for their view.
-        crops_by_hand: what a person did about the crop of an original, by its example
-            id: "accepted by hand" or "box given by hand".
         reused: whether the data set was there already.
         fingerprint: of its content, see `tfds_spect.content`.
+        crops_by_hand: what a person did about the crop of an original, by its example
+            id: "accepted by hand" or "box given by hand".
     """
 
     builder_dir: pathlib.Path
@@ -54,9 +54,9 @@ class Prepared:
     n_unexpected: int
     n_warned: int
     n_weak_views: int
-    crops_by_hand: Mapping[str, str]
     reused: bool
     fingerprint: str
+    crops_by_hand: Mapping[str, str] = field(default_factory=dict)
 
     def summarise(self) -> str:
         """Returns what is where, in a few lines for people."""
