@@ -70,6 +70,31 @@ def build_skeleton() -> Skeleton:
     )
 
 
+# Height of the plates that a bone grows by, mm: shoulder, wrist, knee and ankle.
+_GROWTH_PLATES_MM = {
+    "humerus": (300,),
+    "radius": (784,),
+    "ulna": (784,),
+    "femur": (1154,),
+    "tibia": (1204, 1582),
+    "fibula": (1232, 1588),
+}
+_PLATE_MM = 5.0  # half of the thickness
+
+
+@functools.cache
+def find_growth_plates() -> np.ndarray:
+    """Returns which points of the skeleton are growth plates of a child, bool, (N,)."""
+    skeleton = build_skeleton()
+    found = np.zeros(len(skeleton.weight), bool)
+    for number, name in enumerate(skeleton.names):
+        _, _, kind = name.partition(" ")
+        for y in _GROWTH_PLATES_MM.get(kind, ()):
+            near = np.abs(skeleton.xyz_mm[:, 1] - y) < _PLATE_MM
+            found |= near & (skeleton.bone == number)
+    return found
+
+
 def _fill(*parts: tuple[float, Cloud]) -> Cloud:
     """Joins (uptake, cloud) parts to one cloud with weights."""
     return join([(xyz, uptake * volume) for uptake, (xyz, volume) in parts])
