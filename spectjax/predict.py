@@ -1,17 +1,20 @@
 """Says what a model finds in new bone scans. Research software, not a medical device.
 
+    python -m spectjax.predict PATH...
     python -m spectjax.predict --workdir=RUN --output_dir=OUT PATH...
     python -m spectjax.predict --model=FILE --output_dir=OUT PATH...
 
-PATH is a DICOM file or a folder of them; RUN is the folder that a training run wrote,
-FILE what `spectjax.export` made of it. JAX runs the first; an ONNX file needs no JAX.
-Several runs, as of all folds, answer as one, unless they are Mask R-CNNs:
-`--workdir=RUN0 --workdir=RUN1 ...`.
-For every whole-body view OUT receives `<name>.json` and `<name>.png`. A segmenting
-model marks hotspots: category, score, box and mask in thorax and whole-body pixels,
-area, counts; those of a Mask R-CNN may overlap, and `--min_score` says how sure it has
-to be of each. A classifier gives the label, normal or metastasis, and its probability,
-of the view and of all views of the patient's examination; `summary.csv` lists them.
+PATH is a DICOM file or a folder of them. The first form asks the model that ships with
+the package, which was trained on simulated patients alone: `--about` prints its model
+card. RUN is the folder that a training run wrote, FILE what `spectjax.export` made of
+it. JAX runs all but an ONNX file, which needs no JAX. Several runs, as of all folds,
+answer as one, unless they are Mask R-CNNs: `--workdir=RUN0 --workdir=RUN1 ...`.
+For every whole-body view OUT, by default `predictions` in the current folder, receives
+`<name>.json` and `<name>.png`. A segmenting model marks hotspots: category, score, box
+and mask in thorax and whole-body pixels, area, counts; those of a Mask R-CNN may
+overlap, and `--min_score` says how sure it has to be of each. A classifier gives the
+label, normal or metastasis, and its probability, of the view and of all views of the
+patient's examination; `summary.csv` lists them.
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
 at least one view was written, else 1. It is 3 if a view was passed over for an error
 that nobody expected, a bug: OUT/problems.log then has what to report. A view's result
@@ -37,6 +40,7 @@ from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import BoneScan, ScanError, View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
+from spectjax.inference.card import write_card
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.commands import (
@@ -51,7 +55,13 @@ from spectjax.system.files import format_csv, write_file, write_json
 from spectjax.system.locks import hold
 from spectjax.system.messages import DISCLAIMER, UserError, make_printable
 from spectjax.tasks import TASKS
-from spectjax.tasks.views import Describe, Finding, ModelInfo, SeenView
+from spectjax.tasks.views import (
+    TRAINED_ALONE,
+    Describe,
+    Finding,
+    ModelInfo,
+    SeenView,
+)
 
 SUMMARY = "summary.csv"
 _EXAMINATIONS_TO_COLLECT = 20  # a picture is a cycle of megabytes
@@ -63,9 +73,13 @@ def main(argv: list[str]) -> None:
     flag_values = flags.FLAGS
     # Libraries log what they do, and tracebacks of what is one line of ours here.
     logging.set_verbosity(logging.FATAL)
+    paths = read_paths(argv)
+    if flag_values.about:
+        print(write_card())
+        return
     with hold(flag_values.output_dir):
         run(
-            read_paths(argv),
+            paths,
             workdirs=flag_values.workdir,
             model=flag_values.model,
             runtime=flag_values.runtime,
@@ -161,6 +175,8 @@ def predict_examinations(
     for number, scans in enumerate(examinations, start=1):
         if model is None:
             model = load_model()
+            if "name" in model.info:
+                print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
             describe = choose_describe(model.task, min_score)
         seen = []
         for scan in scans:
@@ -251,7 +267,7 @@ if __name__ == "__main__":  # flags are global to a process
     define_paths(
         "workdir",
         "Folder of the training run to take. Given more than once: the mean of what "
-        "the runs say.",
+        "the runs say. Default: the model that ships with spectjax.",
     )
     define_path("model", "Exported model to take instead of a run.")
     flags.DEFINE_enum(
@@ -260,7 +276,14 @@ if __name__ == "__main__":  # flags are global to a process
         RUNTIMES,
         "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
     )
-    define_path("output_dir", "Folder to write to; made if missing.", required=True)
+    define_path(
+        "output_dir",
+        "Folder to write to; made if missing.",
+        default=pathlib.Path("predictions"),
+    )
+    flags.DEFINE_bool(
+        "about", False, "Print the model card of the model that ships, and stop."
+    )
     define_view()
     define_crops()
     flags.DEFINE_float(

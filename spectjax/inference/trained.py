@@ -77,7 +77,8 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
 
     from spectjax.config import check_config, load_config
     from spectjax.ops.convolution import compiler_options
-    from spectjax.training.run import create_task, restore_state
+    from spectjax.training.assembly import create_task
+    from spectjax.training.run import restore_state
     from tfds_spect.names import LEAKING
 
     path = workdir / "config.json"
@@ -117,7 +118,7 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
 
 def compute_in_float32(run: TrainedRun) -> Callable[[Any], Any]:
     """Returns what a run predicts of counts, in float32 whatever it trained in."""
-    from spectjax.training.run import create_task
+    from spectjax.training.assembly import create_task
 
     config = run.config.copy_and_resolve_references()
     config.dtype = "float32"
