@@ -19,6 +19,8 @@ Files that cannot be used are named on stderr and passed over; the exit status i
 at least one view was written, else 1. It is 3 if a view was passed over for an error
 that nobody expected, a bug: OUT/problems.log then has what to report. A view's result
 of an earlier run is replaced, that of another view of the same name never.
+`--crops=FILE` names what people decided about crops that are flagged or wrong: the
+table that `python -m spectjax.imaging.thorax` writes, filled in (docs/data.md).
 """
 
 import functools
@@ -32,6 +34,7 @@ from absl import flags, logging
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.hotspots import AnswerError
 from spectjax.imaging.intake import Intake
+from spectjax.imaging.listed.crops import read_crops
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import BoneScan, ScanError, View
@@ -41,6 +44,7 @@ from spectjax.inference.card import write_card
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.commands import (
+    define_crops,
     define_path,
     define_paths,
     define_view,
@@ -81,6 +85,7 @@ def main(argv: list[str]) -> None:
             runtime=flag_values.runtime,
             output_dir=flag_values.output_dir,
             view=flag_values.view,
+            crops=flag_values.crops,
             min_score=flag_values.min_score,
         )
 
@@ -93,6 +98,7 @@ def run(
     model: pathlib.Path | None = None,
     runtime: str | None = None,
     view: View | None = None,
+    crops: pathlib.Path | None = None,
     min_score: float | None = None,
 ) -> None:
     """Predicts all scans below `paths`, with what is quick checked first.
@@ -104,6 +110,7 @@ def run(
         model: exported model.
         runtime: what runs it.
         view: view of every image, whatever its file says.
+        crops: table of what people decided about crops, see `listed.crops`.
         min_score: see `predict_examinations`.
 
     Raises:
@@ -120,7 +127,7 @@ def run(
     if not paths:
         raise UserError("Expected DICOM files or folders after the flags, found none.")
     problems = Problems(output_dir)
-    intake = Intake(paths, problems, view=view)
+    intake = Intake(paths, problems, view=view, crops=read_crops(crops))
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -249,6 +256,8 @@ def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
     line = f"{view.name}: {scan.view} view, {finding.summary}"
     if view.thorax.flags:
         line += f", CROP FLAGGED: {'; '.join(view.thorax.flags)}"
+    if view.thorax.decision:
+        line += f", {view.thorax.decision}"
     if scan.warnings:
         line += f", WARNING: {'; '.join(scan.warnings)}"
     print(make_printable(line))
@@ -276,6 +285,7 @@ if __name__ == "__main__":  # flags are global to a process
         "about", False, "Print the model card of the model that ships, and stop."
     )
     define_view()
+    define_crops()
     flags.DEFINE_float(
         "min_score",
         None,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from spectjax.phantom.shapes import Cloud, join, make_ellipsoid, make_tube
+from spectjax.phantom.shapes import Cloud, join, make_ellipsoid, make_tube, mirror
 from spectjax.phantom.skeleton import Segment
 
 
@@ -27,17 +27,17 @@ class Limb(NamedTuple):
 
 # y, x, z, half width, half depth of each slice
 _HEAD = [
-    (-9, 0, 5, 4, 4), (-4, 0, 5, 34, 40), (8, 0, 5, 54, 64), (25, 0, 5, 68, 82),
-    (50, 0, 5, 81, 96), (85, 0, 5, 87, 102), (125, 0, 5, 92, 100),
-    (160, 0, -4, 88, 92), (190, 0, -8, 78, 82), (212, 0, 2, 72, 64),
-    (245, 0, 12, 64, 58), (275, 0, 10, 58, 60),
+    (-9, 0, 5, 4, 4), (-4, 0, 5, 34, 40), (8, 0, 5, 54, 64), (25, 0, 5, 67, 81),
+    (50, 0, 5, 80, 96), (85, 0, 5, 86, 102), (125, 0, 5, 87, 100),
+    (160, 0, -4, 80, 90), (190, 0, -8, 70, 80), (212, 0, 2, 64, 62),
+    (245, 0, 12, 62, 56), (275, 0, 10, 56, 58),
 ]  # fmt: skip
 _TRUNK = [
     (205, 0, 30, 30, 14), (222, 0, 28, 70, 34), (240, 0, 24, 108, 52),
-    (260, 0, 16, 142, 74), (280, 0, 8, 162, 88), (320, 0, 2, 164, 102),
-    (400, 0, 0, 157, 112), (500, 0, 0, 150, 114), (590, 0, 0, 146, 112),
-    (660, 0, 0, 152, 110), (740, 0, 2, 166, 110), (800, 0, 4, 172, 106),
-    (850, 0, 8, 168, 96), (880, 0, 10, 150, 80), (892, 0, 10, 120, 50),
+    (260, 0, 16, 142, 74), (280, 0, 8, 162, 88), (320, 0, 2, 165, 102),
+    (400, 0, 0, 161, 112), (500, 0, 0, 159, 114), (590, 0, 0, 152, 112),
+    (660, 0, 0, 154, 110), (740, 0, 2, 168, 110), (800, 0, 4, 176, 106),
+    (850, 0, 8, 172, 96), (880, 0, 10, 152, 80), (892, 0, 10, 120, 50),
 ]  # fmt: skip
 _ARM = [
     (242, 160, 14, 8, 10), (254, 162, 16, 30, 34), (285, 170, 20, 42, 48),
@@ -46,8 +46,8 @@ _ARM = [
     (850, 207, 40, 38, 22), (900, 210, 36, 32, 16), (928, 211, 34, 6, 6),
 ]  # fmt: skip
 _LEG = [
-    (800, 92, 8, 78, 90), (860, 92, 10, 82, 94), (950, 90, 14, 74, 90),
-    (1050, 85, 20, 65, 80), (1130, 80, 24, 56, 70), (1180, 78, 22, 53, 64),
+    (800, 92, 8, 82, 90), (860, 92, 10, 88, 94), (950, 90, 14, 81, 90),
+    (1050, 85, 20, 69, 80), (1130, 80, 24, 56, 70), (1180, 78, 22, 53, 64),
     (1240, 77, 26, 51, 60), (1320, 76, 34, 53, 62), (1420, 74, 44, 46, 54),
     (1520, 70, 52, 36, 42), (1585, 69, 52, 33, 42), (1625, 72, 48, 35, 52),
     (1665, 75, 24, 37, 44), (1705, 78, -6, 36, 34), (1730, 80, -24, 28, 22),
@@ -81,8 +81,10 @@ def _stack(table: np.ndarray, segments: list[Segment]) -> Limb:
 def build_organs() -> dict[str, Cloud]:
     """Returns the organs that can show up; the weights are volumes in mm3."""
     lobe = make_ellipsoid((16, 268, -32), (9, 20, 8))
-    left = make_ellipsoid((62, 545, 62), (25, 52, 22))
-    right = make_ellipsoid((-60, 560, 62), (25, 52, 22))
+    # The cartilage of the throat turns to bone with the years.
+    larynx = make_tube([(0, 222, -34), (0, 256, -38)], [17, 13], [11, 9], hollow=0.4)
+    left = _make_kidney((64, 545, 62))
+    right = mirror(_make_kidney((62, 560, 62)))
     bowel = [
         make_tube([(-100, 690, -30), (-104, 600, -40), (-60, 586, -70)], 17),
         make_tube([(-60, 586, -70), (30, 610, -76), (98, 580, -40)], 17),
@@ -96,13 +98,27 @@ def build_organs() -> dict[str, Cloud]:
             [(0, 812, -50), (3, 850, -72), (2, 895, -74)], [9, 13, 11]
         ),
         "thyroid": join([lobe, (lobe[0] * [-1, 1, 1], lobe[1])]),
+        "larynx": larynx,
         "bowel": join(bowel),
     }
 
 
+def _make_kidney(centre_mm: tuple[float, float, float]) -> Cloud:
+    """Returns the left kidney: its lower end points outwards, and it moves with breath.
+
+    The scan takes a minute over it, so its edge is soft.
+    """
+    inner, outer = (
+        make_ellipsoid((0, 0, 0), axes) for axes in ((23, 42, 20), (33, 54, 24))
+    )
+    xyz, volume = join([inner, outer])
+    xyz[:, 0] += 0.25 * xyz[:, 1]
+    return xyz + np.array(centre_mm), volume
+
+
 # Uptake of the soft tissue per volume along the body, thoracic vertebra = 1.
 _TRACER_Y_MM = [0, 200, 260, 400, 600, 800, 1000, 1200, 1500, 1740]
-_TRACER = [0.085, 0.10, 0.085, 0.067, 0.064, 0.07, 0.046, 0.045, 0.047, 0.05]
+_TRACER = [0.062, 0.065, 0.043, 0.036, 0.037, 0.046, 0.036, 0.036, 0.038, 0.040]
 
 
 def draw_tracer(

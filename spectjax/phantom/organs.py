@@ -12,23 +12,29 @@ from spectjax.phantom.tracer import clear_urine
 _VEINS_MM = [(196, 560, 20), (208, 796, 28), (208, 850, 30)]
 
 
-def draw_organs(rng: np.random.Generator, hours: float) -> list[Spot]:
+def draw_organs(
+    rng: np.random.Generator, hours: float, pertechnetate: bool
+) -> list[Spot]:
     """Draws what the tracer does outside bone.
 
-    Urine thins out in the hours from the injection to the scan.
+    Urine thins out in the hours from the injection to the scan. Free pertechnetate
+    goes to the thyroid and on into the bowel.
     """
     organs = build_organs()
-    kidneys = rng.lognormal(np.log(0.45), 0.45) * clear_urine(hours)
+    kidneys = rng.lognormal(np.log(0.26), 0.6) * clear_urine(hours)
     urine = rng.lognormal(np.log(1.2), 0.65) * clear_urine(hours)
     catheter = rng.random() < 0.1
     levels = {
-        "left kidney": kidneys * rng.lognormal(0, 0.1),
-        "right kidney": kidneys * rng.lognormal(0, 0.1),
+        "left kidney": kidneys * rng.lognormal(0, 0.2),
+        "right kidney": kidneys * rng.lognormal(0, 0.2),
         "bladder": urine * (0.3 if catheter else 1.0),
         "urethra": rng.choice([0.0, rng.uniform(0.1, 0.5)], p=[0.6, 0.4]),
-        "thyroid": rng.lognormal(np.log(0.15), 0.8),
-        "bowel": rng.choice([0.0, rng.uniform(0.03, 0.12)], p=[0.75, 0.25]),
+        "thyroid": rng.lognormal(np.log(2.5 if pertechnetate else 0.6), 0.7),
+        "larynx": rng.lognormal(np.log(0.8), 0.55),
+        "bowel": rng.choice([0.0, rng.uniform(0.03, 0.15)], p=[0.7, 0.3]),
     }
+    if rng.random() < 0.02:
+        del levels[f"{rng.choice(['left', 'right'])} kidney"]
     spots = [
         _place(name, organs[name], "trunk", level)
         for name, level in levels.items()

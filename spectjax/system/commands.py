@@ -142,6 +142,15 @@ def define_view(
     return flags.DEFINE_enum("view", None, ["anterior", "posterior"], description)
 
 
+def define_crops() -> flags.FlagHolder[pathlib.Path | None]:
+    """Defines --crops, see `spectjax.imaging.listed.crops`."""
+    return define_path(
+        "crops",
+        "A crops.csv: which flagged crops a person accepted, and boxes given by hand "
+        "(docs/data.md).",
+    )
+
+
 def define_data_dirs() -> None:
     """Defines --data_dir and --manual_dir, see `tfds_spect.prepare.prepare`."""
     define_path("data_dir", "Folder of data sets. Default: TFDS's own.")

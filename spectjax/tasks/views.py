@@ -105,6 +105,8 @@ def describe_origin(view: SeenView, model_info: ModelInfo) -> dict[str, Any]:
             "canvas_hw": transform.canvas_hw,
             "corner_on_canvas": transform.corner,
             "flags": view.thorax.flags,
+            "decision": view.thorax.by_hand or None,
+            "overruled_flags": view.thorax.overruled,
         },
     }
 

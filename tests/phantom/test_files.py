@@ -136,7 +136,7 @@ def test_write_phantom_of_the_other_population_is_mostly_normal(tmp_path):
     )
     record = json.loads((folder / "phantom.json").read_text())
     assert record["population"] == "classification"
-    assert record["version"] == 2
+    assert record["version"] == 3
     assert record["views_by_diagnosis"].keys() == {
         "normal",
         "multiple bone metastasis",
@@ -220,7 +220,7 @@ def test_write_phantom_refuses_a_broken_record(tmp_path):
 def test_write_phantom_refuses_numbers_out_of_range(tmp_path):
     with pytest.raises(PhantomError, match="patients >= 1"):
         write_phantom(tmp_path, patients=0, seed=0)
-    with pytest.raises(PhantomError, match="segmentation, classification, got 'x'"):
+    with pytest.raises(PhantomError, match="classification, screening, got 'x'"):
         write_phantom(tmp_path, patients=1, seed=0, population="x")
 
 
