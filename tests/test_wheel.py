@@ -85,8 +85,8 @@ def test_a_wheel_in_a_fresh_environment_finds_hotspots(tmp_path):
     run(sys.executable, "-m", "venv", str(tmp_path / "fresh"))
     python = str(tmp_path / "fresh" / "bin" / "python")
     run(python, "-m", "pip", "install", "--quiet", str(wheel))
-    scan = get_testdata_file("JPGExtended.dcm")
+    scan = get_testdata_file("JPEG2000.dcm")
     said = run(python, "-I", "-m", "spectjax.predict", scan)
     assert f"Model {read_document()['name']}, trained on simulated" in said
-    assert (tmp_path / "predictions" / "JPGExtended_anterior.png").exists()
+    assert (tmp_path / "predictions" / "JPEG2000_anterior.png").exists()
     assert run(python, "-I", "-m", "spectjax.predict", "--about").startswith("# Model")
