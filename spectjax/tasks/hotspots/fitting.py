@@ -5,6 +5,7 @@ The number of images is N, of regions M, of features F.
 
 import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize
@@ -148,10 +149,9 @@ def fit_logistic(
     return np.append(weights, found[-1] - mean @ weights)
 
 
-def compute_scores(cases: RegionCases, operation: Operation) -> np.ndarray:
-    """Returns the score of each region, in (0, 1), (M,)."""
-    log_odds = [combine(row, operation) for row in cases.features]
-    return compute_probs(np.array(log_odds, np.float64))
+def combine_all(features: np.ndarray, operation: Operation) -> np.ndarray:
+    """Returns the log-odds of the scores of regions from their features, (M,)."""
+    return np.array([combine(row, operation) for row in features], np.float64)
 
 
 def trace_points(
@@ -166,24 +166,56 @@ def trace_points(
         operation: scores them.
         chosen: lesions that the sensitivity is of, bool, (L,), None for all.
     """
-    scores = compute_scores(cases, operation)
+    highest = _find_highest(cases, operation)
+    limits = np.append(np.unique(highest.false)[::-1], 0.0)
+    return [_count(cases, highest, float(limit), chosen) for limit in limits]
+
+
+def measure_point(
+    cases: RegionCases,
+    operation: Operation,
+    score: float,
+    chosen: np.ndarray | None = None,
+) -> Point:
+    """Returns what images give if regions above a score are marked, see above."""
+    return _count(cases, _find_highest(cases, operation), score, chosen)
+
+
+class _Highest(NamedTuple):
+    """Scores of regions that may be marked; 0 for none.
+
+    Attributes:
+        false: of all that meet no lesion.
+        lesion: the highest that meets each lesion, (L,).
+        image: the highest in each image, (N,).
+    """
+
+    false: np.ndarray
+    lesion: np.ndarray
+    image: np.ndarray
+
+
+def _find_highest(cases: RegionCases, operation: Operation) -> _Highest:
+    scores = compute_probs(combine_all(cases.features, operation))
     large = is_large(cases.area_px, cases.area_mm2, operation)
-    chosen = np.ones(len(cases.lesion_image), bool) if chosen is None else chosen
-    false = np.sort(scores[large & ~cases.met])[::-1]
-    found, marked = np.zeros(len(chosen)), np.zeros(len(cases.without_lesion))
-    region, lesion = cases.meetings[large[cases.meetings[:, 0]]].T
-    np.maximum.at(found, lesion, scores[region])
-    np.maximum.at(marked, cases.image[large], scores[large])
-    n_images = len(cases.without_lesion)
-    return [
-        Point(
-            score=float(limit),
-            false_per_image=float(np.sum(false > limit) / n_images),
-            sensitivity=_average(found[chosen] > limit),
-            marked_without_lesion=_average(marked[cases.without_lesion] > limit),
-        )
-        for limit in np.append(np.unique(false)[::-1], 0.0)
-    ]
+    lesion, image = np.zeros(len(cases.evident)), np.zeros(len(cases.without_lesion))
+    region, met = cases.meetings[large[cases.meetings[:, 0]]].T
+    np.maximum.at(lesion, met, scores[region])
+    np.maximum.at(image, cases.image[large], scores[large])
+    return _Highest(scores[large & ~cases.met], lesion, image)
+
+
+def _count(
+    cases: RegionCases, highest: _Highest, score: float, chosen: np.ndarray | None
+) -> Point:
+    """Returns the operating point of a score."""
+    found = highest.lesion if chosen is None else highest.lesion[chosen]
+    return Point(
+        score=score,
+        false_per_image=float(np.sum(highest.false > score) / len(highest.image)),
+        sensitivity=_average(found > score),
+        marked_without_lesion=_average(highest.image[cases.without_lesion] > score),
+    )
 
 
 def find_point(curve: list[Point], false_per_image: float) -> Point:

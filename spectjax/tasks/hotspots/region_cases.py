@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spectjax.evaluation.batches import predict_in_batches
-from spectjax.imaging.hotspots import CLASS_NAMES, Instances, number_regions
+from spectjax.imaging.hotspots import Instances, number_regions
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.lesions import find_meetings, measure_contrast
 from spectjax.tasks.hotspots.operation import FEATURES
@@ -18,7 +18,8 @@ from spectjax.tasks.hotspots.regions import (
     Candidate,
     compute_log_odds,
     measure_features,
-    propose_regions,
+    propose,
+    propose_pixel,
 )
 from spectjax.tasks.hotspots.scores import EVIDENT_CONTRAST, EVIDENT_PX
 
@@ -46,6 +47,8 @@ class RegionCases:
         evident: whether a lesion is large and bright, see `tasks.hotspots.scores`,
             bool, (L,).
         without_lesion: bool, (N,).
+        lone: features of the surest pixel of an image without a region, NaN of the
+            other images, (N, F).
         answers: how many answers of the model have log-odds in each bin of `EDGES`:
             pixels that show the patient, or instances; true ones, then false ones,
             int64, (2, B).
@@ -63,6 +66,7 @@ class RegionCases:
     lesion_image: np.ndarray
     evident: np.ndarray
     without_lesion: np.ndarray
+    lone: np.ndarray
     answers: np.ndarray
     patients: list[str]
 
@@ -84,6 +88,7 @@ class RegionCollector:
     _features: list[np.ndarray] = field(default_factory=list)
     _meetings: list[np.ndarray] = field(default_factory=list)
     _lesions: list[tuple[int, bool]] = field(default_factory=list)
+    _lone: dict[int, np.ndarray] = field(default_factory=dict)
     _answers: np.ndarray = field(
         default_factory=lambda: np.zeros((2, CENTRES.size), np.int64)
     )
@@ -103,14 +108,14 @@ class RegionCollector:
         """
         for place, image in enumerate(range(rows.start, rows.stop)):
             if isinstance(answer, Instances):
-                candidates = propose_instances(
-                    Instances(*(np.asarray(each)[place] for each in answer))
-                )
+                said = Instances(*(np.asarray(each)[place] for each in answer))
+                candidates = propose(said)
                 log_odds = np.array([each.mean_log_odds for each in candidates])
                 true = self._compare(image, candidates)
             else:
-                candidates = propose_regions(answer[place])
+                candidates = propose(answer[place])
                 self._compare(image, candidates)
+                self._add_lone(image, candidates, answer[place])
                 # Outside the patient nothing can be wrong.
                 shown = self.examples.images[image, :, :, 0] > 0
                 log_odds = -compute_log_odds(answer[place], 0)[shown]
@@ -124,6 +129,7 @@ class RegionCollector:
         """Returns the regions of all images."""
         columns = np.array(self._rows, np.float64).reshape(-1, 5).T
         lesions = np.array(self._lesions, np.int64).reshape(-1, 2)
+        no_features = np.full(len(FEATURES), np.nan)
         meetings = np.concatenate([np.empty((0, 2), np.int64), *self._meetings])
         return RegionCases(
             image=columns[0].astype(np.int64),
@@ -137,9 +143,22 @@ class RegionCollector:
             lesion_image=lesions[:, 0],
             evident=lesions[:, 1] > 0,
             without_lesion=np.array([not mask.any() for mask in self.examples.masks]),
+            lone=np.array(
+                [self._lone.get(i, no_features) for i in range(len(self.examples))]
+            ),
             answers=self._answers,
             patients=self.examples.patients,
         )
+
+    def _add_lone(
+        self, image: int, candidates: Sequence[Candidate], probabilities: np.ndarray
+    ) -> None:
+        """Keeps what an image without a region is ranked by."""
+        if not candidates:
+            counts = self.examples.images[image, :, :, 0]
+            (self._lone[image],) = measure_features(
+                [propose_pixel(probabilities)], counts, self._pixel_mm2[image]
+            )
 
     def _compare(self, image: int, candidates: Sequence[Candidate]) -> np.ndarray:
         """Keeps the regions of an image; returns which of them meet a lesion."""
@@ -188,20 +207,3 @@ def collect_regions(
     for rows, answer in batches:
         collector.add(rows, answer)
     return collector.finish()
-
-
-def propose_instances(instances: Instances) -> list[Candidate]:
-    """Returns the instances of one image, surest first, those of no pixel left out.
-
-    Args:
-        instances: D of them, arrays without the axis of images.
-    """
-    found = []
-    for row in np.flatnonzero(instances.valid):
-        mask = np.asarray(instances.masks[row], bool)
-        if mask.any():
-            score = np.array([1 - instances.scores[row], instances.scores[row]])
-            log_odds = float(compute_log_odds(score, 1))
-            name = CLASS_NAMES[int(instances.labels[row])]
-            found.append(Candidate(name, log_odds, log_odds, mask))
-    return found

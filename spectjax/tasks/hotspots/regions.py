@@ -6,7 +6,9 @@ regression on what a reader can check: how sure the model is at its surest place
 large it is, and how it stands out of its surroundings. Weights are never negative: more
 of a feature never makes a region less sure.
 
-Height, width and classes are H, W and K, class 0 is background.
+Of a model that marks instances, its instances are the regions, and their own scores
+stand for the probabilities. Height, width and classes are H, W and K, class 0 is
+background.
 """
 
 import math
@@ -19,12 +21,14 @@ from scipy import ndimage
 
 from spectjax.imaging.hotspots import (
     CLASS_NAMES,
+    Instances,
     bound_mask,
     check_finite,
     find_hotspots,
 )
 from spectjax.metrics.binary import compute_probs
 from spectjax.metrics.lesions import measure_contrast
+from spectjax.tasks.hotspots.instance_hotspots import select_hotspots
 from spectjax.tasks.hotspots.operation import FEATURES, Operation, Point
 
 # Beyond it a probability is rounded: those of a float32 and of its softmax.
@@ -40,15 +44,17 @@ class Candidate:
 
     Attributes:
         category: name of its class.
-        mean_log_odds: mean of its pixels', or that of an instance's score.
-        peak_log_odds: highest of its pixels', averaged over squares of `SMOOTHED_PX`;
-            or that of an instance's score.
+        mean_log_odds: mean of its pixels', or an instance's.
+        peak_log_odds: highest of its pixels', averaged over squares of `SMOOTHED_PX`
+            pixels a side, or an instance's.
+        box: (y0, x0, y1, x1), pixels: the tightest one, or an instance's own.
         mask: its pixels, bool, (H, W).
     """
 
     category: str
     mean_log_odds: float
     peak_log_odds: float
+    box: tuple[float, float, float, float]
     mask: np.ndarray
 
 
@@ -62,6 +68,7 @@ class ScoredRegion:
         max_probability: calibrated, of its surest place.
         area_mm2: with the assumed area of a pixel if that is unknown.
         features: what the score is made of, by name.
+        box: see `Candidate`.
         mask: its pixels, bool, (H, W).
     """
 
@@ -70,17 +77,13 @@ class ScoredRegion:
     max_probability: float
     area_mm2: float
     features: dict[str, float]
+    box: tuple[float, float, float, float]
     mask: np.ndarray
 
     @property
     def area_px(self) -> int:
         """Its number of pixels."""
         return int(self.mask.sum())
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """The tightest (y0, x0, y1, x1) around the mask, pixels, half-open."""
-        return bound_mask(self.mask)
 
 
 @dataclass(frozen=True)
@@ -99,19 +102,20 @@ class Selection:
 
 
 def score_regions(
-    probabilities: np.ndarray,
+    answer: np.ndarray | Instances,
     counts: np.ndarray,
     spacing: Sequence[float] | np.ndarray | None,
     operation: Operation,
     *,
     valid: np.ndarray | None = None,
 ) -> list[ScoredRegion]:
-    """Returns all regions of the most probable class with their scores, surest first.
+    """Returns all regions that a model sees in an image, scored, surest first.
 
     None is left out for its size or its score, see `select_regions`.
 
     Args:
-        probabilities: of the classes, as the model gives them, float32, (H, W, K).
+        answer: probabilities of the classes as the model gives them, float32,
+            (H, W, K), or its instances.
         counts: that the model saw, (H, W).
         spacing: size of a pixel (row, column), mm; None or NaN if unknown.
         operation: what the model knows about its use.
@@ -120,35 +124,39 @@ def score_regions(
     Raises:
         AnswerError: if the shapes do not match or a probability is not finite.
     """
-    candidates = propose_regions(probabilities, valid)
-    return score_candidates(candidates, counts, spacing, operation)
+    return score_candidates(propose(answer, valid), counts, spacing, operation)
 
 
 def score_view(
-    probabilities: np.ndarray,
+    answer: np.ndarray | Instances,
     counts: np.ndarray,
     spacing: Sequence[float] | np.ndarray | None,
     operation: Operation,
     *,
     valid: np.ndarray | None = None,
+    regions: Sequence[ScoredRegion] | None = None,
 ) -> float:
-    """Returns how sure a model is that a view shows abnormal uptake, in (0, 1).
+    """Returns how sure a model is that a view shows abnormal uptake, in [0, 1).
 
     It is the score of the surest region, whatever its size. A view without a region is
     given the score that its most probable pixel would have as a region of its own:
-    views are ranked by that too, and most of them fall below those with a region.
+    views are ranked by that too, and most of them fall below those with a region. One
+    without any instance has 0.
 
     Args:
-        probabilities: see `score_regions`, as all others.
+        answer: see `score_regions`, as all others.
         counts: likewise.
         spacing: likewise.
         operation: likewise.
         valid: likewise.
+        regions: what `score_regions` returned, should that be known.
     """
-    candidates = propose_regions(probabilities, valid) or [
-        propose_pixel(probabilities, valid)
-    ]
-    return score_candidates(candidates, counts, spacing, operation)[0].score
+    if regions is None:
+        regions = score_regions(answer, counts, spacing, operation, valid=valid)
+    if not regions and not isinstance(answer, Instances):
+        pixel = propose_pixel(answer, valid)
+        regions = score_candidates([pixel], counts, spacing, operation)
+    return regions[0].score if regions else 0.0
 
 
 def score_candidates(
@@ -171,6 +179,7 @@ def score_candidates(
                 max_probability=_to_probability(peak),
                 area_mm2=float(candidate.mask.sum() * pixel_mm2),
                 features=dict(zip(FEATURES, row.tolist(), strict=True)),
+                box=candidate.box,
                 mask=candidate.mask,
             )
         )
@@ -204,6 +213,23 @@ def combine(features: np.ndarray, operation: Operation) -> float:
     return float(operation.region_intercept + above @ weights)
 
 
+def propose(
+    answer: np.ndarray | Instances, valid: np.ndarray | None = None
+) -> list[Candidate]:
+    """Returns what may be a hotspot in an image: regions, or instances.
+
+    Args:
+        answer: see `score_regions`.
+        valid: pixels that show the patient, bool, (H, W); None: all.
+
+    Raises:
+        AnswerError: if the shapes do not match or a number is not finite.
+    """
+    if isinstance(answer, Instances):
+        return _propose_instances(answer, valid)
+    return propose_regions(answer, valid)
+
+
 def propose_regions(
     probabilities: np.ndarray, valid: np.ndarray | None = None
 ) -> list[Candidate]:
@@ -230,10 +256,24 @@ def propose_regions(
             category=each.category,
             mean_log_odds=float(log_odds[each.category][each.mask].mean()),
             peak_log_odds=float(smooth[each.category][each.mask].max()),
+            box=each.box,
             mask=each.mask,
         )
         for each in hotspots
     ]
+
+
+def _propose_instances(
+    instances: Instances, valid: np.ndarray | None
+) -> list[Candidate]:
+    """Returns all instances of one image, however unsure."""
+    if valid is None:
+        valid = np.ones(instances.masks.shape[1:], bool)
+    found = []
+    for each in select_hotspots(instances, valid, min_score=0.0):
+        log_odds = float(compute_log_odds(np.array([1 - each.score, each.score]), 1))
+        found.append(Candidate(each.category, log_odds, log_odds, each.box, each.mask))
+    return found
 
 
 def propose_pixel(
@@ -252,7 +292,7 @@ def propose_pixel(
         mask = np.zeros(smooth.shape, bool)
         mask[np.unravel_index(int(inside.argmax()), smooth.shape)] = True
         peak = float(smooth[mask].max())
-        best.append(Candidate(name, peak, peak, mask))
+        best.append(Candidate(name, peak, peak, bound_mask(mask), mask))
     return max(best, key=lambda each: each.peak_log_odds)
 
 

@@ -22,10 +22,10 @@ from spectjax.tasks.hotspots.operation import (
 from spectjax.tasks.hotspots.region_cases import (
     RegionCollector,
     collect_regions,
-    propose_instances,
 )
 from spectjax.tasks.hotspots.regions import (
     compute_log_odds,
+    propose,
     propose_regions,
     score_candidates,
     score_regions,
@@ -150,17 +150,21 @@ def test_instances_are_scored_as_regions_are():
     masks = np.zeros((2, 24, 24), bool)
     masks[0][LESION] = True
     instances = Instances(
-        boxes=np.zeros((2, 4), np.float32),
+        boxes=np.array([(4, 4, 9, 9), (1, 1, 2, 2)], np.float32),
         scores=np.array([0.9, 0.8], np.float32),
         labels=np.ones(2, np.int32),
         valid=np.ones(2, bool),
         masks=masks,
     )
-    (candidate,) = propose_instances(instances)  # the other has no pixel
+    (candidate,) = propose(instances)  # the other has no pixel
     assert candidate.peak_log_odds == pytest.approx(np.log(9), rel=1e-5)
+    assert candidate.box == (4, 4, 9, 9)
     counts = EXAMPLES.images[1, :, :, 0]
     (region,) = score_candidates([candidate], counts, None, OPERATION)
     assert region.area_px == 25
+    assert score_view(instances, counts, None, OPERATION) == region.score
+    none = instances._replace(valid=np.zeros(2, bool))
+    assert score_view(none, counts, None, OPERATION) == 0
     collector = RegionCollector(EXAMPLES)
     collector.add(slice(1, 2), Instances(*(each[None] for each in instances)))
     found = collector.finish()
