@@ -119,7 +119,14 @@ def load_ready(folder: pathlib.Path = FOLDER) -> TrainedModel:
     ]
     names = [pathlib.Path(each["file"]).stem for each in document["members"]]
     model = members[0] if len(members) == 1 else combine(members, names)
-    return dataclasses.replace(model, info={"name": document["name"]} | model.info)
+    row, operation = TASKS[document["task"]], document["operation"]
+    if row.operation is not None and operation is not None:
+        operation = row.operation()(operation, str(folder / DOCUMENT))
+    return dataclasses.replace(
+        model,
+        info={"name": document["name"]} | model.info,
+        operation=operation,
+    )
 
 
 def read_weights(folder: pathlib.Path, member: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ from spectjax.system.limits import (
     MODEL_MEMORY_FACTOR,
     OPEN_SECONDS,
 )
+from spectjax.tasks import TASKS
 
 RUNTIMES = ("jax", "onnxruntime", "openvino")
 
@@ -194,7 +195,16 @@ def load_file(
         },
         task=metadata["task"],
         input_hw=expected[:2],
+        operation=_read_operation(metadata, path),
     )
+
+
+def _read_operation(metadata: Mapping[str, Any], path: pathlib.Path) -> Any:
+    """Returns what an exported model knows about its use; None of an older file."""
+    row, document = TASKS[metadata["task"]], metadata.get("operation")
+    if row.operation is None or document is None:
+        return None
+    return row.operation()(document, str(path))
 
 
 @contextlib.contextmanager
