@@ -208,10 +208,11 @@ def parse_config(document: dict[str, Any], source: str) -> ConfigDict:
     Raises:
         ConfigError: if it is none, or a value of it cannot be used.
     """
+    if isinstance(document.get("data"), dict):
+        document = document | {"data": _YOUNGER | document["data"]}
     found = flatten(document)
     default = base_config().to_dict()
     missing = flatten(default).keys() - found.keys()
-    missing -= {f"data.{key}" for key in _YOUNGER}
     if missing:
         raise ConfigError(
             f"{source}: expected {_WHAT}, found one without "
@@ -221,7 +222,6 @@ def parse_config(document: dict[str, Any], source: str) -> ConfigDict:
     fault = find_fault(document, schema)
     if fault:
         raise ConfigError(f"{source}: expected {_WHAT}, found {fault}. {_REMEDY}")
-    document["data"] = _YOUNGER | document["data"]
     config = ConfigDict(_with_tuples(document)).lock()
     # Whether its values fit each other shows where its model is built.
     check_config(config, source, together=False)
