@@ -322,7 +322,7 @@ def _draw_stretch(rng: np.random.Generator) -> np.ndarray:
     In some the ribs end just above the pelvis, in others a hand's breadth further up.
     """
     stretch = np.clip(rng.normal([1, 1, 1, 1, 1.0, 0.98, 1], 0.04), 0.9, 1.1)
-    chest = np.clip(rng.normal(1.06, 0.055), 0.92, 1.2)
+    chest = np.clip(rng.normal(1.06, 0.06), 0.92, 1.22)
     flank = np.clip(rng.normal(0.85, 0.22) - (chest - 1.06), 0.4, 1.4)
     stretch[1:3] = chest, flank
     return stretch
@@ -345,7 +345,7 @@ def _draw_arms(
     """
     push = 0.45 * max(girth - 1, 0) + 0.015
     cut = rng.random() < 0.2
-    arms = push + np.abs(rng.normal(0, 0.028, 2)) + 0.06 * cut
+    arms = push + np.abs(rng.normal(0, 0.045, 2)) + 0.06 * cut
     if rng.random() < 0.33:
         arms = push - rng.uniform(0, 0.05, 2)
     forearms = rng.normal(-0.02, 0.055, 2)

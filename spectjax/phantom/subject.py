@@ -159,7 +159,9 @@ def draw_subject(
     person = draw_person(seed, frame)
     camera = _draw_camera(exam_rng, person)
     hours = draw_hours(exam_rng)
-    covers = draw_covers(derive_rng(seed, _COVERS), person.sex)
+    covers = draw_covers(
+        derive_rng(seed, _COVERS), person.sex if person.age > 12 else "M"
+    )
     # Free pertechnetate, of a poor preparation, goes to thyroid and stomach.
     pertechnetate = bool(benign_rng.random() < 0.04)
     body = _draw_body(uptake_rng, person, hours, covers, pertechnetate)
