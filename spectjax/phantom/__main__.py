@@ -22,14 +22,14 @@ _PATIENTS = flags.DEFINE_integer(
     "patients",
     None,
     "Number of patients; by default the paper's: 76 of segmentation (112 images) or "
-    "251 of classification (346 images).",
+    "251 of classification (346 images); 200 of screening.",
     lower_bound=1,
 )
 _POPULATION = flags.DEFINE_enum(
     "population",
     "segmentation",
-    ["segmentation", "classification"],
-    "All with metastases in every thorax, or mostly normal.",
+    ["segmentation", "classification", "screening"],
+    "All with metastases in every thorax, mostly normal, or half of each.",
 )
 _ANY_FRAME = flags.DEFINE_bool(
     "any_frame",

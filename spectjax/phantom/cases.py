@@ -4,7 +4,7 @@ What an image shows follows from what is seen in its thorax, not from what a pat
 has, so cases are found by trial. Only people who lie straight are scanned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from spectjax.imaging.thorax import Box, CropTransform
 from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.phantom.frames import Frame
 from spectjax.phantom.patient import SimulatedPatient, draw_disease, take_images
-from spectjax.phantom.readers import READERS, Reading, read_view
+from spectjax.phantom.readers import METASTASES, READERS, Reading, read_view
 from spectjax.phantom.subject import (
     VIEWS,
     Subject,
@@ -55,13 +55,14 @@ def find_case(
     seed: np.random.SeedSequence,
     diagnosis: str,
     views: Sequence[View],
+    wanted: Set[str] = METASTASES,
     frame: Frame | None = None,
 ) -> Case:
     """Returns the first patient of a seed whose views all show the diagnosis.
 
     The diagnosis "metastasis" takes any image with at least one hotspot that the
-    readers agree upon; views that are not kept are not simulated. The frame is that of
-    `draw_person`.
+    readers agree upon; views that are not kept are not simulated. The readers outline
+    spots of the wanted kinds. The frame is that of `draw_person`.
     """
     bodies = trials = 0
     while True:
@@ -78,7 +79,7 @@ def find_case(
             for view in views:
                 exposures[view] = expose(subject, lesions, view)
                 rng = derive_rng(body_seed, _READING, attempt, VIEWS.index(view))
-                readings[view] = read_view(rng, exposures[view])
+                readings[view] = read_view(rng, exposures[view], wanted)
                 found = diagnose_view(readings[view], subject, view)
                 if found is None or not _is_wanted(found, diagnosis):
                     break

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from spectjax.phantom.cases import find_case
 from spectjax.phantom.files import write_patient
 from spectjax.phantom.frames import draw_frame
+from spectjax.phantom.readers import METASTASES, SUSPICIOUS
 from spectjax.phantom.slots import POPULATIONS, Slot, draw_slots, seed_patient
 from spectjax.phantom.subject import derive_rng
 from spectjax.system.files import write_file
@@ -143,8 +144,9 @@ def _write_one(job: _Job) -> None:
     folder, population, seed, any_frame, number, slot = job
     # Each patient has a seed of their own: no process depends on another.
     patient_seed = seed_patient(population, seed, number)
+    wanted = SUSPICIOUS if population == "screening" else METASTASES
     frame = draw_frame(derive_rng(patient_seed, _FRAME)) if any_frame else None
-    case = find_case(patient_seed, slot.diagnosis, slot.layout.views, frame)
+    case = find_case(patient_seed, slot.diagnosis, slot.layout.views, wanted, frame)
     identity = (population, str(seed), str(number))
     write_patient(folder, _name(number), case, slot.layout, identity)
 
