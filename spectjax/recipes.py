@@ -9,6 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from spectjax.config import ConfigError, base_config, parse_arg
+from tfds_spect.names import FOLDS
 
 # What makes `MaskRCNN` torchvision's `maskrcnn_resnet50_fpn`; the rest are defaults.
 TORCHVISION = {
@@ -78,13 +79,14 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
         arg: what follows the colon: `modern` for a recipe that trains well on few
             patients (docs/segmentation.md has what was tried); `quick` for the same
             with a narrow network, in minutes on a CPU; `smoke` for seconds, to see that
-            all parts fit; `fold=<int>`, the fold that is held out.
+            all parts fit; `ready` for what the shipped model learned with;
+            `fold=<int>`, the fold that is held out.
         name: the model's registry name.
 
     Raises:
         ConfigError: if `arg` is not understood.
     """
-    args = parse_arg(arg, modern=False, quick=False, smoke=False, fold=0)
+    args = parse_arg(arg, modern=False, quick=False, smoke=False, ready=False, fold=0)
     config = base_config()
     config.data.fold = args.fold
     config.model.name = name
@@ -93,7 +95,7 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
     config.model.batch_norm = True
     config.model.deep_supervision = False
 
-    if args.modern or args.quick or args.smoke:
+    if args.modern or args.quick or args.smoke or args.ready:
         _learn_from_few_patients(config, learning_rate=1e-3)
         config.loss = "dice_cross_entropy"
         config.model.deep_supervision = True
@@ -105,6 +107,16 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
     if args.smoke:
         _run_in_seconds(config)
         config.model.features = (2, 4)
+    if args.ready:
+        config.data.name = "segmentation_screening"
+        config.data.validation_fold = (args.fold + 1) % len(FOLDS)
+        config.data.train_hw = (208, 160)
+        config.data.randomisation = 0.7
+        config.data.batch_size = 8
+        config.optimizer.learning_rate = 5e-3
+        config.optimizer.average = 0.998
+        config.model.features = (16, 32, 64, 128)
+        config.num_epochs = 12
     return config
 
 
@@ -259,7 +271,7 @@ def classification_config(
         config.optimizer.weight_decay = 0.05
         config.model.update(modern)
     if args.quick or args.smoke:
-        config.data.train_hw = (192, 160)
+        config.data.train_hw = (208, 160)
         config.optimizer.learning_rate = 2e-3
         config.num_epochs = 15
         config.model.update(quick)

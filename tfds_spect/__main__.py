@@ -34,10 +34,11 @@ _CONFIG = flags.DEFINE_string(
     "segmentation: as many copies of each image as in the paper, 19 or 20; "
     "segmentation_quick: 4 copies; segmentation_smoke: 10 simulated patients, 1 copy; "
     "segmentation_originals: no copies; segmentation_mixed: no copies, and normal "
-    "images among the simulated ones. classification_d1, _d2, _d3: the three data "
-    "sets of the other paper. With _leaking added to segmentation, segmentation_quick, "
-    "classification_d2 or classification_d3: originals and copies split at random, as "
-    "in the papers.",
+    "images among the simulated ones; segmentation_screening: no copies, 3000 "
+    "simulated patients, half of them normal. classification_d1, _d2, _d3: the three "
+    "data sets of the other paper. With _leaking added to segmentation, "
+    "segmentation_quick, classification_d2 or classification_d3: originals and copies "
+    "split at random, as in the papers.",
 )
 _PROCESSES = flags.DEFINE_integer(
     "processes",

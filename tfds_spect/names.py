@@ -17,6 +17,7 @@ DATA_SETS = (
     *("segmentation", "segmentation_leaking"),
     *("segmentation_quick", "segmentation_quick_leaking"),
     *("segmentation_smoke", "segmentation_originals", "segmentation_mixed"),
+    "segmentation_screening",
     *("classification_d1", "classification_d2", "classification_d2_leaking"),
     *("classification_d3", "classification_d3_leaking"),
 )

@@ -58,6 +58,9 @@ def base_config() -> ConfigDict:
     # counts that it leaves, and how far it changes the contrast (`training.augment`).
     config.data.count_level = 1.0
     config.data.contrast = 0.0
+    # And the share of the images that it makes look as they reach people: stretched,
+    # smoothed, in grey levels, cut away (`training.randomise`).
+    config.data.randomisation = 0.0
     config.data.feed = "auto"  # or "resident" (on the devices), "stream" (from disk)
     config.data.batch_size = 16  # images, over all devices
     config.data.train_hw = (256, 256)  # central part to train on, pixels

@@ -38,16 +38,24 @@ _CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[..., bool], str, str], ..
             f"{still}, or --config.data.augmentation=online, for it changes images on "
             "the device",
         )
-        for key, still in (("data.count_level", 1), ("data.contrast", 0))
+        for key, still in (
+            ("data.count_level", 1),
+            ("data.contrast", 0),
+            ("data.randomisation", 0),
+        )
     ),
     *(
         (
             (key, "data.name"),
             lambda value, name, still=still: value != still and name.startswith(SCALED),
             key,
-            f"{still}, for the images of {{1}} are scaled and have no counts to thin",
+            f"{still}, for the images of {{1}} are scaled and have no counts left",
         )
-        for key, still in (("data.count_level", 1), ("data.contrast", 0))
+        for key, still in (
+            ("data.count_level", 1),
+            ("data.contrast", 0),
+            ("data.randomisation", 0),
+        )
     ),
     (
         ("class_weights", "task"),

@@ -45,6 +45,7 @@ RULES: dict[str, Rule] = {
     "data.augmentation": one_of("copies", "online"),
     "data.count_level": POSITIVE_SHARE,
     "data.contrast": number(0, 10),
+    "data.randomisation": number(0, 1),
     "data.feed": one_of("auto", "resident", "stream"),
     "data.batch_size": whole(1, 65_536),
     "data.train_hw": several(whole(1, CANVAS), 2, 2, "(160, 160)"),

@@ -22,14 +22,20 @@ _PATIENTS = flags.DEFINE_integer(
     "patients",
     None,
     "Number of patients; by default the paper's: 76 of segmentation (112 images) or "
-    "251 of classification (346 images).",
+    "251 of classification (346 images); 200 of screening.",
     lower_bound=1,
 )
 _POPULATION = flags.DEFINE_enum(
     "population",
     "segmentation",
-    ["segmentation", "classification"],
-    "All with metastases in every thorax, or mostly normal.",
+    ["segmentation", "classification", "screening"],
+    "All with metastases in every thorax, mostly normal, or half of each.",
+)
+_ANY_FRAME = flags.DEFINE_bool(
+    "any_frame",
+    False,
+    "Scans of 128 to 1024 columns and pixels of 1.8 to 4.8 mm; by default all have the "
+    "papers' 256 columns of some 2.3 mm.",
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "The same seed gives the same bytes.", lower_bound=0
@@ -54,6 +60,7 @@ def main(argv: list[str]) -> None:
             patients=patients,
             seed=_SEED.value,
             population=_POPULATION.value,
+            any_frame=_ANY_FRAME.value,
             processes=_PROCESSES.value,
         )
     print(

@@ -4,7 +4,7 @@ What an image shows follows from what is seen in its thorax, not from what a pat
 has, so cases are found by trial. Only people who lie straight are scanned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +17,10 @@ from spectjax.imaging.diagnosis import METASTASIS, NORMAL
 from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import Box, CropTransform
 from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.phantom.frames import Frame
 from spectjax.phantom.patient import SimulatedPatient, draw_disease, take_images
-from spectjax.phantom.readers import READERS, Reading, read_view
+from spectjax.phantom.readers import METASTASES, READERS, Reading, read_view
 from spectjax.phantom.subject import (
-    FRAME_HW,
     VIEWS,
     Subject,
     derive_rng,
@@ -52,20 +52,25 @@ class Case(NamedTuple):
 
 
 def find_case(
-    seed: np.random.SeedSequence, diagnosis: str, views: Sequence[View]
+    seed: np.random.SeedSequence,
+    diagnosis: str,
+    views: Sequence[View],
+    wanted: Set[str] = METASTASES,
+    frame: Frame | None = None,
 ) -> Case:
     """Returns the first patient of a seed whose views all show the diagnosis.
 
     The diagnosis "metastasis" takes any image with at least one hotspot that the
-    readers agree upon; views that are not kept are not simulated.
+    readers agree upon; views that are not kept are not simulated. The readers outline
+    spots of the wanted kinds. The frame is that of `draw_person`.
     """
     bodies = trials = 0
     while True:
         body_seed = derive_seed(seed, bodies)
         bodies += 1
-        if not draw_person(body_seed).posture.lies_straight:
+        if not draw_person(body_seed, frame).posture.lies_straight:
             continue
-        subject = draw_subject(body_seed, views)
+        subject = draw_subject(body_seed, views, frame)
         for attempt in range(_TRIALS_PER_BODY):
             trials += 1
             rng = derive_rng(body_seed, _DISEASE, attempt)
@@ -74,7 +79,7 @@ def find_case(
             for view in views:
                 exposures[view] = expose(subject, lesions, view)
                 rng = derive_rng(body_seed, _READING, attempt, VIEWS.index(view))
-                readings[view] = read_view(rng, exposures[view])
+                readings[view] = read_view(rng, exposures[view], wanted)
                 found = diagnose_view(readings[view], subject, view)
                 if found is None or not _is_wanted(found, diagnosis):
                     break
@@ -89,23 +94,24 @@ def diagnose_view(reading: Reading, subject: Subject, view: View) -> str | None:
 
     "metastasis" if the readers agree that there is one but on no pixel of it.
     """
+    frame_hw = subject.camera.frame_hw
     annotations = [
         Annotation(
             path=Path(reader),
             reader=reader,
             image_name=view,
-            image_hw=FRAME_HW,
+            image_hw=frame_hw,
             regions=tuple(Region(o.word, o.polygon_xy, None) for o in outlines),
         )
         for reader, outlines in zip(READERS, reading, strict=True)
     ]
-    hotspots = agree(annotations, FRAME_HW)
+    hotspots = agree(annotations, frame_hw)
     box = find_thorax_box(subject.bones)
     if view == "posterior":
-        box = mirror_box(box, FRAME_HW[1])
+        box = mirror_box(box, frame_hw[1])
     found = set()
     for margin in _MARGINS_PX:
-        transform = CropTransform(_widen(box, margin), FRAME_HW, CANVAS_HW)
+        transform = CropTransform(_widen(box, margin, frame_hw), frame_hw, CANVAS_HW)
         inside = crop_hotspots(hotspots, transform)
         found.add(diagnose(annotations, inside, transform))
     return found.pop() if len(found) == 1 else None
@@ -117,9 +123,9 @@ def _is_wanted(found: str, diagnosis: str) -> bool:
     return found == diagnosis
 
 
-def _widen(box: Box, margin: int) -> Box:
+def _widen(box: Box, margin: int, frame_hw: tuple[int, int]) -> Box:
     y0, x0, y1, x1 = box
-    height, width = FRAME_HW
+    height, width = frame_hw
     return (
         max(0, y0 - margin),
         max(0, x0 - margin),

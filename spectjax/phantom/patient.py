@@ -12,11 +12,11 @@ from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.scan import View
 from spectjax.phantom.camera import Sources
 from spectjax.phantom.detector import count_photons
+from spectjax.phantom.frames import Frame
 from spectjax.phantom.lesions import draw_metastases
 from spectjax.phantom.posture import Posture
 from spectjax.phantom.skeleton import build_skeleton
 from spectjax.phantom.subject import (
-    FRAME_HW,
     VIEWS,
     Exposure,
     PlacedSpot,
@@ -62,6 +62,7 @@ class SimulatedPatient:
 
     age: int
     sex: str
+    frame_hw: tuple[int, int]
     size_m: float
     weight_kg: float
     spacing_mm: float
@@ -71,17 +72,21 @@ class SimulatedPatient:
 
 
 def simulate_patient(
-    seed: np.random.SeedSequence | int, *, diagnosis: str = METASTASIS
+    seed: np.random.SeedSequence | int,
+    *,
+    diagnosis: str = METASTASIS,
+    frame: Frame | None = None,
 ) -> SimulatedPatient:
     """Returns the patient that belongs to a seed, from both sides.
 
     The diagnosis, one of `spectjax.imaging.diagnosis.DIAGNOSES`, says which metastases
     are drawn; whether readers see them is another matter. "metastasis" stands for 1 to
-    12 anywhere, one of them in the thorax.
+    12 anywhere, one of them in the thorax. Without a frame the scan has 1024 rows, 256
+    columns and pixels of 2.26 to 2.4 mm.
     """
     if not isinstance(seed, np.random.SeedSequence):
         seed = np.random.SeedSequence(seed)
-    subject = draw_subject(seed)
+    subject = draw_subject(seed, frame=frame)
     lesions = draw_disease(derive_rng(seed, _DISEASE), subject, diagnosis)
     exposures = {view: expose(subject, lesions, view) for view in VIEWS}
     return take_images(seed, subject, lesions, exposures)
@@ -111,7 +116,7 @@ def take_images(
         Sources(*(axis[lesion.spot.core] for axis in lesion.sources))
         for lesion in lesions
     ]
-    truth = find_truth(subject.bones, cores, FRAME_HW)
+    truth = find_truth(subject.bones, cores, subject.camera.frame_hw)
     views = {}
     for view, exposure in exposures.items():
         noise_rng = derive_rng(seed, _NOISE, VIEWS.index(view))

@@ -18,7 +18,10 @@ from tqdm import tqdm
 
 from spectjax.phantom.cases import find_case
 from spectjax.phantom.files import write_patient
+from spectjax.phantom.frames import draw_frame
+from spectjax.phantom.readers import METASTASES, SUSPICIOUS
 from spectjax.phantom.slots import POPULATIONS, Slot, draw_slots, seed_patient
+from spectjax.phantom.subject import derive_rng
 from spectjax.system.files import write_file
 from spectjax.system.locks import LOCK_NAME
 from spectjax.system.messages import UserError
@@ -26,6 +29,7 @@ from spectjax.system.workers import WorkerError, Workers
 
 VERSION = 3  # changes whenever the same seed gives other files
 _SECONDS_PER_PATIENT = 0.3
+_FRAME = 30  # a stream of a patient's seed, beside the bodies of `find_case`
 _COMPLETE = "phantom.json"
 _STARTED = "phantom.partial.json"
 
@@ -40,6 +44,7 @@ def write_phantom(
     patients: int,
     seed: int,
     population: str = "segmentation",
+    any_frame: bool = False,
     processes: int | None = None,
 ) -> pathlib.Path:
     """Writes a population of patients, or finds it written.
@@ -47,8 +52,9 @@ def write_phantom(
     The same seed gives the same bytes, however many processes write them. A folder that
     was left half-written by the same call is continued. 76 patients of "segmentation",
     all with metastases in every thorax, have [P1]'s 112 images, 251 of
-    "classification", mostly normal, [P2]'s 346. The folder does not exist yet, is
-    empty, or holds this phantom; there is a process for each core by default.
+    "classification", mostly normal, [P2]'s 346. Scans have the papers' 256 columns of
+    some 2.3 mm, or with `any_frame` those of `draw_frame`. The folder does not exist
+    yet, is empty, or holds this phantom; there is a process for each core by default.
 
     Raises:
         PhantomError: if the folder holds anything else, a number is out of range, or a
@@ -70,6 +76,7 @@ def write_phantom(
         "population": population,
         "patients": patients,
         "seed": seed,
+        "any_frame": any_frame,
         "version": VERSION,
         "synthetic": True,
     }
@@ -79,7 +86,7 @@ def write_phantom(
 
     slots = draw_slots(population, patients, seed)
     jobs = [
-        (folder, population, seed, number, slot)
+        (folder, population, seed, any_frame, number, slot)
         for number, slot in enumerate(slots, 1)
         # The truth is a patient's last file.
         if not (folder / "truth" / f"{_name(number)}.npz").exists()
@@ -130,14 +137,16 @@ def _is_complete(folder: pathlib.Path, wanted: dict[str, int | str]) -> bool:
     return False
 
 
-_Job = tuple[pathlib.Path, str, int, int, Slot]
+_Job = tuple[pathlib.Path, str, int, bool, int, Slot]
 
 
 def _write_one(job: _Job) -> None:
-    folder, population, seed, number, slot = job
+    folder, population, seed, any_frame, number, slot = job
     # Each patient has a seed of their own: no process depends on another.
     patient_seed = seed_patient(population, seed, number)
-    case = find_case(patient_seed, slot.diagnosis, slot.layout.views)
+    wanted = SUSPICIOUS if population == "screening" else METASTASES
+    frame = draw_frame(derive_rng(patient_seed, _FRAME)) if any_frame else None
+    case = find_case(patient_seed, slot.diagnosis, slot.layout.views, wanted, frame)
     identity = (population, str(seed), str(number))
     write_patient(folder, _name(number), case, slot.layout, identity)
 

@@ -13,11 +13,15 @@ from spectjax.phantom.body import Limb, build_outline
 from spectjax.phantom.skeleton import SEGMENTS
 
 _HEAD, _TRUNK, _GIRDLE, _ARM, _FOREARM, _LEG, _SHANK = range(len(SEGMENTS))
-# Vertex, top of the shoulders, lowest rib, hip, knee, ankle, toes: between them the
-# length of a patient may differ from the reference, each part by a factor of its own.
-_STATIONS_MM = np.array([0.0, 245.0, 575.0, 790.0, 1190.0, 1600.0, 1740.0])
+# Vertex, top of the shoulders, lowest rib, iliac crest, hip, knee, ankle, toes: between
+# them the length of a patient may differ from the reference, each part by a factor of
+# its own.
+_STATIONS_MM = np.array([0.0, 245.0, 575.0, 640.0, 790.0, 1190.0, 1600.0, 1740.0])
 _HIP_MM = 790.0
+_LEANEST = 0.9  # of the reference's half width, a trunk without fat
 _HEAD_AXIS_MM = 5.0  # depth of the axis about which the head turns
+# Height of children in that of adults (CDC growth charts, both sexes).
+_GROWTH_YEARS, _GROWTH = [8, 10, 12, 14, 16, 18], [0.75, 0.81, 0.88, 0.95, 0.985, 1.0]
 _JOINTS_MM = {
     "neck": (0.0, 240.0),
     "shoulder": (166.0, 281.0),
@@ -31,8 +35,10 @@ class Posture:
     """Size and position of one patient. Pairs are (right, left), angles in radians.
 
     Attributes:
-        stretch: lengths of head, chest, abdomen, thigh, shank and foot, factors.
-        breadth: width of the skeleton, factor.
+        stretch: lengths of head, chest, flank, pelvis, thigh, shank and foot, factors.
+        breadth: width of the skeleton, and depth of arms and legs, factor.
+        head_breadth: width and depth of the head, factor.
+        chest_breadth: width of the rib cage in that of the skeleton, factor.
         chest_depth: depth of the trunk, factor.
         girth: thickness of the soft parts, factor of the half axes.
         shoulder_drop_mm: how far the shoulders sink towards the feet.
@@ -44,7 +50,7 @@ class Posture:
         hand_lift_mm: how far the hands lie in front of their usual place.
         trunk_turn: of the front of the trunk towards the patient's left.
         pitch: of the chest, front end downwards.
-        curve_mm: sideways bow of the spine.
+        curve_mm: sideways bow of the spine, and the one that turns back halfway, (2,).
         tilt: of the whole body in the image.
         top_px: row of the vertex.
         centre_px: column of the hips in the anterior view.
@@ -52,6 +58,8 @@ class Posture:
 
     stretch: np.ndarray
     breadth: float
+    head_breadth: float
+    chest_breadth: float
     chest_depth: float
     girth: float
     shoulder_drop_mm: np.ndarray
@@ -63,7 +71,7 @@ class Posture:
     hand_lift_mm: np.ndarray
     trunk_turn: float
     pitch: float
-    curve_mm: float
+    curve_mm: np.ndarray
     tilt: float
     top_px: float
     centre_px: float
@@ -82,7 +90,6 @@ class Posture:
             abs(self.tilt) <= np.radians(2.5)
             and abs(slope) <= np.radians(4)
             and abs(self.trunk_turn) <= 0.11
-            and abs(self.curve_mm) <= 15
         )
 
     def place(self, xyz_mm: np.ndarray, segment: np.ndarray) -> np.ndarray:
@@ -101,26 +108,32 @@ class Posture:
         """Returns the points of one segment, placed; side 0 is right and 1 left."""
         sign = 2 * side - 1
         reference_y = xyz_mm[:, 1]
-        x, y, z = xyz_mm[:, 0] * self.breadth, self._stretch(reference_y), xyz_mm[:, 2]
+        x, y, z = xyz_mm[:, 0], self._stretch(reference_y), xyz_mm[:, 2]
+        x = x * (self.head_breadth if segment == _HEAD else self.breadth)
         turns: list[tuple[str, float]] = []  # about which joints, in which order
         if segment == _HEAD:
             cos, sin = np.cos(self.head_turn), np.sin(self.head_turn)
-            z = z - _HEAD_AXIS_MM
+            z = (z - _HEAD_AXIS_MM) * self.head_breadth
             x, z = cos * x - sin * z, _HEAD_AXIS_MM + sin * x + cos * z
             turns = [("neck", self.head_angle)]
         elif segment in (_TRUNK, _GIRDLE):
             z = z * self.chest_depth
             lean = np.interp(reference_y, [230, 300, 560, 800], [0, 1, 1, 0])
-            bow = np.sin(np.pi * np.clip((reference_y - 230) / 600, 0, 1))
+            along = np.pi * np.clip((reference_y - 230) / 600, 0, 1)
             y = y - self.pitch * lean * z
-            x = x - self.trunk_turn * z + self.curve_mm * bow
+            if segment == _TRUNK:
+                x = x * self._narrow(reference_y)
+            x = x - self.trunk_turn * z
+            x = x + self.curve_mm @ np.sin([along, 2 * along])
         elif segment in (_ARM, _FOREARM):
+            z = z * self.breadth
             turns = [("shoulder", -sign * self.arm_angles[side])]
             if segment == _FOREARM:
                 turns.insert(0, ("elbow", -sign * self.forearm_angles[side]))
                 beyond = np.clip((reference_y - 560) / 250, 0, 1)
                 z = z - self.hand_lift_mm[side] * beyond
         else:
+            z = z * self.breadth
             turns = [("hip", -sign * self.leg_angles[side])]
         for joint, angle in turns:
             joint_x = sign * self.breadth * _JOINTS_MM[joint][0]
@@ -192,6 +205,11 @@ class Posture:
         inner = np.interp(y, _STATIONS_MM, placed)
         return inner + np.minimum(y, 0) + np.maximum(y - _STATIONS_MM[-1], 0)
 
+    def _narrow(self, y: np.ndarray) -> np.ndarray:
+        """Returns how wide the trunk is at reference heights, mm: only ribs differ."""
+        chest = self.chest_breadth
+        return np.interp(y, [215, 260, 580, 650], [1, chest, chest, 1])
+
     def _slice(self, limb: Limb, y: np.ndarray) -> tuple[slice, np.ndarray]:
         """Returns the rows of a limb, and x, half width, z, half depth there (4, R)."""
         segment = np.array([SEGMENTS.index(name) for name in limb.segment])
@@ -199,13 +217,27 @@ class Posture:
         half_width = limb.half_width_mm * self.breadth * self.girth
         half_depth = limb.half_depth_mm * self.girth
         if segment[0] == _HEAD:
-            # The shadow of an ellipse that turns about the axis of the head.
-            wide, deep = limb.half_width_mm, limb.half_depth_mm
+            # The shadow of an ellipse that turns about the axis of the head. There is
+            # fat below the chin only.
+            fat = np.interp(limb.centre_mm[:, 1], [150, 220], [1, self.girth])
+            wide, deep = (
+                axis * fat * self.head_breadth
+                for axis in (limb.half_width_mm, limb.half_depth_mm)
+            )
             cos, sin = np.cos(self.head_turn), np.sin(self.head_turn)
             half_width = np.hypot(cos * wide, sin * deep)
             half_depth = np.hypot(cos * deep, sin * wide)
         elif segment[0] == _TRUNK:
+            # However thin the patient is, skin covers the ribs; the hips end in the
+            # thighs, which widen by half as much.
+            height = limb.centre_mm[:, 1]
+            hips = np.interp(height, [720, 800], [0, 0.5])
+            fat = max(self.girth - _LEANEST, 0.08) * (1 - hips) + 0.1 * hips
+            bone = _LEANEST * self._narrow(height)
+            half_width = limb.half_width_mm * self.breadth * (bone + fat)
             half_depth = half_depth * self.chest_depth
+        else:
+            half_depth = half_depth * self.breadth
         first, last = np.searchsorted(y, [centre[0, 1], centre[-1, 1]])
         rows = slice(int(first), int(last))
         table = np.stack([centre[:, 0], half_width, centre[:, 2], half_depth])
@@ -214,27 +246,35 @@ class Posture:
 
 
 def draw_posture(
-    rng: np.random.Generator, frame_hw: tuple[int, int], spacing_mm: float, sex: str
+    rng: np.random.Generator,
+    frame_hw: tuple[int, int],
+    spacing_mm: float,
+    sex: str,
+    age: int,
 ) -> Posture:
     """Draws the size and position of a patient that fits into the frame."""
-    height, widest = (0.955, 1.10) if sex == "F" else (1.01, 1.14)
+    grown = float(np.interp(age, _GROWTH_YEARS, _GROWTH))
+    height, widest = (0.94, 1.10) if sex == "F" else (0.995, 1.14)
     height = np.clip(rng.normal(height, 0.042), 0.84, 1.10)
-    girth = np.clip(rng.lognormal(0.02, 0.10), 0.87, 1.34)
-    breadth = np.clip(height * rng.normal(1.0, 0.045), 0.84, widest)
-    stretch = height * np.clip(rng.normal([1, 1, 1, 1.02, 0.98, 1], 0.04), 0.9, 1.1)
+    breadth = grown * np.clip(height * rng.normal(1.0, 0.045), 0.84, widest)
+    girth = _draw_girth(rng)
+    stretch = grown * height * _draw_stretch(rng)
+    # A child's head is nearly that of an adult.
+    stretch[0] *= grown**-0.6
+    head_breadth = grown**0.3 * np.clip(rng.normal(1.04, 0.03), 0.95, 1.12)
     length_px = np.diff(_STATIONS_MM) @ stretch / spacing_mm
-    lowest = min(100.0, frame_hw[0] * 0.875 - length_px)
+    lowest = min(230 / spacing_mm, frame_hw[0] * 0.875 - length_px)
     shoulder_drop_mm = rng.normal(3, 9) + rng.normal(0, 6, 2)
     arm_angles, forearm_angles, hand_lift_mm = _draw_arms(rng, girth)
     legs_apart = rng.uniform(0.02, 0.09) if rng.random() < 0.12 else 0.0
     # Most look up, some to the side.
     head_turn = rng.normal(0, 0.45 if rng.random() < 0.15 else 0.1)
-    # A straight spine, or one with a curvature.
-    curve_mm = rng.normal(0, 13 if rng.random() < 0.12 else 4)
     return Posture(
         stretch=stretch,
         breadth=breadth,
-        chest_depth=np.clip(rng.normal(1, 0.07), 0.83, 1.2),
+        head_breadth=head_breadth,
+        chest_breadth=np.clip(rng.normal(0.918, 0.035), 0.82, 1.02),
+        chest_depth=grown * np.clip(rng.normal(1, 0.07), 0.83, 1.2),
         girth=girth,
         shoulder_drop_mm=shoulder_drop_mm,
         arm_angles=arm_angles,
@@ -246,11 +286,41 @@ def draw_posture(
         hand_lift_mm=hand_lift_mm,
         trunk_turn=np.clip(rng.normal(0, 0.055), -0.14, 0.14),
         pitch=np.clip(rng.normal(0, 0.045), -0.13, 0.13),
-        curve_mm=np.clip(curve_mm, -26, 26),
+        curve_mm=_draw_curve(rng),
         tilt=np.radians(np.clip(rng.normal(0, 1.4), -4, 4)),
-        top_px=rng.uniform(16, max(lowest, 20)),
-        centre_px=frame_hw[1] / 2 + np.clip(rng.normal(0, 4.5), -12, 12),
+        top_px=rng.uniform(37, max(lowest * spacing_mm, 46)) / spacing_mm,
+        centre_px=frame_hw[1] / 2 + np.clip(rng.normal(0, 10), -28, 28) / spacing_mm,
     )
+
+
+def _draw_girth(rng: np.random.Generator) -> float:
+    """Draws the thickness of the soft parts; one in twelve is very heavy.
+
+    Both half axes grow by it, the weight by its square: 1.25 is a body mass index of
+    some 38, and 1.45 of more than 50.
+    """
+    if rng.random() < 0.08:
+        return float(rng.uniform(1.25, 1.45))
+    return float(np.clip(rng.lognormal(0.02, 0.10), 0.85, 1.30))
+
+
+def _draw_stretch(rng: np.random.Generator) -> np.ndarray:
+    """Draws how long the parts of the body are in that of the reference, (7,).
+
+    In some the ribs end just above the pelvis, in others a hand's breadth further up.
+    """
+    stretch = np.clip(rng.normal([1, 1, 1, 1, 1.0, 0.98, 1], 0.04), 0.9, 1.1)
+    chest = np.clip(rng.normal(1.06, 0.055), 0.92, 1.2)
+    flank = np.clip(rng.normal(0.85, 0.22) - (chest - 1.06), 0.4, 1.4)
+    stretch[1:3] = chest, flank
+    return stretch
+
+
+def _draw_curve(rng: np.random.Generator) -> np.ndarray:
+    """Draws a straight spine, or one with a curvature: C- or S-shaped, mm, (2,)."""
+    if rng.random() < 0.12:
+        return np.clip(rng.normal(0, [14, 9]), -32, 32)
+    return np.clip(rng.normal(0, [4, 2]), -12, 12)
 
 
 def _draw_arms(
@@ -258,12 +328,14 @@ def _draw_arms(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws angles of arms and forearms, and the lift of the hands in mm, (2,) each.
 
-    Arms lie beside the trunk, so a wider trunk pushes them out; some lie so far out
-    that the frame cuts them, some have a hand on the lap.
+    Arms lie beside the trunk, so a wider trunk pushes them out; a third hug it, skin on
+    skin, and some lie so far out that the frame cuts them or have a hand on the lap.
     """
-    push = 0.45 * (girth - 1) + 0.02
+    push = 0.45 * max(girth - 1, 0) + 0.015
     cut = rng.random() < 0.2
-    arms = push + np.abs(rng.normal(0, 0.025, 2)) + 0.06 * cut
+    arms = push + np.abs(rng.normal(0, 0.028, 2)) + 0.06 * cut
+    if rng.random() < 0.33:
+        arms = push - rng.uniform(0, 0.05, 2)
     forearms = rng.normal(-0.02, 0.055, 2)
     lap = (rng.random(2) < 0.5) & (rng.random() < 0.06)
     forearms = np.where(lap, -rng.uniform(0.35, 0.6, 2) - push, forearms)

@@ -4,6 +4,7 @@ A polygon is (K, 2) points (x, y) in continuous pixel coordinates: the pixel in 
 and column 0 covers [0, 1) x [0, 1).
 """
 
+from collections.abc import Set
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,10 @@ from spectjax.imaging.diagnosis import METASTASIS, OUTSIDE_SPINE, SPINAL
 from spectjax.phantom.lesions import is_spinal
 from spectjax.phantom.subject import Exposure, SpotImage
 
+# What readers are asked to outline: metastases, or all that calls for another look. An
+# image alone does not tell a fresh fracture or Paget's disease from a metastasis.
+METASTASES = frozenset({METASTASIS})
+SUSPICIOUS = METASTASES | {"compression fracture", "Paget's disease", "rib fracture"}
 READERS = ("reader1", "reader2", "reader3")
 # A spot is seen half of the time at this peak over its surroundings, and at this
 # signal-to-noise ratio of its whole area.
@@ -68,18 +73,21 @@ def measure_visibility(spot: SpotImage, expectation: np.ndarray) -> Visibility:
     )
 
 
-def read_view(rng: np.random.Generator, exposure: Exposure) -> Reading:
-    """Returns what each of `READERS` outlines as metastasis.
+def read_view(
+    rng: np.random.Generator, exposure: Exposure, wanted: Set[str] = METASTASES
+) -> Reading:
+    """Returns what each of `READERS` outlines: spots of the wanted kinds.
 
-    Each reader sees a spot with a chance that rises with its contrast and its
-    signal-to-noise ratio in this view, has thresholds of their own, and follows the
-    contour at 40 to 50 % of the spot's peak with an unsteady hand.
+    The words are those for metastases, whatever is wanted. Each reader sees a spot with
+    a chance that rises with its contrast and its signal-to-noise ratio in this view,
+    has thresholds of their own, and follows the contour at 40 to 50 % of the spot's
+    peak with an unsteady hand.
     """
     reading: Reading = tuple([] for _ in READERS)
     levels = rng.normal(0.46, 0.025, len(READERS))
     thresholds = rng.lognormal(0, 0.15, len(READERS))
     for spot in exposure.spots:
-        if spot.kind not in _MISTAKEN and spot.kind != METASTASIS:
+        if spot.kind not in _MISTAKEN | wanted:
             continue
         seen = measure_visibility(spot, exposure.expectation)
         if seen.contrast <= 0:
@@ -89,7 +97,7 @@ def read_view(rng: np.random.Generator, exposure: Exposure) -> Reading:
             chance = _sigmoid(
                 np.log(seen.contrast / _CONTRAST_SEEN / threshold) / 0.2
             ) * _sigmoid(np.log(seen.signal_to_noise / _NOISE_SEEN / threshold) / 0.25)
-            if spot.kind != METASTASIS:
+            if spot.kind not in wanted:
                 chance *= _MISTAKE_CHANCE
             if rng.random() < chance:
                 level_here = np.clip(level + rng.normal(0, 0.02), 0.3, 0.6)

@@ -41,6 +41,15 @@ POPULATIONS: dict[str, tuple[Group, ...]] = {
         Group(SPINAL, 10, 4),
         Group(OUTSIDE_SPINE, 1, 0),
     ),
+    # Ours: as many with disease as without, from both sides, and many with little; what
+    # is outlined is `readers.SUSPICIOUS`.
+    "screening": (
+        Group(NORMAL, 100, 100),
+        Group(METASTASIS, 40, 40),
+        Group(MULTIPLE, 20, 20),
+        Group(SPINAL, 10, 10),
+        Group(OUTSIDE_SPINE, 30, 30),
+    ),
 }
 
 

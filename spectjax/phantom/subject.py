@@ -14,12 +14,13 @@ from spectjax.phantom.body import draw_tracer
 from spectjax.phantom.camera import Body, Camera, Sources, project, project_spot
 from spectjax.phantom.covers import Cover, draw_cover_map, draw_covers
 from spectjax.phantom.detector import detect
+from spectjax.phantom.frames import Frame, draw_usual_frame
 from spectjax.phantom.lesions import Spot
 from spectjax.phantom.mimics import draw_mimics
 from spectjax.phantom.organs import draw_organs
 from spectjax.phantom.pools import draw_pools, fill_pools
 from spectjax.phantom.posture import Posture, draw_posture
-from spectjax.phantom.skeleton import build_skeleton
+from spectjax.phantom.skeleton import build_skeleton, find_growth_plates
 from spectjax.phantom.tracer import (
     Exam,
     clear_soft_tissue,
@@ -31,7 +32,7 @@ from spectjax.phantom.tracer import (
 from spectjax.phantom.uptake import draw_uptake
 
 VIEWS: tuple[View, View] = ("anterior", "posterior")
-FRAME_HW = (1024, 256)
+_CHILDREN = 0.03  # of all patients
 # Streams of randomness: a change to one part leaves the others as they were.
 _PERSON, _COVERS, _UPTAKE, _BENIGN, _EXAM = range(5)
 
@@ -84,10 +85,11 @@ class Exposure(NamedTuple):
 
 
 class Person(NamedTuple):
-    """Who is scanned, age in years and sex "F" or "M", and how they lie."""
+    """Who is scanned, age in years and sex "F" or "M", on what frame, lying how."""
 
     age: int
     sex: str
+    frame_hw: tuple[int, int]
     spacing_mm: float
     posture: Posture
 
@@ -128,36 +130,47 @@ def derive_rng(seed: np.random.SeedSequence, *key: int) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, *key))
 
 
-def draw_person(seed: np.random.SeedSequence) -> Person:
-    """Draws who belongs to a seed: the same person as in `draw_subject`."""
+def draw_person(seed: np.random.SeedSequence, frame: Frame | None = None) -> Person:
+    """Draws who belongs to a seed: the same person as in `draw_subject`.
+
+    Without a frame the scan has one of those that the papers' scans have.
+    """
     rng = derive_rng(seed, _PERSON)
     age = int(np.clip(rng.normal(63, 12), 25, 90))
+    if rng.random() < _CHILDREN:
+        age = int(rng.integers(8, 18))
     sex = str(rng.choice(["F", "M"]))
-    spacing_mm = float(rng.choice([2.26, 2.3, 2.33, 2.4]))
-    return Person(age, sex, spacing_mm, draw_posture(rng, FRAME_HW, spacing_mm, sex))
+    usual = draw_usual_frame(rng)
+    frame = frame or usual
+    return Person(age, sex, *frame, draw_posture(rng, *frame, sex, age))
 
 
 def draw_subject(
-    seed: np.random.SeedSequence, views: Sequence[View] = VIEWS
+    seed: np.random.SeedSequence,
+    views: Sequence[View] = VIEWS,
+    frame: Frame | None = None,
 ) -> Subject:
-    """Draws a patient without metastases.
+    """Draws a patient without metastases, on the frame of `draw_person`.
 
     A view does not depend on the others.
     """
     uptake_rng, benign_rng = derive_rng(seed, _UPTAKE), derive_rng(seed, _BENIGN)
     exam_rng = derive_rng(seed, _EXAM)
-    person = draw_person(seed)
+    person = draw_person(seed, frame)
     camera = _draw_camera(exam_rng, person)
     hours = draw_hours(exam_rng)
     covers = draw_covers(derive_rng(seed, _COVERS), person.sex)
+    skeleton = build_skeleton()
+    # Before the body: how many numbers that takes depends on the frame.
+    uptake = draw_uptake(uptake_rng, skeleton, person.age)
     # Free pertechnetate, of a poor preparation, goes to thyroid and stomach.
-    pertechnetate = bool(benign_rng.random() < 0.04)
+    pertechnetate = bool(uptake_rng.random() < 0.04)
     body = _draw_body(uptake_rng, person, hours, covers, pertechnetate)
     volume_mm3 = (body.back_mm - body.front_mm) * person.spacing_mm**2
     weight_kg = float(volume_mm3.sum()) * 1e-6  # as if of water
 
-    skeleton = build_skeleton()
-    tracer = skeleton.weight * draw_uptake(uptake_rng, skeleton, person.age)
+    tracer = skeleton.weight * uptake
+    tracer[find_growth_plates()] *= np.interp(person.age, [8, 14, 18], [6, 4, 1])
     skeleton = skeleton._replace(weight=tracer)
     bones = _place(person, (skeleton.xyz_mm, skeleton.segment, tracer))
     exam = draw_exam(exam_rng, hours, weight_kg)
@@ -245,17 +258,19 @@ def _place(
 
 
 def _draw_camera(rng: np.random.Generator, person: Person) -> Camera:
-    height, width = FRAME_HW
-    _, _, spacing_mm, posture = person
+    _, _, (height, width), spacing_mm, posture = person
+    usual = 2.3 / spacing_mm
     toes = posture.place(np.array([[0.0, 1745.0, 0.0]]), np.array([1]))
     last, _ = posture.to_pixels(toes, spacing_mm)
-    y0 = max(0, int(posture.top_px - rng.uniform(8, 50)))
-    y1 = min(height, int(last[0] + rng.uniform(15, 70)))
-    x0, x1 = rng.integers(8, 15), width - rng.integers(8, 15)
+    y0 = max(0, int(posture.top_px - rng.uniform(8, 50) * usual))
+    y1 = min(height, int(last[0] + rng.uniform(15, 70) * usual))
+    # The detector is as wide as the usual frame: a wider one has empty sides.
+    beside = max(0.0, (width - 256 * usual) / 2)
+    left, right = (int(beside + side) for side in rng.integers(8, 15, 2) * usual)
     return Camera(
-        frame_hw=FRAME_HW,
+        frame_hw=person.frame_hw,
         spacing_mm=spacing_mm,
-        field=(y0, int(x0), y1, int(x1)),
+        field=(y0, left, y1, width - right),
         gap_mm=rng.uniform(25, 65),
         table=rng.uniform(0.88, 0.95),
         scatter=rng.uniform(0.30, 0.40),
@@ -269,15 +284,15 @@ def _draw_body(
     covers: list[Cover],
     pertechnetate: bool,
 ) -> Body:
-    age, sex, spacing_mm, posture = person
-    y_mm = posture.find_reference_y(FRAME_HW[0], spacing_mm)
+    age, sex, frame_hw, spacing_mm, posture = person
+    y_mm = posture.find_reference_y(frame_hw[0], spacing_mm)
     # Old bone takes up less, so the soft tissue stands out more.
-    level = rng.lognormal(0, 0.30) * (1 + 0.005 * (age - 63))
-    tracer = draw_tracer(rng, y_mm, FRAME_HW[1], level * clear_soft_tissue(hours))
+    level = rng.lognormal(np.log(0.9), 0.36) * (1 + 0.005 * (age - 63))
     pools = draw_pools(rng, sex, hours, pertechnetate)
+    tracer = draw_tracer(rng, y_mm, frame_hw[1], level * clear_soft_tissue(hours))
     fill_pools(tracer, pools, posture, spacing_mm)
     return Body(
-        *posture.draw_outline(FRAME_HW, spacing_mm),
+        *posture.draw_outline(frame_hw, spacing_mm),
         tracer,
-        draw_cover_map(covers, posture, FRAME_HW, spacing_mm),
+        draw_cover_map(covers, posture, frame_hw, spacing_mm),
     )

@@ -47,9 +47,10 @@ def draw_hours(rng: np.random.Generator) -> float:
 def draw_exam(rng: np.random.Generator, hours: float, weight_kg: float) -> Exam:
     """Draws activity, speed and camera.
 
-    Activity is dosed by weight, within 370 to 740 MBq.
+    Activity is dosed by weight, within 370 to 740 MBq; below 45 kg, children, less.
     """
-    activity = np.clip(7.5 * weight_kg * rng.lognormal(0, 0.08), 370, 740)
+    least = min(370.0, 8.25 * weight_kg)
+    activity = np.clip(7.5 * weight_kg * rng.lognormal(0, 0.08), least, 740)
     slow = rng.random() < 0.12
     cm_per_min = np.exp(rng.uniform(np.log(3.5), np.log(8))) if slow else 0.0
     return Exam(

@@ -16,6 +16,7 @@ import numpy as np
 from spectjax.imaging.geometry import list_moves
 from spectjax.ops.affine import encode_maps, warp
 from spectjax.system.messages import UserError
+from spectjax.training.randomise import deliver, draw_maps
 
 
 def augment(
@@ -25,6 +26,7 @@ def augment(
     hw: tuple[int, int] | None = None,
     count_level: float = 1.0,
     contrast: float = 0.0,
+    randomisation: float = 0.0,
 ) -> dict[str, jax.Array]:
     """Returns a batch in which each image and its mask make a random move of their own.
 
@@ -47,6 +49,9 @@ def augment(
             What lies outside of it before the move can enter.
         count_level: least fraction of the counts that is kept.
         contrast: largest exponent of the contrast's change.
+        randomisation: share of the images that are stretched as well and bear the
+            traces of how images reach people (`training.randomise`), in [0, 1]. What is
+            blacked out in them is background.
 
     Returns:
         The batch with `images`, (B, H', W', 1), and `masks` and `instances`, (B, H',
@@ -62,6 +67,10 @@ def augment(
         )
         images = thinned[..., None]
     maps = jnp.asarray(_encode_moves(images.shape[1:3]))[draw_moves(keys)]
+    if randomisation > 0:
+        chosen, places, delivery_keys = _choose(keys, randomisation)
+        stretched = jnp.asarray(_encode_stretches(images.shape[1:3]))[places]
+        maps = jnp.where(chosen[:, None, None], stretched, maps)
     masks = batch["masks"]
     if "instances" in batch:
         # Both bytes of one number: what is read at random places is read once.
@@ -69,6 +78,11 @@ def augment(
     counts, masks = warp(images[..., 0], masks, maps, hw)
     if jnp.issubdtype(images.dtype, jnp.integer):
         counts = jnp.rint(counts)
+    if randomisation > 0:
+        delivered = deliver(counts, delivery_keys)
+        counts = jnp.where(chosen[:, None, None], delivered.images, counts)
+        shown = delivered.kept | ~chosen[:, None, None]
+        masks = jnp.where(shown, masks, jnp.zeros_like(masks))
     counts = counts.astype(images.dtype)
     moved = {**batch, "images": counts[..., None], "masks": masks}
     if "instances" in batch:
@@ -182,6 +196,17 @@ def draw_moves(keys: jax.Array) -> jax.Array:
     return jax.vmap(lambda key: jax.random.randint(key, (), 0, len(list_moves())))(keys)
 
 
+def _choose(keys: jax.Array, share: float) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns which images are randomised, (B,), their maps, (B,), and keys, (B,)."""
+
+    def choose(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        chance, place, delivery = jax.random.split(jax.random.fold_in(key, 2), 3)
+        chosen = jax.random.bernoulli(chance, share)
+        return chosen, jax.random.randint(place, (), 0, len(draw_maps())), delivery
+
+    return jax.vmap(choose)(keys)
+
+
 _move = jax.jit(augment)
 
 
@@ -190,3 +215,11 @@ def _encode_moves(image_hw: tuple[int, int]) -> np.ndarray:
     """Returns every move as `warp` takes it, int32, (number of moves, 2, 3)."""
     matrices = np.stack([move.matrix(image_hw) for move in list_moves()])
     return encode_maps(matrices, image_hw)
+
+
+@functools.cache
+def _encode_stretches(image_hw: tuple[int, int]) -> np.ndarray:
+    """Returns the maps of `draw_maps` about the image's centre, as `_encode_moves`."""
+    to_middle = np.eye(3)
+    to_middle[:2, 2] = (1 - np.array(image_hw[::-1])) / 2
+    return encode_maps(np.linalg.inv(to_middle) @ draw_maps() @ to_middle, image_hw)

@@ -193,6 +193,7 @@ def _create_augment(config: ConfigDict, hw: tuple[int, int]) -> Augment:
         hw=hw,
         count_level=config.data.count_level,
         contrast=config.data.contrast,
+        randomisation=config.data.randomisation,
     )
 
 

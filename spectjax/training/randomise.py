@@ -1,0 +1,250 @@
+"""Images as they reach people: domain randomisation of training images ([T]).
+
+A camera counts; what a reader or a research archive has was smoothed, scaled to grey
+levels, cut off, windowed, compressed, or had parts blacked out. A model that has seen
+counts alone takes such traces for disease. Each image draws which of them it bears.
+Batch, height and width axes are B, H and W.
+
+[T] J. Tobin et al., Domain randomization for transferring deep neural networks from
+simulation to the real world, IROS 2017.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from spectjax.imaging.geometry import MAX_DX, MAX_DY
+
+# How many of the images bear a trace.
+_SMOOTHED, _WINDOWED, _GREY, _COMPRESSED, _DARK_CLEARED = 0.35, 0.2, 0.6, 0.6, 0.5
+_HALVED, _SLANTED, _HOLED, _BESIDE = 0.35, 0.3, 0.3, 0.15
+_SIGMA_PX = (0.4, 1.3)  # of the smoothing
+_WINDOW = (0.05, 0.5)  # what counts as nothing, in means of the positive counts
+# Grey level of the mean of what is positive: 6 to 60 where whole-body scans were made
+# pictures of, their bladder or an injection at 255.
+_MEAN_LEVEL = (4.0, 60.0)
+_QUALITY = (70.0, 98.0)  # of JPEG, in the libjpeg's scale
+_DARKEST = 2.5  # grey levels of JPEG's noise around a body
+_BLOCK = 8  # of JPEG
+# Pixels of 1.8 to 2.8 mm beside the usual 2.3 mm; bodies are not similar to each other.
+_SIZE, _ASPECT, _DEGREES = (0.78, 1.25), 0.06, 10.0
+_MAPS = 4096
+# ITU-T T.81, table K.1: how coarsely each frequency of brightness is kept.
+_COARSENESS = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ],
+    np.float32,
+)
+
+
+class Delivered(NamedTuple):
+    """Images as they are handed over.
+
+    Attributes:
+        images: counts or grey levels, whole numbers, float32, (B, H, W).
+        kept: whether a pixel is still shown, and not blacked out, bool, (B, H, W).
+    """
+
+    images: jax.Array
+    kept: jax.Array
+
+
+@functools.cache
+def draw_maps() -> np.ndarray:
+    """Returns maps that stretch, turn, mirror and shift, float64, (4096, 3, 3).
+
+    They map points (x, y, 1), in pixels from the middle of the image. The shifts are
+    those of [P1]'s copies.
+    """
+    rng = np.random.default_rng(0)
+    size = np.exp(rng.uniform(np.log(_SIZE[0]), np.log(_SIZE[1]), _MAPS))
+    aspect = np.exp(rng.uniform(-_ASPECT, _ASPECT, _MAPS))
+    angle = np.radians(rng.uniform(-_DEGREES, _DEGREES, _MAPS))
+    mirror = rng.choice([-1.0, 1.0], _MAPS)
+    maps = np.zeros((_MAPS, 3, 3))
+    maps[:, 0, 0] = np.cos(angle) * size * aspect * mirror
+    maps[:, 0, 1] = -np.sin(angle) * size / aspect
+    maps[:, 1, 0] = np.sin(angle) * size * aspect * mirror
+    maps[:, 1, 1] = np.cos(angle) * size / aspect
+    maps[:, 0, 2] = rng.uniform(-MAX_DX, MAX_DX, _MAPS)
+    maps[:, 1, 2] = rng.uniform(-MAX_DY, MAX_DY, _MAPS)
+    maps[:, 2, 2] = 1
+    return maps
+
+
+def deliver(counts: jax.Array, keys: jax.Array) -> Delivered:
+    """Returns images with the traces of how they reached people, and what is left.
+
+    In this order, each with a probability of its own: with a hot vein or a drop of
+    urine at the side, which the edge of the picture cuts; smoothed; windowed, so that
+    soft tissue is 0; blacked out beside a ragged line (half of a chest), above a
+    slanted one or in a hole (a kidney, a bladder); scaled to grey levels that end at
+    255; compressed as JPEG does; cleared of the darkest levels.
+
+    Args:
+        counts: any real dtype, (B, H, W).
+        keys: typed PRNG keys, (B,), one for each image.
+    """
+    return jax.vmap(_deliver)(counts.astype(jnp.float32), keys)
+
+
+def _deliver(image: jax.Array, key: jax.Array) -> Delivered:
+    """Returns one image (H, W) as it is handed over."""
+    # A name for each draw: a change to one leaves the others as they were.
+    names = (
+        "beside", "smoothed", "sigma", "windowed", "window", "parts", "grey", "level",
+        "compressed", "quality", "cleared",
+    )  # fmt: skip
+    drawn = dict(zip(names, jax.random.split(key, len(names)), strict=True))
+
+    def happens(name: str, share: float) -> jax.Array:
+        return jax.random.bernoulli(drawn[name], share)
+
+    def draw(name: str, limits: tuple[float, float]) -> jax.Array:
+        return jax.random.uniform(drawn[name], minval=limits[0], maxval=limits[1])
+
+    image += _glow_beside(image, drawn["beside"])
+    sigma = jnp.where(happens("smoothed", _SMOOTHED), draw("sigma", _SIGMA_PX), 1e-3)
+    image = _smooth(image, sigma)
+    window = jnp.where(happens("windowed", _WINDOWED), draw("window", _WINDOW), 0)
+    image = jnp.maximum(image - window * _mean_positive(image), 0)
+    height, width = image.shape
+    kept = _draw_parts((height, width), drawn["parts"])
+    image = jnp.where(kept, image, 0)
+
+    level = jnp.exp(draw("level", (np.log(_MEAN_LEVEL[0]), np.log(_MEAN_LEVEL[1]))))
+    grey = jnp.minimum(jnp.floor(image * level / _mean_positive(image)), 255)
+    pressed = _compress(grey, draw("quality", _QUALITY))
+    cleared = happens("cleared", _DARK_CLEARED)
+    pressed = jnp.where(cleared & (pressed < _DARKEST), 0, pressed)
+    grey = jnp.where(happens("compressed", _COMPRESSED), pressed, grey)
+    image = jnp.where(happens("grey", _GREY), grey, jnp.rint(image))
+    return Delivered(image, kept)
+
+
+def _glow_beside(image: jax.Array, key: jax.Array) -> jax.Array:
+    """Returns a hot spot at one side of what an image (H, W) shows, or nothing."""
+    chance, side, place, size, heat = jax.random.split(key, 5)
+    rows, columns = (jnp.any(image > 0, axis=axis) for axis in (1, 0))
+    left, right = _find_ends(columns)
+    top, bottom = _find_ends(rows)
+    inwards, down = jax.random.uniform(
+        place, (2,), minval=jnp.array([-6.0, 0.3]), maxval=jnp.array([5.0, 1.0])
+    )
+    left_side = jax.random.bernoulli(side)
+    column = jnp.where(left_side, left + inwards, right - inwards)
+    row = top + down * (bottom - top)
+    tall, wide = jax.random.uniform(size, (2,), minval=1.5, maxval=6.0)
+    y, x = jnp.arange(image.shape[0])[:, None], jnp.arange(image.shape[1])[None]
+    spot = jnp.exp(-(((y - row) / tall) ** 2 + ((x - column) / wide) ** 2) / 2)
+    peak = jnp.exp(jax.random.uniform(heat, minval=np.log(2.0), maxval=np.log(40.0)))
+    shown = rows[:, None] & columns[None] & jax.random.bernoulli(chance, _BESIDE)
+    return jnp.where(shown, jnp.rint(spot * peak * _mean_positive(image)), 0)
+
+
+def _find_ends(shown: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the first and the last place (N,) that is True."""
+    return jnp.argmax(shown), len(shown) - 1 - jnp.argmax(shown[::-1])
+
+
+def _mean_positive(image: jax.Array) -> jax.Array:
+    """Returns the mean of what is above 0, 1 where nothing is, ()."""
+    number = jnp.sum(image > 0)
+    return jnp.where(number > 0, image.sum() / jnp.maximum(number, 1), 1)
+
+
+def _smooth(image: jax.Array, sigma: jax.Array) -> jax.Array:
+    """Returns an image (H, W) blurred by a Gaussian; beyond the border lie zeros."""
+    rows, columns = (_weigh(size, sigma) for size in image.shape)
+    return rows @ image @ columns
+
+
+def _weigh(size: int, sigma: jax.Array) -> jax.Array:
+    """Returns a Gaussian as a symmetric matrix whose inner rows add up to 1."""
+    distance = jnp.subtract.outer(jnp.arange(size), jnp.arange(size))
+    weights = jnp.exp(-((distance / sigma) ** 2) / 2)
+    return weights / weights[size // 2].sum()
+
+
+def _draw_parts(hw: tuple[int, int], key: jax.Array) -> jax.Array:
+    """Returns which pixels are not blacked out, bool, hw."""
+    keys = jax.random.split(key, 3)
+    y = jnp.arange(hw[0], dtype=jnp.float32)[:, None] - hw[0] / 2
+    x = jnp.arange(hw[1], dtype=jnp.float32)[None, :] - hw[1] / 2
+    kept = _keep_half(y, x, keys[0]) & _keep_below(y, x, keys[1])
+    return kept & _keep_around(y, x, keys[2])
+
+
+def _keep_half(y: jax.Array, x: jax.Array, key: jax.Array) -> jax.Array:
+    """Keeps what lies beside a ragged, nearly upright line: half of a chest."""
+    chance, side, place, lean, step, teeth = jax.random.split(key, 6)
+    sign = jax.random.rademacher(side, ()).astype(jnp.float32)
+    line = jax.random.uniform(place, minval=-4.0, maxval=18.0)
+    line += jax.random.uniform(lean, minval=-0.08, maxval=0.08) * y
+    # One tooth for each vertebra or so.
+    height = jax.random.uniform(step, minval=4.0, maxval=14.0)
+    depth = jax.random.uniform(teeth, y.shape, maxval=6.0)
+    line += depth[((y - y[:1]) / height).astype(jnp.int32)[:, 0]]
+    return (sign * x > line) | ~jax.random.bernoulli(chance, _HALVED)
+
+
+def _keep_below(y: jax.Array, x: jax.Array, key: jax.Array) -> jax.Array:
+    """Keeps what lies below a slanted line, which takes a shoulder and the neck."""
+    chance, side, slope, place = jax.random.split(key, 4)
+    sign = jax.random.rademacher(side, ()).astype(jnp.float32)
+    line = jax.random.uniform(slope, minval=0.0, maxval=0.9) * sign * x
+    line += jax.random.uniform(place, minval=-75.0, maxval=-35.0)
+    return (y > line) | ~jax.random.bernoulli(chance, _SLANTED)
+
+
+def _keep_around(y: jax.Array, x: jax.Array, key: jax.Array) -> jax.Array:
+    """Keeps what lies around a hole with a wavy rim."""
+    chance, centre, axes, phase = jax.random.split(key, 4)
+    y0, x0 = jax.random.uniform(centre, (2,), minval=-50.0, maxval=60.0)
+    tall, wide = jax.random.uniform(axes, (2,), minval=4.0, maxval=14.0)
+    y, x = (y - y0) / tall, (x - x0) / wide
+    waves = jax.random.uniform(phase, (2,), maxval=2 * np.pi)
+    angle = jnp.arctan2(y, x)
+    rim = 1 + 0.2 * jnp.sin(3 * angle + waves[0]) + 0.15 * jnp.sin(7 * angle + waves[1])
+    return (jnp.hypot(y, x) > rim) | ~jax.random.bernoulli(chance, _HOLED)
+
+
+def _compress(grey: jax.Array, quality: jax.Array) -> jax.Array:
+    """Returns grey levels (H, W) after JPEG's loss (ITU-T T.81, A.3), whole numbers.
+
+    Blocks of 8x8 begin at the first pixel; incomplete ones are filled up with 0.
+    """
+    height, width = grey.shape
+    pad = (-height % _BLOCK, -width % _BLOCK)
+    levels = jnp.pad(grey, ((0, pad[0]), (0, pad[1]))) - 128
+    rows, columns = (size // _BLOCK for size in levels.shape)
+    blocks = levels.reshape(rows, _BLOCK, columns, _BLOCK).swapaxes(1, 2)
+    cosines = jnp.asarray(_make_cosines())
+    # As libjpeg scales the table: by 1 at a quality of 50, by 0 at 100.
+    scale = jnp.where(quality < 50, 50 / quality, 2 - quality / 50)
+    coarseness = jnp.maximum(jnp.rint(_COARSENESS * scale), 1)[None, None]
+    waves = cosines @ blocks @ cosines.T / coarseness
+    # Halves away from zero, as libjpeg: those of whole numbers are frequent.
+    waves = jnp.sign(waves) * jnp.floor(jnp.abs(waves) + 0.5) * coarseness
+    levels = (cosines.T @ waves @ cosines).swapaxes(1, 2).reshape(levels.shape)
+    return jnp.clip(jnp.rint(levels + 128), 0, 255)[:height, :width]
+
+
+@functools.cache
+def _make_cosines() -> np.ndarray:
+    """Returns the orthonormal cosine transform of 8 samples, float32, (8, 8)."""
+    place, wave = np.arange(_BLOCK), np.arange(_BLOCK)[:, None]
+    cosines = np.cos((2 * place + 1) * wave * np.pi / (2 * _BLOCK)) / 2
+    cosines[0] /= np.sqrt(2)
+    return cosines.astype(np.float32)

@@ -1,0 +1,43 @@
+"""What readers outline depends on what they are asked for."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from spectjax.phantom.readers import METASTASES, SUSPICIOUS, read_view
+from spectjax.phantom.subject import Exposure, SpotImage
+
+
+def expose(kind):
+    """One spot of 5 px across, four times as hot as what is around it."""
+    point = np.zeros((31, 31), np.float32)
+    point[15, 15] = 2000
+    counts = ndimage.gaussian_filter(point, 2.5)
+    expectation = np.full((64, 48), 15.0, np.float32)
+    spot = SpotImage(kind, "left rib 5", (10, 8), counts)
+    spot.cut(expectation)[...] += counts
+    return Exposure("anterior", expectation, (spot,))
+
+
+def count_outlines(kind, wanted):
+    """Outlines of three readers in 40 readings."""
+    exposure = expose(kind)
+    return sum(
+        len(outlines)
+        for seed in range(40)
+        for outlines in read_view(np.random.default_rng(seed), exposure, wanted)
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_metastases", "of_suspicious"),
+    [
+        ("metastasis", range(110, 121), range(110, 121)),
+        ("rib fracture", range(13), range(110, 121)),  # mistaken in one case of 30
+        ("degenerative spine", range(13), range(13)),
+        ("left kidney", range(1), range(1)),
+    ],
+)
+def test_readers_outline_what_they_are_asked_for(kind, of_metastases, of_suspicious):
+    assert count_outlines(kind, METASTASES) in of_metastases
+    assert count_outlines(kind, SUSPICIOUS) in of_suspicious

@@ -1,0 +1,136 @@
+"""Images as they reach people: each trace does what its name says, and no more."""
+
+import io
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from spectjax.training import randomise
+from spectjax.training.augment import augment
+
+
+@pytest.fixture(scope="module")
+def bodies():
+    """64 noisy discs of 40 counts in the middle of an empty canvas, (64, 96, 96)."""
+    y, x = np.indices((96, 96)) - 47.5
+    mean = np.where(np.hypot(y / 44, x / 36) < 1, 40.0, 0.0)
+    return np.random.default_rng(0).poisson(mean, (64, 96, 96)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def delivered(bodies):
+    keys = jax.random.split(jax.random.key(5), len(bodies))
+    return jax.device_get(jax.jit(randomise.deliver)(bodies, keys))
+
+
+@pytest.mark.parametrize("quality", [60, 75, 90, 97])
+def test_compression_is_that_of_libjpeg(quality):
+    rng = np.random.default_rng(quality)
+    y, x = np.indices((64, 48))
+    grey = rng.poisson(30 + 25 * np.sin(y / 5) * np.cos(x / 7)).clip(0, 255)
+    file = io.BytesIO()
+    Image.fromarray(grey.astype(np.uint8)).save(file, "JPEG", quality=quality)
+    expected = np.array(Image.open(file), np.float32)
+    found = randomise._compress(grey.astype(np.float32), np.float32(quality))
+    # libjpeg computes cosines in integers: where a wave lies between two steps it may
+    # round the other way, and moves its block by a level or two.
+    difference = np.abs(np.asarray(found) - expected)
+    assert np.mean(difference > 1) < 0.1
+    assert np.median(difference) == 0
+    assert np.abs(expected - grey).mean() > 2.5 * difference.mean()
+
+
+def test_images_stay_whole_numbers_and_nothing_is_shown_where_it_is_blacked_out(
+    delivered,
+):
+    images, kept = delivered
+    assert (images == np.rint(images)).all()
+    assert (images >= 0).all()
+    # A compressed picture has noise around a hole, as around a body: a few levels.
+    assert images[~kept].max() <= 60
+    assert np.median(images[~kept]) == 0
+
+
+def test_traces_are_as_frequent_as_they_are_said_to_be(bodies):
+    many = np.tile(bodies, (8, 1, 1))
+    keys = jax.random.split(jax.random.key(1), len(many))
+    images, kept = jax.device_get(jax.jit(randomise.deliver)(many, keys))
+    # None of three parts is blacked out in 0.65 x 0.7 x 0.7 of them.
+    whole = kept.all(axis=(1, 2)).mean()
+    assert whole == pytest.approx(0.65 * 0.7 * 0.7, abs=0.07)
+    # Counts stay as they are, blacked out or not, where there is neither a spot beside
+    # them nor smoothing nor a window nor grey levels.
+    same = [
+        (image[part] == body[part]).all()
+        for image, part, body in zip(images, kept, many, strict=True)
+    ]
+    assert np.mean(same) == pytest.approx(0.85 * 0.65 * 0.8 * 0.4, abs=0.06)
+
+
+def test_smoothing_keeps_counts_and_spreads_a_point_as_a_gaussian():
+    point = np.zeros((41, 31), np.float32)
+    point[20, 15] = 1000
+    found = np.asarray(randomise._smooth(point, np.float32(1.2)))
+    y, x = np.indices(point.shape)
+    assert found.sum() == pytest.approx(1000, rel=1e-4)
+    for axis, middle in ((y, 20), (x, 15)):
+        variance = (found * (axis - middle) ** 2).sum() / found.sum()
+        assert variance == pytest.approx(1.2**2, rel=1e-3)
+    np.testing.assert_allclose(
+        randomise._smooth(point, np.float32(1e-3)), point, atol=1e-4
+    )
+
+
+def test_an_empty_image_stays_empty(bodies):
+    nothing = np.zeros_like(bodies[:8])
+    keys = jax.random.split(jax.random.key(2), 8)
+    assert not np.asarray(randomise.deliver(nothing, keys).images).any()
+
+
+def test_maps_stretch_within_the_sizes_of_pixels_that_cameras_have():
+    maps = randomise.draw_maps()
+    size = np.sqrt(np.abs(np.linalg.det(maps)))
+    assert 0.78 <= size.min() < 0.79
+    assert 1.24 < size.max() <= 1.25
+    mirrored = (np.linalg.det(maps) < 0).mean()
+    assert mirrored == pytest.approx(0.5, abs=0.03)
+    assert np.abs(maps[:, :2, 2]).max(axis=0) == pytest.approx((10, 4), rel=0.01)
+
+
+def test_what_is_blacked_out_loses_its_lesion_and_others_keep_theirs(bodies):
+    batch = {"images": bodies[..., None], "masks": np.ones(bodies.shape, np.uint8)}
+    keys = jax.random.split(jax.random.key(3), len(bodies))
+    moved = jax.device_get(jax.jit(augment, static_argnames="randomisation")(
+        batch, keys, randomisation=1.0
+    ))  # fmt: skip
+    dark = ~moved["masks"].astype(bool)
+    assert dark.mean(axis=(1, 2)).max() > 0.4  # half a chest is gone
+    assert np.median(moved["images"][..., 0][dark]) == 0
+    assert moved["images"].dtype == np.uint16
+
+
+def test_share_says_how_many_and_the_others_move_as_without(bodies):
+    batch = {"images": bodies[..., None], "masks": np.ones(bodies.shape, np.uint8)}
+    keys = jax.random.split(jax.random.key(4), len(bodies))
+    run = jax.jit(augment, static_argnames="randomisation")
+    plain, some = (
+        jax.device_get(run(batch, keys, randomisation=share)["images"])
+        for share in (0.0, 0.5)
+    )
+    same = (plain == some).all(axis=(1, 2, 3))
+    assert 16 < same.sum() < 48
+
+
+def test_a_spot_beside_the_body_lies_at_its_edge_and_not_beyond_the_picture(bodies):
+    keys = jax.random.split(jax.random.key(6), len(bodies))
+    images = np.zeros_like(bodies, np.float32)
+    images[:, 10:80, 30:70] = 10
+    spots = np.asarray(jax.jit(jax.vmap(randomise._glow_beside))(images, keys))
+    hit = spots.any(axis=(1, 2))
+    assert 0.02 < hit.mean() < 0.3
+    assert not spots[:, :, :30].any()
+    assert not spots[:, :, 70:].any()
+    columns = spots[hit].sum(axis=1).argmax(axis=1)
+    assert (np.minimum(columns - 30, 69 - columns) <= 5).all()
