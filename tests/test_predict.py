@@ -299,10 +299,8 @@ def test_run_takes_an_exported_model(tmp_path):
     assert document["model"]["runtime"].startswith("jax ")
 
 
-def test_run_asks_for_one_model(workdir, tmp_path):
-    with pytest.raises(ValueError, match="--workdir=RUN.*--model=FILE.*found neither"):
-        predict.run([tmp_path], output_dir=tmp_path)
-    with pytest.raises(ValueError, match="found both"):
+def test_run_refuses_two_models(workdir, tmp_path):
+    with pytest.raises(ValueError, match="--workdir=RUN.*--model=FILE.*found both"):
         predict.run([tmp_path], workdirs=[workdir], model=workdir, output_dir=tmp_path)
 
 

@@ -233,10 +233,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         # Here, since it takes as long to import as all the rest.
         from spectjax.phantom import PhantomError, write_phantom
 
-        size = f"{phantom.population}_{phantom.patients}_{phantom.seed}"
         try:
             return write_phantom(
-                pathlib.Path(self.data_dir_root, "phantom", size),
+                pathlib.Path(self.data_dir_root, "phantom", phantom.folder),
                 patients=phantom.patients,
                 seed=phantom.seed,
                 population=phantom.population,

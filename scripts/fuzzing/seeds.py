@@ -155,8 +155,8 @@ def make_state() -> Any:
     """Returns the state of such a run before its first step, with numpy arrays."""
     import jax
 
+    from spectjax.training.assembly import create_task
     from spectjax.training.optimizer import create_optimizer
-    from spectjax.training.run import create_task
     from spectjax.training.step import create_train_state
 
     config = _load_config()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from spectjax.phantom.shapes import Cloud, join, make_ellipsoid, make_tube
+from spectjax.phantom.shapes import Cloud, join, make_ellipsoid, make_tube, mirror
 from spectjax.phantom.skeleton import Segment
 
 
@@ -81,8 +81,10 @@ def _stack(table: np.ndarray, segments: list[Segment]) -> Limb:
 def build_organs() -> dict[str, Cloud]:
     """Returns the organs that can show up; the weights are volumes in mm3."""
     lobe = make_ellipsoid((16, 268, -32), (9, 20, 8))
-    left = make_ellipsoid((62, 545, 62), (25, 52, 22))
-    right = make_ellipsoid((-60, 560, 62), (25, 52, 22))
+    # The cartilage of the throat turns to bone with the years.
+    larynx = make_tube([(0, 222, -34), (0, 256, -38)], [17, 13], [11, 9], hollow=0.4)
+    left = _make_kidney((64, 545, 62))
+    right = mirror(_make_kidney((62, 560, 62)))
     bowel = [
         make_tube([(-100, 690, -30), (-104, 600, -40), (-60, 586, -70)], 17),
         make_tube([(-60, 586, -70), (30, 610, -76), (98, 580, -40)], 17),
@@ -96,13 +98,27 @@ def build_organs() -> dict[str, Cloud]:
             [(0, 812, -50), (3, 850, -72), (2, 895, -74)], [9, 13, 11]
         ),
         "thyroid": join([lobe, (lobe[0] * [-1, 1, 1], lobe[1])]),
+        "larynx": larynx,
         "bowel": join(bowel),
     }
 
 
+def _make_kidney(centre_mm: tuple[float, float, float]) -> Cloud:
+    """Returns the left kidney: its lower end points outwards, and it moves with breath.
+
+    The scan takes a minute over it, so its edge is soft.
+    """
+    inner, outer = (
+        make_ellipsoid((0, 0, 0), axes) for axes in ((23, 42, 20), (33, 54, 24))
+    )
+    xyz, volume = join([inner, outer])
+    xyz[:, 0] += 0.25 * xyz[:, 1]
+    return xyz + np.array(centre_mm), volume
+
+
 # Uptake of the soft tissue per volume along the body, thoracic vertebra = 1.
 _TRACER_Y_MM = [0, 200, 260, 400, 600, 800, 1000, 1200, 1500, 1740]
-_TRACER = [0.085, 0.10, 0.085, 0.067, 0.064, 0.07, 0.046, 0.045, 0.047, 0.05]
+_TRACER = [0.062, 0.065, 0.043, 0.036, 0.037, 0.046, 0.036, 0.036, 0.038, 0.040]
 
 
 def draw_tracer(

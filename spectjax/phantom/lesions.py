@@ -73,7 +73,7 @@ def draw_metastases(
 ) -> list[Spot]:
     """Draws metastases by site, size and contrast.
 
-    Contrast to the same bone without the lesion is log-uniform in 1.5 to 12. The
+    Contrast to the same bone without the lesion is log-uniform in 1.6 to 14. The
     diagnosis is the patient's: "metastasis" stands for any number at any site, one of
     them in the thorax. The skeleton has the patient's weights.
     """
@@ -120,9 +120,13 @@ def _draw_metastasis(rng: np.random.Generator, skeleton: Skeleton, site: str) ->
         skeleton.bone[points] == skeleton.names.index(bone)
     )
     centre = skeleton.xyz_mm[rng.choice(points, p=likely / likely.sum())]
-    diameter_mm = np.clip(rng.lognormal(np.log(48), 0.45), 9, 95)
+    # In ribs they are small dots or follow the bone; elsewhere they have more room.
+    usual_mm, spread = (24, 0.5) if site == "ribs" else (40, 0.5)
+    diameter_mm = np.clip(rng.lognormal(np.log(usual_mm), spread), 9, 95)
     axes = diameter_mm / 2 * rng.lognormal(0, 0.2, 3)
-    contrast = np.exp(rng.uniform(np.log(1.5), np.log(12)))
+    if site == "ribs" and rng.random() < 0.08:
+        axes = np.full(3, rng.uniform(40, 140))  # all along the rib
+    contrast = np.exp(rng.uniform(np.log(1.6), np.log(14)))
     return light_up(METASTASIS, bone, skeleton, points, centre, axes, contrast)
 
 

@@ -12,28 +12,37 @@ from spectjax.phantom.tracer import clear_urine
 _VEINS_MM = [(196, 560, 20), (208, 796, 28), (208, 850, 30)]
 
 
-def draw_organs(rng: np.random.Generator, hours: float) -> list[Spot]:
+def draw_organs(
+    rng: np.random.Generator, hours: float, pertechnetate: bool
+) -> list[Spot]:
     """Draws what the tracer does outside bone.
 
-    Urine thins out in the hours from the injection to the scan.
+    Urine thins out in the hours from the injection to the scan. Free pertechnetate
+    goes to the thyroid and on into the bowel.
     """
     organs = build_organs()
-    kidneys = rng.lognormal(np.log(0.45), 0.45) * clear_urine(hours)
+    kidneys = rng.lognormal(np.log(0.26), 0.6) * clear_urine(hours)
     urine = rng.lognormal(np.log(1.2), 0.65) * clear_urine(hours)
     catheter = rng.random() < 0.1
     levels = {
-        "left kidney": kidneys * rng.lognormal(0, 0.1),
-        "right kidney": kidneys * rng.lognormal(0, 0.1),
+        "left kidney": kidneys * rng.lognormal(0, 0.2),
+        "right kidney": kidneys * rng.lognormal(0, 0.2),
         "bladder": urine * (0.3 if catheter else 1.0),
         "urethra": rng.choice([0.0, rng.uniform(0.1, 0.5)], p=[0.6, 0.4]),
-        "thyroid": rng.lognormal(np.log(0.15), 0.8),
-        "bowel": rng.choice([0.0, rng.uniform(0.03, 0.12)], p=[0.75, 0.25]),
+        "thyroid": rng.lognormal(np.log(2.5 if pertechnetate else 0.6), 0.7),
+        "larynx": rng.lognormal(np.log(0.8), 0.55),
+        "bowel": rng.choice([0.0, rng.uniform(0.03, 0.15)], p=[0.7, 0.3]),
     }
+    if rng.random() < 0.02:
+        del levels[f"{rng.choice(['left', 'right'])} kidney"]
     spots = [
         _place(name, organs[name], "trunk", level)
         for name, level in levels.items()
         if level > 0
     ]
+    for name in ("left kidney", "right kidney"):
+        if name in levels:
+            spots += _draw_calyces(rng, name, organs[name], levels[name])
     sign = int(rng.choice([-1, 1]))
     spots += _draw_injection(rng, sign)
     if rng.random() < 0.04:
@@ -46,6 +55,27 @@ def draw_organs(rng: np.random.Generator, hours: float) -> list[Spot]:
         bag = make_ellipsoid((x, y, 40), (38, 70 if y < 1500 else 30, 12))
         spots.append(_place("catheter", tube, "trunk", rng.uniform(0.3, 1.5)))
         spots.append(_place("urine bag", bag, "trunk", rng.uniform(0.3, 2.0)))
+    return spots
+
+
+def _draw_calyces(
+    rng: np.random.Generator, name: str, kidney: Cloud, level: float
+) -> list[Spot]:
+    """Draws urine that stands in calyces and pelvis of a kidney, and in the ureter."""
+    spots = []
+    middle = kidney[0].mean(axis=0)
+    count = rng.choice(4, p=[0.45, 0.25, 0.18, 0.12])
+    for _ in range(count):
+        x, y, z = middle + rng.normal(0, [7, 18, 4])
+        radius = rng.uniform(4, 9)
+        drop = make_ellipsoid((x, y, z), (radius, radius * rng.uniform(1, 2), radius))
+        heat = level * rng.lognormal(np.log(3.5), 0.7)
+        spots.append(_place(f"urine in {name}", drop, "trunk", heat))
+    if rng.random() < 0.1:
+        x, y, z = middle * [0.55, 1, 0.8] + [0, rng.uniform(40, 110), 0]
+        bead = make_ellipsoid((x, y, z), (3, rng.uniform(4, 18), 3))
+        heat = level * rng.lognormal(np.log(5), 0.7)
+        spots.append(_place(f"urine below {name}", bead, "trunk", heat))
     return spots
 
 

@@ -112,7 +112,7 @@ def _head() -> Iterator[Bone]:
     below = np.interp(xyz[:, 1], [115, 150], [1.0, 0.25])
     vault = (xyz, volume * below * np.interp(xyz[:, 2], [-60, 60], [1.0, 1.5]))
     base = make_ellipsoid((0, 138, 20), (56, 24, 60))
-    yield Bone("skull", "head", _fill((0.45, vault), (0.10, base)))
+    yield Bone("skull", "head", _fill((0.5, vault), (0.12, base)))
 
     nose = make_ellipsoid((0, 138, -70), (20, 26, 15))
     maxilla = make_ellipsoid((0, 160, -64), (34, 17, 20))
@@ -152,11 +152,11 @@ def _spine() -> Iterator[Bone]:
         )
         reach = width + (8 if neck else 15)
         ends = [(side * reach, y, z + width) for side in (-1, 1)]
-        wings = make_tube([ends[0], (0, y - 2, z + width * 0.9), ends[1]], half * 0.32)
+        wings = make_tube([ends[0], (0, y - 2, z + width * 0.9), ends[1]], half * 0.45)
         joints = make_ellipsoid((width * 0.75, y + half, z + width * 0.9), (6, 7, 6))
         segment: Segment = "head" if neck and y < 200 else "trunk"
         joints = join([joints, mirror(joints)])
-        parts = (1.3 if neck else 1.25, body), (1.0, spine), (0.9, wings), (0.9, joints)
+        parts = (1.3 if neck else 1.25, body), (1.0, spine), (1.3, wings), (1.2, joints)
         yield Bone(name, segment, _fill(*parts))
 
 
@@ -201,16 +201,18 @@ def _chest() -> Iterator[Bone]:
         [9, 6, 5.5, 7],
         [8, 5, 4.5, 5],
     )
-    yield from _pair("clavicle", "girdle", _fill((0.9, clavicle)))
+    yield from _pair("clavicle", "girdle", _fill((0.6, clavicle)))
 
+    # Lying, with the arms at the sides, the lower angle is near the edge of the chest.
     blade = make_plate(
-        [(74, 275, 78), (118, 266, 55), (143, 290, 30), (120, 350, 70), (94, 422, 88)],
+        [(84, 270, 76), (118, 263, 55), (144, 288, 30), (140, 335, 56), (124, 386, 74),
+         (100, 335, 84)],
         4,
-    )
-    ridge = make_tube([(72, 300, 86), (112, 274, 68), (154, 248, 22)], [4, 5, 8], 5)
-    border = make_tube([(140, 302, 36), (122, 350, 68), (95, 424, 88)], 5, 4)
-    inner = make_tube([(74, 275, 78), (78, 340, 86), (94, 424, 88)], 3.5, 3)
-    socket = make_ellipsoid((144, 286, 28), (8, 17, 13))
+    )  # fmt: skip
+    ridge = make_tube([(82, 296, 84), (114, 272, 68), (154, 248, 22)], [4, 5, 8], 5)
+    border = make_tube([(143, 298, 34), (139, 335, 56), (124, 388, 74)], 5, 4)
+    inner = make_tube([(84, 270, 76), (96, 328, 84), (123, 388, 75)], 3.5, 3)
+    socket = make_ellipsoid((145, 284, 28), (8, 17, 13))
     parts = (0.8, blade), (1.0, ridge), (1.0, border), (0.8, inner), (1.1, socket)
     yield from _pair("scapula", "girdle", _fill(*parts))
 
@@ -221,7 +223,7 @@ def _pelvis() -> Iterator[Bone]:
         [46, 32, 15, 6],
         [15, 11, 7, 5],
     )
-    yield Bone("sacrum", "trunk", _fill((0.85, middle)))
+    yield Bone("sacrum", "trunk", _fill((1.35, middle)))
 
     wing = make_plate(
         [
@@ -244,8 +246,8 @@ def _pelvis() -> Iterator[Bone]:
         [(88, 800, 18), (66, 842, 36), (50, 846, 14), (22, 816, -36)], [12, 13, 8, 6]
     )
     pubis = make_tube([(84, 778, -26), (48, 778, -50), (6, 796, -56)], [8, 6, 11], 6)
-    parts = (0.7, wing), (1.0, crest), (1.2, joint), (0.55, roof), (0.6, ischium)
-    yield from _pair("hip bone", "trunk", _fill(*parts, (0.7, pubis)))
+    parts = (1.05, wing), (1.5, crest), (2.0, joint), (0.85, roof), (0.9, ischium)
+    yield from _pair("hip bone", "trunk", _fill(*parts, (0.9, pubis)))
 
 
 def _arms() -> Iterator[Bone]:
@@ -288,8 +290,8 @@ def _legs() -> Iterator[Bone]:
     )
     medial = make_ellipsoid((56, 1168, 24), (22, 21, 26), hollow=0.4)
     lateral = make_ellipsoid((100, 1168, 24), (22, 21, 26), hollow=0.4)
-    femur = (0.5, head), (0.5, neck), (0.6, greater), (0.6, shaft), (0.4, medial)
-    yield from _pair("femur", "leg", _fill(*femur, (0.4, lateral)))
+    femur = (0.6, head), (0.6, neck), (0.7, greater), (0.65, shaft), (0.45, medial)
+    yield from _pair("femur", "leg", _fill(*femur, (0.45, lateral)))
     patella = make_ellipsoid((78, 1152, -26), (20, 21, 9))
     yield from _pair("patella", "leg", _fill((0.4, patella)))
 

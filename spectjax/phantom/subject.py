@@ -18,13 +18,9 @@ from spectjax.phantom.frames import Frame, draw_usual_frame
 from spectjax.phantom.lesions import Spot
 from spectjax.phantom.mimics import draw_mimics
 from spectjax.phantom.organs import draw_organs
+from spectjax.phantom.pools import draw_pools, fill_pools
 from spectjax.phantom.posture import Posture, draw_posture
-from spectjax.phantom.skeleton import (
-    SEGMENTS,
-    Skeleton,
-    build_skeleton,
-    find_growth_plates,
-)
+from spectjax.phantom.skeleton import build_skeleton, find_growth_plates
 from spectjax.phantom.tracer import (
     Exam,
     clear_soft_tissue,
@@ -33,6 +29,7 @@ from spectjax.phantom.tracer import (
     share_in_bone,
     share_in_soft_tissue,
 )
+from spectjax.phantom.uptake import draw_uptake
 
 VIEWS: tuple[View, View] = ("anterior", "posterior")
 _CHILDREN = 0.03  # of all patients
@@ -163,12 +160,14 @@ def draw_subject(
     camera = _draw_camera(exam_rng, person)
     hours = draw_hours(exam_rng)
     covers = draw_covers(derive_rng(seed, _COVERS), person.sex)
-    body = _draw_body(uptake_rng, person, hours, covers)
+    # Free pertechnetate, of a poor preparation, goes to thyroid and stomach.
+    pertechnetate = bool(benign_rng.random() < 0.04)
+    body = _draw_body(uptake_rng, person, hours, covers, pertechnetate)
     volume_mm3 = (body.back_mm - body.front_mm) * person.spacing_mm**2
     weight_kg = float(volume_mm3.sum()) * 1e-6  # as if of water
 
     skeleton = build_skeleton()
-    tracer = skeleton.weight * _draw_uptake(uptake_rng, skeleton, person.age)
+    tracer = skeleton.weight * draw_uptake(uptake_rng, skeleton, person.age)
     tracer[find_growth_plates()] *= np.interp(person.age, [8, 14, 18], [6, 4, 1])
     skeleton = skeleton._replace(weight=tracer)
     bones = _place(person, (skeleton.xyz_mm, skeleton.segment, tracer))
@@ -181,7 +180,7 @@ def draw_subject(
         PlacedSpot(spot, _place(person, spot[2:5]))
         for spot in (
             *draw_mimics(benign_rng, skeleton, person.age),
-            *draw_organs(benign_rng, hours),
+            *draw_organs(benign_rng, hours, pertechnetate),
         )
     ]
     every = Sources(
@@ -277,32 +276,21 @@ def _draw_camera(rng: np.random.Generator, person: Person) -> Camera:
 
 
 def _draw_body(
-    rng: np.random.Generator, person: Person, hours: float, covers: list[Cover]
+    rng: np.random.Generator,
+    person: Person,
+    hours: float,
+    covers: list[Cover],
+    pertechnetate: bool,
 ) -> Body:
-    age, _, frame_hw, spacing_mm, posture = person
+    age, sex, frame_hw, spacing_mm, posture = person
     y_mm = posture.find_reference_y(frame_hw[0], spacing_mm)
     # Old bone takes up less, so the soft tissue stands out more.
-    level = rng.lognormal(0, 0.15) * (1 + 0.005 * (age - 63))
+    level = rng.lognormal(0, 0.30) * (1 + 0.005 * (age - 63))
+    tracer = draw_tracer(rng, y_mm, frame_hw[1], level * clear_soft_tissue(hours))
+    pools = draw_pools(rng, sex, hours, pertechnetate)
+    fill_pools(tracer, pools, posture, spacing_mm)
     return Body(
         *posture.draw_outline(frame_hw, spacing_mm),
-        draw_tracer(rng, y_mm, frame_hw[1], level * clear_soft_tissue(hours)),
+        tracer,
         draw_cover_map(covers, posture, frame_hw, spacing_mm),
     )
-
-
-def _draw_uptake(rng: np.random.Generator, skeleton: Skeleton, age: int) -> np.ndarray:
-    """Returns the factor of each point: bones and parts of the body differ.
-
-    Bone of the old is patchier.
-    """
-    bones = rng.lognormal(0, 0.07 + 0.001 * max(age - 50, 0), len(skeleton.names))
-    segments = rng.lognormal(0, 0.12, len(SEGMENTS))
-    uptake = bones[skeleton.bone] * segments[skeleton.segment]
-    if rng.random() < 0.1:
-        # A hip or a knee of metal is a cold gap.
-        x, y = skeleton.xyz_mm[:, 0], skeleton.xyz_mm[:, 1]
-        metal = (770, 900) if rng.random() < 0.5 else (1150, 1235)
-        side = rng.choice([-1, 1])
-        lower = skeleton.segment >= SEGMENTS.index("leg")
-        uptake[lower & (x * side > 0) & (y > metal[0]) & (y < metal[1])] *= 0.1
-    return uptake

@@ -107,16 +107,20 @@ class _PathParser(flags.ArgumentParser):
 
 
 def define_path(
-    name: str, description: str, *, required: bool = False
+    name: str,
+    description: str,
+    *,
+    default: pathlib.Path | None = None,
+    required: bool = False,
 ) -> flags.FlagHolder[pathlib.Path | None]:
-    """Defines a flag that holds a path, or None where it is not given.
+    """Defines a flag that holds a path, or `default` where it is not given.
 
     Its description is for --help.
     """
     return flags.DEFINE(
         _PathParser(name),
         name,
-        None,
+        default,
         description,
         serializer=flags.ArgumentSerializer(),
         required=required,

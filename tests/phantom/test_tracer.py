@@ -122,12 +122,14 @@ def test_mimics_lie_in_the_bone_that_they_name():
 
 def test_organs_include_rare_accidents_of_the_injection():
     rng = np.random.default_rng(4)
-    kinds = [{s.kind for s in draw_organs(rng, 3.0)} for _ in range(800)]
+    kinds = [
+        {s.kind for s in draw_organs(rng, 3.0, pertechnetate=False)} for _ in range(800)
+    ]
 
     def share(kind):
         return np.mean([kind in one for one in kinds])
 
-    assert share("left kidney") == share("bladder") == 1
+    assert share("bladder") == 1
     assert 0.02 < share("infiltration") < 0.09
     assert 0.01 < share("lymph node") < 0.06
     assert 0.02 < share("contamination") < 0.07
