@@ -12,9 +12,13 @@ answer as one, unless they are Mask R-CNNs: `--workdir=RUN0 --workdir=RUN1 ...`.
 For every whole-body view OUT, by default `predictions` in the current folder, receives
 `<name>.json` and `<name>.png`. A segmenting model marks hotspots: category, score, box
 and mask in thorax and whole-body pixels, area, counts; those of a Mask R-CNN may
-overlap, and `--min_score` says how sure it has to be of each. A classifier gives the
-label, normal or metastasis, and its probability, of the view and of all views of the
-patient's examination; `summary.csv` lists them.
+overlap. What is marked follows the operating point that the model was measured at, or
+another, `--operating_point`: a name (specific, balanced, sensitive) or how many false
+regions per image are accepted. A model that knows none marks all that it sees;
+`--min_score` says how sure a Mask R-CNN has to be then, or instead. A mark means
+abnormal uptake, whatever its cause. A classifier gives the label, normal or metastasis,
+and its probability, of the view and of all views of the patient's examination;
+`summary.csv` lists them. A label of a flagged crop says so.
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
 at least one view was written, else 1. It is 3 if a view was passed over for an error
 that nobody expected, a bug: OUT/problems.log then has what to report. A view's result
@@ -87,6 +91,7 @@ def main(argv: list[str]) -> None:
             view=flag_values.view,
             crops=flag_values.crops,
             min_score=flag_values.min_score,
+            operating_point=flag_values.operating_point,
         )
 
 
@@ -100,6 +105,7 @@ def run(
     view: View | None = None,
     crops: pathlib.Path | None = None,
     min_score: float | None = None,
+    operating_point: str | None = None,
 ) -> None:
     """Predicts all scans below `paths`, with what is quick checked first.
 
@@ -112,16 +118,22 @@ def run(
         view: view of every image, whatever its file says.
         crops: table of what people decided about crops, see `listed.crops`.
         min_score: see `predict_examinations`.
+        operating_point: likewise.
 
     Raises:
         UserError: if there is no trained model, nothing that runs it, no scan that
-            could be used, or a `min_score` that cannot be.
+            could be used, or a `min_score` or an operating point that cannot be.
         SystemExit: see `Problems`, if a bug kept a view from being written.
         WriteError: if a file cannot be written.
     """
     if min_score is not None and not 0 < min_score < 1:
         raise UserError(
             f"--min_score={min_score:g}: expected a score above 0 and below 1."
+        )
+    if min_score is not None and operating_point is not None:
+        raise UserError(
+            "Expected --min_score or --operating_point, found both. An operating point "
+            "says how sure a model has to be: leave --min_score out."
         )
     load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
     if not paths:
@@ -135,6 +147,7 @@ def run(
         output_dir=output_dir,
         problems=problems,
         min_score=min_score,
+        operating_point=operating_point,
     )
     problems.conclude(written, output_dir, DISCLAIMER)
 
@@ -147,6 +160,7 @@ def predict_examinations(
     output_dir: pathlib.Path,
     problems: Problems,
     min_score: float | None = None,
+    operating_point: str | None = None,
 ) -> int:
     """Writes what a model says of every view, as JSON and as a picture.
 
@@ -161,13 +175,17 @@ def predict_examinations(
         output_dir: folder to write to.
         problems: receives the views that had to be passed over.
         min_score: what the score of an instance must exceed to be a hotspot, in (0, 1);
-            None: 0.5. Models of other tasks refuse it.
+            None: 0.5. Models of other tasks refuse it, and what a model knows of its
+            operating points is passed over.
+        operating_point: one that the model knows, or false regions per image; None: the
+            model's own choice, if it knows any.
 
     Returns:
         Number of views written.
 
     Raises:
-        UserError: if the model takes other images, or has no use for `min_score`.
+        UserError: if the model takes other images, has no use for `min_score`, or does
+            not know the operating point.
         WriteError: if a file cannot be written.
     """
     model: TrainedModel | None = None
@@ -175,9 +193,9 @@ def predict_examinations(
     for number, scans in enumerate(examinations, start=1):
         if model is None:
             model = load_model()
+            describe = choose_describe(model, min_score, operating_point)
             if "name" in model.info:
                 print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
-            describe = choose_describe(model.task, min_score)
         seen = []
         for scan in scans:
             with problems.passing_over(scan.path):
@@ -196,21 +214,35 @@ def predict_examinations(
     return written
 
 
-def choose_describe(task: str, min_score: float | None) -> Describe:
-    """Returns what tells the findings of models of a task.
+def choose_describe(
+    model: TrainedModel, min_score: float | None, operating_point: str | None
+) -> Describe:
+    """Returns what tells the findings of a model.
 
     Raises:
-        UserError: if there is a `min_score`, but hotspots have no score to begin with.
+        UserError: if there is a `min_score`, but hotspots have no score to begin with;
+            if there is no such operating point.
     """
-    row = TASKS[task]
-    if min_score is None:
-        return row.describe()
-    if not row.scored:
-        raise UserError(
-            f"--min_score={min_score:g}: expected a model that marks instances, a Mask "
-            f"R-CNN, found one for {task}. Leave --min_score out."
+    row = TASKS[model.task]
+    if min_score is not None:
+        if not row.scored:
+            raise UserError(
+                f"--min_score={min_score:g}: expected a model that marks instances, a "
+                f"Mask R-CNN, found one for {model.task}. Leave --min_score out."
+            )
+        return functools.partial(row.describe(), min_score=min_score)
+    if model.operation is not None:
+        model.operation.choose_point(operating_point)
+        return functools.partial(
+            row.describe(), operation=model.operation, operating_point=operating_point
         )
-    return functools.partial(row.describe(), min_score=min_score)
+    if operating_point is not None:
+        raise UserError(
+            f"--operating_point={operating_point}: expected a model that knows its "
+            f"operating points, found one for {model.task} without them. Leave "
+            "--operating_point out, or score the run again with this version."
+        )
+    return row.describe()
 
 
 def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
@@ -291,5 +323,12 @@ if __name__ == "__main__":  # flags are global to a process
         None,
         "What the score of an instance must exceed to be a hotspot, for Mask R-CNNs. "
         "Default: 0.5. A run's eval/table.md tells what others bring.",
+    )
+    flags.DEFINE_string(
+        "operating_point",
+        None,
+        "What a segmenting model or Mask R-CNN marks: specific, balanced, sensitive, "
+        "or how many false regions per image are accepted, a number. Default: "
+        "balanced, for models that know their operating points.",
     )
     run_command(main)

@@ -36,7 +36,12 @@ from spectjax.inference.model_files import (
 )
 from spectjax.inference.ready import load_ready, read_document
 from spectjax.inference.sandbox import Child, ChildError
-from spectjax.inference.trained import TrainedModel, check_run, load_run
+from spectjax.inference.trained import (
+    TrainedModel,
+    check_run,
+    load_run,
+    parse_operation,
+)
 from spectjax.system.jax_setup import start_jax
 from spectjax.system.limits import (
     ANSWER_BYTES,
@@ -194,6 +199,7 @@ def load_file(
         },
         task=metadata["task"],
         input_hw=expected[:2],
+        operation=parse_operation(metadata.get("operation"), metadata["task"], path),
     )
 
 

@@ -45,6 +45,11 @@ class SeenView:
         return cut_centre(self.thorax.counts, self.input_hw)
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether the crop may show something else than the thorax."""
+        return bool(self.thorax.flags)
+
+    @property
     def input_notes(self) -> tuple[str, ...]:
         """Says what of the crop the model did not see; empty if it saw all of it."""
         y0, x0, y1, x1 = self.thorax.transform.box
