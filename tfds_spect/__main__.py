@@ -93,11 +93,11 @@ def main(argv: list[str]) -> None:
 
 def _try_out(output_dir: pathlib.Path) -> None:
     """Tells what would be left out."""
+    if _MANUAL_DIR.value is None:
+        raise UserError("Expected --manual_dir beside --dry_run, found none.")
     from spectjax.imaging.problems import BUG_STATUS
     from tfds_spect.dry_run import try_out
 
-    if _MANUAL_DIR.value is None:
-        raise UserError("Expected --manual_dir beside --dry_run, found none.")
     text, n_unexpected = try_out(
         _CONFIG.value, _MANUAL_DIR.value, output_dir, processes=_PROCESSES.value
     )

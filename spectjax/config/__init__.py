@@ -26,6 +26,8 @@ RESUMABLE = (
     "steps_per_dispatch",
 )
 FINGERPRINT = "data.fingerprint"
+# Keys that older runs lack, and what they were trained with.
+_YOUNGER = {"fingerprint": None, "randomisation": 0.0}  # of `data`
 _WHAT, _REMEDY = "a run's config", "Choose another folder."
 _BOOLS = {"true": True, "": True, "false": False}
 
@@ -206,9 +208,11 @@ def parse_config(document: dict[str, Any], source: str) -> ConfigDict:
     Raises:
         ConfigError: if it is none, or a value of it cannot be used.
     """
+    if isinstance(document.get("data"), dict):
+        document = document | {"data": _YOUNGER | document["data"]}
     found = flatten(document)
     default = base_config().to_dict()
-    missing = flatten(default).keys() - found.keys() - {FINGERPRINT}
+    missing = flatten(default).keys() - found.keys()
     if missing:
         raise ConfigError(
             f"{source}: expected {_WHAT}, found one without "
@@ -218,7 +222,6 @@ def parse_config(document: dict[str, Any], source: str) -> ConfigDict:
     fault = find_fault(document, schema)
     if fault:
         raise ConfigError(f"{source}: expected {_WHAT}, found {fault}. {_REMEDY}")
-    document["data"].setdefault("fingerprint", None)  # older runs have none
     config = ConfigDict(_with_tuples(document)).lock()
     # Whether its values fit each other shows where its model is built.
     check_config(config, source, together=False)

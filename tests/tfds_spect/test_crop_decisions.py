@@ -1,12 +1,10 @@
 """Tests of crops that a person decided about, on their way into a data set."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from tests.support.dicom_edits import hide_legs
+from tests.support.flagged_commands import run_in_process
 from tfds_spect import image, listing, source
 from tfds_spect.dry_run import try_out
 from tfds_spect.errors import PrepareError
@@ -109,16 +107,16 @@ def test_a_data_set_tells_what_was_decided_and_another_decision_is_another(
     assert listing.fingerprint_folder(folder) == before
 
 
-def test_a_dry_run_lists_what_is_left_out_and_prepares_nothing(doubtful, tmp_path):
+def test_a_dry_run_lists_what_is_left_out_and_prepares_nothing(
+    doubtful, tmp_path, capsys
+):
     folder, file, (front, back) = doubtful
     broken = folder / "broken.dcm"
     broken.write_bytes(b"no DICOM file")
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "tfds_spect", "--config=segmentation_originals"]
-    command += [f"--manual_dir={folder}", f"--dry_run={out}", "--processes=1"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0
-    lines = result.stdout.splitlines()
+    asked = ("--config=segmentation_originals", f"--manual_dir={folder}")
+    run_in_process("tfds_spect.__main__", *asked, f"--dry_run={out}", "--processes=1")
+    lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("left out: broken.dcm: ") for line in lines)
     for name in (front, back):
         assert any(
@@ -145,6 +143,11 @@ def test_a_dry_run_names_every_row_that_cannot_be_read(doubtful, tmp_path, capsy
     first, second = capsys.readouterr().out.splitlines()
     assert "row 2: expected yes or no" in first and "'missing.dcm'" in second
     assert not (tmp_path / "out" / "skipped.csv").exists()
+
+
+def test_a_dry_run_is_of_a_hospitals_folder(tmp_path):
+    with pytest.raises(ValueError, match="Expected --manual_dir beside --dry_run"):
+        run_in_process("tfds_spect.__main__", f"--dry_run={tmp_path}")
 
 
 def test_a_dry_run_writes_outside_of_the_folder(spoilt):

@@ -222,7 +222,9 @@ def find_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
         scan=scan,
         transform=transform,
         landmarks=landmarks,
-        flags=find_doubts(landmarks, body, readings, pixel_mm),
+        flags=find_doubts(
+            landmarks, body, readings, pixel_mm if scan.spacing_mm else None
+        ),
         evidence=Evidence(body, row_curve, readings),
     )
 

@@ -1,6 +1,8 @@
 """Tests of crops that a person decided about."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.scan import ScanError
 from spectjax.imaging.thorax import CropError, crop_thorax
 from spectjax.imaging.thorax.evidence import save_evidence
+from tests.support.dicom_edits import hide_legs
+from tests.support.flagged_commands import run_in_process
 from tests.support.tiny_scans import make_scan
 
 ORIGIN = "crops.csv, row 7"
@@ -156,3 +160,28 @@ def test_attach_refuses_two_decisions():
     )
     with pytest.raises(ScanError, match="found two, in row 2 and row 3"):
         attach([scan], {None: CropDecision("row 3", accepted=True)})
+
+
+def test_the_command_writes_the_table_that_it_heeds(hospital, tmp_path, capsys):
+    file = shutil.copy(min((hospital / "dicom").iterdir()), tmp_path)
+    hide_legs(file)
+    out = tmp_path / "out"
+
+    def crop(*arguments):
+        arguments = (f"--output_dir={out}", *arguments)
+        run_in_process("spectjax.imaging.thorax.__main__", *arguments)
+        (document,) = (json.loads(path.read_text()) for path in out.glob("*.json"))
+        return document, capsys.readouterr().out
+
+    document, text = crop(file)
+    assert document["flags"] and document["decision"] is None
+    table = out / "crops.csv"
+    assert f"Crops to decide about: 1, drawn in {out / 'crops_001.png'}" in text
+    assert f"name it with --crops={table}" in text
+    box = " ".join(map(str, document["box"]))
+    filled_in = table.read_text().replace(f",,,{box},", f",,yes,{box},")
+    table.write_text(filled_in)
+    document, text = crop(f"--crops={table}", file)
+    assert document["decision"] == "accepted by hand"
+    assert document["flags"] == [] and document["overruled_flags"]
+    assert "Crops to decide about" not in text and table.read_text() == filled_in
