@@ -74,6 +74,8 @@ def _check_view(name: str, view: SimulatedView, spacing_mm: float) -> Outcome:
     except CropError as error:
         return Outcome(name, None, (str(error),))
     found = thorax.landmarks
+    if found is None:
+        raise ValueError(f"{name}: expected a crop by rules, found one by hand.")
     box = (found.shoulders, found.left, found.lowest_ribs, found.right)
     errors = tuple(int(e) for e in np.subtract(box, view.thorax_box))
     return Outcome(name, errors, thorax.flags)

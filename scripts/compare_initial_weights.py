@@ -59,8 +59,8 @@ def train(config: ConfigDict, examples: Any) -> tuple[float, float, float, float
 
     from spectjax.input_pipeline import draw_batches
     from spectjax.ops.convolution import compiler_options
+    from spectjax.training.assembly import create_task
     from spectjax.training.optimizer import create_optimizer
-    from spectjax.training.run import create_task
     from spectjax.training.step import create_train_state, train_step
 
     task: Any = create_task(config)

@@ -27,11 +27,13 @@ from absl import flags, logging
 from spectjax.config import ConfigError, load_config
 from spectjax.imaging.diagnosis import LABELS
 from spectjax.imaging.intake import Intake
+from spectjax.imaging.listed.crops import read_crops
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.system.commands import (
+    define_crops,
     define_data_dirs,
     define_path,
     define_view,
@@ -61,7 +63,8 @@ def main(argv: list[str]) -> None:
     with hold(output_dir):
         check_classifier(workdir)
         if not (values.held_out or values.examples):
-            explain_scans(paths, workdir, output_dir, view=values.view, **common)
+            asked = {"view": values.view, "crops": values.crops}
+            explain_scans(paths, workdir, output_dir, **asked, **common)
         elif paths:
             raise UserError(
                 f"Expected DICOM files or examples of the run's data set, found both: "
@@ -100,12 +103,14 @@ def explain_scans(
     output_dir: pathlib.Path,
     *,
     view: View | None = None,
+    crops: pathlib.Path | None = None,
     category: str = "metastasis",
     check_sanity: bool = False,
 ) -> None:
     """Explains every view of all scans below `paths`, DICOM files or folders.
 
-    Maps speak for `category`; `view` holds whatever the files say. With `check_sanity`
+    Maps speak for `category`; `view` holds whatever the files say; `crops` is a table
+    of what people decided about crops. With `check_sanity`
     one sees what random weights make of the maps.
 
     Raises:
@@ -123,7 +128,7 @@ def explain_scans(
     from spectjax.explanation.writing import SANITY_IMAGES, shows_evidence
 
     problems = Problems(output_dir)
-    intake = Intake(paths, problems, view=view)
+    intake = Intake(paths, problems, view=view, crops=read_crops(crops))
     names = OutputNames(intake.files, output_dir, mark="map")
     explainer: Explainer | None = None
     written = 0
@@ -319,6 +324,7 @@ if __name__ == "__main__":  # flags are global to a process
         "category", "metastasis", LABELS[::-1], "The class for which the maps speak."
     )
     define_view()
+    define_crops()
     flags.DEFINE_bool(
         "held_out", False, "Explain examples of the fold that the run has not seen."
     )

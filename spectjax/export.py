@@ -148,6 +148,7 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
         model.config.to_dict(),
         model.origin,
         parameters_sha256=hash_parameters(model.variables),
+        operation=model.operation,
     )
 
     def predict(counts: "jax.Array") -> Any:

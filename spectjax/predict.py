@@ -1,21 +1,30 @@
 """Says what a model finds in new bone scans. Research software, not a medical device.
 
+    python -m spectjax.predict PATH...
     python -m spectjax.predict --workdir=RUN --output_dir=OUT PATH...
     python -m spectjax.predict --model=FILE --output_dir=OUT PATH...
 
-PATH is a DICOM file or a folder of them; RUN is the folder that a training run wrote,
-FILE what `spectjax.export` made of it. JAX runs the first; an ONNX file needs no JAX.
-Several runs, as of all folds, answer as one, unless they are Mask R-CNNs:
-`--workdir=RUN0 --workdir=RUN1 ...`.
-For every whole-body view OUT receives `<name>.json` and `<name>.png`. A segmenting
-model marks hotspots: category, score, box and mask in thorax and whole-body pixels,
-area, counts; those of a Mask R-CNN may overlap, and `--min_score` says how sure it has
-to be of each. A classifier gives the label, normal or metastasis, and its probability,
-of the view and of all views of the patient's examination; `summary.csv` lists them.
+PATH is a DICOM file or a folder of them. The first form asks the model that ships with
+the package, which was trained on simulated patients alone: `--about` prints its model
+card. RUN is the folder that a training run wrote, FILE what `spectjax.export` made of
+it. JAX runs all but an ONNX file, which needs no JAX. Several runs, as of all folds,
+answer as one, unless they are Mask R-CNNs: `--workdir=RUN0 --workdir=RUN1 ...`.
+For every whole-body view OUT, by default `predictions` in the current folder, receives
+`<name>.json` and `<name>.png`. A segmenting model marks hotspots: category, score, box
+and mask in thorax and whole-body pixels, area, counts; those of a Mask R-CNN may
+overlap. What is marked follows the operating point that the model was measured at, or
+another, `--operating_point`: a name (specific, balanced, sensitive) or how many false
+regions per image are accepted. A model that knows none marks all that it sees;
+`--min_score` says how sure a Mask R-CNN has to be then, or instead. A mark means
+abnormal uptake, whatever its cause. A classifier gives the label, normal or metastasis,
+and its probability, of the view and of all views of the patient's examination;
+`summary.csv` lists them. A label of a flagged crop says so.
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
 at least one view was written, else 1. It is 3 if a view was passed over for an error
 that nobody expected, a bug: OUT/problems.log then has what to report. A view's result
 of an earlier run is replaced, that of another view of the same name never.
+`--crops=FILE` names what people decided about crops that are flagged or wrong: the
+table that `python -m spectjax.imaging.thorax` writes, filled in (docs/data.md).
 """
 
 import functools
@@ -29,14 +38,17 @@ from absl import flags, logging
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.hotspots import AnswerError
 from spectjax.imaging.intake import Intake
+from spectjax.imaging.listed.crops import read_crops
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import BoneScan, ScanError, View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
+from spectjax.inference.card import write_card
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.commands import (
+    define_crops,
     define_path,
     define_paths,
     define_view,
@@ -47,7 +59,13 @@ from spectjax.system.files import format_csv, write_file, write_json
 from spectjax.system.locks import hold
 from spectjax.system.messages import DISCLAIMER, UserError, make_printable
 from spectjax.tasks import TASKS
-from spectjax.tasks.views import Describe, Finding, ModelInfo, SeenView
+from spectjax.tasks.views import (
+    TRAINED_ALONE,
+    Describe,
+    Finding,
+    ModelInfo,
+    SeenView,
+)
 
 SUMMARY = "summary.csv"
 _EXAMINATIONS_TO_COLLECT = 20  # a picture is a cycle of megabytes
@@ -59,15 +77,21 @@ def main(argv: list[str]) -> None:
     flag_values = flags.FLAGS
     # Libraries log what they do, and tracebacks of what is one line of ours here.
     logging.set_verbosity(logging.FATAL)
+    paths = read_paths(argv)
+    if flag_values.about:
+        print(write_card())
+        return
     with hold(flag_values.output_dir):
         run(
-            read_paths(argv),
+            paths,
             workdirs=flag_values.workdir,
             model=flag_values.model,
             runtime=flag_values.runtime,
             output_dir=flag_values.output_dir,
             view=flag_values.view,
+            crops=flag_values.crops,
             min_score=flag_values.min_score,
+            operating_point=flag_values.operating_point,
         )
 
 
@@ -79,7 +103,9 @@ def run(
     model: pathlib.Path | None = None,
     runtime: str | None = None,
     view: View | None = None,
+    crops: pathlib.Path | None = None,
     min_score: float | None = None,
+    operating_point: str | None = None,
 ) -> None:
     """Predicts all scans below `paths`, with what is quick checked first.
 
@@ -90,11 +116,13 @@ def run(
         model: exported model.
         runtime: what runs it.
         view: view of every image, whatever its file says.
+        crops: table of what people decided about crops, see `listed.crops`.
         min_score: see `predict_examinations`.
+        operating_point: likewise.
 
     Raises:
         UserError: if there is no trained model, nothing that runs it, no scan that
-            could be used, or a `min_score` that cannot be.
+            could be used, or a `min_score` or an operating point that cannot be.
         SystemExit: see `Problems`, if a bug kept a view from being written.
         WriteError: if a file cannot be written.
     """
@@ -102,11 +130,16 @@ def run(
         raise UserError(
             f"--min_score={min_score:g}: expected a score above 0 and below 1."
         )
+    if min_score is not None and operating_point is not None:
+        raise UserError(
+            "Expected --min_score or --operating_point, found both. An operating point "
+            "says how sure a model has to be: leave --min_score out."
+        )
     load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
     if not paths:
         raise UserError("Expected DICOM files or folders after the flags, found none.")
     problems = Problems(output_dir)
-    intake = Intake(paths, problems, view=view)
+    intake = Intake(paths, problems, view=view, crops=read_crops(crops))
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -114,6 +147,7 @@ def run(
         output_dir=output_dir,
         problems=problems,
         min_score=min_score,
+        operating_point=operating_point,
     )
     problems.conclude(written, output_dir, DISCLAIMER)
 
@@ -126,6 +160,7 @@ def predict_examinations(
     output_dir: pathlib.Path,
     problems: Problems,
     min_score: float | None = None,
+    operating_point: str | None = None,
 ) -> int:
     """Writes what a model says of every view, as JSON and as a picture.
 
@@ -140,13 +175,17 @@ def predict_examinations(
         output_dir: folder to write to.
         problems: receives the views that had to be passed over.
         min_score: what the score of an instance must exceed to be a hotspot, in (0, 1);
-            None: 0.5. Models of other tasks refuse it.
+            None: 0.5. Models of other tasks refuse it, and what a model knows of its
+            operating points is passed over.
+        operating_point: one that the model knows, or false regions per image; None: the
+            model's own choice, if it knows any.
 
     Returns:
         Number of views written.
 
     Raises:
-        UserError: if the model takes other images, or has no use for `min_score`.
+        UserError: if the model takes other images, has no use for `min_score`, or does
+            not know the operating point.
         WriteError: if a file cannot be written.
     """
     model: TrainedModel | None = None
@@ -154,7 +193,9 @@ def predict_examinations(
     for number, scans in enumerate(examinations, start=1):
         if model is None:
             model = load_model()
-            describe = choose_describe(model.task, min_score)
+            if "name" in model.info:
+                print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
+            describe = choose_describe(model, min_score, operating_point)
         seen = []
         for scan in scans:
             with problems.passing_over(scan.path):
@@ -173,21 +214,35 @@ def predict_examinations(
     return written
 
 
-def choose_describe(task: str, min_score: float | None) -> Describe:
-    """Returns what tells the findings of models of a task.
+def choose_describe(
+    model: TrainedModel, min_score: float | None, operating_point: str | None
+) -> Describe:
+    """Returns what tells the findings of a model.
 
     Raises:
-        UserError: if there is a `min_score`, but hotspots have no score to begin with.
+        UserError: if there is a `min_score`, but hotspots have no score to begin with;
+            if there is no such operating point.
     """
-    row = TASKS[task]
-    if min_score is None:
-        return row.describe()
-    if not row.scored:
-        raise UserError(
-            f"--min_score={min_score:g}: expected a model that marks instances, a Mask "
-            f"R-CNN, found one for {task}. Leave --min_score out."
+    row = TASKS[model.task]
+    if min_score is not None:
+        if not row.scored:
+            raise UserError(
+                f"--min_score={min_score:g}: expected a model that marks instances, a "
+                f"Mask R-CNN, found one for {model.task}. Leave --min_score out."
+            )
+        return functools.partial(row.describe(), min_score=min_score)
+    if model.operation is not None:
+        model.operation.choose_point(operating_point)
+        return functools.partial(
+            row.describe(), operation=model.operation, operating_point=operating_point
         )
-    return functools.partial(row.describe(), min_score=min_score)
+    if operating_point is not None:
+        raise UserError(
+            f"--operating_point={operating_point}: expected a model that knows its "
+            f"operating points, found one for {model.task} without them. Leave "
+            "--operating_point out, or score the run again with this version."
+        )
+    return row.describe()
 
 
 def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
@@ -233,6 +288,8 @@ def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
     line = f"{view.name}: {scan.view} view, {finding.summary}"
     if view.thorax.flags:
         line += f", CROP FLAGGED: {'; '.join(view.thorax.flags)}"
+    if view.thorax.decision:
+        line += f", {view.thorax.decision}"
     if scan.warnings:
         line += f", WARNING: {'; '.join(scan.warnings)}"
     print(make_printable(line))
@@ -242,7 +299,7 @@ if __name__ == "__main__":  # flags are global to a process
     define_paths(
         "workdir",
         "Folder of the training run to take. Given more than once: the mean of what "
-        "the runs say.",
+        "the runs say. Default: the model that ships with spectjax.",
     )
     define_path("model", "Exported model to take instead of a run.")
     flags.DEFINE_enum(
@@ -251,12 +308,27 @@ if __name__ == "__main__":  # flags are global to a process
         RUNTIMES,
         "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
     )
-    define_path("output_dir", "Folder to write to; made if missing.", required=True)
+    define_path(
+        "output_dir",
+        "Folder to write to; made if missing.",
+        default=pathlib.Path("predictions"),
+    )
+    flags.DEFINE_bool(
+        "about", False, "Print the model card of the model that ships, and stop."
+    )
     define_view()
+    define_crops()
     flags.DEFINE_float(
         "min_score",
         None,
         "What the score of an instance must exceed to be a hotspot, for Mask R-CNNs. "
         "Default: 0.5. A run's eval/table.md tells what others bring.",
+    )
+    flags.DEFINE_string(
+        "operating_point",
+        None,
+        "What a segmenting model or Mask R-CNN marks: specific, balanced, sensitive, "
+        "or how many false regions per image are accepted, a number. Default: "
+        "balanced, for models that know their operating points.",
     )
     run_command(main)

@@ -103,7 +103,11 @@ def find_flags(source):
     text = source.read_text()
     if "options.create_parser" in text:
         text += (ROOT / "benchmarks/options.py").read_text()
-    for name in ("define_data_dirs", "define_view"):  # what several commands share
+    for name in (
+        "define_crops",
+        "define_data_dirs",
+        "define_view",
+    ):  # what several commands share
         if f"{name}(" in text:
             text += inspect.getsource(getattr(commands, name))
     calls = r"\b(?:DEFINE\w*|define_paths?|add(?:_argument)?)\(\s*\"(?:--)?(\w+)\""

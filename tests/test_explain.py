@@ -21,9 +21,9 @@ from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.thorax import CropTransform, crop_thorax
 from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import Examples
+from spectjax.training.assembly import create_task
 from spectjax.training.checkpoint import Checkpoints, Progress
 from spectjax.training.optimizer import create_optimizer
-from spectjax.training.run import create_task
 from spectjax.training.step import create_train_state
 
 HW = (160, 128)  # what the classifier sees; a cell has 16x16 pixels

@@ -21,7 +21,7 @@ from spectjax.inference.metadata import ModelFileError, make_metadata
 from spectjax.inference.trained import load_run
 from spectjax.report import picture_parts
 from spectjax.system.files import write_json
-from spectjax.training.run import create_task
+from spectjax.training.assembly import create_task
 from tests.support.model_files import runtime_is_installed
 from tests.support.untrained_runs import draw_live, make_config, write_run
 

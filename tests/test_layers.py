@@ -42,7 +42,7 @@ FLOORS = (
         "spectjax.main",
         "spectjax.predict",
     },
-    {"spectjax.cross_validate"},
+    {"spectjax.cross_validate", "spectjax.ready"},
 )
 # What a room may import from inside, where that is limited: configs load in
 # milliseconds.

@@ -1,5 +1,6 @@
 """Tests of `spectjax.predict`, with a model whose answers are written down."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -232,6 +233,37 @@ def test_run_takes_the_users_word_for_the_view(workdir, tmp_path):
     assert "user" in source["view_evidence"]
 
 
+@SMALL_CROP
+def test_run_heeds_a_table_of_crops(workdir, tmp_path, monkeypatch, capsys):
+    """The decision reaches the crop; what came of it stands in document and line."""
+
+    def crop(scan):
+        made = scan.crop_decision
+        by_hand = "accepted by hand" if made and made.accepted else ""
+        return dataclasses.replace(
+            crop_stub()(scan), by_hand=by_hand, overruled=("no neck",)
+        )
+
+    monkeypatch.setattr(predict, "crop_thorax", crop)
+    path = get_testdata_file("JPEG2000.dcm")
+    table = tmp_path / "crops.csv"
+    file = os.path.relpath(path, tmp_path)
+    table.write_text(f"file,accept_crop\n{file},yes\n")
+    out = tmp_path / "out"
+    predict.run([path], workdirs=[workdir], output_dir=out, crops=table)
+    document = read_json(out / "JPEG2000_anterior.json")
+    assert document["crop"]["decision"] == "accepted by hand"
+    assert document["crop"]["overruled_flags"] == ["no neck"]
+    said = "crop accepted by hand (crops.csv, row 2), though flagged: no neck"
+    assert f"Note: {said}." in document["warnings"]
+    assert said in capsys.readouterr().out
+    predict.run([path], workdirs=[workdir], output_dir=out)
+    assert read_json(out / "JPEG2000_anterior.json")["crop"]["decision"] is None
+    table.write_text(f"file,accept_crop\n{file},perhaps\n")
+    with pytest.raises(ValueError, match=r"crops\.csv: row 2: expected yes or no"):
+        predict.run([path], workdirs=[workdir], output_dir=out, crops=table)
+
+
 def test_run_without_a_usable_scan_is_an_error(workdir, tmp_path, capsys):
     path = tmp_path / "broken.dcm"
     path.write_bytes(b"no DICOM file")
@@ -267,10 +299,8 @@ def test_run_takes_an_exported_model(tmp_path):
     assert document["model"]["runtime"].startswith("jax ")
 
 
-def test_run_asks_for_one_model(workdir, tmp_path):
-    with pytest.raises(ValueError, match="--workdir=RUN.*--model=FILE.*found neither"):
-        predict.run([tmp_path], output_dir=tmp_path)
-    with pytest.raises(ValueError, match="found both"):
+def test_run_refuses_two_models(workdir, tmp_path):
+    with pytest.raises(ValueError, match="--workdir=RUN.*--model=FILE.*found both"):
         predict.run([tmp_path], workdirs=[workdir], model=workdir, output_dir=tmp_path)
 
 

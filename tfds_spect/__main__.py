@@ -8,15 +8,21 @@ A hospital's own:
 
     python -m tfds_spect --data_dir=data --manual_dir=FOLDER
 
+What of it would be left out, and contact sheets of the crops among it, to accept from:
+
+    python -m tfds_spect --manual_dir=FOLDER --dry_run=OUT
+
 A prepared data set is reused. Exit status 1: it could not be prepared; 3: it was, but
 without files that met an unexpected error, a bug, which the summary tells.
 """
 
+import pathlib
 import sys
 
 from absl import flags
 
 from spectjax.system.commands import define_path, refuse_arguments, run_command
+from spectjax.system.messages import UserError
 
 _DATA_DIR = define_path(
     "data_dir", "Folder for data sets; by default ~/tensorflow_datasets."
@@ -56,10 +62,19 @@ _BEAM = flags.DEFINE_string(
     "and have the same SPECTJAX_PSEUDONYM_KEY.",
 )
 
+_DRY_RUN = define_path(
+    "dry_run",
+    "Prepare nothing: write to this folder what of --manual_dir would be left out and "
+    "why, contact sheets of the crops among it, and a crops.csv to decide about them.",
+)
+
 
 def main(argv: list[str]) -> None:
     """Prepares what the flags name."""
     refuse_arguments(argv)
+    if _DRY_RUN.value is not None:
+        _try_out(_DRY_RUN.value)
+        return
     # Here, so that --help need not wait for TFDS.
     from spectjax.imaging.problems import BUG_STATUS
     from tfds_spect.prepare import prepare
@@ -73,6 +88,21 @@ def main(argv: list[str]) -> None:
     )
     print(prepared.summarise())
     if prepared.n_unexpected:
+        sys.exit(BUG_STATUS)
+
+
+def _try_out(output_dir: pathlib.Path) -> None:
+    """Tells what would be left out."""
+    if _MANUAL_DIR.value is None:
+        raise UserError("Expected --manual_dir beside --dry_run, found none.")
+    from spectjax.imaging.problems import BUG_STATUS
+    from tfds_spect.dry_run import try_out
+
+    text, n_unexpected = try_out(
+        _CONFIG.value, _MANUAL_DIR.value, output_dir, processes=_PROCESSES.value
+    )
+    print(text)
+    if n_unexpected:
         sys.exit(BUG_STATUS)
 
 

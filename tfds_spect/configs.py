@@ -26,6 +26,11 @@ class Phantom:
     population: str
     seed: int
 
+    @property
+    def folder(self) -> str:
+        """Name of their folder below `phantom`, beside the data sets."""
+        return f"{self.population}_{self.patients}_{self.seed}"
+
 
 @dataclasses.dataclass(eq=False)
 class SpectConfig(tfds.core.BuilderConfig):

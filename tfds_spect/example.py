@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 
 from spectjax.imaging.annotations.labelme import Annotation
+from spectjax.imaging.crop_decision import CropDecision
 from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.geometry import GeometricCopy
 from spectjax.imaging.hotspots import bound_mask
 from spectjax.imaging.identity import Identity
 from spectjax.imaging.listed.image import ImageRow
+from spectjax.imaging.scan import View
 
 VIEWS = ("anterior", "posterior")
 LESION_CLASSES = ("metastasis",)
@@ -30,12 +32,14 @@ class SourceFile:
         annotations: what readers outlined, by the name of the image, in our words.
         row: what images.csv says; None if it does not list the file.
         words: our words for a hospital's, of words.csv.
+        crops: what crops.csv decides about its crops, by view.
     """
 
     path: Path
     annotations: Mapping[str, tuple[Annotation, ...]] = field(default_factory=dict)
     row: ImageRow | None = None
     words: Mapping[str, str] = field(default_factory=dict)
+    crops: Mapping[View | None, CropDecision] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,11 @@ class ThoraxExample:
         copy: how the image was moved; an original was not.
         copy_number: counts the copies of an original from 0; None for an original.
         place: where it was read; None if it was not.
-        warnings: reasons to doubt view or counts, as `BoneScan.warnings` has them.
+        warnings: reasons to doubt view or counts, as `BoneScan.warnings` has them, and
+            what a person decided about the crop.
         weak_view: whether the evidence for the view is weak.
         identity: what its file says of the patient; None if it was not read.
+        crop_by_hand: what a person did about the crop, as `ThoraxImage.by_hand`.
     """
 
     counts: np.ndarray
@@ -95,6 +101,7 @@ class ThoraxExample:
     warnings: tuple[str, ...] = ()
     weak_view: bool = False
     identity: Identity | None = None
+    crop_by_hand: str = ""
 
     @property
     def example_id(self) -> str:

@@ -13,7 +13,7 @@ from spectjax.imaging.annotations.consensus import (
 from spectjax.imaging.annotations.labelme import Annotation
 from spectjax.imaging.diagnosis import METASTASIS, NORMAL, SITE_WORDS, label_diagnosis
 from spectjax.imaging.scan import BoneScan
-from spectjax.imaging.thorax import crop_thorax
+from spectjax.imaging.thorax import ThoraxImage, crop_thorax
 from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.system.messages import UserError
 from tfds_spect.example import LESION_CLASSES, NO_EVIDENCE, OUTLINES, ThoraxExample
@@ -23,6 +23,19 @@ _MAX_COUNT = np.iinfo(np.uint16).max
 
 class UnusableImageError(UserError):
     """An image that is left out; the message says why."""
+
+
+class UncertainCropError(UnusableImageError):
+    """An image whose crop is flagged.
+
+    Attributes:
+        thorax: the crop.
+    """
+
+    def __init__(self, thorax: ThoraxImage) -> None:
+        """Takes the crop."""
+        super().__init__(f"uncertain crop: {', '.join(thorax.flags)}")
+        self.thorax = thorax
 
 
 def make_example(
@@ -58,7 +71,7 @@ def make_example(
     check_words(annotations)
     thorax = crop_thorax(scan)
     if thorax.flags:
-        raise UnusableImageError(f"uncertain crop: {', '.join(thorax.flags)}")
+        raise UncertainCropError(thorax)
     hotspots, diagnosis = Hotspots(np.zeros(CANVAS_HW, np.int32), ()), stated
     if annotations:
         everywhere = agree(annotations, thorax.transform.frame_hw)
@@ -78,9 +91,10 @@ def make_example(
         frame_hw=thorax.transform.frame_hw,
         source=scan.image_key,
         synthetic=scan.synthetic,
-        warnings=scan.warnings,
+        warnings=(*scan.warnings, *filter(None, [thorax.decision])),
         weak_view=scan.has_weak_view,
         identity=scan.identity,
+        crop_by_hand=thorax.by_hand,
     )
 
 

@@ -22,9 +22,11 @@ from spectjax.imaging.annotations.files import (
 from spectjax.imaging.annotations.image_names import Claim, drop_image_suffix, fold_name
 from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
 from spectjax.imaging.annotations.labelme_xml import list_mask_files
+from spectjax.imaging.crop_decision import CropDecisions
 from spectjax.imaging.dicom.reading import find_dicom_files
 from spectjax.imaging.folders import walk_files
 from spectjax.imaging.identity import compute_pseudonym
+from spectjax.imaging.listed.crops import find_crop_table, list_idle, read_crops
 from spectjax.imaging.listed.csv_table import ImageTableError
 from spectjax.imaging.listed.image import ImageRow
 from spectjax.imaging.listed.table import find_image_table, read_image_table, read_words
@@ -36,7 +38,7 @@ from tfds_spect.skips import Skip
 # To be raised when other examples are made of the same files: data sets of before are
 # then not taken for those of now. 2: no vote is lost, one patient is one patient.
 RULES = 2
-TABLE_NAMES = ("images.csv", "words.csv")
+TABLE_NAMES = ("images.csv", "words.csv", "crops.csv")
 # What our own commands write beside what is read, by the file that tells them.
 _OURS = {
     "phantom.json": ("truth",),
@@ -63,7 +65,7 @@ class Listing:
 
 def list_source(folder: pathlib.Path) -> Listing:
     """Lists what is to be read, without reading images."""
-    words, rows, row_errors = _read_tables(folder)
+    words, rows, row_errors, crops = _read_tables(folder)
     paths, file_errors = find_dicom_files([folder])
     known = [file for row in rows for file in row.files]
     found, unused = find_annotations([folder], known=known)
@@ -97,22 +99,30 @@ def list_source(folder: pathlib.Path) -> Listing:
     found_in = [(path, None) for path in unlisted]
     found_in += [(row.file, row) for row in rows if row.number not in unclear]
     files = [
-        SourceFile(path, by_stem.get(_stem(path), {}), row, words)
+        SourceFile(
+            path,
+            by_stem.get(_stem(path), {}),
+            row,
+            words,
+            crops.get(path.resolve(), {}),
+        )
         for path, row in found_in
     ]
+    skips += [Skip(str(p), reason) for p, reason in list_idle(crops, [*paths, *listed])]
     return Listing(files, annotations, unused, skips)
 
 
 def _read_tables(
     folder: pathlib.Path,
-) -> tuple[dict[str, str], list[ImageRow], list[ImageTableError]]:
-    """Returns the words of words.csv, the rows of images.csv and errors in them."""
+) -> tuple[dict[str, str], list[ImageRow], list[ImageTableError], CropDecisions]:
+    """Returns words.csv, the rows of images.csv and errors in them, and crops.csv."""
     try:
         words, table = read_words(folder), find_image_table(folder)
         rows, errors = read_image_table(table, words) if table else ([], [])
+        crops = read_crops(find_crop_table(folder))
     except ImageTableError as error:
         raise PrepareError(str(error)) from error
-    return words, rows, errors
+    return words, rows, errors, crops
 
 
 def list_astray(
@@ -199,7 +209,7 @@ def fingerprint_folder(folder: pathlib.Path) -> str:
     `RULES` count as well: others make another data set of the same files.
 
     Raises:
-        PrepareError: if images.csv or words.csv cannot be read.
+        PrepareError: if one of `TABLE_NAMES` cannot be read.
     """
     closed: list[OSError] = []
     files, _ = find_dicom_files([folder])
@@ -207,7 +217,7 @@ def fingerprint_folder(folder: pathlib.Path) -> str:
         if file.suffix.lower() in ANNOTATION_SUFFIXES:
             files += [file, *list_mask_files(file)]
     files += list_candidates(folder)  # a lost vote leaves its image out
-    _, rows, _ = _read_tables(folder)
+    _, rows, _, _ = _read_tables(folder)
     files += [file for row in rows for file in row.files]
     files += [f for f in (folder / name for name in TABLE_NAMES) if f.is_file()]
     files += [pathlib.Path(str(error.filename)) for error in closed]

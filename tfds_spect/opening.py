@@ -36,6 +36,7 @@ _FILES: dict[str, Any] = {
         "diagnoses": Maybe(Each([int])),
         "parts": Maybe(Each(_SIZE)),
         "patients_on_both_sides": Maybe(int),
+        "crops_by_hand": Maybe(Each(str)),
         KEY: Maybe({"fingerprint": str, "splits": Each(str), "files": Each(str)}),
     },
 }

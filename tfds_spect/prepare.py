@@ -128,8 +128,12 @@ def choose_config(config_name: str, manual_dir: str | os.PathLike[str] | None) -
     return name
 
 
-def check_folder(source: pathlib.Path, root: pathlib.Path) -> None:
+def check_folder(
+    source: pathlib.Path, root: pathlib.Path, *, flag: str = "--data_dir"
+) -> None:
     """Checks that a hospital's folder can be one.
+
+    What is written goes to `root`, which `flag` names.
 
     Raises:
         PrepareError: if it is missing or empty, or holds the data sets as well.
@@ -141,8 +145,8 @@ def check_folder(source: pathlib.Path, root: pathlib.Path) -> None:
         )
     if root.resolve().is_relative_to(source.resolve()):
         raise PrepareError(
-            f"{root}: expected data_dir outside of manual_dir, found it inside of "
-            f"{source}. Choose another --data_dir."
+            f"{root}: expected {flag} outside of manual_dir, found it inside of "
+            f"{source}. Choose another {flag}."
         )
 
 

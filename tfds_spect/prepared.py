@@ -1,8 +1,9 @@
 """A data set on disk, and what is to be said of it."""
 
 import pathlib
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from spectjax.imaging.problems import LOG_NAME
 from tfds_spect.content import explain_damage
@@ -36,6 +37,8 @@ class Prepared:
         n_weak_views: how many of these rest on weak evidence for their view.
         reused: whether the data set was there already.
         fingerprint: of its content, see `tfds_spect.content`.
+        crops_by_hand: what a person did about the crop of an original, by its example
+            id: "accepted by hand" or "box given by hand".
     """
 
     builder_dir: pathlib.Path
@@ -53,6 +56,7 @@ class Prepared:
     n_weak_views: int
     reused: bool
     fingerprint: str
+    crops_by_hand: Mapping[str, str] = field(default_factory=dict)
 
     def summarise(self) -> str:
         """Returns what is where, in a few lines for people."""
@@ -80,6 +84,10 @@ class Prepared:
                 "for weak evidence of the view; all of them: "
                 f"{self.skipped_path.with_name('warnings.csv')}"
             )
+        if self.crops_by_hand:
+            done = Counter(self.crops_by_hand.values())
+            counts = ", ".join(f"{what}: {n}" for what, n in sorted(done.items()))
+            lines.append(f"Crops that a person decided about, {counts}")
         if self.leaking:
             lines.append(
                 f"LEAKING, AS IN THE PAPERS: {self.patients_on_both_sides} of "
@@ -119,6 +127,7 @@ def read_prepared(builder: Builder, *, reused: bool, fingerprint: str) -> Prepar
         reused=reused,
         fingerprint=fingerprint,
         **{name: metadata[name] for name in _AS_THEY_ARE},
+        crops_by_hand=metadata.get("crops_by_hand") or {},
         # Older data sets have none of these.
         **{name: metadata.get(name, 0) for name in _LATER},
     )

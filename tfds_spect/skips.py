@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from spectjax.imaging.listed.crop_review import DoubtfulCrop
 from spectjax.imaging.problems import append_traceback
 from spectjax.system.files import format_csv, write_file
 from spectjax.system.messages import make_printable
@@ -21,11 +22,13 @@ class Skip:
         name: the file, relative to its folder, or the image, `<DICOM stem>_<view>`.
         reason: why, in one line.
         traceback: of an unexpected error, a bug of ours; else empty.
+        crop: the crop, if it is doubtful or there is none; else None.
     """
 
     name: str
     reason: str
     traceback: str = ""
+    crop: DoubtfulCrop | None = None
 
     def __post_init__(self) -> None:
         """Makes both printable: they quote what others named and wrote."""

@@ -16,17 +16,24 @@ from tqdm import tqdm
 from spectjax.imaging.annotations.files import find_doubted
 from spectjax.imaging.annotations.image_names import fold_name
 from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
+from spectjax.imaging.crop_decision import attach
 from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.dicom.reading import find_bone_scans
+from spectjax.imaging.listed.crop_review import DoubtfulCrop, doubt_crop
 from spectjax.imaging.listed.image import read_listed_image
 from spectjax.imaging.patients import IdentityError, unite_patients
 from spectjax.imaging.problems import LOG_NAME as PROBLEMS_NAME
 from spectjax.imaging.problems import describe_bug, format_traceback
 from spectjax.imaging.scan import BoneScan, ScanError
+from spectjax.imaging.thorax import CropError
 from spectjax.system.workers import Workers
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import NO_EVIDENCE, OUTLINES, Place, SourceFile, ThoraxExample
-from tfds_spect.image import UnusableImageError, make_example
+from tfds_spect.image import (
+    UncertainCropError,
+    UnusableImageError,
+    make_example,
+)
 from tfds_spect.listing import list_astray, list_source, skip_for
 from tfds_spect.skips import Skip
 
@@ -68,8 +75,8 @@ def read_source(
         The originals, sorted by example id, and what was left out.
 
     Raises:
-        PrepareError: if images.csv or words.csv cannot be read, or files contradict
-            each other about a patient.
+        PrepareError: if images.csv, words.csv or crops.csv cannot be read, or files
+            contradict each other about a patient.
     """
     top = f"{folder}{os.sep}"
     listing = list_source(folder)
@@ -106,7 +113,11 @@ def read_source(
     usable = [each for each in examples if fold_name(each.name) not in left_out]
     originals = _drop_repeated(_unite_patients(usable), skips)
     return originals, [
-        Skip(skip.name.removeprefix(top), skip.reason.replace(top, ""))
+        replace(
+            skip,
+            name=skip.name.removeprefix(top),
+            reason=skip.reason.replace(top, ""),
+        )
         for skip in skips
     ]
 
@@ -129,7 +140,7 @@ def read_file(file: SourceFile, *, keep_pixels: bool = True) -> FileContent:
         try:
             example = make_example(scan, annotations, evidence=evidence, stated=stated)
         except Exception as error:
-            skips += _list_skips(scan.name, error)
+            skips += _list_skips(scan.name, error, _doubt(scan, error))
             if isinstance(error, AnnotationError):
                 skips.append(Skip(scan.name, f"a file of it is not used: {error}"))
             continue
@@ -148,9 +159,9 @@ def _read_images(file: SourceFile) -> tuple[list[_Image], list[ScanError]]:
         scans, errors = find_bone_scans([file.path])
         return [
             (scan, file.annotations.get(fold_name(scan.name), ()), OUTLINES, None)
-            for scan in scans
+            for scan in attach(scans, file.crops, whole=not errors)
         ], errors
-    listed = read_listed_image(file.row, file.words)
+    listed = read_listed_image(file.row, file.words, file.crops)
     scan = listed.scan
     outlines = file.annotations.get(fold_name(scan.name), ())
     if outlines and listed.mask_evidence != NO_EVIDENCE:
@@ -237,7 +248,16 @@ def _says_the_same(one: ThoraxExample, other: ThoraxExample) -> bool:
     )
 
 
-def _list_skips(name: str, error: Exception) -> tuple[Skip, ...]:
+def _doubt(scan: BoneScan, error: Exception) -> DoubtfulCrop | None:
+    """Returns what a person may decide about an image that is left out, or None."""
+    if isinstance(error, UncertainCropError):
+        return doubt_crop(scan, error.thorax)
+    return doubt_crop(scan, error) if isinstance(error, CropError) else None
+
+
+def _list_skips(
+    name: str, error: Exception, crop: DoubtfulCrop | None = None
+) -> tuple[Skip, ...]:
     """Returns what an error says of a file or an image; an unexpected one is a bug.
 
     Raises:
@@ -246,8 +266,8 @@ def _list_skips(name: str, error: Exception) -> tuple[Skip, ...]:
     if isinstance(error, MemoryError):
         raise error
     if isinstance(error, UnusableImageError):
-        return (Skip(name, str(error)),)
+        return (Skip(name, str(error), crop=crop),)
     if isinstance(error, ScanError | AnnotationError):
-        return (skip_for(error),)
+        return (replace(skip_for(error), crop=crop),)
     _, _, reason = describe_bug(name, error, PROBLEMS_NAME).partition(": unexpected")
     return (Skip(name, f"unexpected{reason}", traceback=format_traceback(error)),)

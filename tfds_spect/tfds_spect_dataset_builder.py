@@ -189,7 +189,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         fingerprint = fingerprint_folder(folder)  # before anything is read
         originals, skips = read_source(folder, workers, keep_pixels=not self.with_beam)
         if config.needs_outlines:
-            originals, skips = _leave_out_unmarked(originals, skips)
+            originals, skips = leave_out_unmarked(originals, skips)
         write_skips(self.local_path("skipped.csv"), skips)
         write_warnings(self.local_path("warnings.csv"), originals)
         n_unexpected = write_tracebacks(self.local_path(LOG_NAME), skips)
@@ -212,6 +212,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             n_unexpected=n_unexpected,
             n_warned=sum(bool(e.warnings) for e in originals),
             n_weak_views=sum(e.weak_view for e in originals),
+            crops_by_hand={
+                e.example_id: e.crop_by_hand for e in originals if e.crop_by_hand
+            },
             patients_per_fold=[len({e.patient for e in fold}) for fold in folds],
             diagnoses=count_diagnoses(originals, n_copies),
             parts={
@@ -230,10 +233,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         # Here, since it takes as long to import as all the rest.
         from spectjax.phantom import PhantomError, write_phantom
 
-        size = f"{phantom.population}_{phantom.patients}_{phantom.seed}"
         try:
             return write_phantom(
-                pathlib.Path(self.data_dir_root, "phantom", size),
+                pathlib.Path(self.data_dir_root, "phantom", phantom.folder),
                 patients=phantom.patients,
                 seed=phantom.seed,
                 population=phantom.population,
@@ -262,7 +264,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return text
 
 
-def _leave_out_unmarked(
+def leave_out_unmarked(
     originals: Sequence[ThoraxExample], skips: Sequence[Skip]
 ) -> tuple[list[ThoraxExample], list[Skip]]:
     """Moves images whose lesions nobody outlined to what is left out.

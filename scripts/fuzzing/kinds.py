@@ -23,6 +23,7 @@ from scripts.fuzzing.mutations import (
 from spectjax.imaging.annotations.consensus import agree, translate_words
 from spectjax.imaging.annotations.labelme import read_annotation
 from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.listed.crops import find_crop_table, read_crops
 from spectjax.imaging.listed.image import read_listed_image
 from spectjax.imaging.listed.table import find_image_table, read_image_table, read_words
 from spectjax.imaging.scan import BoneScan
@@ -201,10 +202,10 @@ def _make_pictures(pool: pathlib.Path) -> pathlib.Path:
 def _mutate_pictures(
     rng: np.random.Generator, seeds: pathlib.Path, folder: pathlib.Path
 ) -> pathlib.Path:
-    """Spoils the table of pictures, or a picture, a mask or boxes."""
+    """Spoils a table, a picture, a mask or boxes."""
     shutil.copytree(seeds, folder, dirs_exist_ok=True)
     file = _pick(rng, sorted(folder.iterdir()))
-    if file.name == "images.csv" and rng.random() < 0.7:
+    if file.suffix == ".csv" and rng.random() < 0.7:
         file.write_text(mutate_table(rng, file.read_text()))
     else:
         _spoil_file(rng, file, head=200)
@@ -216,8 +217,11 @@ def _read_pictures(path: pathlib.Path, _: object) -> None:
     if table is None:
         raise BrokenPromiseError("a table, and none found")
     rows, errors = read_image_table(table, words)
+    crops = read_crops(find_crop_table(path))
     for row in rows:
-        listed = read_listed_image(row, words)
+        listed = read_listed_image(row, words, crops.get(row.file.resolve()))
+        if listed.scan.crop_decision and crop_thorax(listed.scan).counts.max() <= 0:
+            raise BrokenPromiseError("a crop by hand without a count")
         if listed.scan.counts.ndim != 2 or listed.scan.counts.min() < 0:
             raise BrokenPromiseError("no counts")
     if errors:

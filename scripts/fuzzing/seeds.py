@@ -155,8 +155,8 @@ def make_state() -> Any:
     """Returns the state of such a run before its first step, with numpy arrays."""
     import jax
 
+    from spectjax.training.assembly import create_task
     from spectjax.training.optimizer import create_optimizer
-    from spectjax.training.run import create_task
     from spectjax.training.step import create_train_state
 
     config = _load_config()
@@ -177,11 +177,15 @@ def _load_config() -> Any:
 
 
 def write_pictures(folder: pathlib.Path, hospital: pathlib.Path) -> pathlib.Path:
-    """Writes four pictures with a table, a mask and boxes, and returns the folder."""
+    """Writes four pictures with a table, a mask and boxes, and returns the folder.
+
+    Somebody decided about the crops of three, of one in a table of its own.
+    """
     from PIL import Image
 
     files = sorted((hospital / "dicom").glob("*.dcm"))
-    rows = ["file,patient,view,label,mask,boxes"]
+    rows = ["file,patient,view,label,mask,boxes,crop_box,accept_crop,found_box"]
+    decisions = (",yes,150 60 300 200", "150 60 300 200,,", ",,", ",,")
     folder.mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(files[:4]):
         frame = pydicom.dcmread(file).pixel_array.reshape(-1, 1024, 256)[0]
@@ -202,7 +206,10 @@ def write_pictures(folder: pathlib.Path, hospital: pathlib.Path) -> pathlib.Path
                 "</ymin><xmax>110</xmax><ymax>310</ymax></bndbox></object></annotation>"
             )
         label = "metastasis" if mask or boxes else "normal"
-        rows.append(f"{name},patient{number},anterior,{label},{mask},{boxes}")
+        crop = decisions[number]
+        rows.append(f"{name},patient{number},anterior,{label},{mask},{boxes},{crop}")
+    crops = "file,view,crop_box,accept_crop,flags\np2.png,,150 60 300 200,,a flag\n"
+    (folder / "crops.csv").write_text(crops)
     (folder / "images.csv").write_text("\n".join(rows) + "\n")
     return folder
 

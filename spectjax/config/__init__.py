@@ -15,7 +15,7 @@ from spectjax.config.rules import find_faults, flatten
 from spectjax.system.files import write_json
 from spectjax.system.limits import CONFIG_BYTES
 from spectjax.system.messages import ConfigError, UserError
-from spectjax.system.schema import Maybe, read_json
+from spectjax.system.schema import Maybe, find_fault, read_json
 
 # Keys that change how a run is computed, not what: a resumed run may change them.
 RESUMABLE = (
@@ -26,6 +26,9 @@ RESUMABLE = (
     "steps_per_dispatch",
 )
 FINGERPRINT = "data.fingerprint"
+# Keys that older runs lack, and what they were trained with.
+_YOUNGER = {"fingerprint": None, "randomisation": 0.0}  # of `data`
+_WHAT, _REMEDY = "a run's config", "Choose another folder."
 _BOOLS = {"true": True, "": True, "false": False}
 
 
@@ -189,33 +192,40 @@ def load_config(path: pathlib.Path) -> ConfigDict:
             f"{path}: not found; expected the folder of a training run, as made by "
             "python -m spectjax.main --workdir."
         )
-    document = _read(path, {})
+    document = read_json(
+        path, {}, what=_WHAT, remedy=_REMEDY, most=CONFIG_BYTES, error=ConfigError
+    )
+    return parse_config(document, str(path))
+
+
+def parse_config(document: dict[str, Any], source: str) -> ConfigDict:
+    """Returns the config that JSON holds.
+
+    Args:
+        document: what `save_config` wrote, parsed.
+        source: where it comes from, for errors.
+
+    Raises:
+        ConfigError: if it is none, or a value of it cannot be used.
+    """
+    if isinstance(document.get("data"), dict):
+        document = document | {"data": _YOUNGER | document["data"]}
     found = flatten(document)
     default = base_config().to_dict()
-    missing = flatten(default).keys() - found.keys() - {FINGERPRINT}
+    missing = flatten(default).keys() - found.keys()
     if missing:
         raise ConfigError(
-            f"{path}: expected a run's config, found one without "
-            f"{', '.join(sorted(missing))}. Choose another folder."
+            f"{source}: expected {_WHAT}, found one without "
+            f"{', '.join(sorted(missing))}. {_REMEDY}"
         )
-    _read(path, _derive_schema(default) | {"model": {"name": Maybe(str)}})
-    document["data"].setdefault("fingerprint", None)  # older runs have none
+    schema = _derive_schema(default) | {"model": {"name": Maybe(str)}}
+    fault = find_fault(document, schema)
+    if fault:
+        raise ConfigError(f"{source}: expected {_WHAT}, found {fault}. {_REMEDY}")
     config = ConfigDict(_with_tuples(document)).lock()
     # Whether its values fit each other shows where its model is built.
-    check_config(config, str(path), together=False)
+    check_config(config, source, together=False)
     return config
-
-
-def _read(path: pathlib.Path, schema: dict[str, Any]) -> dict[str, Any]:
-    document: dict[str, Any] = read_json(
-        path,
-        schema,
-        what="a run's config",
-        remedy="Choose another folder.",
-        most=CONFIG_BYTES,
-        error=ConfigError,
-    )
-    return document
 
 
 def _derive_schema(value: Any) -> Any:

@@ -29,6 +29,7 @@ class FinishedRun:
         train_hw: the central part of the canvas that it was trained on, pixels.
         calibration: loads examples to calibrate it on, none of them held out; None:
             there are none.
+        validated: whether the model did not learn from those.
         move: maps images (N, H, W, 1) and a seed to images moved at random as the
             papers augment them; None: they are scored as they are alone.
         dataset_info: what to say of the data besides what the examples do.
@@ -43,6 +44,7 @@ class FinishedRun:
     model_name: str
     train_hw: tuple[int, int]
     calibration: Callable[[], Examples] | None = None
+    validated: bool = False
     move: Callable[[np.ndarray, int], np.ndarray] | None = None
     dataset_info: Mapping[str, Any] = field(default_factory=dict)
     training_log: pathlib.Path | None = None

@@ -85,7 +85,9 @@ def take_view(thorax: ThoraxImage, name: str, image_hw: tuple[int, int]) -> Subj
         title=scan.title,
         counts=cut_centre(thorax.counts, image_hw),
         corner=_find_corner(transform.canvas_hw, image_hw),
-        source=scan.to_json() | {"crop_box": transform.box, "crop_flags": thorax.flags},
+        source=scan.to_json()
+        | {"crop_box": transform.box, "crop_flags": thorax.flags}
+        | {"crop_decision": thorax.by_hand or None},
         spacing_mm=scan.spacing_mm,
         synthetic=scan.synthetic,
         warnings=thorax.doubts,

@@ -7,6 +7,7 @@ their pixels are read when their turn comes.
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from spectjax.imaging.crop_decision import CropDecisions, attach
 from spectjax.imaging.dicom.file import read_dicom
 from spectjax.imaging.dicom.reading import (
     check_first,
@@ -37,12 +38,18 @@ class Intake:
     """
 
     def __init__(
-        self, paths: Sequence[Path], problems: Problems, *, view: View | None = None
+        self,
+        paths: Sequence[Path],
+        problems: Problems,
+        *,
+        view: View | None = None,
+        crops: CropDecisions | None = None,
     ) -> None:
         """Finds the files and reads their headers.
 
         Paths are as in `find_dicom_files`, the view is as in `read_bone_scans`, for
-        every file; `problems` receives what cannot be used.
+        every file; `problems` receives what cannot be used; `crops` are what people
+        decided about the crops of these and other files.
         """
         found, errors = find_dicom_files(paths)
         for error in errors:
@@ -59,7 +66,7 @@ class Intake:
         ]
         used = {path for cards in self._groups for path, _ in cards}
         self.files = [path for path in found if path in used]
-        self._problems, self._view = problems, view
+        self._problems, self._view, self._crops = problems, view, crops or {}
 
     def read_examinations(self) -> Iterator[list[BoneScan]]:
         """Yields the views of each patient's examinations, in the order of files.
@@ -75,7 +82,9 @@ class Intake:
             scans: list[BoneScan] = []
             for path, identity in cards:
                 with self._problems.passing_over(path):
-                    for scan in read_bone_scans(path, view=self._view):
+                    found = read_bone_scans(path, view=self._view)
+                    decided = self._crops.get(path.resolve(), {})
+                    for scan in attach(found, decided):
                         with self._problems.passing_over(path):
                             _check_identity(scan, identity)
                             check_first(scan, first_files)
@@ -91,18 +100,21 @@ def write_views(
     write: Callable[[BoneScan, str], None],
     *,
     view: View | None,
+    crops: CropDecisions | None = None,
+    finish: Callable[[], None] = lambda: None,
 ) -> None:
     """Writes a result for every view below some paths: the whole of a command.
 
     Nobody else writes to the folder meanwhile. `choose_names` takes all files and
-    returns what gives each view a name, `write` takes a view and its name. The command
-    ends as `Problems` says.
+    returns what gives each view a name, `write` takes a view and its name, `finish`
+    comes after the last of them; `crops` are as of `Intake`. The command ends as
+    `Problems` says.
     """
     if not paths:
         raise UserError("Expected DICOM files or folders after the flags, found none.")
     with hold(output_dir):
         problems = Problems(output_dir)
-        intake = Intake(paths, problems, view=view)
+        intake = Intake(paths, problems, view=view, crops=crops)
         choose = choose_names(intake.files)
         written = 0
         for scans in intake.read_examinations():
@@ -110,6 +122,7 @@ def write_views(
                 with problems.passing_over(scan.path):
                     write(scan, choose(scan))
                     written += 1
+        finish()
         problems.conclude(written, output_dir)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from spectjax.imaging.crop_decision import CropDecision
 from spectjax.imaging.identity import Identity, PatientEvidence
 from spectjax.system.messages import UserError, make_printable
 
@@ -77,6 +78,7 @@ class BoneScan:
             patient's examinations apart. None if the file states none.
         identity: what the file says of patient and study, to be compared with other
             files by `spectjax.imaging.patients`; None if nobody asked the file.
+        crop_decision: what a person decided about the crop; None if nobody did.
     """
 
     counts: np.ndarray
@@ -92,6 +94,7 @@ class BoneScan:
     notes: tuple[str, ...] = ()
     study_key: str | None = None
     identity: Identity | None = dataclasses.field(default=None, repr=False)
+    crop_decision: CropDecision | None = None
 
     @property
     def title(self) -> str:

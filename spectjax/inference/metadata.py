@@ -17,6 +17,7 @@ from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.system.schema import Each, Maybe, find_fault
 from spectjax.tasks import TASKS
 
+OPERATION = "operation.json"  # in the folder of a run's scores
 DIGEST = "sha256"  # by this name the metadata tell that the file has one
 METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
 _MOST_PIXELS = 4096  # along a side of the image that a model takes
@@ -43,7 +44,11 @@ class ModelFileError(UserError):
 
 
 def make_metadata(
-    config: Mapping[str, Any], info: Mapping[str, Any], *, parameters_sha256: str
+    config: Mapping[str, Any],
+    info: Mapping[str, Any],
+    *,
+    parameters_sha256: str,
+    operation: Any = None,
 ) -> dict[str, Any]:
     """Returns the metadata of an exported model, ready for JSON.
 
@@ -51,6 +56,7 @@ def make_metadata(
         config: the run's config.
         info: where the model comes from, as predictions report it.
         parameters_sha256: what `hash_parameters` returns.
+        operation: what the model knows about its use, None if nobody measured that.
     """
     normalisation = config["data"]["normalisation"]
     task, input_hw = config["task"], find_input_hw(config)
@@ -83,6 +89,7 @@ def make_metadata(
         **({"outputs": arrays} if len(arrays) > 1 else {"output": arrays[0]}),
         "dtype": "float32",
         "config": dict(config),
+        "operation": operation and operation.to_json(),
     }
 
 

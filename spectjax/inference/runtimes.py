@@ -1,8 +1,9 @@
 """Trained models, run by JAX, ONNX Runtime or OpenVINO; the last two without JAX.
 
-A model comes from the folder of a training run or from a file that `spectjax.export`
-wrote. A file is a program, and others may have written it: it runs in a process of its
-own, limited in time and memory. Batch, height, width and class axes are B, H, W and K.
+A model comes from the folder of a training run, from a file that `spectjax.export`
+wrote, or with the package. A file is a program, and others may have written it: it runs
+in a process of its own, limited in time and memory. Batch, height, width and class axes
+are B, H, W and K.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from spectjax.inference.model_files import (
     find_format,
     read_model_file,
 )
+from spectjax.inference.ready import load_ready, read_document
 from spectjax.inference.sandbox import Child, ChildError
 from spectjax.inference.trained import TrainedModel, check_run, load_run
 from spectjax.system.jax_setup import start_jax
@@ -44,6 +46,7 @@ from spectjax.system.limits import (
     MODEL_MEMORY_FACTOR,
     OPEN_SECONDS,
 )
+from spectjax.tasks import TASKS
 
 RUNTIMES = ("jax", "onnxruntime", "openvino")
 
@@ -57,24 +60,35 @@ def find_model(
     """Returns the function that loads a model; what is quick is checked at once.
 
     Args:
-        workdirs: folders of training runs; of several the mean of what they say.
+        workdirs: folders of training runs; of several the mean of what they say. None,
+            and no `file`: the model that ships with the package.
         file: exported model, or None.
         runtime: one of `RUNTIMES`, or None: JAX for runs and for StableHLO, ONNX
             Runtime for ONNX.
 
     Raises:
-        ModelFileError: if not one of `workdirs` and `file` is given, if they are not
-            what they should be, if `runtime` does not run them, or if the runs do not
-            agree in task, classes and size of the images.
+        ModelFileError: if both `workdirs` and `file` are given, if they are not what
+            they should be, if `runtime` does not run them, or if the runs do not agree
+            in task, classes and size of the images.
         MissingPackageError: if runs are given and what training needs is not installed.
     """
-    if bool(workdirs) == (file is not None):
+    if workdirs and file is not None:
         raise ModelFileError(
             "Expected --workdir=RUN, the folder of a training run, or --model=FILE, an "
-            f"exported model; found {'both' if file else 'neither'}. Give one of them."
+            "exported model; found both. Give one of them, or none for the model that "
+            "ships with spectjax."
         )
     if file is not None:
         return functools.partial(load_file, file, choose_runtime(file, runtime))
+    if not workdirs:
+        if runtime in RUNTIMES_FOR[ONNX]:
+            raise ModelFileError(
+                f"--runtime={runtime}: expected --model=FILE, an {ONNX} file, found "
+                "none; jax runs the model that ships with spectjax. Leave --runtime "
+                "out, or give --model."
+            )
+        read_document()  # is it there?
+        return _load_ready
     for workdir in workdirs:
         check_run(workdir)
         if runtime in RUNTIMES_FOR[ONNX]:
@@ -97,6 +111,12 @@ def _load_runs(workdirs: Sequence[pathlib.Path]) -> TrainedModel:
     if len(members) == 1:
         return members[0]
     return combine(members, [workdir.resolve().name for workdir in workdirs])
+
+
+def _load_ready() -> TrainedModel:
+    """Returns the model that ships with the package."""
+    with _naming_jax():
+        return load_ready()
 
 
 @contextlib.contextmanager
@@ -175,7 +195,16 @@ def load_file(
         },
         task=metadata["task"],
         input_hw=expected[:2],
+        operation=_read_operation(metadata, path),
     )
+
+
+def _read_operation(metadata: Mapping[str, Any], path: pathlib.Path) -> Any:
+    """Returns what an exported model knows about its use; None of an older file."""
+    row, document = TASKS[metadata["task"]], metadata.get("operation")
+    if row.operation is None or document is None:
+        return None
+    return row.operation()(document, str(path))
 
 
 @contextlib.contextmanager

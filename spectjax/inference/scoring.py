@@ -60,6 +60,7 @@ def evaluate_run(
             calibration=functools.partial(
                 input_pipeline.load_examples, builder_dir, splits.calibration
             ),
+            validated=splits.validation is not None,
             move=move_images,
             train_hw=tuple(config.data.train_hw),
             num_classes=config.model.num_classes,

@@ -5,16 +5,17 @@ Needs jax for runs only. Batch, height and width axes are B, H and W.
 
 import pathlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import spectjax
 from spectjax.inference.answers import Predict
-from spectjax.inference.metadata import ModelFileError, find_input_hw
+from spectjax.inference.metadata import OPERATION, ModelFileError, find_input_hw
 from spectjax.system.limits import SCORES_BYTES
 from spectjax.system.schema import read_json
+from spectjax.tasks import TASKS
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -31,12 +32,15 @@ class TrainedModel:
         info: where the model comes from and what runs it, for reports.
         task: what it answers, a name of `TASKS`.
         input_hw: (H, W), the central part of a thorax's canvas that the model takes.
+        operation: what it knows about its use, as its task's row reads it; None if
+            nobody measured that.
     """
 
     predict: Predict
     info: dict[str, Any]
     task: str
     input_hw: tuple[int, int]
+    operation: Any = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,15 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
         ConfigError: if `workdir` does not hold a run.
         CheckpointError: if it holds no checkpoint or one that cannot be read.
         ModelFileError: if its scores cannot be read.
+        UserError: if what it knows about its use cannot be.
     """
     # Here, since an exported model needs none of them.
     import jax
 
     from spectjax.config import check_config, load_config
     from spectjax.ops.convolution import compiler_options
-    from spectjax.training.run import create_task, restore_state
+    from spectjax.training.assembly import create_task
+    from spectjax.training.run import restore_state
     from tfds_spect.names import LEAKING
 
     path = workdir / "config.json"
@@ -108,6 +114,7 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
         },
         config.task,
         find_input_hw(config),
+        operation=read_operation(workdir, config.task),
         config=config,
         learned=learned,
         variables=state.variables,
@@ -117,7 +124,7 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
 
 def compute_in_float32(run: TrainedRun) -> Callable[[Any], Any]:
     """Returns what a run predicts of counts, in float32 whatever it trained in."""
-    from spectjax.training.run import create_task
+    from spectjax.training.assembly import create_task
 
     config = run.config.copy_and_resolve_references()
     config.dtype = "float32"
@@ -137,6 +144,26 @@ def check_run(workdir: pathlib.Path) -> None:
             "Check the path. Train first: python -m spectjax.main "
             "--config=configs/unet_res.py:quick --workdir=RUN"
         )
+
+
+def read_operation(workdir: pathlib.Path, task: str) -> Any:
+    """Returns what a run's model knows about its use; None of an older run.
+
+    Raises:
+        UserError: if that cannot be read.
+    """
+    path, row = workdir / "eval" / OPERATION, TASKS[task]
+    if row.operation is None or not path.is_file():
+        return None
+    document = read_json(
+        path,
+        {},
+        what="what a model knows about its use",
+        remedy=f"Remove {path.parent}; training again writes it.",
+        most=SCORES_BYTES,
+        error=ModelFileError,
+    )
+    return row.operation()(document, str(path))
 
 
 def _is_trained_on_synthetic(workdir: pathlib.Path) -> bool | None:

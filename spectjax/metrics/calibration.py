@@ -50,15 +50,33 @@ def reliability(labels: np.ndarray, scores: np.ndarray, bins: int = 10) -> Relia
         ValueError: as `check_scores`, or if there is no bin.
     """
     labels, scores = check_scores(labels, scores)
+    return reliability_of_counts(labels, 1 - labels, scores, bins)
+
+
+def reliability_of_counts(
+    positives: np.ndarray, negatives: np.ndarray, scores: np.ndarray, bins: int = 10
+) -> Reliability:
+    """Returns what `reliability` does, of scores that many have, such as pixels.
+
+    Args:
+        positives: how many of a score are positive, int64, (S,).
+        negatives: how many are not, likewise.
+        scores: S log-odds.
+        bins: B.
+
+    Raises:
+        ValueError: if there is no bin.
+    """
     if bins < 1:
         raise ValueError(f"Expected at least one bin, got {bins}.")
     probs = compute_probs(scores)
     edges = np.arange(bins + 1) / bins
     index = np.searchsorted(edges[1:-1], probs, side="right")
-    count = np.bincount(index, minlength=bins)
+    total = positives + negatives
+    count = np.bincount(index, total, bins).astype(np.int64)
     return Reliability(
-        mean_prob=_average(np.bincount(index, probs, bins), count),
-        fraction=_average(np.bincount(index, labels, bins), count),
+        mean_prob=_average(np.bincount(index, probs * total, bins), count),
+        fraction=_average(np.bincount(index, positives, bins), count),
         count=count,
         edges=edges,
     )
@@ -72,7 +90,13 @@ def expected_calibration_error(
     Raises:
         ValueError: as `reliability`.
     """
-    table = reliability(labels, scores, bins)
+    return sum_gaps(reliability(labels, scores, bins))
+
+
+def sum_gaps(table: Reliability) -> float:
+    """Returns the ECE of a reliability table; NaN if nothing is in it."""
+    if not table.count.sum():
+        return float("nan")
     gaps = table.count * np.abs(table.fraction - table.mean_prob)
     return float(np.nansum(gaps) / table.count.sum())
 

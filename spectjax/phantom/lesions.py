@@ -124,6 +124,8 @@ def _draw_metastasis(rng: np.random.Generator, skeleton: Skeleton, site: str) ->
     usual_mm, spread = (24, 0.5) if site == "ribs" else (40, 0.5)
     diameter_mm = np.clip(rng.lognormal(np.log(usual_mm), spread), 9, 95)
     axes = diameter_mm / 2 * rng.lognormal(0, 0.2, 3)
+    if site == "ribs" and rng.random() < 0.08:
+        axes = np.full(3, rng.uniform(40, 140))  # all along the rib
     contrast = np.exp(rng.uniform(np.log(1.6), np.log(14)))
     return light_up(METASTASIS, bone, skeleton, points, centre, axes, contrast)
 

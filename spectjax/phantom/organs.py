@@ -40,6 +40,9 @@ def draw_organs(
         for name, level in levels.items()
         if level > 0
     ]
+    for name in ("left kidney", "right kidney"):
+        if name in levels:
+            spots += _draw_calyces(rng, name, organs[name], levels[name])
     sign = int(rng.choice([-1, 1]))
     spots += _draw_injection(rng, sign)
     if rng.random() < 0.04:
@@ -52,6 +55,27 @@ def draw_organs(
         bag = make_ellipsoid((x, y, 40), (38, 70 if y < 1500 else 30, 12))
         spots.append(_place("catheter", tube, "trunk", rng.uniform(0.3, 1.5)))
         spots.append(_place("urine bag", bag, "trunk", rng.uniform(0.3, 2.0)))
+    return spots
+
+
+def _draw_calyces(
+    rng: np.random.Generator, name: str, kidney: Cloud, level: float
+) -> list[Spot]:
+    """Draws urine that stands in calyces and pelvis of a kidney, and in the ureter."""
+    spots = []
+    middle = kidney[0].mean(axis=0)
+    count = rng.choice(4, p=[0.45, 0.25, 0.18, 0.12])
+    for _ in range(count):
+        x, y, z = middle + rng.normal(0, [7, 18, 4])
+        radius = rng.uniform(4, 9)
+        drop = make_ellipsoid((x, y, z), (radius, radius * rng.uniform(1, 2), radius))
+        heat = level * rng.lognormal(np.log(3.5), 0.7)
+        spots.append(_place(f"urine in {name}", drop, "trunk", heat))
+    if rng.random() < 0.1:
+        x, y, z = middle * [0.55, 1, 0.8] + [0, rng.uniform(40, 110), 0]
+        bead = make_ellipsoid((x, y, z), (3, rng.uniform(4, 18), 3))
+        heat = level * rng.lognormal(np.log(5), 0.7)
+        spots.append(_place(f"urine below {name}", bead, "trunk", heat))
     return spots
 
 

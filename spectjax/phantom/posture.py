@@ -18,6 +18,7 @@ _HEAD, _TRUNK, _GIRDLE, _ARM, _FOREARM, _LEG, _SHANK = range(len(SEGMENTS))
 # its own.
 _STATIONS_MM = np.array([0.0, 245.0, 575.0, 640.0, 790.0, 1190.0, 1600.0, 1740.0])
 _HIP_MM = 790.0
+_SHOULDER_MM = 290.0
 _LEANEST = 0.9  # of the reference's half width, a trunk without fat
 _HEAD_AXIS_MM = 5.0  # depth of the axis about which the head turns
 # Height of children in that of adults (CDC growth charts, both sexes).
@@ -41,6 +42,8 @@ class Posture:
         chest_breadth: width of the rib cage in that of the skeleton, factor.
         chest_depth: depth of the trunk, factor.
         girth: thickness of the soft parts, factor of the half axes.
+        scapula_stretch: how far its tip lies below the shoulder, factor.
+        scapula_turns: of the tips outwards.
         shoulder_drop_mm: how far the shoulders sink towards the feet.
         arm_angles: of the arms away from the trunk.
         forearm_angles: of the forearms further away from it.
@@ -62,6 +65,8 @@ class Posture:
     chest_breadth: float
     chest_depth: float
     girth: float
+    scapula_stretch: float
+    scapula_turns: np.ndarray
     shoulder_drop_mm: np.ndarray
     arm_angles: np.ndarray
     forearm_angles: np.ndarray
@@ -123,6 +128,11 @@ class Posture:
             y = y - self.pitch * lean * z
             if segment == _TRUNK:
                 x = x * self._narrow(reference_y)
+            else:
+                # The shoulder blade glides and turns on the ribs.
+                below = np.maximum(reference_y - _SHOULDER_MM, 0)
+                y = y + (self.scapula_stretch - 1) * below
+                x = x + sign * self.scapula_turns[side] * below
             x = x - self.trunk_turn * z
             x = x + self.curve_mm @ np.sin([along, 2 * along])
         elif segment in (_ARM, _FOREARM):
@@ -276,6 +286,8 @@ def draw_posture(
         chest_breadth=np.clip(rng.normal(0.918, 0.035), 0.82, 1.02),
         chest_depth=grown * np.clip(rng.normal(1, 0.07), 0.83, 1.2),
         girth=girth,
+        scapula_stretch=np.clip(rng.normal(1.05, 0.17), 0.75, 1.5),
+        scapula_turns=np.clip(rng.normal(0, 0.1) + rng.normal(0, 0.05, 2), -0.3, 0.2),
         shoulder_drop_mm=shoulder_drop_mm,
         arm_angles=arm_angles,
         forearm_angles=forearm_angles,
@@ -310,7 +322,7 @@ def _draw_stretch(rng: np.random.Generator) -> np.ndarray:
     In some the ribs end just above the pelvis, in others a hand's breadth further up.
     """
     stretch = np.clip(rng.normal([1, 1, 1, 1, 1.0, 0.98, 1], 0.04), 0.9, 1.1)
-    chest = np.clip(rng.normal(1.06, 0.055), 0.92, 1.2)
+    chest = np.clip(rng.normal(1.06, 0.06), 0.92, 1.22)
     flank = np.clip(rng.normal(0.85, 0.22) - (chest - 1.06), 0.4, 1.4)
     stretch[1:3] = chest, flank
     return stretch
@@ -333,7 +345,7 @@ def _draw_arms(
     """
     push = 0.45 * max(girth - 1, 0) + 0.015
     cut = rng.random() < 0.2
-    arms = push + np.abs(rng.normal(0, 0.028, 2)) + 0.06 * cut
+    arms = push + np.abs(rng.normal(0, 0.045, 2)) + 0.06 * cut
     if rng.random() < 0.33:
         arms = push - rng.uniform(0, 0.05, 2)
     forearms = rng.normal(-0.02, 0.055, 2)

@@ -270,7 +270,7 @@ def _arms() -> Iterator[Bone]:
     yield from _pair("ulna", "forearm", _fill((0.75, ulna)))
 
     parts = [(1.0, make_ellipsoid((206, 814, 42), (21, 15, 10)))]
-    for x, length in ((-22, 66), (-9, 88), (4, 94), (16, 88), (27, 74)):
+    for x, length in ((-23, 82), (-10, 110), (4, 118), (17, 110), (29, 92)):
         finger = make_tube(
             [(206 + x * 0.6, 826, 42), (206 + x, 826 + length, 36)], [5, 4], 4
         )

@@ -159,7 +159,9 @@ def draw_subject(
     person = draw_person(seed, frame)
     camera = _draw_camera(exam_rng, person)
     hours = draw_hours(exam_rng)
-    covers = draw_covers(derive_rng(seed, _COVERS), person.sex)
+    covers = draw_covers(
+        derive_rng(seed, _COVERS), person.sex if person.age > 12 else "M"
+    )
     skeleton = build_skeleton()
     # Before the body: how many numbers that takes depends on the frame.
     uptake = draw_uptake(uptake_rng, skeleton, person.age)

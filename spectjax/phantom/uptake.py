@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 _PLACES = (
     # The lower angle of the scapula, where it lies on ribs, and its outer edge.
-    Place(("scapula",), (112, 380, 76), (9, 13, 20), 1.8, 0.35, 0.22),
+    Place(("scapula",), (112, 380, 76), (9, 13, 20), 1.8, 0.45, 0.25),
     Place(("scapula",), (126, 345, 64), (10, 24, 25), 1.4, 0.30, 0.20),
     Place(("scapula",), (100, 283, 74), (16, 10, 20), 0.85, 0.30, 0.20),
     # Acromioclavicular, shoulder, sternoclavicular joint; first rib at the manubrium.

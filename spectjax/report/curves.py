@@ -97,7 +97,14 @@ def draw_precision_recall(
     return figure
 
 
-def draw_reliability(panels: Mapping[str, Probabilities], caption: Caption) -> Figure:
+def draw_reliability(
+    panels: Mapping[str, Probabilities],
+    caption: Caption,
+    *,
+    of: str = "metastasis",
+    counted: str = "Images",
+    method: str = "after temperature scaling",
+) -> Figure:
     """Draws how often images are metastases over how probable they were called.
 
     The area of a point is the number of its images, and its bar Wilson's 95 % interval;
@@ -106,6 +113,9 @@ def draw_reliability(panels: Mapping[str, Probabilities], caption: Caption) -> F
     Args:
         panels: by the title of their panel.
         caption: title and more.
+        of: what is called probable.
+        counted: what the histogram counts.
+        method: how probabilities were calibrated.
     """
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
@@ -128,13 +138,13 @@ def draw_reliability(panels: Mapping[str, Probabilities], caption: Caption) -> F
         )
         axes = figure.add_subplot(cell[0])
         below = figure.add_subplot(cell[1], sharex=axes)
-        _show_reliability(axes, below, probabilities)
+        _show_reliability(axes, below, probabilities, method)
         axes.set_title(f"{name}\n{probabilities.scores}", size=9.5)
         if i % columns == 0:
-            axes.set_ylabel("Fraction that is metastasis")
-            below.set_ylabel("Images")
+            axes.set_ylabel(f"Fraction that is {of}")
+            below.set_ylabel(counted)
         if i + columns >= len(panels):
-            below.set_xlabel("Predicted probability of metastasis")
+            below.set_xlabel(f"Predicted probability of {of}")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
         handles,
@@ -241,7 +251,9 @@ def _add_legend(
         legend.get_title().set_color("0.35")
 
 
-def _show_reliability(axes: Axes, below: Axes, probabilities: Probabilities) -> None:
+def _show_reliability(
+    axes: Axes, below: Axes, probabilities: Probabilities, method: str
+) -> None:
     """Fills a panel and the histogram below it."""
     style_unit_square(axes)
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=0.8, linestyle=":")
@@ -249,8 +261,7 @@ def _show_reliability(axes: Axes, below: Axes, probabilities: Probabilities) -> 
     below.spines[["top", "right"]].set_visible(False)
     lines = [("as the network says", probabilities.before, PALETTE[1], STYLES[1])]
     if probabilities.after is not None:
-        after = "after temperature scaling", probabilities.after, PALETTE[0], STYLES[0]
-        lines.append(after)
+        lines.append((method, probabilities.after, PALETTE[0], STYLES[0]))
     for legend, bins, color, style in lines:
         filled = bins.count > 0
         x, y, n = bins.mean_prob[filled], bins.fraction[filled], bins.count[filled]

@@ -107,16 +107,20 @@ class _PathParser(flags.ArgumentParser):
 
 
 def define_path(
-    name: str, description: str, *, required: bool = False
+    name: str,
+    description: str,
+    *,
+    default: pathlib.Path | None = None,
+    required: bool = False,
 ) -> flags.FlagHolder[pathlib.Path | None]:
-    """Defines a flag that holds a path, or None where it is not given.
+    """Defines a flag that holds a path, or `default` where it is not given.
 
     Its description is for --help.
     """
     return flags.DEFINE(
         _PathParser(name),
         name,
-        None,
+        default,
         description,
         serializer=flags.ArgumentSerializer(),
         required=required,
@@ -136,6 +140,15 @@ def define_view(
 ) -> flags.FlagHolder[str | None]:
     """Defines --view: "anterior", "posterior" or None."""
     return flags.DEFINE_enum("view", None, ["anterior", "posterior"], description)
+
+
+def define_crops() -> flags.FlagHolder[pathlib.Path | None]:
+    """Defines --crops, see `spectjax.imaging.listed.crops`."""
+    return define_path(
+        "crops",
+        "A crops.csv: which flagged crops a person accepted, and boxes given by hand "
+        "(docs/data.md).",
+    )
 
 
 def define_data_dirs() -> None:

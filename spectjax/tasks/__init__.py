@@ -66,6 +66,9 @@ class Row:
         describe: says what a model found in the views of an examination, see
             `spectjax.tasks.views`. It takes `min_score` too if `scored`.
         scored: whether what is found has a score of its own to be kept by.
+        operation: reads what models know about their use, a document beside a run's
+            scores; takes the document and where it is from. `describe` takes what it
+            returns as `operation`, and `operating_point`. None: there is none.
         average: makes one answer of those of several models, and how it is called;
             None: they have no mean.
         draw: draws the paper's figures of a finished run: its folder, the folder of
@@ -89,6 +92,7 @@ class Row:
     summarise: Elsewhere[Callable[[Mapping[str, Any]], str]]
     describe: Elsewhere[Callable[..., list[Any]]]
     scored: bool = False
+    operation: Elsewhere[Callable[[Any, str], Any]] | None = None
     average: tuple[Elsewhere[Callable[..., Any]], str] | None = None
     draw: Elsewhere[Callable[..., list[str]]] | None = None
     explained: bool = False
@@ -103,6 +107,9 @@ _HOTSPOT_NAMES: Elsewhere[tuple[str, ...]] = Elsewhere(
     "spectjax.imaging.hotspots:CLASS_NAMES"
 )
 _HOTSPOTS = "spectjax.tasks.hotspots"
+_OPERATION: Elsewhere[Callable[[Any, str], Any]] = Elsewhere(
+    f"{_HOTSPOTS}.operation:parse_operation"
+)
 _CLASSIFICATION = "spectjax.tasks.classification"
 
 TASKS: dict[str, Row] = {
@@ -121,6 +128,7 @@ TASKS: dict[str, Row] = {
         compare=Elsewhere(f"{_HOTSPOTS}.folds:compare_segmentations"),
         summarise=Elsewhere(f"{_HOTSPOTS}.folds:summarise"),
         describe=Elsewhere(f"{_HOTSPOTS}.findings:describe_hotspots"),
+        operation=_OPERATION,
         average=(
             Elsewhere("spectjax.inference.ensembles:average_probs"),
             "mean of the members' probabilities",
@@ -143,6 +151,7 @@ TASKS: dict[str, Row] = {
         summarise=Elsewhere(f"{_HOTSPOTS}.folds:summarise"),
         describe=Elsewhere(f"{_HOTSPOTS}.instance_findings:describe_instances"),
         scored=True,
+        operation=_OPERATION,
         draw=Elsewhere("spectjax.paper_figures.draw:draw_run"),
     ),
     "classification": Row(

@@ -16,6 +16,8 @@ from spectjax.imaging.thorax import ThoraxImage
 if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
     from matplotlib.figure import Figure
 
+# Of the model that ships with the package.
+TRAINED_ALONE = "trained on simulated patients alone"
 ModelInfo = Mapping[str, Any]  # where a model comes from and what runs it
 
 
@@ -41,6 +43,11 @@ class SeenView:
     def counts(self) -> np.ndarray:
         """What the model saw, counts, float32, (H, W)."""
         return cut_centre(self.thorax.counts, self.input_hw)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the crop may show something else than the thorax."""
+        return bool(self.thorax.flags)
 
     @property
     def input_notes(self) -> tuple[str, ...]:
@@ -103,6 +110,8 @@ def describe_origin(view: SeenView, model_info: ModelInfo) -> dict[str, Any]:
             "canvas_hw": transform.canvas_hw,
             "corner_on_canvas": transform.corner,
             "flags": view.thorax.flags,
+            "decision": view.thorax.by_hand or None,
+            "overruled_flags": view.thorax.overruled,
         },
     }
 
@@ -119,6 +128,8 @@ def _warn_of_simulation(model_info: ModelInfo) -> list[str]:
     simulated = sum(bool(each.get("trained_on_synthetic_data")) for each in members)
     if not simulated:
         return []
+    if "name" in model_info:  # only what learnt from nothing else has one
+        return [f"The model {model_info['name']} was {TRAINED_ALONE}."]
     if len(members) == 1:
         return ["The model was trained on simulated patients."]
     which = "All" if simulated == len(members) else f"{simulated} of the"

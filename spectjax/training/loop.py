@@ -21,6 +21,7 @@ from spectjax.system.interruption import StopRequest
 from spectjax.system.messages import Stop
 from spectjax.system.paths import read_path
 from spectjax.tasks.task import Task
+from spectjax.training.assembly import create_task
 from spectjax.training.augment import augment
 from spectjax.training.checkpoint import CheckpointError, Checkpoints, Progress
 from spectjax.training.feed import Feed, ResidentFeed, StreamedFeed
@@ -35,7 +36,6 @@ from spectjax.training.parallel import (
     is_first_process,
 )
 from spectjax.training.recorder import Bar, EpochSums, Recorder
-from spectjax.training.run import create_task
 from spectjax.training.step import (
     Augment,
     TrainState,

@@ -119,8 +119,8 @@ def _deliver(image: jax.Array, key: jax.Array) -> Delivered:
     image = _smooth(image, sigma)
     window = jnp.where(happens("windowed", _WINDOWED), draw("window", _WINDOW), 0)
     image = jnp.maximum(image - window * _mean_positive(image), 0)
-    height, width = image.shape
-    kept = _draw_parts((height, width), drawn["parts"])
+    relative = _smooth(image, jnp.float32(1.0)) / _mean_positive(image)
+    kept = _draw_parts(relative, drawn["parts"])
     image = jnp.where(kept, image, 0)
 
     level = jnp.exp(draw("level", (np.log(_MEAN_LEVEL[0]), np.log(_MEAN_LEVEL[1]))))
@@ -177,13 +177,17 @@ def _weigh(size: int, sigma: jax.Array) -> jax.Array:
     return weights / weights[size // 2].sum()
 
 
-def _draw_parts(hw: tuple[int, int], key: jax.Array) -> jax.Array:
-    """Returns which pixels are not blacked out, bool, hw."""
+def _draw_parts(relative: jax.Array, key: jax.Array) -> jax.Array:
+    """Returns which pixels are not blacked out, bool, (H, W).
+
+    The smoothed image is relative to its mean.
+    """
     keys = jax.random.split(key, 3)
-    y = jnp.arange(hw[0], dtype=jnp.float32)[:, None] - hw[0] / 2
-    x = jnp.arange(hw[1], dtype=jnp.float32)[None, :] - hw[1] / 2
+    height, width = relative.shape
+    y = jnp.arange(height, dtype=jnp.float32)[:, None] - height / 2
+    x = jnp.arange(width, dtype=jnp.float32)[None, :] - width / 2
     kept = _keep_half(y, x, keys[0]) & _keep_below(y, x, keys[1])
-    return kept & _keep_around(y, x, keys[2])
+    return kept & _keep_around(y, x, relative, keys[2])
 
 
 def _keep_half(y: jax.Array, x: jax.Array, key: jax.Array) -> jax.Array:
@@ -208,16 +212,25 @@ def _keep_below(y: jax.Array, x: jax.Array, key: jax.Array) -> jax.Array:
     return (y > line) | ~jax.random.bernoulli(chance, _SLANTED)
 
 
-def _keep_around(y: jax.Array, x: jax.Array, key: jax.Array) -> jax.Array:
-    """Keeps what lies around a hole with a wavy rim."""
-    chance, centre, axes, phase = jax.random.split(key, 4)
-    y0, x0 = jax.random.uniform(centre, (2,), minval=-50.0, maxval=60.0)
-    tall, wide = jax.random.uniform(axes, (2,), minval=4.0, maxval=14.0)
+def _keep_around(
+    y: jax.Array, x: jax.Array, relative: jax.Array, key: jax.Array
+) -> jax.Array:
+    """Keeps what lies around a hole with a wavy rim, and in half of them what is dark.
+
+    A kidney or a bladder is blacked out where it is bright: a ragged rim is left.
+    """
+    chance, centre, axes, phase, level = jax.random.split(key, 5)
+    y0, x0 = jax.random.uniform(
+        centre, (2,), minval=jnp.array([-40.0, -50.0]), maxval=jnp.array([80.0, 50.0])
+    )
+    tall, wide = jax.random.uniform(axes, (2,), minval=4.0, maxval=16.0)
     y, x = (y - y0) / tall, (x - x0) / wide
     waves = jax.random.uniform(phase, (2,), maxval=2 * np.pi)
     angle = jnp.arctan2(y, x)
     rim = 1 + 0.2 * jnp.sin(3 * angle + waves[0]) + 0.15 * jnp.sin(7 * angle + waves[1])
-    return (jnp.hypot(y, x) > rim) | ~jax.random.bernoulli(chance, _HOLED)
+    bright = relative > jax.random.uniform(level, minval=-1.5, maxval=1.5)
+    hole = (jnp.hypot(y, x) <= rim) & bright
+    return ~hole | ~jax.random.bernoulli(chance, _HOLED)
 
 
 def _compress(grey: jax.Array, quality: jax.Array) -> jax.Array:

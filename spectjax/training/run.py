@@ -1,4 +1,4 @@
-"""From a run's config to its parts: task, optimizer, and the state it has reached."""
+"""From a run's config to the state that it has reached."""
 
 import pathlib
 from typing import Any
@@ -7,43 +7,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from spectjax.config import ConfigError, check_config
-from spectjax.models import create_model
-from spectjax.ops.normalisation import NORMALISATIONS
-from spectjax.tasks import TASKS
-from spectjax.tasks.task import Task
+from spectjax.training.assembly import create_task
 from spectjax.training.checkpoint import Checkpoints
 from spectjax.training.optimizer import create_optimizer
-from spectjax.training.parallel import AXIS
 from spectjax.training.step import TrainState, create_train_state
-
-
-def create_task(config: ConfigDict) -> Task:
-    """Builds the task that `config` describes, with its model and loss.
-
-    Raises:
-        ConfigError: if a value of `config` cannot be used.
-    """
-    check_config(config)
-    fields = config.model.to_dict()
-    try:
-        model = create_model(
-            fields.pop("name"), fields | {"dtype": config.dtype, "axis_name": AXIS}
-        )
-    except ValueError as error:
-        raise ConfigError(f"--config.model: {error}") from error
-    task: Task = (
-        TASKS[config.task]
-        .learn()
-        .create(
-            model=model,
-            normalise=NORMALISATIONS[config.data.normalisation],
-            mirrored=config.test_mirroring,
-            loss=config.loss,
-            class_weights=tuple(config.class_weights),
-        )
-    )
-    return task
 
 
 def restore_state(

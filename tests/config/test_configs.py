@@ -15,8 +15,8 @@ from spectjax.config import (
     save_config,
 )
 from spectjax.models import create_model
+from spectjax.training.assembly import create_task
 from spectjax.training.optimizer import create_optimizer
-from spectjax.training.run import create_task
 from tests.support.config_files import CONFIGS, KMEANS, MASK_RCNNS, SPECS, UNETS, load
 
 

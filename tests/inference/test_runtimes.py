@@ -58,9 +58,7 @@ def make_counts(batch):
     return np.stack(counts).astype(np.float32)
 
 
-def test_find_model_wants_a_run_or_a_file(tmp_path):
-    with pytest.raises(ModelFileError, match="found neither"):
-        runtimes.find_model(workdirs=[], file=None, runtime=None)
+def test_find_model_wants_no_run_and_a_file(tmp_path):
     with pytest.raises(ModelFileError, match="found both"):
         runtimes.find_model(workdirs=[tmp_path], file=tmp_path / "a.onnx", runtime=None)
 

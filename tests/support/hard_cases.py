@@ -7,6 +7,14 @@ shoulders where it moves them, so that the true box is always known.
 import numpy as np
 from scipy import ndimage
 
+from tests.support.hard_pictures import (
+    bladder_cut_away,
+    figure_that_ends_at_head_and_feet,
+    picture_of_8_bits,
+    picture_windowed_to_a_urine_bag,
+    picture_windowed_to_bones,
+    picture_windowed_to_the_brightest_bones,
+)
 from tests.support.hard_scenes import line
 
 # What is hot and is no bone.
@@ -192,6 +200,24 @@ def head_bent_onto_the_chest(scene):
     scene.expected = below + head
 
 
+def narrow_chest(scene):
+    # Rib cage over legs as in slim people: they keep their hips.
+    top, left, bottom, right = scene.box
+    middle, height = (left + right) / 2, bottom - top
+    rows = np.arange(len(scene.expected))
+    above_hips = np.clip((bottom + 0.35 * height - rows) / (0.35 * height), 0, 1)
+    below_neck = np.clip((rows - top + 0.2 * height) / (0.1 * height), 0, 1)
+    narrowing = 1 - 0.14 * above_hips * below_neck
+
+    def narrow(image):
+        columns = (np.arange(image.shape[1]) - middle) / narrowing[:, None] + middle
+        places = np.broadcast_arrays(rows[:, None], columns)
+        order = 0 if image.dtype == bool else 1
+        return ndimage.map_coordinates(image, places, order=order)
+
+    scene.move(narrow)
+
+
 def arms_that_touch_the_ribs(scene):
     _, left, _, right = scene.box
     gone = 10
@@ -342,6 +368,10 @@ FOUND = (
     matrix_of_512x128,
     matrix_of_512x128_and_unknown_spacing,
     matrix_of_1024x512,
+    narrow_chest,
+    picture_of_8_bits,
+    figure_that_ends_at_head_and_feet,
+    bladder_cut_away,
 )
 EITHER = (
     infiltrated_injection,
@@ -349,6 +379,9 @@ EITHER = (
     cold_half_of_the_chest,
     head_bent_onto_the_chest,
     feet_outside_the_field,
+    picture_windowed_to_bones,
+    picture_windowed_to_the_brightest_bones,
+    picture_windowed_to_a_urine_bag,
 )
 LOST = (
     both_legs_amputated,

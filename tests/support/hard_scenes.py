@@ -1,6 +1,7 @@
 """Scenes: a phantom patient's expected image that can be changed, with its truth."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ SHOULDERS = ("clavicle", "scapula", "humerus")
 
 @dataclasses.dataclass
 class Scene:
-    """One view before its counts: expectation and masks (H, W), spacing (mm)."""
+    """One view before its counts: expectation and masks (H, W), spacing (mm).
+
+    `develop` makes the picture that reaches a user out of the counts.
+    """
 
     expected: np.ndarray
     ribs: np.ndarray
@@ -21,6 +25,7 @@ class Scene:
     bones: dict[str, tuple[int, int, int, int]]
     spacing_mm: float | tuple[float, float] | None
     counts: float = 0.6e6  # of the whole view
+    develop: Callable[[np.ndarray], np.ndarray] = np.asarray
 
     @property
     def bright(self):
@@ -106,8 +111,9 @@ def take(scene, view):
     """The scan of a scene: Poisson counts, as many as it says."""
     mean = scene.expected * scene.counts / scene.expected.sum()
     spacing = scene.spacing_mm
+    counts = scene.develop(np.random.default_rng(3).poisson(mean))
     return BoneScan(
-        counts=np.random.default_rng(3).poisson(mean).astype(np.float32),
+        counts=counts.astype(np.float32),
         view=view,
         view_evidence="test",
         spacing_mm=(spacing, spacing) if isinstance(spacing, float) else spacing,

@@ -33,7 +33,7 @@ def error_of(folder, line, words=None, **options):
     return text
 
 
-def listed(folder, line, words=None, **options):
+def listed(folder, line, words=None, crops=None, **options):
     rows, errors = read(folder, line, words=words, **options)
     assert errors == []
-    return read_listed_image(rows[0], words or {})
+    return read_listed_image(rows[0], words or {}, crops)

@@ -4,9 +4,9 @@ import jax
 import numpy as np
 
 from spectjax.config import save_config
+from spectjax.training.assembly import create_task
 from spectjax.training.checkpoint import Checkpoints, Progress
 from spectjax.training.optimizer import create_optimizer
-from spectjax.training.run import create_task
 from spectjax.training.step import create_train_state
 from tests.support.config_files import CONFIGS, load
 

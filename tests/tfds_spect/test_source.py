@@ -11,7 +11,7 @@ import pytest
 
 from tfds_spect import image, listing, source
 from tfds_spect.errors import PrepareError
-from tfds_spect.tfds_spect_dataset_builder import _leave_out_unmarked
+from tfds_spect.tfds_spect_dataset_builder import leave_out_unmarked
 
 
 def dicom_file(folder, number=0):
@@ -165,7 +165,7 @@ def test_outlines_of_one_majority_and_no_common_pixel_are_no_empty_mask(voted):
     (example,), _ = source.read_source(voted[0])
     apart = dataclasses.replace(example, labels=(), lesions=example.lesions * 0)
     normal = dataclasses.replace(apart, diagnosis="normal")
-    kept, skips = _leave_out_unmarked([example, apart, normal], [])
+    kept, skips = leave_out_unmarked([example, apart, normal], [])
     assert kept == [example, normal]
     assert "no pixel on which most readers agree" in skips[0].reason
 

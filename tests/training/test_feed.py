@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from spectjax.input_pipeline import draw_batches
+from spectjax.training.assembly import create_task
 from spectjax.training.feed import ResidentFeed, StreamedFeed, count_room
 from spectjax.training.loop import train
 from spectjax.training.optimizer import create_optimizer
 from spectjax.training.parallel import AXIS, MeshLayout
-from spectjax.training.run import create_task
 from spectjax.training.step import create_train_state, run_steps, train_step
 from tests.support.examples import make_spots, store
 from tests.support.tiny_runs import assert_equal, make_config, read_log, read_state

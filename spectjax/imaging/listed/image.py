@@ -12,6 +12,7 @@ from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
 from spectjax.imaging.annotations.masks import decode_mask
 from spectjax.imaging.annotations.regions import Region
 from spectjax.imaging.annotations.voc import read_boxes
+from spectjax.imaging.crop_decision import CropDecision, OfFile, attach
 from spectjax.imaging.diagnosis import (
     METASTASIS,
     NORMAL,
@@ -51,6 +52,7 @@ class ImageRow:
         boxes: Pascal VOC XML; None without one.
         spacing_mm: distance between rows and between columns; None if unknown.
         inverted: whether hot is dark; None if the background is to tell it.
+        crop: what is decided about the crop; None if the row says nothing of it.
     """
 
     table: Path
@@ -63,6 +65,7 @@ class ImageRow:
     boxes: Path | None
     spacing_mm: tuple[float, float] | None
     inverted: bool | None
+    crop: CropDecision | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -88,12 +91,15 @@ class ListedImage:
     diagnosis: str | None
 
 
-def read_listed_image(row: ImageRow, words: Mapping[str, str]) -> ListedImage:
+def read_listed_image(
+    row: ImageRow, words: Mapping[str, str], crops: OfFile | None = None
+) -> ListedImage:
     """Reads the image of a row, and its mask or boxes.
 
     Args:
         row: from `read_image_table`.
         words: from `read_words`, for the names of objects in boxes.
+        crops: what crops.csv decides about the file, from `read_crops`.
 
     Raises:
         ScanError: the image cannot be used, or is not what the row says.
@@ -101,7 +107,9 @@ def read_listed_image(row: ImageRow, words: Mapping[str, str]) -> ListedImage:
             contradict the row's label.
     """
     try:
-        scan = _read_scan(row)
+        scan = dataclasses.replace(_read_scan(row), crop_decision=row.crop)
+        is_picture = row.file.suffix.lower() in PICTURE_SUFFIXES
+        (scan,) = attach([scan], crops or {}, whole=is_picture)
         annotation, evidence = _read_outlines(row, scan, words)
         if annotation is not None:
             _check_agreement(row, annotation)

@@ -1,8 +1,9 @@
 """Images that a table lists: pictures or DICOM files, with patient, view and label.
 
 `images.csv` at the top of a folder has a row for each view. Columns: `file`, `patient`,
-`view`, `label`, and, if needed, `mask`, `boxes`, `spacing_mm`, `inverted`. `words.csv`
-beside it says what a hospital's words mean: columns `word` and `label`.
+`view`, `label`, and, if needed, `mask`, `boxes`, `spacing_mm`, `inverted`, `crop_box`,
+`accept_crop`, `found_box`. `words.csv` beside it says what a hospital's words mean:
+columns `word` and `label`.
 """
 
 import dataclasses
@@ -13,6 +14,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from spectjax.imaging.diagnosis import DIAGNOSES, clean_word
 from spectjax.imaging.dicom.views import find_view
+from spectjax.imaging.listed.crop_cells import (
+    CROP_COLUMNS,
+    read_answer,
+    read_decision,
+)
 from spectjax.imaging.listed.csv_table import ImageTableError, read_table
 from spectjax.imaging.listed.image import ImageRow
 from spectjax.imaging.scan import PICTURE_SUFFIXES, View
@@ -21,18 +27,21 @@ from spectjax.system.messages import UserError
 
 _TABLE_NAME, _WORDS_NAME = "images.csv", "words.csv"
 _REQUIRED = ("file", "patient", "view", "label")
-_OPTIONAL = ("mask", "boxes", "spacing_mm", "inverted")
+_OPTIONAL = ("mask", "boxes", "spacing_mm", "inverted", *CROP_COLUMNS)
 _OTHER_PICTURES = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2")
-_ANSWERS = {"": None, "yes": True, "true": True, "no": False, "false": False}
 
 
 def find_image_table(folder: Path) -> Path | None:
     """Returns the `images.csv` at the top of a folder, None if there is none."""
-    return _find_table(Path(folder), _TABLE_NAME)
+    return find_table(Path(folder), _TABLE_NAME)
 
 
-def _find_table(folder: Path, name: str) -> Path | None:
-    """Returns a table, also one that cannot be read: reading it will say why."""
+def find_table(folder: Path, name: str) -> Path | None:
+    """Returns a table, also one that cannot be read: reading it will say why.
+
+    Raises:
+        ImageTableError: if its name is written in capitals.
+    """
     try:
         names = os.listdir(folder)
     except OSError:
@@ -57,7 +66,7 @@ def read_words(folder: Path) -> dict[str, str]:
         ImageTableError: a row cannot be read, has a label that is not known, or
             contradicts another one. There is no safe way to go on without it.
     """
-    path = _find_table(Path(folder), _WORDS_NAME)
+    path = find_table(Path(folder), _WORDS_NAME)
     if path is None:
         return {}
     rows, errors = read_table(path, ("word", "label"))
@@ -133,7 +142,7 @@ def _read_row(
             "expected a patient for a picture, found an empty cell. Give each patient "
             "a pseudonym of their own: it keeps them on one side of a split."
         )
-    view = _read_view(cells["view"])
+    view = read_view(cells["view"])
     if is_picture and view is None:
         raise UserError(
             "expected anterior or posterior as view of a picture, found an empty cell. "
@@ -144,7 +153,7 @@ def _read_row(
     boxes = _find_file(folder, "boxes", cells["boxes"])
     if mask and boxes:
         raise UserError("expected a mask or boxes, found both. Leave one empty.")
-    inverted = _read_answer(cells["inverted"])
+    inverted = read_answer("inverted", cells["inverted"])
     if inverted and not is_picture:
         raise UserError(
             "expected counts of a DICOM file as they are, found 'inverted' set. Leave "
@@ -161,6 +170,7 @@ def _read_row(
         boxes=boxes,
         spacing_mm=_read_spacing(cells["spacing_mm"]),
         inverted=inverted,
+        crop=read_decision(cells, f"{table.name}, row {number}"),
     )
 
 
@@ -196,7 +206,12 @@ def _find_file(folder: Path, column: str, text: str) -> Path | None:
     return path
 
 
-def _read_view(text: str) -> View | None:
+def read_view(text: str) -> View | None:
+    """Returns the view that a cell names, None for an empty one.
+
+    Raises:
+        UserError: if it is something else.
+    """
     view = find_view(text) if text else None
     if text and view is None:
         raise UserError(
@@ -248,16 +263,6 @@ def _read_spacing(text: str) -> tuple[float, float] | None:
             f"found {text[:80]!r}. Correct it, or leave it empty."
         )
     return spacing, spacing
-
-
-def _read_answer(text: str) -> bool | None:
-    answer = text.lower()
-    if answer not in _ANSWERS:
-        raise UserError(
-            f"expected yes or no as inverted, or nothing, found {text[:80]!r}. Correct "
-            "it."
-        )
-    return _ANSWERS[answer]
 
 
 class _RepeatedError(UserError):

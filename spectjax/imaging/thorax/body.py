@@ -12,6 +12,8 @@ from spectjax.system.messages import UserError
 
 _SMOOTH_MM = 7.0  # a little more than the blur of the camera
 _BLOCK = 8  # px
+_PART_MM2 = 200  # a foot that stands alone; far more than a speck of noise
+_MUCH_LONGER = 1.15  # than the largest region
 # Fewer rows do not tell neck from shoulders; a camera gives a body some 700.
 _LEAST_ROWS = 120
 # Far above what any camera counts in a pixel, and sums of it are still float32.
@@ -70,30 +72,53 @@ def find_body(counts: np.ndarray, pixel_mm: float) -> Body:
     # A tenth of bright tissue: far above the background (some 0.1 counts against 2 to 5
     # in the body) and below the thinnest limb.
     level = np.float32(0.1 * np.percentile(smooth[::2, ::2], 95))
-    labels, _ = scipy.ndimage.label(smooth[tall] > level)
-    sizes = np.bincount(labels[::2, ::2].ravel())  # a sample tells the largest
-    sizes[0] = 0
+    bright = smooth[tall] > level
+    if not bright.any():
+        raise NoThoraxError("no count above the noise")
     mask = np.zeros(counts.shape, bool)
-    mask[tall] = labels == sizes.argmax()
+    mask[tall] = _take_body(bright, pixel_mm)
     rows = np.flatnonzero(mask.any(axis=1))
-    if sizes.max() == 0 or np.ptp(rows) < 0.3 * len(counts):
+    if np.ptp(rows) < 0.3 * len(counts):
         raise NoThoraxError("no body that is longer than a third of the frame")
     if np.ptp(rows) + 1 < _LEAST_ROWS:
         raise NoThoraxError(
             f"a body of {np.ptp(rows) + 1} rows, at least {_LEAST_ROWS} are needed"
         )
     noise_threshold = float(counts.max(where=smooth < level / 4, initial=0))
-    bright, very_bright = np.percentile(smooth[::2, ::2][mask[::2, ::2]], (90, 97))
+    high, very_bright = np.percentile(smooth[::2, ::2][mask[::2, ::2]], (90, 97))
     return Body(
         mask,
         smooth,
         int(np.ceil(3 * sigma)),
         noise_threshold,
-        float(bright),
+        float(high),
         float(very_bright),
         int(rows[0]),
         int(rows[-1]) + 1,
     )
+
+
+def _take_body(bright: np.ndarray, pixel_mm: float) -> np.ndarray:
+    """Returns which pixels of a mask (H, W) are the body: the largest region.
+
+    Where soft tissue was windowed to 0, bones stand alone, knees and feet two by two:
+    several regions that make the body much longer belong to it. A bag at the feet is
+    one, and no part of it.
+    """
+    labels, _ = scipy.ndimage.label(bright)
+    sizes = np.bincount(labels.ravel()) * pixel_mm**2
+    sizes[0] = 0
+    largest = int(sizes.argmax())
+    parts = np.flatnonzero(sizes >= _PART_MM2)
+    spans = scipy.ndimage.find_objects(labels)
+    first, last = np.array(
+        [(spans[i - 1][0].start, spans[i - 1][0].stop) for i in (largest, *parts)]
+    ).T
+    beyond = (first[1:] >= last[0]) | (last[1:] <= first[0])
+    longer = last.max() - first.min() > _MUCH_LONGER * (last[0] - first[0])
+    if longer and beyond.sum() > 1:
+        return np.isin(labels, parts)
+    return labels == largest
 
 
 def _rows_of_anything(counts: np.ndarray) -> slice:

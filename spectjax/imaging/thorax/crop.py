@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from spectjax.imaging.crop_decision import ACCEPTED, BOX_GIVEN
 from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
@@ -25,6 +26,8 @@ PENALTY_PX = 6
 _SQUARE_WITHIN = 0.05
 # For files without a pixel spacing: real scans have 1024 rows of 2.26 to 2.40 mm.
 _USUAL_FRAME_MM = 1024 * 2.3
+# Of the counts in a given box: there is hardly more than noise around a body.
+_LEAST_INSIDE = 0.9
 _PIXEL_MM = (0.5, 20)  # no camera has others, and what is smoothed grows with them
 
 
@@ -49,23 +52,43 @@ class ThoraxImage:
         counts: (256, 256) float32, counts inside the box, 0 around it.
         scan: the whole-body view.
         transform: frame to canvas and back.
-        landmarks: rows and columns that the box is made of.
-        flags: reasons to doubt the box, one sentence each.
-        evidence: what they were read from.
+        landmarks: rows and columns that the box is made of; None if it was given.
+        flags: reasons to doubt the box, one sentence each; none if a person decided for
+            this box.
+        evidence: what they were read from; None if the box was given.
+        by_hand: what the person did, "accepted by hand" or "box given by hand"; empty
+            if nobody decided for this box.
+        overruled: the flags of a box that a person accepted all the same.
     """
 
     counts: np.ndarray
     scan: BoneScan
     transform: CropTransform
-    landmarks: Landmarks
+    landmarks: Landmarks | None
     flags: tuple[str, ...]
-    evidence: Evidence
+    evidence: Evidence | None
+    by_hand: str = ""
+    overruled: tuple[str, ...] = ()
 
     @property
     def doubts(self) -> tuple[str, ...]:
         """Reasons to doubt the box or the scan, one sentence each."""
-        flags = (f"Crop flagged: {flag}" for flag in self.flags)
+        flags = [f"Crop flagged: {flag}" for flag in self.flags]
+        if self.by_hand:
+            flags.append(f"Note: {self.decision}.")
         return *flags, *(f"Warning: {warning}." for warning in self.scan.warnings)
+
+    @property
+    def decision(self) -> str:
+        """Says in words that a person decided for this box; empty if nobody did."""
+        if not self.by_hand:
+            return ""
+        flagged = f", though flagged: {'; '.join(self.overruled)}" * bool(
+            self.overruled
+        )
+        decision = self.scan.crop_decision
+        origin = f" ({decision.origin})" if decision else ""
+        return f"crop {self.by_hand}{origin}{flagged}"
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `python -m spectjax.imaging.thorax` writes for a view."""
@@ -81,14 +104,91 @@ class ThoraxImage:
             "box_convention": "y0, x0, y1, x1 in whole-body pixels, half-open",
             "corner_on_canvas": self.transform.corner,
             "canvas_hw": self.transform.canvas_hw,
-            "landmarks": dataclasses.asdict(self.landmarks),
-            "noise_threshold": self.evidence.body.noise_threshold,
+            "landmarks": self.landmarks and dataclasses.asdict(self.landmarks),
+            "noise_threshold": self.evidence and self.evidence.body.noise_threshold,
             "flags": self.flags,
+            "decision": self.by_hand or None,
+            "overruled_flags": self.overruled,
             "warnings": self.scan.warnings,
         }
 
 
 def crop_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
+    """Crops the thorax as a person decided, else by the five stages of [P2].
+
+    A box that was given is cut. So is one that was accepted, also where the rules would
+    find another one today; without its flags, which are kept as overruled. A crop that
+    was refused is flagged. Arguments and errors as of `find_thorax`.
+
+    Raises:
+        CropError: also if a given box does not fit the frame or the canvas or has no
+            counts in it, or if there is no crop to accept.
+    """
+    decision = scan.crop_decision
+    if decision is None:
+        return find_thorax(scan, penalty_px=penalty_px)
+    if decision.box is not None:
+        return cut_box(scan, decision.box, BOX_GIVEN)
+    try:
+        found = find_thorax(scan, penalty_px=penalty_px)
+    except CropError as error:
+        if decision.accepted and decision.seen_box:
+            what = "the rules of now find no thorax"
+            return cut_box(scan, decision.seen_box, ACCEPTED, what)
+        if decision.accepted:
+            raise CropError(
+                f"{scan.path}: expected in {decision.origin} a crop to accept, found "
+                f"none. Give its crop_box instead. ({error})"
+            ) from error
+        raise
+    box = found.transform.box
+    if not decision.accepted:
+        flag = f"refused by hand ({decision.origin})"
+        return dataclasses.replace(found, flags=(*found.flags, flag))
+    if decision.seen_box not in (None, box):
+        what = f"the rules of now find the box {' '.join(map(str, box))}"
+        return cut_box(scan, decision.seen_box, ACCEPTED, what)
+    return dataclasses.replace(found, flags=(), by_hand=ACCEPTED, overruled=found.flags)
+
+
+def cut_box(scan: BoneScan, box: Box, by_hand: str, *overruled: str) -> ThoraxImage:
+    """Returns the thorax in a box that a person decided for.
+
+    Pixels outside the body are 0 as in every crop, if a body is found and the box is
+    of it.
+
+    Raises:
+        CropError: if the box does not fit the frame or the canvas, or has no counts.
+    """
+    where = scan.crop_decision.origin if scan.crop_decision else "the call"
+    (height, width), (most_rows, most_columns) = scan.counts.shape, CANVAS_HW
+    fault = (
+        f"{scan.path} (frame {scan.frame}, {scan.view}): expected in {where} a box y0 "
+        f"x0 y1 x1 around the thorax in the frame of {height}x{width} pixels, at most "
+        f"{most_rows}x{most_columns}, found {' '.join(map(str, box))}"
+    )
+    try:
+        transform = CropTransform(box, scan.counts.shape, CANVAS_HW)
+    except ValueError as error:
+        raise CropError(f"{fault}. Correct it.") from error
+    counts = transform.apply(scan.counts)
+    if not counts.any():
+        raise CropError(f"{fault}, without a count in it. Correct it.")
+    try:
+        body = find_body(scan.counts, _measure_pixel(scan))
+    except NoThoraxError:
+        body = None
+    if body is not None:
+        inside = transform.apply(remove_noise(scan.counts, body))
+        # Else what was taken for the body is something else, such as an arm.
+        if inside.sum() > _LEAST_INSIDE * counts.sum():
+            counts = inside
+    return ThoraxImage(
+        counts, scan, transform, None, (), None, by_hand=by_hand, overruled=overruled
+    )
+
+
+def find_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
     """Crops the thorax by the five stages of [P2].
 
     Args:
@@ -122,7 +222,9 @@ def crop_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
         scan=scan,
         transform=transform,
         landmarks=landmarks,
-        flags=find_doubts(landmarks, body, readings, pixel_mm),
+        flags=find_doubts(
+            landmarks, body, readings, pixel_mm if scan.spacing_mm else None
+        ),
         evidence=Evidence(body, row_curve, readings),
     )
 

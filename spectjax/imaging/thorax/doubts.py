@@ -1,7 +1,9 @@
 """Reasons to doubt a box: both sides disagree, or it is no body's shape.
 
-The ranges are those of 1000 views of the phantom, widened by about a tenth: of views
-within 10 pixels of the truth about one in 250 is flagged, and no undamaged real scan.
+Each measure has the range in which bodies lie, and how far beyond it a box is in doubt
+for this reason alone. Ranges hold the 19 real adults whose rib cage was measured, the
+five real views of three patients whose crop was read by eye, and children of the
+phantom; a measure just beyond its range is no doubt, several of them are.
 """
 
 from typing import NamedTuple
@@ -11,73 +13,94 @@ import numpy as np
 from spectjax.imaging.thorax.body import Body
 from spectjax.imaging.thorax.landmarks import Landmarks, Readings
 
-_LENGTH_MM = (1250, 2150)
+_LENGTH_MM = (800, 2150)  # of a child of two years, and of a tall man's pointed toes
+_MOST_REASONS = 3
+_CUT = 0.05  # of the body's length: a row so wide is no crown of a head and no toes
 
 
-class _Share(NamedTuple):
-    """A share of the body that was measured, and the range of those that are."""
+class _Measure(NamedTuple):
+    """Something that was measured, where bodies lie, and how far off is too far."""
 
     what: str
     found: float
     low: float
     high: float
+    margin: float
+
+    @property
+    def excess(self) -> float:
+        """How far it is beyond its range, in margins; 0 within."""
+        return max(self.low - self.found, self.found - self.high, 0) / self.margin
+
+    def __str__(self) -> str:
+        """Says what was found and what was expected."""
+        return f"{self.what}: {self.found:.3f}, expected {self.low:g} to {self.high:g}"
 
 
 def find_doubts(
-    landmarks: Landmarks, body: Body, readings: Readings, pixel_mm: float
+    landmarks: Landmarks, body: Body, readings: Readings, pixel_mm: float | None
 ) -> tuple[str, ...]:
-    """Returns a sentence for each reason to distrust the landmarks."""
-    shares = (*_compare_sides(landmarks, readings), *_judge_shape(landmarks))
-    doubts = [
-        f"{share.what} is {share.found:.3f}, expected {share.low} to {share.high}"
-        for share in shares
-        if not share.low <= share.found <= share.high
-    ]
-    if readings.rib_band.contrast < 0.15:
-        doubts.append("the ribs are hardly brighter than the flank below them")
-    sides = readings.sides
-    # Skin falls as ribs do, but ribs are as bright as the chest, seen on their edge.
-    if sides.seen < (0.65 if sides.brightness < 0.7 else 0.45):
-        doubts.append("the edge of the ribs shows in too little of the chest")
-    # A rib cage is round; where it is faint, an arm or skin may be taken for it.
-    width = landmarks.right - landmarks.left
-    if sides.brightness < 0.8 and np.ptp(sides.edges, axis=1).min() < 0.017 * width:
-        doubts.append("the edge of the ribs is faint and as straight as an arm")
+    """Returns a sentence for each reason to distrust the landmarks.
+
+    Args:
+        landmarks: what the box is made of.
+        body: the body that they were found in.
+        readings: what they were read from.
+        pixel_mm: the side of a pixel; None if it is not known.
+    """
+    measures = (
+        *_compare_sides(landmarks, readings),
+        *_judge_shape(landmarks),
+        *_judge_edges(landmarks, readings),
+    )
+    doubts = []
+    if sum(measure.excess for measure in measures) >= 1:
+        worst = sorted(measures, key=lambda measure: -measure.excess)[:_MOST_REASONS]
+        doubts += [str(measure) for measure in worst if measure.excess > 0]
     low, high = _LENGTH_MM
-    length_mm = body.length * pixel_mm
-    if not low <= length_mm <= high:
+    if pixel_mm is not None and not low <= body.length * pixel_mm <= high:
         doubts.append(
-            f"the body is {length_mm:.0f} mm long, expected {low} to {high} mm"
+            f"the body is {body.length * pixel_mm:.0f} mm long, expected {low} to "
+            f"{high} mm"
         )
-    if body.first_row <= 0 or body.last_row >= len(body.mask):
+    if max(body.mask[[0, -1]].sum(axis=1)) > _CUT * body.length:
         doubts.append("head or feet are cut by the frame")
     return tuple(doubts)
 
 
-def _compare_sides(landmarks: Landmarks, readings: Readings) -> tuple[_Share, ...]:
+def _compare_sides(landmarks: Landmarks, readings: Readings) -> tuple[_Measure, ...]:
     """Returns how far left and right disagree: what is true of one is of the other."""
     length = landmarks.feet - landmarks.head
     trunk = landmarks.legs - landmarks.shoulders
     width = landmarks.right - landmarks.left
     left_row, right_row = readings.shoulder_rows
+    shoulders = abs(left_row - right_row) / length
     left_edge, right_edge = np.median(readings.sides.edges, axis=1)
+    halves = abs(float(left_edge - right_edge)) / width
     lowest = readings.rib_band.lowest_by_side
-    step = max(
+    ribs = max(
         abs(lowest[0] - lowest[1]), *(abs(r - landmarks.lowest_ribs) for r in lowest)
     )
     place = (landmarks.spine + 0.5 - landmarks.left) / width
-    halves = "the difference between the halves of the rib cage in its width"
-    shoulders = abs(left_row - right_row) / length
-    ribs = "the step between the lowest ribs of both sides in the trunk"
     return (
-        _Share("the step between the shoulders in the body", shoulders, 0, 0.02),
-        _Share(ribs, step / trunk, 0, 0.085),
-        _Share("the spine's place in the rib cage", place, 0.44, 0.56),
-        _Share(halves, abs(float(left_edge - right_edge)) / width, 0, 0.1),
+        _Measure(
+            "the step from one shoulder to the other over the body's length",
+            *(shoulders, 0, 0.025, 0.012),
+        ),
+        _Measure(
+            "the step from the lowest ribs of one side to those of the other over the "
+            "trunk's height",
+            *(ribs / trunk, 0, 0.06, 0.03),
+        ),
+        _Measure("the spine's place in the rib cage's width", place, 0.45, 0.55, 0.03),
+        _Measure(
+            "what one half of the rib cage is wider than the other over its width",
+            *(halves, 0, 0.09, 0.04),
+        ),
     )
 
 
-def _judge_shape(landmarks: Landmarks) -> tuple[_Share, ...]:
+def _judge_shape(landmarks: Landmarks) -> tuple[_Measure, ...]:
     """Returns shares that hardly differ between bodies."""
     length = landmarks.feet - landmarks.head
     trunk = landmarks.legs - landmarks.shoulders
@@ -85,10 +108,44 @@ def _judge_shape(landmarks: Landmarks) -> tuple[_Share, ...]:
     width = landmarks.right - landmarks.left
     place = (landmarks.shoulders - landmarks.head) / length
     flank = (landmarks.pelvis - landmarks.lowest_ribs) / trunk
+    of_length, of_trunk = "over the body's length", "over the trunk's height"
     return (
-        _Share("the shoulders' place in the body", place, 0.1, 0.185),
-        _Share("the rib cage's width in the body", width / length, 0.15, 0.215),
-        _Share("the rib cage's height in the trunk", height / trunk, 0.425, 0.64),
-        _Share("the rib cage's height in its width", height / width, 0.8, 1.45),
-        _Share("the flank's height in the trunk", flank, 0.045, 0.26),
+        _Measure(f"head and neck {of_length}", place, 0.12, 0.19, 0.04),
+        _Measure(f"the trunk's height {of_length}", trunk / length, 0.36, 0.45, 0.03),
+        _Measure(
+            f"the rib cage's width {of_length}", width / length, 0.147, 0.2, 0.025
+        ),
+        _Measure(f"the rib cage's height {of_trunk}", height / trunk, 0.42, 0.62, 0.08),
+        _Measure(
+            "the rib cage's height over its width", height / width, 0.9, 1.45, 0.2
+        ),
+        _Measure(f"the flank's height {of_trunk}", flank, 0.05, 0.28, 0.05),
+    )
+
+
+def _judge_edges(landmarks: Landmarks, readings: Readings) -> tuple[_Measure, ...]:
+    """Returns how well ribs show: skin and arms have steep edges, but less bright.
+
+    A rib cage is round as well; an arm is straight.
+    """
+    sides = readings.sides
+    width = landmarks.right - landmarks.left
+    roundness = float(np.ptp(sides.edges, axis=1).min()) / width
+    return (
+        _Measure(
+            "strips of the chest in which the edge of the ribs shows",
+            *(sides.seen, 0.7, 1, 0.35),
+        ),
+        _Measure(
+            "the brightness of the ribs' edge over the chest's",
+            *(sides.brightness, 0.85, 1.5, 0.6),
+        ),
+        _Measure(
+            "how far the edge of the ribs bulges over the rib cage's width",
+            *(roundness, 0.015, 0.3, 0.04),
+        ),
+        _Measure(
+            "what the ribs are brighter than the flank below them",
+            *(readings.rib_band.contrast, 0.25, 0.93, 0.07),
+        ),
     )

@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from spectjax.imaging.thorax.crop import ThoraxImage
+from spectjax.imaging.thorax.crop import Evidence, ThoraxImage
+from spectjax.imaging.thorax.curve import Curve
+from spectjax.imaging.thorax.landmarks import Landmarks, Readings
 from spectjax.system.files import write_file
 from spectjax.system.messages import make_printable
 
@@ -23,43 +25,38 @@ def draw_evidence(thorax: ThoraxImage) -> Figure:
     From left to right: the whole-body view with body, landmarks, box and the edges of
     the ribs that it was made from; the row-count
     curve with its fit, peaks and valleys, and its two derivatives ([P1] Fig. 2); the
-    band of the ribs and the row that ends it; the thorax image.
+    band of the ribs and the row that ends it; the thorax image. Of a box that was given
+    by hand: the first and the last of them.
     """
-    scan, evidence = thorax.scan, thorax.evidence
+    scan, marks, evidence = thorax.scan, thorax.landmarks, thorax.evidence
     figure = Figure(figsize=(16, 9), layout="constrained")
-    whole, curves, ribs, right = figure.subplots(
-        1, 4, width_ratios=(1.1, 1, 1, 1.4), squeeze=True
-    )
-
+    # A dollar sign in a file's name starts no formula.
+    title = "\n".join(textwrap.wrap(_plain(scan.name), 40))
+    ratios = (1.1, 1.4) if evidence is None else (1.1, 1, 1, 1.4)
+    whole, *between, right = figure.subplots(1, len(ratios), width_ratios=ratios)
     _show_counts(whole, scan.counts)
-    whole.contour(evidence.body.mask, levels=[0.5], colors="tab:blue", linewidths=0.6)
+    if marks is not None and evidence is not None:
+        _draw_readings(whole, marks, evidence)
+        _draw_row_curve(between[0], marks, evidence.row_curve, scan.counts.shape[0])
+        _draw_rib_band(between[1], marks, evidence.readings)
+        title += f"\nthr_N = {evidence.body.noise_threshold:g} counts"
     y0, x0, y1, x1 = thorax.transform.box
     whole.add_patch(
         Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color="red")
     )
-    _draw_edges(whole, thorax)
-    for name in _LANDMARKS:
-        row = getattr(thorax.landmarks, name)
-        whole.axhline(row, color="tab:green", linewidth=0.6)
-        whole.text(2, row - 3, name, color="tab:green", fontsize=7)
-    name = "\n".join(textwrap.wrap(_plain(scan.name), 40))
-    noise = f"thr_N = {evidence.body.noise_threshold:g} counts"
-    # A dollar sign in a file's name starts no formula.
-    whole.set_title(f"{name}\n{noise}", parse_math=False)
-
-    _draw_row_curve(curves, thorax)
-    _draw_rib_band(ribs, thorax)
+    whole.set_title(title, parse_math=False)
 
     _show_counts(right, thorax.counts)
     right.set_title(
         f"thorax {thorax.counts.shape[0]}x{thorax.counts.shape[1]}, {scan.view}"
     )
     flags = "; ".join(thorax.flags) or "none"
+    decision = f"Note: {thorax.decision}.  " * bool(thorax.by_hand)
     synthetic = "SYNTHETIC.  " if scan.synthetic else ""
     warnings = "".join(f"WARNING: {warning}.  " for warning in scan.warnings)
     text = (
         f"{synthetic}View: {scan.view} ({scan.view_evidence}).  Flags: {flags}.  "
-        f"{warnings}{NOTICE}"
+        f"{decision}{warnings}{NOTICE}"
     )
     lines = textwrap.wrap(_plain(text), 190)
     figure.suptitle("\n".join(lines), fontsize=9, parse_math=False)
@@ -84,22 +81,28 @@ def _show_counts(axes: Axes, counts: np.ndarray) -> None:
     axes.set_xlabel("column, px")
 
 
-def _draw_edges(axes: Axes, thorax: ThoraxImage) -> None:
-    """Marks where the ribs end: at the sides in each strip, and below on each side."""
-    marks, readings = thorax.landmarks, thorax.evidence.readings
-    edges = readings.sides.edges
+def _draw_readings(axes: Axes, marks: Landmarks, evidence: Evidence) -> None:
+    """Marks the body, the landmarks, and where the ribs end.
+
+    At the sides they end in each strip, below on each side.
+    """
+    axes.contour(evidence.body.mask, levels=[0.5], colors="tab:blue", linewidths=0.6)
+    edges = evidence.readings.sides.edges
     trunk = marks.legs - marks.shoulders
     share = 0.25 + 0.25 * (np.arange(edges.shape[1]) + 0.5) / edges.shape[1]
     for side, edge, lowest in zip(
-        (-1, 1), edges, readings.rib_band.lowest_by_side, strict=True
+        (-1, 1), edges, evidence.readings.rib_band.lowest_by_side, strict=True
     ):
         columns = marks.spine + side * edge
         axes.plot(columns, marks.shoulders + share * trunk, ".", color="red", ms=2)
         axes.plot(np.median(columns), lowest, "_", color="red", ms=8)
+    for name in _LANDMARKS:
+        row = getattr(marks, name)
+        axes.axhline(row, color="tab:green", linewidth=0.6)
+        axes.text(2, row - 3, name, color="tab:green", fontsize=7)
 
 
-def _draw_row_curve(axes: Axes, thorax: ThoraxImage) -> None:
-    curve = thorax.evidence.row_curve
+def _draw_row_curve(axes: Axes, marks: Landmarks, curve: Curve, n_rows: int) -> None:
     rows = curve.rows
     axes.plot(curve.counts, rows, color="0.7", label="counts in the row, clipped")
     axes.plot(curve.fitted, rows, color="black", label="fit")
@@ -117,20 +120,20 @@ def _draw_row_curve(axes: Axes, thorax: ThoraxImage) -> None:
         indices = np.asarray(extrema, int) - rows[0]
         axes.plot(curve.fitted[indices], extrema, marker, color="red", label=label)
     for name in _LANDMARKS:
-        axes.axhline(getattr(thorax.landmarks, name), color="tab:green", linewidth=0.6)
-    axes.set_ylim(thorax.scan.counts.shape[0], 0)
+        axes.axhline(getattr(marks, name), color="tab:green", linewidth=0.6)
+    axes.set_ylim(n_rows, 0)
     axes.legend(fontsize=7, loc="lower right")
     axes.set_title("row-count curve ([P1] Fig. 2)")
 
 
-def _draw_rib_band(axes: Axes, thorax: ThoraxImage) -> None:
-    band = thorax.evidence.readings.rib_band.curve
+def _draw_rib_band(axes: Axes, marks: Landmarks, readings: Readings) -> None:
+    band = readings.rib_band.curve
     axes.plot(band.counts, band.rows, color="0.7", label="counts beside the spine")
     axes.plot(band.fitted, band.rows, color="black", label="fit")
     for row, label in (
-        (thorax.landmarks.shoulders, "shoulders"),
-        (thorax.landmarks.lowest_ribs, "lowest ribs"),
-        (thorax.landmarks.pelvis, "pelvis"),
+        (marks.shoulders, "shoulders"),
+        (marks.lowest_ribs, "lowest ribs"),
+        (marks.pelvis, "pelvis"),
     ):
         axes.axhline(row, color="tab:green", linewidth=0.8)
         axes.text(axes.get_xlim()[1], row, label, ha="right", va="bottom", fontsize=8)

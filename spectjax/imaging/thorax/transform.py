@@ -7,10 +7,12 @@ canvas is the identity for all that lies in the box, and clears the rest.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 Box = tuple[int, int, int, int]
+Sides = TypeVar("Sides", Box, tuple[float, float, float, float])
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class CropTransform:
         """Moves points (N, 2), x before y, from the canvas into the frame."""
         return np.asarray(points_xy, np.float64) - self._shift_xy
 
-    def box_to_frame(self, box: Box) -> Box:
+    def box_to_frame(self, box: Sides) -> Sides:
         """Moves a box (y0, x0, y1, x1) from the canvas into the frame."""
         dx, dy = (int(shift) for shift in self._shift_xy)
         y0, x0, y1, x1 = box

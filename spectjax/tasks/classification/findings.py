@@ -22,12 +22,16 @@ from spectjax.tasks.views import (
     list_warnings,
 )
 
+IN_DOUBT = "crop in doubt"
+
 if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
     from matplotlib.figure import Figure
 
 _RULE = (
-    "metastasis where its probability exceeds 0.5; of an examination: the mean of its "
-    "views' log-odds of metastasis, as a probability"
+    "metastasis where its probability exceeds 0.5: a class of the images that the "
+    "model learned from, no diagnosis; of an examination: the mean of its views' "
+    "log-odds of metastasis, as a probability; a label that ends in "
+    f"({IN_DOUBT}) is of a crop that may show something else than the thorax"
 )
 
 
@@ -54,10 +58,15 @@ class Diagnosis:
         """One of `LABELS`; normal in a tie."""
         return LABELS[int(self.log_odds > 0)]
 
-    def to_json(self) -> dict[str, Any]:
+    def name(self, *, in_doubt: bool) -> str:
+        """Returns the label; never alone if the crop is in doubt."""
+        return f"{self.label} ({IN_DOUBT})" if in_doubt else self.label
+
+    def to_json(self, *, in_doubt: bool) -> dict[str, Any]:
         """Returns label, probability and log-odds."""
         return {
-            "label": self.label,
+            "label": self.name(in_doubt=in_doubt),
+            "in_doubt": in_doubt,
             "probability": self.probability,
             "log_odds": self.log_odds,
         }
@@ -109,7 +118,8 @@ def describe_diagnoses(
     if not diagnoses:
         return []
     examination = average(diagnoses)
-    listed = examination.to_json() | {
+    in_doubt = any(view.in_doubt for view in views)
+    listed = examination.to_json(in_doubt=in_doubt) | {
         "views": [
             {
                 "name": make_printable(view.name),
@@ -134,10 +144,11 @@ def _describe_view(
     model_info: ModelInfo,
 ) -> Finding:
     scan, n_views = view.thorax.scan, len(listed["views"])
+    label = diagnosis.name(in_doubt=view.in_doubt)
     document = describe_origin(view, model_info) | {
         "input": {"hw": view.input_hw, "notes": view.input_notes},
         "rule": _RULE,
-        "diagnosis": diagnosis.to_json(),
+        "diagnosis": diagnosis.to_json(in_doubt=view.in_doubt),
         "examination": listed,
         "disclaimer": DISCLAIMER,
     }
@@ -147,10 +158,10 @@ def _describe_view(
         "frame": scan.frame,
         "view": scan.view,
         "probability": f"{diagnosis.probability:.6g}",
-        "label": diagnosis.label,
+        "label": label,
         "examination_views": n_views,
         "examination_probability": f"{examination.probability:.6g}",
-        "examination_label": examination.label,
+        "examination_label": listed["label"],
         "crop_flags": "; ".join(view.thorax.flags),
         "notes": "; ".join(view.input_notes),
         "warnings": "; ".join(scan.warnings),
@@ -160,7 +171,7 @@ def _describe_view(
         draw=functools.partial(
             _draw, view, diagnosis, examination, n_views, model_info
         ),
-        summary=f"{diagnosis.label}, probability of metastasis "
+        summary=f"{label}, probability of metastasis "
         f"{diagnosis.probability:.3f}"
         + (f", of {n_views} views {examination.probability:.3f}" * (n_views > 1)),
         row=row,
@@ -183,6 +194,6 @@ def _draw(
     return draw_diagnosis(
         view,
         probabilities=probabilities,
-        label=diagnosis.label,
+        label=diagnosis.name(in_doubt=view.in_doubt),
         warnings=list_warnings(view, model_info),
     )

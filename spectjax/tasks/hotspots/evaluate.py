@@ -25,8 +25,15 @@ from spectjax.tasks.hotspots.case_tables import (
     format_segmentation_cases,
 )
 from spectjax.tasks.hotspots.cases import measure_cases
+from spectjax.tasks.hotspots.fitting import make_operation
+from spectjax.tasks.hotspots.operation import FILE, Operation
+from spectjax.tasks.hotspots.operation_scores import (
+    draw_operation,
+    summarise_operation,
+)
 from spectjax.tasks.hotspots.picture import draw_case
 from spectjax.tasks.hotspots.precision_recall import draw_detection
+from spectjax.tasks.hotspots.region_cases import RegionCases, RegionCollector
 from spectjax.tasks.hotspots.scores import summarise_segmentation
 from spectjax.tasks.hotspots.table import write_segmentation_table
 
@@ -42,11 +49,20 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
             is not finite.
         WriteError: if a file cannot be written.
     """
+    collector = RegionCollector(run.held_out)
     probs, classes = predict_hotspots(
-        run.model.predict, run.held_out.images, batch_size=run.batch_size
+        run.model.predict,
+        run.held_out.images,
+        batch_size=run.batch_size,
+        look=collector.add,
     )
     return write_scores(
-        run, "segmentation", probs, classes, find_masks=lambda row: classes[row] > 0
+        run,
+        "segmentation",
+        probs,
+        classes,
+        find_masks=lambda row: classes[row] > 0,
+        regions=collector.finish(),
     )
 
 
@@ -57,6 +73,7 @@ def write_scores(
     classes: np.ndarray,
     *,
     find_masks: FindMasks,
+    regions: RegionCases,
     scores: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Scores what a model marked and writes what a reader wants to see.
@@ -65,8 +82,9 @@ def write_scores(
     `spectjax.tasks.hotspots.case_tables`), `table.md` ([P1] Table 2 with our rows, and
     the scores of lesions), `figures/{best,median,worst}.png` ([P1] Fig. 13),
     `figures/training.png` ([P1] Fig. 10, if there is a log), of detections
-    `figures/precision_recall.png` and, last, `metrics.json`: where that file is, the
-    others are complete.
+    `figures/precision_recall.png`, if there are images to calibrate on `operation.json`
+    (see `spectjax.tasks.hotspots.operation`) and `figures/reliability.png`, and, last,
+    `metrics.json`: where that file is, the others are complete.
 
     Args:
         run: the model and N images with truth.
@@ -75,6 +93,7 @@ def write_scores(
         classes: the most probable classes, uint8, (N, H, W).
         find_masks: what the model marked in the image of a row, bool, (H, W), or
             mask by mask, (T, H, W).
+        regions: what it marked.
         scores: `detection`, of a model that marks instances.
 
     Returns:
@@ -84,12 +103,15 @@ def write_scores(
         WriteError: if a file cannot be written.
     """
     cases = measure_cases(run.held_out, probs, classes)
+    operation = learn_operation(run)
+    operated = operation and summarise_operation(operation, regions)
     metrics = run.make_document(
         task,
         {
             "n_images_without_lesion": cases.count_without_lesion(),
             **summarise_segmentation(cases),
             **(scores or {}),
+            **({"operation": operated} if operated else {}),
         },
     )
     write_file(run.output_dir / "cases.csv", format_segmentation_cases(cases))
@@ -101,6 +123,15 @@ def write_scores(
         figures["precision_recall"] = draw_detection(
             metrics["detection"],
             caption_data(metrics, f"Precision and recall: {run.model_name}"),
+        )
+    if operation is not None:
+        write_json(run.output_dir / FILE, operation.to_json())
+    if operation is not None and metrics["operation"]["calibration"]:
+        figures["reliability"] = draw_operation(
+            operation,
+            regions,
+            caption_data(metrics, f"Reliability: {run.model_name}"),
+            instances="detection" in metrics,
         )
     if run.training_log is not None:
         draw = draw_detection_training if "detection" in metrics else draw_training
@@ -115,8 +146,24 @@ def write_scores(
     return metrics
 
 
+def learn_operation(run: FinishedRun) -> Operation | None:
+    """Returns what a run's model knows about its use; None if nothing tells."""
+    if run.calibration is None:
+        return None
+    return make_operation(
+        run.model.predict,
+        run.calibration(),
+        batch_size=run.batch_size,
+        learnt_from=not run.validated,
+    )
+
+
 def predict_hotspots(
-    predict_probs: PredictProbs, images: np.ndarray, *, batch_size: int
+    predict_probs: PredictProbs,
+    images: np.ndarray,
+    *,
+    batch_size: int,
+    look: Callable[[slice, np.ndarray], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the probability of a hotspot and the most probable class of every pixel.
 
@@ -127,6 +174,7 @@ def predict_hotspots(
         predict_probs: maps counts (B, H, W, 1) to probabilities (B, H, W, K).
         images: counts, (N, H, W, 1).
         batch_size: B.
+        look: is shown the rows of each batch, and their probabilities.
 
     Returns:
         The sum of the probabilities of all classes but background, float32, (N, H, W),
@@ -148,6 +196,8 @@ def predict_hotspots(
             )
         probs = probs[: rows.stop - rows.start]
         classes[rows] = classify_pixels(probs)
+        if look is not None:
+            look(rows, probs)
         # 1 - p of background would round small probabilities away.
         hotspot_probs[rows] = probs[..., 1:].sum(axis=-1)
     return hotspot_probs, classes

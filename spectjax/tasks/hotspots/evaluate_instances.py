@@ -27,6 +27,7 @@ from spectjax.tasks.hotspots.detections import (
 )
 from spectjax.tasks.hotspots.detections_file import FILE, write_detections
 from spectjax.tasks.hotspots.evaluate import write_scores
+from spectjax.tasks.hotspots.region_cases import RegionCollector
 
 PredictInstances = Callable[[np.ndarray], Instances]
 
@@ -40,11 +41,13 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
     average precision of boxes and masks under `detection`. The overlays show the
     instances whose score exceeds 0.5, each with an outline of its own.
     """
+    collector = RegionCollector(run.held_out)
     probs, classes, found = predict_detections(
         run.model.predict,
         run.held_out,
         num_classes=run.num_classes,
         batch_size=run.batch_size,
+        look=collector.add,
     )
     scores = {"detection": summarise_detections(found)}
     write_detections(run.output_dir / FILE, found, run.data)
@@ -58,6 +61,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         probs,
         classes,
         find_masks=find_masks,
+        regions=collector.finish(),
         scores=scores,
     )
 
@@ -68,6 +72,7 @@ def predict_detections(
     *,
     num_classes: int,
     batch_size: int,
+    look: Callable[[slice, Instances], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, DetectionCases]:
     """Returns what a model says of every image; the model sees each image once.
 
@@ -76,6 +81,7 @@ def predict_detections(
         examples: N images.
         num_classes: K.
         batch_size: B.
+        look: is shown the rows of each batch, and their instances.
 
     Returns:
         Of the painted map the hotspot probability and the most probable class of every
@@ -94,6 +100,8 @@ def predict_detections(
     for rows, answer in batches:
         instances = Instances(*(each[: rows.stop - rows.start] for each in answer))
         parts.append(measure_detections(_select(examples, rows), instances))
+        if look is not None:
+            look(rows, instances)
         probs = paint_probs(instances, num_classes)
         classes[rows] = classify_pixels(probs)
         hotspot_probs[rows] = probs[..., 1:].sum(axis=-1)

@@ -1,7 +1,7 @@
 """What a segmenting model finds in a view: hotspots, on the thorax and whole-body."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +9,19 @@ import numpy as np
 from spectjax.imaging.hotspots import Hotspot, encode_rle, find_hotspots
 from spectjax.imaging.thorax import ThoraxImage
 from spectjax.system.messages import DISCLAIMER
+from spectjax.tasks.hotspots.operation import Operation
+from spectjax.tasks.hotspots.regions import (
+    ScoredRegion,
+    score_regions,
+    score_view,
+    select_regions,
+)
+from spectjax.tasks.hotspots.wording import (
+    FINDING,
+    count_left_out,
+    name_finding,
+    state_finding,
+)
 from spectjax.tasks.views import (
     Finding,
     ModelInfo,
@@ -22,14 +35,28 @@ if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
 
     from spectjax.tasks.hotspots.picture import Marked
 
+_CATEGORY = (
+    "category: the class of the outlines that the model learned from, not a diagnosis"
+)
 _RULE = (
     "8-connected regions of pixels whose most probable class is not background; score: "
-    "mean probability of the class over the region"
+    f"mean probability of the class over the region; {_CATEGORY}"
 )
+_SCORED_RULE = (
+    "{what}, those of the smallest size and more whose score exceeds that of the "
+    "operating point; score: probability that a region is a lesion, by a logistic "
+    "regression on its features, measured on the patients of `operation.measured_on`; "
+    f"max_probability: calibrated on the same; {_CATEGORY}"
+)
+_REGIONS = "8-connected regions of pixels whose most probable class is not background"
 
 
 def describe_hotspots(
-    views: Sequence[SeenView], model_info: ModelInfo
+    views: Sequence[SeenView],
+    model_info: ModelInfo,
+    *,
+    operation: Operation | None = None,
+    operating_point: str | None = None,
 ) -> list[Finding]:
     """Returns the hotspots of each view.
 
@@ -39,10 +66,19 @@ def describe_hotspots(
     Args:
         views: with probabilities (H, W, K) of the whole canvas.
         model_info: where the model comes from.
+        operation: what the model knows about its use. None: all regions are marked, as
+            sure as their mean probability.
+        operating_point: see `Operation.choose_point`.
 
     Raises:
         AnswerError: if the probabilities have the wrong shape or are not finite.
+        OperationError: if there is no such operating point.
     """
+    if operation is not None:
+        return [
+            describe_scored(view, model_info, operation, operating_point, _REGIONS)
+            for view in views
+        ]
     return [_describe_view(view, model_info) for view in views]
 
 
@@ -52,10 +88,77 @@ def _describe_view(view: SeenView, model_info: ModelInfo) -> Finding:
     return report_hotspots(view, hotspots, entries, _RULE, model_info)
 
 
+def describe_scored(
+    view: SeenView,
+    model_info: ModelInfo,
+    operation: Operation,
+    operating_point: str | None,
+    what: str,
+) -> Finding:
+    """Returns the hotspots of a view that an operating point marks.
+
+    Args:
+        view: see `describe_hotspots`, or with `Instances` of one image.
+        model_info: likewise.
+        operation: likewise.
+        operating_point: likewise.
+        what: may be marked, a few words.
+    """
+    name, point = operation.choose_point(operating_point)
+    thorax, valid = view.thorax, find_patient(view.thorax)
+    spacing = thorax.scan.spacing_mm
+    seen = (view.answer, thorax.counts, spacing, operation)
+    regions = score_regions(*seen, valid=valid)
+    selection = select_regions(regions, operation, point)
+    operated = {
+        "point": name,
+        "score_above": point.score,
+        "min_area_mm2": operation.min_area_mm2,
+        "assumed_pixel_mm2": None if spacing else operation.assumed_pixel_mm2,
+        "left_out": {
+            "too_small": selection.too_small,
+            "score_too_low": selection.not_sure,
+        },
+        "false_per_image": point.false_per_image,
+        "sensitivity": point.sensitivity,
+        "marked_without_lesion": point.marked_without_lesion,
+        "measured_on": dict(operation.measured_on),
+    }
+    return report_hotspots(
+        view,
+        selection.marked,
+        [_describe_region(region, thorax) for region in selection.marked],
+        _SCORED_RULE.format(what=what),
+        model_info,
+        operated=operated,
+        view_score=score_view(*seen, valid=valid, regions=regions),
+    )
+
+
+def _describe_region(region: ScoredRegion, thorax: ThoraxImage) -> dict[str, Any]:
+    """Returns the JSON entry of a region that has a score."""
+    frame_box = thorax.transform.box_to_frame(region.box)
+    return {
+        "category": region.category,
+        "finding": FINDING,
+        "score": region.score,
+        "max_probability": region.max_probability,
+        "features": region.features,
+        **measure_mask(region.mask, thorax),
+        **locate(
+            region.mask,
+            thorax,
+            box=region.box,
+            frame_box=[round(side, 3) for side in frame_box],
+        ),
+    }
+
+
 def _describe_hotspot(hotspot: Hotspot, thorax: ThoraxImage) -> dict[str, Any]:
     """Returns the JSON entry of one hotspot."""
     return {
         "category": hotspot.category,
+        "finding": FINDING,
         "score": hotspot.score,
         "max_probability": hotspot.max_probability,
         **measure_mask(hotspot.mask, thorax),
@@ -110,6 +213,9 @@ def report_hotspots(
     entries: Sequence[dict[str, Any]],
     rule: str,
     model_info: ModelInfo,
+    *,
+    operated: Mapping[str, Any] | None = None,
+    view_score: float | None = None,
 ) -> Finding:
     """Returns document, picture and summary of a view's hotspots.
 
@@ -119,12 +225,26 @@ def report_hotspots(
         entries: what JSON says of each.
         rule: what a hotspot and its score are, one line.
         model_info: where the model comes from.
+        operated: the operating point and what it leaves out; None: there is none.
+        view_score: how sure the model is of the whole view; None: it does not say.
     """
+    statement = state_finding(view, len(hotspots), model_info, operated)
     return Finding(
         document=describe_origin(view, model_info)
-        | {"rule": rule, "hotspots": entries, "disclaimer": DISCLAIMER},
-        draw=functools.partial(_draw, view, hotspots, entries, model_info),
-        summary=f"hotspots: {len(hotspots)}",
+        | {
+            "rule": rule,
+            "finding": name_finding(model_info),
+            "statement": statement,
+            "crop_in_doubt": view.in_doubt,
+            "operation": operated,
+            "view_score": view_score,
+            "hotspots": entries,
+            "disclaimer": DISCLAIMER,
+        },
+        draw=functools.partial(_draw, view, hotspots, entries, statement, model_info),
+        summary=f"hotspots: {len(hotspots)}"
+        + count_left_out(operated)
+        + " (the crop is in doubt, this is no reading of the view)" * view.in_doubt,
     )
 
 
@@ -132,6 +252,7 @@ def _draw(
     view: SeenView,
     hotspots: "Sequence[Marked]",
     entries: Sequence[dict[str, Any]],
+    statement: str,
     model_info: ModelInfo,
 ) -> "Figure":
     """Returns the picture of one view."""
@@ -146,5 +267,5 @@ def _draw(
             else f"{entry['area_mm2']:.0f} mm²"
             for entry in entries
         ],
-        warnings=list_warnings(view, model_info),
+        warnings=[statement, *list_warnings(view, model_info)],
     )

@@ -3,7 +3,7 @@
 What is None in the file, an undefined score, is NaN until it is written.
 """
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from spectjax.evaluation.metrics_sections import (
     Comparison,
@@ -163,6 +163,38 @@ class Detection(TypedDict):
     folds: NotRequired[Spreads]
 
 
+class Gaps(TypedDict):
+    """Expected calibration error, before calibration and after."""
+
+    ece_before: Score
+    ece_after: Score
+
+
+class OperatedPoint(TypedDict):
+    """What an operating point gives on held-out images."""
+
+    score: float
+    sensitivity: Score
+    evident_sensitivity: Score
+    false_per_image: float
+    marked_without_lesion: Score
+
+
+# Sensitivity by false regions per image.
+RankedScores = dict[str, Score]
+
+
+class Operated(TypedDict):
+    """How the model's statements about its own use hold."""
+
+    measured_on: dict[str, Any]
+    min_area_mm2: float
+    calibration: dict[str, Gaps]
+    points: dict[str, OperatedPoint]
+    by_region_score: dict[str, RankedScores]
+    view_auc: Score
+
+
 class Segmentation(TypedDict):
     """Scores of one model."""
 
@@ -178,6 +210,7 @@ class SegmentationRun(Segmentation, Document):
     model: str
     n_images_without_lesion: int
     detection: NotRequired[Detection]
+    operation: NotRequired[Operated]
 
 
 class SegmentationModel(Segmentation, Learned):

@@ -21,16 +21,13 @@ from spectjax.report.picture_parts import (
     start_view,
     zoom_to,
 )
+from spectjax.tasks.hotspots.wording import FINDING
 
 _LISTED_HOTSPOTS = 9  # as many lines as fit below the thorax
 
 
 class Marked(Protocol):
     """What a picture tells of a hotspot: a region's or an instance's."""
-
-    @property
-    def category(self) -> str:
-        """Name of its class."""
 
     @property
     def score(self) -> float:
@@ -109,7 +106,10 @@ def draw_hotspots(
         outline(close, hotspot.mask, MODEL, linewidth=1.4)
     _label_hotspots(close, hotspots)
 
-    listing = "\n".join(_list_hotspots(hotspots, areas))
+    lines = _list_hotspots(hotspots, areas)
+    if thorax.flags and not hotspots:
+        lines += ["The crop is in doubt: this is no reading of the view."]
+    listing = "\n".join(lines)
     figure.text(0.3, 0.235, listing, va="top", size=9, family="monospace")
     return figure
 
@@ -163,13 +163,11 @@ def _list_hotspots(hotspots: Sequence[Marked], areas: Sequence[str]) -> list[str
     """Returns one line per hotspot, the surest first, as many as fit."""
     if not hotspots:
         return ["No hotspot found."]
-    lines = [f"{'':>3}  {'category':<12}{'score':>6}{'area':>12}"]
+    lines = [f"{'':>3}  {'finding':<16}{'score':>6}{'area':>12}"]
     for number, (hotspot, area) in enumerate(
         zip(hotspots[:_LISTED_HOTSPOTS], areas, strict=False), start=1
     ):
-        lines.append(
-            f"{number:>3}  {hotspot.category:<12}{hotspot.score:>6.2f}{area:>12}"
-        )
+        lines.append(f"{number:>3}  {FINDING:<16}{hotspot.score:>6.2f}{area:>12}")
     left_out = len(hotspots) - _LISTED_HOTSPOTS
     if left_out > 0:
         lines.append(f"     and {left_out} more in the JSON file")

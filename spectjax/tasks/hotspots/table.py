@@ -30,6 +30,7 @@ from spectjax.report.markdown import (
 )
 from spectjax.tasks.hotspots.detection_table import tabulate_detections
 from spectjax.tasks.hotspots.lesion_table import tabulate_burden, tabulate_lesions
+from spectjax.tasks.hotspots.operation_table import tabulate_operation
 
 # Rows of [P1] Table 2 as printed.
 PAPER_TABLE_2: dict[str, dict[str, float]] = {
@@ -97,6 +98,7 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         *_count_averaged(models),
         *([_PAINTED, ""] if detections else []),
         *tabulate_lesions(models),
+        *(tabulate_operation(metrics["operation"]) if "operation" in metrics else []),
         *tabulate_burden(models),
     ]
     if together:

@@ -309,22 +309,46 @@ def test_scan_without_spacing_is_cropped_as_if_of_usual_pixels(scan):
     np.testing.assert_allclose(rib_cage(crop_thorax(unknown)), RIB_CAGE, atol=10)
 
 
-@pytest.mark.parametrize(
-    ("brightness", "bulge", "doubted"), [(0.7, 0, True), (0.7, 9, False), (1, 0, False)]
-)
-def test_faint_edge_is_doubted_where_it_is_straight(scan, brightness, bulge, doubted):
-    """An arm's is straight; a rib cage bulges, or is as bright as the chest."""
+@pytest.fixture(scope="module")
+def phantom(scan):
     view = simulate_patient(11).views["posterior"]
-    thorax = crop_thorax(with_counts(scan, view.counts))
+    return crop_thorax(with_counts(scan, view.counts))
+
+
+def doubt(thorax, pixel_mm=2.3, landmarks=None, **sides):
+    """The doubts about a crop whose landmarks or sides were other ones."""
     readings = thorax.evidence.readings
-    edges = np.tile(70 + np.round(np.linspace(0, bulge, 10)).astype(int), (2, 1))
-    doubts = find_doubts(
-        thorax.landmarks,
+    return find_doubts(
+        dataclasses.replace(thorax.landmarks, **landmarks or {}),
         thorax.evidence.body,
-        dataclasses.replace(
-            readings,
-            sides=readings.sides._replace(brightness=brightness, edges=edges),
-        ),
-        scan.spacing_mm[0],
+        dataclasses.replace(readings, sides=readings.sides._replace(**sides)),
+        pixel_mm,
     )
-    assert any("straight" in doubt for doubt in doubts) is doubted
+
+
+@pytest.mark.parametrize(
+    ("brightness", "bulge", "doubted"), [(0.4, 0, True), (0.4, 9, False), (1, 0, False)]
+)
+def test_faint_edge_is_doubted_where_it_is_straight(
+    phantom, brightness, bulge, doubted
+):
+    """An arm's is straight; a rib cage bulges, or is as bright as the chest."""
+    edges = np.tile(66 + np.round(np.linspace(0, bulge, 10)).astype(int), (2, 1))
+    doubts = doubt(phantom, brightness=brightness, edges=edges)
+    assert any("bulges" in sentence for sentence in doubts) is doubted
+
+
+def test_measure_just_beyond_its_range_is_no_doubt_but_several_are(phantom):
+    found = phantom.landmarks
+    width = round(0.14 * (found.feet - found.head))
+    left = found.spine - width // 2
+    narrow = {"left": left, "right": left + width}
+    assert doubt(phantom, brightness=1, landmarks=narrow) == ()
+    doubts = doubt(phantom, brightness=1, seen=0.4, landmarks=narrow)
+    assert any("width over the body's length: 0.14" in text for text in doubts)
+    assert any("the edge of the ribs shows: 0.400" in text for text in doubts)
+
+
+def test_length_is_doubted_only_where_the_size_of_a_pixel_is_known(phantom):
+    assert any("mm long" in sentence for sentence in doubt(phantom, pixel_mm=9.0))
+    assert doubt(phantom, pixel_mm=None) == ()

@@ -196,6 +196,29 @@ def test_a_doubted_crop_is_told_everywhere(predict_views, tmp_path, capsys):
     assert "CROP FLAGGED: no neck; no legs" in capsys.readouterr().out
 
 
+def test_a_flagged_crop_never_has_a_plain_label(predict_views, tmp_path, capsys):
+    (row,) = predict_views([make_view(20)], flags=("no neck",))
+    document = read_json(tmp_path / "IM1_anterior.json")
+    said = [row["label"], row["examination_label"], document["diagnosis"]["label"]]
+    assert {*said, document["examination"]["label"]} == {"normal (crop in doubt)"}
+    assert document["diagnosis"]["in_doubt"] is True
+    assert "view, normal (crop in doubt), probability" in capsys.readouterr().out
+    view = SeenView("a", crop_stub(("no neck",))(make_view(20)), (4, 4), probs_of(0.2))
+    figure = describe_diagnoses([view], MODEL_INFO)[0].draw()
+    labels = [t.get_text() for t in figure.findobj(Text) if "normal" in t.get_text()]
+    assert labels == ["Label of this view: normal (crop in doubt)"]
+
+
+def test_an_examination_with_one_flagged_crop_has_no_plain_label_either():
+    thorax = [crop_stub(flags)(make_view(20)) for flags in ((), ("no neck",))]
+    views = [SeenView("a", each, (4, 4), probs_of(0.2)) for each in thorax]
+    sound, doubtful = (each.document for each in describe_diagnoses(views, MODEL_INFO))
+    assert sound["diagnosis"]["label"] == "normal"
+    assert doubtful["diagnosis"]["label"] == "normal (crop in doubt)"
+    for document in (sound, doubtful):
+        assert document["examination"]["label"] == "normal (crop in doubt)"
+
+
 def test_the_model_sees_the_centre_and_the_lost_rim_is_noted(predict_views, tmp_path):
     seen = []
 

@@ -15,8 +15,8 @@ from spectjax.config import ConfigError
 from spectjax.inference.scoring import print_results
 from spectjax.inference.trained import load_run
 from spectjax.main import train_and_evaluate
+from spectjax.training.assembly import create_task
 from spectjax.training.loop import train
-from spectjax.training.run import create_task
 from tests.support.config_files import SPECS, load
 from tests.support.examples import make_examples
 from tests.support.torchvision_files import vgg_layout

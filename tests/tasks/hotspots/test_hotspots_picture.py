@@ -27,10 +27,15 @@ def draw_example_case(**changes):
 
 
 def draw_example_hotspots(
-    n_hotspots=1, *, title="a.dcm: anterior view", synthetic=False, warnings=()
+    n_hotspots=1,
+    *,
+    title="a.dcm: anterior view",
+    synthetic=False,
+    warnings=(),
+    flags=(),
 ):
     file = title.removesuffix(": anterior view")
-    thorax = crop_stub()(make_scan(path=file, synthetic=synthetic))
+    thorax = crop_stub(flags)(make_scan(path=file, synthetic=synthetic))
     mask = np.zeros(thorax.counts.shape, bool)
     mask[: len(MASK), : MASK.shape[1]] = MASK
     hotspots = [Hotspot("metastasis", 0.75, 0.9, mask)] * n_hotspots
@@ -106,7 +111,8 @@ def test_draw_case_shows_an_image_without_counts(tmp_path):
 def test_draw_hotspots_numbers_lists_and_scores_them():
     text = texts_of(draw_example_hotspots(2))
     assert "1: 0.75" in text and "2: 0.75" in text
-    assert "metastasis" in text and "16 mm2" in text
+    assert "abnormal uptake" in text and "16 mm2" in text
+    assert "metastas" not in text
 
 
 @pytest.mark.parametrize(
@@ -131,6 +137,12 @@ def test_draw_hotspots_shows_why_a_crop_is_doubted():
     figure = draw_example_hotspots(0, warnings=["Crop flagged: no neck"])
     assert "Crop flagged: no neck" in texts_of(figure)
     assert "No hotspot found" in texts_of(figure)
+    assert "in doubt" not in texts_of(figure)
+
+
+def test_an_empty_picture_of_a_flagged_crop_does_not_look_normal():
+    text = texts_of(draw_example_hotspots(0, flags=("no neck",)))
+    assert "No hotspot found.\nThe crop is in doubt" in text
 
 
 def test_draw_case_outlines_masks_that_overlap_one_by_one():

@@ -8,7 +8,7 @@ from pydicom.data import get_testdata_file
 from spectjax import predict
 from spectjax.imaging.hotspots import Instances, decode_rle
 from spectjax.inference.trained import TrainedModel
-from spectjax.tasks.hotspots.instance_findings import select_hotspots
+from spectjax.tasks.hotspots.instance_hotspots import select_hotspots
 from tests.support.model_files import write_instances
 from tests.support.tiny_scans import MODEL_INFO, SMALL_CROP, ask, make_scan, read_json
 

@@ -1,0 +1,95 @@
+"""The model card of the model that ships: one text, for `--about` and for the docs.
+
+`card.md` beside the weights is its text, with a name in place of each number: numbers
+come from `model.json`, and what was measured from `measured.json`. The latter names the
+model that it was measured on. Of another one nothing is shown: it would be a statement
+about weights that nobody measured.
+"""
+
+import pathlib
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spectjax.inference.metadata import ModelFileError
+from spectjax.inference.ready import FOLDER, REMEDY, read_document
+from spectjax.system.limits import CONFIG_BYTES, read_limited
+from spectjax.system.messages import DISCLAIMER
+from spectjax.system.schema import Maybe, read_json
+
+TEMPLATE, MEASURED = "card.md", "measured.json"
+UNKNOWN = "**not measured yet**"
+_FACT = {"what": str, "of": str, "found": Maybe(str)}
+_READ = {"model": Maybe(str), "facts": [_FACT], "failures": [str]}
+
+
+def write_card(folder: pathlib.Path = FOLDER) -> str:
+    """Returns the model card as Markdown.
+
+    Raises:
+        ModelFileError: if a file is missing or damaged.
+    """
+    document = read_document(folder)
+    path = folder / TEMPLATE
+    text = read_limited(path, CONFIG_BYTES, error=ModelFileError)
+    measured = _read_measured(folder, document["name"])
+    try:
+        return (
+            string.Template(text.decode())
+            .substitute(
+                name=document["name"],
+                disclaimer=DISCLAIMER,
+                commit=document.get("commit") or "unknown",
+                members=_list_members(document["members"]),
+                input="x".join(map(str, document["input"]["shape"][1:3])),
+                measured=_list_facts(measured["facts"]),
+                failures="\n".join(f"- {text}" for text in measured["failures"]),
+            )
+            .rstrip()
+        )
+    except (LookupError, ValueError) as error:
+        raise ModelFileError(
+            f"{path}: expected the text of a model card, found damage ({error}). "
+            f"{REMEDY}"
+        ) from error
+
+
+def _read_measured(folder: pathlib.Path, name: str) -> dict[str, Any]:
+    """Returns what was measured on a model: of another one, the questions alone."""
+    document: dict[str, Any] = read_json(
+        folder / MEASURED,
+        _READ,
+        what="what was measured on a model",
+        remedy=REMEDY,
+        most=CONFIG_BYTES,
+        error=ModelFileError,
+    )
+    if document["model"] == name:
+        return document
+    unknown = [fact | {"found": None} for fact in document["facts"]]
+    return {"facts": unknown, "failures": [f"Where it fails: {UNKNOWN}."]}
+
+
+def _list_facts(facts: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a table of what was measured, and on what."""
+    rows = (f"| {x['what']} | {x['found'] or UNKNOWN} | {x['of']} |" for x in facts)
+    return "\n".join(["| what | found | on |", "|---|---|---|", *rows])
+
+
+def _list_members(members: Sequence[Mapping[str, Any]]) -> str:
+    """Returns a table of the members and what each was trained on."""
+    rows = [
+        "| weights | network, epochs | trained on | of | phantom |",
+        "|---|---|---|---|---|",
+    ]
+    for member in members:
+        data, config = member["trained_on"], member["config"]
+        network = config["model"]
+        width = f" {tuple(network['features'])}" if "features" in network else ""
+        rows.append(
+            f"| `{member['file']}` | {network['name']}{width}, {config['num_epochs']} "
+            f"| {data['images']} images of {data['patients']} simulated patients "
+            f"| {data['simulated_patients']}, population {data['population']}, "
+            f"seed {data['seed']} | version {data['phantom_version']} |"
+        )
+    return "\n".join(rows)

@@ -1,0 +1,233 @@
+"""From regions in images with truth to what `operation.json` says.
+
+The number of images is N, of regions M, of features F.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+from spectjax.imaging.hotspots import Instances
+from spectjax.input_pipeline import Examples
+from spectjax.metrics.binary import compute_probs
+from spectjax.tasks.hotspots.operation import (
+    FEATURES,
+    POINTS,
+    Feature,
+    Operation,
+    Point,
+)
+from spectjax.tasks.hotspots.region_cases import (
+    CENTRES,
+    RegionCases,
+    collect_regions,
+)
+from spectjax.tasks.hotspots.regions import combine, is_large
+
+# A camera of 8 mm resolution, better than any at the distance of a patient, shows a
+# point as a disc of this area at half its height: pi / 4 * 8^2.
+POINT_SOURCE_MM2 = 50.3
+# So many of the regions that are lesions may be lost for their size.
+_LOST_BY_SIZE = 0.01
+# On standardised features; where all regions are told apart, weights would not end.
+_SHRINKAGE = 1e-3
+_CURVE_POINTS = 100
+
+
+def make_operation(
+    predict: Callable[[np.ndarray], np.ndarray | Instances],
+    examples: Examples,
+    *,
+    batch_size: int,
+    learnt_from: bool = False,
+) -> Operation | None:
+    """Returns what a model, or an ensemble, knows about its use.
+
+    Args:
+        predict: maps counts (B, H, W, 1) to the answer.
+        examples: images with truth, of patients who are not scored.
+        batch_size: B.
+        learnt_from: whether the model learned from these images.
+
+    Returns:
+        None if the images do not tell: without lesion, or without a region of each
+        kind.
+    """
+    cases = collect_regions(predict, examples, batch_size=batch_size)
+    return fit_operation(cases, examples, learnt_from=learnt_from)
+
+
+def fit_operation(
+    cases: RegionCases, examples: Examples, *, learnt_from: bool
+) -> Operation | None:
+    """Returns what the regions of images tell, see `make_operation`."""
+    if not len(cases.lesion_image) or not cases.met.any() or cases.met.all():
+        return None
+    slope, intercept = fit_logistic(CENTRES[:, None], *cases.answers, shrinkage=0.0)
+    *weights, region_intercept = fit_logistic(cases.features, cases.met, ~cases.met)
+    means = cases.features.mean(axis=0)
+    smallest = np.quantile(cases.area_mm2[cases.met], _LOST_BY_SIZE)
+    operation = Operation(
+        slope=float(slope),
+        intercept=float(intercept),
+        region_intercept=float(region_intercept + means @ weights),
+        features={
+            name: Feature(float(weight), float(mean))
+            for name, weight, mean in zip(FEATURES, weights, means, strict=True)
+        },
+        min_area_mm2=float(min(smallest, POINT_SOURCE_MM2)),
+        assumed_pixel_mm2=float(np.median(cases.pixel_mm2)),
+        points={},
+        curve=(),
+        measured_on={
+            "data": examples.name,
+            "split": examples.split,
+            "n_images": len(examples),
+            "n_patients": len(set(examples.patients)),
+            "n_lesions": len(cases.lesion_image),
+            "synthetic": examples.synthetic,
+            "learnt_from": learnt_from,
+        },
+    )
+    curve = trace_points(cases, operation)
+    return dataclasses.replace(
+        operation,
+        points={name: find_point(curve, limit) for name, limit in POINTS.items()},
+        curve=_thin(curve),
+    )
+
+
+def fit_logistic(
+    features: np.ndarray,
+    positives: np.ndarray,
+    negatives: np.ndarray,
+    *,
+    shrinkage: float = _SHRINKAGE,
+) -> np.ndarray:
+    """Returns the weights, none negative, and the intercept of a logistic regression.
+
+    They minimise the mean negative log-likelihood of 1 / (1 + exp(-(x w + b))) plus
+    `shrinkage` times the sum of the squared weights of the standardised features.
+
+    Args:
+        features: S rows, (S, F). NaN counts as the mean.
+        positives: how many of a row are positive, (S,).
+        negatives: how many are not, (S,).
+        shrinkage: at least 0.
+
+    Returns:
+        float64, (F + 1,).
+    """
+    total = (positives.astype(np.float64) + negatives) / np.sum(positives + negatives)
+    mean = np.nansum(features * total[:, None], axis=0)
+    scale = np.sqrt(np.nansum((features - mean) ** 2 * total[:, None], axis=0))
+    scale = np.where(scale > 0, scale, 1.0)
+    x = np.nan_to_num((features - mean) / scale)
+    rate = np.divide(positives, positives + negatives, where=total > 0, out=0 * total)
+
+    def measure(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, logits = parameters[:-1], x @ parameters[:-1] + parameters[-1]
+        losses = np.logaddexp(0, logits) - rate * logits
+        error = total * (compute_probs(logits) - rate)
+        loss = total @ losses + shrinkage * np.sum(weights**2)
+        slopes = x.T @ error + 2 * shrinkage * weights
+        return float(loss), np.append(slopes, error.sum())
+
+    count = features.shape[1]
+    found = optimize.minimize(
+        measure,
+        np.append(np.ones(count), 0.0),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0, None)] * count + [(None, None)],
+        options={"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000},
+    ).x
+    weights = found[:-1] / scale
+    return np.append(weights, found[-1] - mean @ weights)
+
+
+def combine_all(features: np.ndarray, operation: Operation) -> np.ndarray:
+    """Returns the log-odds of the scores of regions from their features, (M,)."""
+    return np.array([combine(row, operation) for row in features], np.float64)
+
+
+def trace_points(
+    cases: RegionCases, operation: Operation, chosen: np.ndarray | None = None
+) -> list[Point]:
+    """Returns what each score of a false region gives as an operating point.
+
+    From no false region to all of them; those that are too small are not marked.
+
+    Args:
+        cases: regions of N images.
+        operation: scores them.
+        chosen: lesions that the sensitivity is of, bool, (L,), None for all.
+    """
+    highest = _find_highest(cases, operation)
+    limits = np.append(np.unique(highest.false)[::-1], 0.0)
+    return [_count(cases, highest, float(limit), chosen) for limit in limits]
+
+
+def measure_point(
+    cases: RegionCases,
+    operation: Operation,
+    score: float,
+    chosen: np.ndarray | None = None,
+) -> Point:
+    """Returns what images give if regions above a score are marked, see above."""
+    return _count(cases, _find_highest(cases, operation), score, chosen)
+
+
+class _Highest(NamedTuple):
+    """Scores of regions that may be marked; 0 for none.
+
+    Attributes:
+        false: of all that meet no lesion.
+        lesion: the highest that meets each lesion, (L,).
+        image: the highest in each image, (N,).
+    """
+
+    false: np.ndarray
+    lesion: np.ndarray
+    image: np.ndarray
+
+
+def _find_highest(cases: RegionCases, operation: Operation) -> _Highest:
+    scores = compute_probs(combine_all(cases.features, operation))
+    large = is_large(cases.area_px, cases.area_mm2, operation)
+    lesion, image = np.zeros(len(cases.evident)), np.zeros(len(cases.without_lesion))
+    region, met = cases.meetings[large[cases.meetings[:, 0]]].T
+    np.maximum.at(lesion, met, scores[region])
+    np.maximum.at(image, cases.image[large], scores[large])
+    return _Highest(scores[large & ~cases.met], lesion, image)
+
+
+def _count(
+    cases: RegionCases, highest: _Highest, score: float, chosen: np.ndarray | None
+) -> Point:
+    """Returns the operating point of a score."""
+    found = highest.lesion if chosen is None else highest.lesion[chosen]
+    return Point(
+        score=score,
+        false_per_image=float(np.sum(highest.false > score) / len(highest.image)),
+        sensitivity=_average(found > score),
+        marked_without_lesion=_average(highest.image[cases.without_lesion] > score),
+    )
+
+
+def find_point(curve: list[Point], false_per_image: float) -> Point:
+    """Returns the point of the lowest score within so many false regions per image."""
+    return [each for each in curve if each.false_per_image <= false_per_image][-1]
+
+
+def _thin(curve: list[Point]) -> tuple[Point, ...]:
+    """Returns at most so many points, the first and the last among them."""
+    places = np.linspace(0, len(curve) - 1, num=min(len(curve), _CURVE_POINTS))
+    return tuple(curve[int(round(place))] for place in places)
+
+
+def _average(values: np.ndarray) -> float | None:
+    return float(np.mean(values)) if values.size else None

@@ -1,0 +1,351 @@
+"""Regions that a model marks, and how sure each is to be abnormal uptake.
+
+The highest probability in a region does not rank: it is close to 1 in most, false ones
+among them. A region's score here is the probability that it is a lesion, by a logistic
+regression on what a reader can check: how sure the model is at its surest place, how
+large it is, and how it stands out of its surroundings. Weights are never negative: more
+of a feature never makes a region less sure.
+
+Of a model that marks instances, its instances are the regions, and their own scores
+stand for the probabilities. Height, width and classes are H, W and K, class 0 is
+background.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from spectjax.imaging.hotspots import (
+    CLASS_NAMES,
+    Instances,
+    bound_mask,
+    check_finite,
+    find_hotspots,
+)
+from spectjax.metrics.binary import compute_probs
+from spectjax.metrics.lesions import measure_contrast
+from spectjax.tasks.hotspots.instance_hotspots import select_hotspots
+from spectjax.tasks.hotspots.operation import FEATURES, Operation, Point
+
+# Beyond it a probability is rounded: those of a float32 and of its softmax.
+_MOST_LOG_ODDS = 20.0
+_LEAST_CONTRAST = 0.1
+_LEAST_PX = 2
+SMOOTHED_PX = 3  # side of the square over which log-odds are averaged
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What may be a hotspot.
+
+    Attributes:
+        category: name of its class.
+        mean_log_odds: mean of its pixels', or an instance's.
+        peak_log_odds: highest of its pixels', averaged over squares of `SMOOTHED_PX`
+            pixels a side, or an instance's.
+        box: (y0, x0, y1, x1), pixels: the tightest one, or an instance's own.
+        mask: its pixels, bool, (H, W).
+    """
+
+    category: str
+    mean_log_odds: float
+    peak_log_odds: float
+    box: tuple[float, float, float, float]
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
+class ScoredRegion:
+    """A region and how sure a model is that it is abnormal uptake.
+
+    Attributes:
+        category: name of its class, that of the outlines which the model learned from.
+        score: probability that it is a lesion, in (0, 1), see the module.
+        max_probability: calibrated, of its surest place.
+        area_mm2: with the assumed area of a pixel if that is unknown.
+        features: what the score is made of, by name.
+        box: see `Candidate`.
+        mask: its pixels, bool, (H, W).
+    """
+
+    category: str
+    score: float
+    max_probability: float
+    area_mm2: float
+    features: dict[str, float]
+    box: tuple[float, float, float, float]
+    mask: np.ndarray
+
+    @property
+    def area_px(self) -> int:
+        """Its number of pixels."""
+        return int(self.mask.sum())
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The regions that an operating point marks, and why others are left out.
+
+    Attributes:
+        marked: surest first.
+        too_small: how many are below the smallest size.
+        not_sure: how many are large enough, and below the point's score.
+    """
+
+    marked: list[ScoredRegion]
+    too_small: int
+    not_sure: int
+
+
+def score_regions(
+    answer: np.ndarray | Instances,
+    counts: np.ndarray,
+    spacing: Sequence[float] | np.ndarray | None,
+    operation: Operation,
+    *,
+    valid: np.ndarray | None = None,
+) -> list[ScoredRegion]:
+    """Returns all regions that a model sees in an image, scored, surest first.
+
+    None is left out for its size or its score, see `select_regions`.
+
+    Args:
+        answer: probabilities of the classes as the model gives them, float32,
+            (H, W, K), or its instances.
+        counts: that the model saw, (H, W).
+        spacing: size of a pixel (row, column), mm; None or NaN if unknown.
+        operation: what the model knows about its use.
+        valid: pixels that show the patient, bool, (H, W); None: all.
+
+    Raises:
+        AnswerError: if the shapes do not match or a probability is not finite.
+    """
+    return score_candidates(propose(answer, valid), counts, spacing, operation)
+
+
+def score_view(
+    answer: np.ndarray | Instances,
+    counts: np.ndarray,
+    spacing: Sequence[float] | np.ndarray | None,
+    operation: Operation,
+    *,
+    valid: np.ndarray | None = None,
+    regions: Sequence[ScoredRegion] | None = None,
+) -> float:
+    """Returns how sure a model is that a view shows abnormal uptake, in [0, 1).
+
+    It is the score of the surest region, whatever its size. A view without a region is
+    given the score that its most probable pixel would have as a region of its own:
+    views are ranked by that too, and most of them fall below those with a region. One
+    without any instance has 0.
+
+    Args:
+        answer: see `score_regions`, as all others.
+        counts: likewise.
+        spacing: likewise.
+        operation: likewise.
+        valid: likewise.
+        regions: what `score_regions` returned, should that be known.
+    """
+    if regions is None:
+        regions = score_regions(answer, counts, spacing, operation, valid=valid)
+    if not regions and not isinstance(answer, Instances):
+        pixel = propose_pixel(answer, valid)
+        regions = score_candidates([pixel], counts, spacing, operation)
+    return regions[0].score if regions else 0.0
+
+
+def score_candidates(
+    candidates: Sequence[Candidate],
+    counts: np.ndarray,
+    spacing: Sequence[float] | np.ndarray | None,
+    operation: Operation,
+) -> list[ScoredRegion]:
+    """Returns candidates of one image with their scores, surest first."""
+    pixel_mm2 = find_pixel_area(spacing) or operation.assumed_pixel_mm2
+    regions = []
+    for candidate, row in zip(
+        candidates, measure_features(candidates, counts, pixel_mm2), strict=True
+    ):
+        peak = operation.slope * candidate.peak_log_odds + operation.intercept
+        regions.append(
+            ScoredRegion(
+                category=candidate.category,
+                score=_to_probability(combine(row, operation)),
+                max_probability=_to_probability(peak),
+                area_mm2=float(candidate.mask.sum() * pixel_mm2),
+                features=dict(zip(FEATURES, row.tolist(), strict=True)),
+                box=candidate.box,
+                mask=candidate.mask,
+            )
+        )
+    return sorted(regions, key=lambda r: (-r.score, -r.area_mm2, r.box))
+
+
+def select_regions(
+    regions: Sequence[ScoredRegion], operation: Operation, point: Point
+) -> Selection:
+    """Returns which regions of an image are marked at an operating point."""
+    large = [
+        each for each in regions if is_large(each.area_px, each.area_mm2, operation)
+    ]
+    marked = [each for each in large if each.score > point.score]
+    return Selection(marked, len(regions) - len(large), len(large) - len(marked))
+
+
+def is_large(area_px: Any, area_mm2: Any, operation: Operation) -> Any:
+    """Returns whether regions of such areas may be marked, bool; never of one pixel."""
+    return (area_px >= _LEAST_PX) & (area_mm2 >= operation.min_area_mm2)
+
+
+def combine(features: np.ndarray, operation: Operation) -> float:
+    """Returns the log-odds of a region's score from its features, (F,).
+
+    One that cannot be measured, NaN, counts as the average region's.
+    """
+    weights = np.array([operation.features[name].weight for name in FEATURES])
+    means = np.array([operation.features[name].mean for name in FEATURES])
+    above = np.where(np.isnan(features), 0.0, features - means)
+    return float(operation.region_intercept + above @ weights)
+
+
+def propose(
+    answer: np.ndarray | Instances, valid: np.ndarray | None = None
+) -> list[Candidate]:
+    """Returns what may be a hotspot in an image: regions, or instances.
+
+    Args:
+        answer: see `score_regions`.
+        valid: pixels that show the patient, bool, (H, W); None: all.
+
+    Raises:
+        AnswerError: if the shapes do not match or a number is not finite.
+    """
+    if isinstance(answer, Instances):
+        return _propose_instances(answer, valid)
+    return propose_regions(answer, valid)
+
+
+def propose_regions(
+    probabilities: np.ndarray, valid: np.ndarray | None = None
+) -> list[Candidate]:
+    """Returns the 8-connected regions of the most probable class, see `find_hotspots`.
+
+    Args:
+        probabilities: float32, (H, W, K).
+        valid: bool, (H, W); None: all.
+
+    Raises:
+        AnswerError: if the shapes do not match or a probability is not finite.
+    """
+    if valid is None:
+        valid = np.ones(probabilities.shape[:2], bool)
+    hotspots = find_hotspots(probabilities, valid)
+    log_odds = {
+        name: compute_log_odds(probabilities, number)
+        for number, name in enumerate(CLASS_NAMES)
+        if hotspots and number
+    }
+    smooth = {name: _smooth(each) for name, each in log_odds.items()}
+    return [
+        Candidate(
+            category=each.category,
+            mean_log_odds=float(log_odds[each.category][each.mask].mean()),
+            peak_log_odds=float(smooth[each.category][each.mask].max()),
+            box=each.box,
+            mask=each.mask,
+        )
+        for each in hotspots
+    ]
+
+
+def _propose_instances(
+    instances: Instances, valid: np.ndarray | None
+) -> list[Candidate]:
+    """Returns all instances of one image, however unsure."""
+    if valid is None:
+        valid = np.ones(instances.masks.shape[1:], bool)
+    found = []
+    for each in select_hotspots(instances, valid, min_score=0.0):
+        log_odds = float(compute_log_odds(np.array([1 - each.score, each.score]), 1))
+        found.append(Candidate(each.category, log_odds, log_odds, each.box, each.mask))
+    return found
+
+
+def propose_pixel(
+    probabilities: np.ndarray, valid: np.ndarray | None = None
+) -> Candidate:
+    """Returns the surest pixel of an image in which nothing is marked.
+
+    Raises:
+        AnswerError: if a probability is not finite.
+    """
+    check_finite("probabilities", probabilities)
+    best = []
+    for number, name in list(enumerate(CLASS_NAMES))[1:]:
+        smooth = _smooth(compute_log_odds(probabilities, number))
+        inside = smooth if valid is None else np.where(valid, smooth, -np.inf)
+        mask = np.zeros(smooth.shape, bool)
+        mask[np.unravel_index(int(inside.argmax()), smooth.shape)] = True
+        peak = float(smooth[mask].max())
+        best.append(Candidate(name, peak, peak, bound_mask(mask), mask))
+    return max(best, key=lambda each: each.peak_log_odds)
+
+
+def measure_features(
+    candidates: Sequence[Candidate], counts: np.ndarray, pixel_mm2: float
+) -> np.ndarray:
+    """Returns what `FEATURES` names of the D candidates of an image, (D, F).
+
+    Contrast is that of `spectjax.metrics.lesions.measure_contrast`, without the pixels
+    of other candidates; NaN where nothing is around a region.
+    """
+    taken = np.zeros(counts.shape, np.int8)
+    for each in candidates:
+        taken[each.mask] = 2
+    rows = []
+    for each in candidates:
+        contrast = measure_contrast(counts, np.where(each.mask, 1, taken), 1)
+        rows.append(
+            (
+                each.peak_log_odds,
+                math.log(each.mask.sum() * pixel_mm2),
+                math.log(max(contrast, _LEAST_CONTRAST)),
+            )
+        )
+    return np.array(rows, np.float64).reshape(-1, len(FEATURES))
+
+
+def compute_log_odds(probabilities: np.ndarray, number: int) -> np.ndarray:
+    """Returns the log-odds of a class against all others, float64, (...,).
+
+    Args:
+        probabilities: float32, (..., K).
+        number: of the class.
+    """
+    others = np.delete(probabilities, number, axis=-1).sum(axis=-1, dtype=np.float64)
+    smallest = np.finfo(np.float32).tiny
+    own = np.maximum(probabilities[..., number].astype(np.float64), smallest)
+    log_odds: np.ndarray = np.log(own) - np.log(np.maximum(others, smallest))
+    return np.clip(log_odds, -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
+
+
+def find_pixel_area(spacing: Sequence[float] | np.ndarray | None) -> float | None:
+    """Returns the area of a pixel, mm2, None if its size is not known."""
+    if spacing is None or not np.isfinite(spacing).all():
+        return None
+    return float(spacing[0] * spacing[1])
+
+
+def _to_probability(log_odds: float) -> float:
+    return float(compute_probs(np.array(log_odds)))
+
+
+def _smooth(log_odds: np.ndarray) -> np.ndarray:
+    """Returns log-odds averaged over squares, so that a single pixel is no peak."""
+    smoothed: np.ndarray = ndimage.uniform_filter(log_odds, SMOOTHED_PX, mode="nearest")
+    return smoothed

@@ -1,0 +1,71 @@
+"""Tests of the model card: one text, and no number of another model."""
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from spectjax.inference.card import MEASURED, TEMPLATE, UNKNOWN, write_card
+from spectjax.inference.metadata import ModelFileError
+from spectjax.inference.ready import FOLDER, read_document
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "model_card.md"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return pathlib.Path(shutil.copytree(FOLDER, tmp_path / "ready"))
+
+
+def measure(folder, model):
+    facts = [
+        {"what": "what was asked", "of": "7 simulated patients", "found": "0.97"},
+        {"what": "what is open", "of": "nobody", "found": None},
+    ]
+    document = {"model": model, "facts": facts, "failures": ["Necks are marked."]}
+    (folder / MEASURED).write_text(json.dumps(document))
+
+
+def test_the_page_in_the_docs_is_the_card():
+    assert PAGE.read_text() == write_card() + "\n", (
+        "python -m spectjax.predict --about > docs/model_card.md"
+    )
+
+
+def test_the_card_says_what_the_model_is(folder):
+    document, card = read_document(folder), write_card(folder)
+    assert card.startswith(f"# Model card: {document['name']}\n")
+    for member in document["members"]:
+        data = member["trained_on"]
+        assert f"{data['images']} images of {data['patients']} simulated" in card
+    assert "not a medical device" in card
+
+
+def test_what_was_measured_on_the_model_is_shown(folder):
+    measure(folder, read_document(folder)["name"])
+    card = write_card(folder)
+    assert "| what was asked | 0.97 | 7 simulated patients |" in card
+    assert f"| what is open | {UNKNOWN} | nobody |" in card
+    assert "- Necks are marked." in card
+
+
+@pytest.mark.parametrize("model", [None, "unet_res-00000000"])
+def test_what_was_measured_on_another_model_is_not_shown(folder, model):
+    measure(folder, model)
+    card = write_card(folder)
+    assert "0.97" not in card and "Necks" not in card
+    assert f"| what was asked | {UNKNOWN} | 7 simulated patients |" in card
+
+
+def test_a_damaged_card_is_one_line(folder):
+    (folder / TEMPLATE).write_text("# $nothing")
+    with pytest.raises(ModelFileError, match="card.md: .*'nothing'.*Install"):
+        write_card(folder)
+    (folder / TEMPLATE).unlink()
+    with pytest.raises(ModelFileError, match="card.md: expected a readable file"):
+        write_card(folder)
+    shutil.copy(FOLDER / TEMPLATE, folder / TEMPLATE)
+    (folder / MEASURED).write_text("[]")
+    with pytest.raises(ModelFileError, match="measured.json: expected what was"):
+        write_card(folder)
