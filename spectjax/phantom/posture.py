@@ -245,6 +245,9 @@ class Posture:
             fat = max(self.girth - _LEANEST, 0.08) * (1 - hips) + 0.1 * hips
             bone = _LEANEST * self._narrow(height)
             half_width = limb.half_width_mm * self.breadth * (bone + fat)
+            # Fat lies on the belly more than on the ribs.
+            belly = np.interp(height, [450, 600], [0.65, 1.1])
+            half_depth = limb.half_depth_mm * (1 + belly * (self.girth - 1))
             half_depth = half_depth * self.chest_depth
         else:
             half_depth = half_depth * self.breadth

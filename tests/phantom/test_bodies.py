@@ -117,6 +117,21 @@ def test_ribs_lie_within_the_width_of_the_legs_as_real_ones_do(adults, outlines)
     assert np.mean([0.68 < share < 1.03 for share in shares]) > 0.95
 
 
+def test_rib_cages_taper_upwards_as_real_ones_do(adults):
+    tapers = []
+    for bones in adults[1]:
+        rows, columns = bones.ribs
+        widths = [
+            np.ptp(columns[np.abs(rows - bones.find_row(share)) < 0.007 * bones.length])
+            for share in (0.245, 0.255, 0.28, 0.30, 0.31, 0.315)
+        ]
+        tapers.append(widths[0] / max(widths))
+    # Real ones, a quarter of the trunk below the shoulders over the widest above the
+    # middle of the trunk: 0.876 to 0.896.
+    assert np.quantile(tapers, 0.1) < 0.876 and np.quantile(tapers, 0.9) > 0.896
+    assert 0.865 < np.median(tapers) < 0.90
+
+
 def test_upper_arms_are_as_near_to_the_ribs_as_in_real_bodies(adults):
     distances = np.array([bones.measure_arms() for bones in adults[1]])
     # Real ones: 0.035 to 0.046 in the median of the chest.

@@ -17,7 +17,11 @@ from spectjax.system.schema import Each, Maybe, find_fault
 FILE = "operation.json"
 FORMAT = 1  # raise it when a name changes or what it means
 # Of a region; docs/metrics.md says what each is.
-FEATURES = ("peak_log_odds", "log_area_mm2", "log_contrast")
+FEATURES = (
+    "peak_log_odds",
+    "log_area_up_to_100_mm2",
+    "log_contrast_to_brightest",
+)
 # False regions per image that a point of this name allows.
 POINTS = {"specific": 0.1, "balanced": 0.25, "sensitive": 1.0}
 DEFAULT_POINT = "balanced"

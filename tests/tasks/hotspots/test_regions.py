@@ -25,6 +25,7 @@ from spectjax.tasks.hotspots.region_cases import (
 )
 from spectjax.tasks.hotspots.regions import (
     compute_log_odds,
+    measure_features,
     propose,
     propose_regions,
     score_candidates,
@@ -131,6 +132,24 @@ def test_an_unknown_spacing_counts_as_that_of_the_images_behind_the_scores():
     known = [region.score for region in score_image(7)]
     for unknown in (None, (np.nan, np.nan)):
         assert [each.score for each in score_image(7, spacing=unknown)] == known
+
+
+def test_features_are_the_peak_the_area_while_small_and_the_contrast_to_the_brightest():
+    counts = np.full((24, 24), 4.0)
+    counts[:, 12:] = 8.0  # half of what is around is twice as bright
+    probs = mark((slice(9, 12), slice(10, 14)), (slice(0, 1), slice(0, 1)))
+    block, speck = propose_regions(probs)
+    counts[block.mask] = 16.0
+    (large, small), (peak, area, contrast) = (
+        measure_features([block, speck], counts, 10.0),
+        measure_features([block], counts, 2.0)[0],
+    )
+    assert large[0] == peak == block.peak_log_odds
+    assert np.exp([large[1], small[1], area]) == pytest.approx([100, 10, 24])
+    assert np.exp([large[2], contrast]) == pytest.approx([2, 2])
+    # A corner of an image that shows nothing else has no surroundings.
+    lone = np.where(speck.mask, counts, 0.0)
+    assert np.isnan(measure_features([speck], lone, 1.0)[0, 2])
 
 
 def test_log_odds_of_what_is_nearly_certain_are_not_rounded():
