@@ -87,6 +87,7 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path):
         (lambda d: d.pop("members"), "no 'members' in it"),
         (lambda d: d["members"][0].pop("sha256"), "no 'members.0..sha256' in it"),
         (lambda d: d.update(format=2), "one of format 2, not 1"),
+        (lambda d: d.update(operation=[1]), ".1. as 'operation' instead of an object"),
         (lambda d: d.update(task="regression"), "one for 'regression'"),
         (lambda d: d.update(class_names=["a", "b"]), "one of the classes a, b"),
         (lambda d: d.update(members=[]), "one without members"),
