@@ -15,7 +15,7 @@ from spectjax.inference.ready import DOCUMENT, FOLDER, FORMAT, load_ready
 from spectjax.inference.trained import TrainedRun, check_run, load_run, parse_operation
 from spectjax.system.files import write_file, write_json
 from spectjax.system.jax_setup import start_jax
-from spectjax.system.limits import METADATA_BYTES, MIB, READY_BYTES
+from spectjax.system.limits import METADATA_BYTES, READY_BYTES
 from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.system.schema import read_json
 
@@ -151,8 +151,8 @@ def _check_size(files: Mapping[str, bytes]) -> None:
     size = sum(map(len, files.values()))
     if size > READY_BYTES:
         raise PackError(
-            f"Expected weights of at most {READY_BYTES / MIB:.0f} MiB in all, found "
-            f"{size / MIB:.1f}. Pack fewer runs, narrower ones, or --dtype=float16."
+            f"Expected weights of at most {READY_BYTES / 1e6:g} MB in all, found "
+            f"{size / 1e6:.1f} MB. Pack fewer runs, narrower ones, or --dtype=float16."
         )
 
 

@@ -16,7 +16,6 @@ from spectjax.inference.ready import (
     read_document,
     read_weights,
 )
-from spectjax.system.limits import MIB
 from spectjax.tasks.views import SeenView, list_warnings
 from tests.support.tiny_scans import crop_stub, make_scan
 
@@ -36,9 +35,9 @@ def change(folder, edit):
     path.write_text(json.dumps(document))
 
 
-def test_weights_are_at_most_8_mib_and_nothing_is_pickled():
+def test_weights_are_at_most_8_mb_and_nothing_is_pickled():
     weights = [path.stat().st_size for path in FOLDER.glob("*.safetensors")]
-    assert 0 < sum(weights) <= 8 * MIB
+    assert 0 < sum(weights) <= 8_000_000
     kinds = {path.suffix for path in FOLDER.iterdir() if path.is_file()}
     assert kinds <= {".json", ".md", ".py", ".safetensors"}
 
