@@ -118,7 +118,7 @@ def _make_kidney(centre_mm: tuple[float, float, float]) -> Cloud:
 
 # Uptake of the soft tissue per volume along the body, thoracic vertebra = 1.
 _TRACER_Y_MM = [0, 200, 260, 400, 600, 800, 1000, 1200, 1500, 1740]
-_TRACER = [0.066, 0.068, 0.044, 0.036, 0.033, 0.046, 0.040, 0.040, 0.042, 0.044]
+_TRACER = [0.066, 0.068, 0.044, 0.037, 0.036, 0.046, 0.040, 0.040, 0.042, 0.044]
 
 
 def draw_tracer(

@@ -1,5 +1,7 @@
 """Tracer outside of bone: urine, thyroid, bowel, and where the tracer was injected."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from spectjax.phantom.body import build_organs
@@ -47,6 +49,8 @@ def draw_organs(
     spots += _draw_injection(rng, sign)
     if rng.random() < 0.04:
         spots.append(_contaminate(rng, urine))
+    if rng.random() < 0.06:
+        spots += _draw_specks(rng)
     if catheter:
         x, y = (sign * 170, 1060) if rng.random() < 0.6 else (sign * 40, 1790)
         tube = make_tube(
@@ -107,6 +111,14 @@ def _contaminate(rng: np.random.Generator, urine: float) -> Spot:
         y = rng.uniform(420, 700)
     stain = make_ellipsoid((x, y, -100), (rng.uniform(4, 16), rng.uniform(4, 16), 2))
     return _place("contamination", stain, "trunk", urine * rng.uniform(0.5, 3))
+
+
+def _draw_specks(rng: np.random.Generator) -> Iterator[Spot]:
+    """Yields drops on clothes or collimator, a pixel or two wide, anywhere."""
+    for _ in range(rng.integers(1, 4)):
+        centre = (rng.uniform(-150, 150), rng.uniform(200, 1000), -105.0)
+        drop = make_ellipsoid(centre, (2, 2, 1))
+        yield _place("speck", drop, "trunk", rng.lognormal(np.log(4), 0.8))
 
 
 def _place(name: str, cloud: Cloud, segment: Segment, level: float) -> Spot:
