@@ -193,9 +193,9 @@ def predict_examinations(
     for number, scans in enumerate(examinations, start=1):
         if model is None:
             model = load_model()
+            describe = choose_describe(model, min_score, operating_point)
             if "name" in model.info:
                 print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
-            describe = choose_describe(model, min_score, operating_point)
         seen = []
         for scan in scans:
             with problems.passing_over(scan.path):

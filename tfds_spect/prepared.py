@@ -74,9 +74,7 @@ class Prepared:
             lines += [f"  {skip.name}: {skip.reason}" for skip in self.skipped[:_FEW]]
             lines.append(f"  all of them: {self.skipped_path}")
             if any(skip.reason.startswith(UNCERTAIN_CROP) for skip in self.skipped):
-                lines.append(
-                    "  to accept crops among them: --manual_dir, --dry_run=OUT"
-                )
+                lines.append("  to accept crops of them: --manual_dir, --dry_run=OUT")
         if self.n_unexpected:
             lines.append(
                 f"UNEXPECTED ERROR in {self.n_unexpected} of them, a bug of spectjax: "

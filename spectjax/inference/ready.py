@@ -18,7 +18,7 @@ from spectjax.inference.answers import Answer
 from spectjax.inference.engines import quote
 from spectjax.inference.ensembles import combine
 from spectjax.inference.metadata import ModelFileError, find_input_hw
-from spectjax.inference.trained import TrainedModel
+from spectjax.inference.trained import TrainedModel, parse_operation
 from spectjax.system.jax_setup import start_jax
 from spectjax.system.limits import METADATA_BYTES, READY_BYTES, read_limited
 from spectjax.system.schema import Each, Maybe, read_json
@@ -38,7 +38,7 @@ _READ = {
     "task": str,
     "class_names": [str],
     "input": {"shape": [(str, int)]},
-    "operation": Maybe(dict),
+    "operation": Maybe(dict),  # what it knows about its use, as its task reads it
     "members": [
         {
             "file": str,
@@ -119,13 +119,12 @@ def load_ready(folder: pathlib.Path = FOLDER) -> TrainedModel:
     ]
     names = [pathlib.Path(each["file"]).stem for each in document["members"]]
     model = members[0] if len(members) == 1 else combine(members, names)
-    row, operation = TASKS[document["task"]], document["operation"]
-    if row.operation is not None and operation is not None:
-        operation = row.operation()(operation, str(folder / DOCUMENT))
     return dataclasses.replace(
         model,
         info={"name": document["name"]} | model.info,
-        operation=operation,
+        operation=parse_operation(
+            document["operation"], document["task"], folder / DOCUMENT
+        ),
     )
 
 

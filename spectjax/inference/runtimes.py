@@ -11,7 +11,7 @@ import functools
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,12 @@ from spectjax.inference.model_files import (
 )
 from spectjax.inference.ready import load_ready, read_document
 from spectjax.inference.sandbox import Child, ChildError
-from spectjax.inference.trained import TrainedModel, check_run, load_run
+from spectjax.inference.trained import (
+    TrainedModel,
+    check_run,
+    load_run,
+    parse_operation,
+)
 from spectjax.system.jax_setup import start_jax
 from spectjax.system.limits import (
     ANSWER_BYTES,
@@ -46,7 +51,6 @@ from spectjax.system.limits import (
     MODEL_MEMORY_FACTOR,
     OPEN_SECONDS,
 )
-from spectjax.tasks import TASKS
 
 RUNTIMES = ("jax", "onnxruntime", "openvino")
 
@@ -195,16 +199,8 @@ def load_file(
         },
         task=metadata["task"],
         input_hw=expected[:2],
-        operation=_read_operation(metadata, path),
+        operation=parse_operation(metadata.get("operation"), metadata["task"], path),
     )
-
-
-def _read_operation(metadata: Mapping[str, Any], path: pathlib.Path) -> Any:
-    """Returns what an exported model knows about its use; None of an older file."""
-    row, document = TASKS[metadata["task"]], metadata.get("operation")
-    if row.operation is None or document is None:
-        return None
-    return row.operation()(document, str(path))
 
 
 @contextlib.contextmanager

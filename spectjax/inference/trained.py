@@ -152,8 +152,8 @@ def read_operation(workdir: pathlib.Path, task: str) -> Any:
     Raises:
         UserError: if that cannot be read.
     """
-    path, row = workdir / "eval" / OPERATION, TASKS[task]
-    if row.operation is None or not path.is_file():
+    path = workdir / "eval" / OPERATION
+    if TASKS[task].operation is None or not path.is_file():
         return None
     document = read_json(
         path,
@@ -163,6 +163,23 @@ def read_operation(workdir: pathlib.Path, task: str) -> Any:
         most=SCORES_BYTES,
         error=ModelFileError,
     )
+    return parse_operation(document, task, path)
+
+
+def parse_operation(document: Any, task: str, path: pathlib.Path) -> Any:
+    """Returns what a model of a task knows about its use; None where nobody says it.
+
+    Args:
+        document: what its `to_json` gave, or None.
+        task: a name of `TASKS`.
+        path: the file that it stands in, for errors.
+
+    Raises:
+        UserError: if it is no such document.
+    """
+    row = TASKS[task]
+    if row.operation is None or document is None:
+        return None
     return row.operation()(document, str(path))
 
 

@@ -12,10 +12,10 @@ from spectjax.inference.answers import measure_difference
 from spectjax.inference.ensembles import check_agreement, combine
 from spectjax.inference.metadata import hash_parameters, make_metadata
 from spectjax.inference.ready import DOCUMENT, FOLDER, FORMAT, load_ready
-from spectjax.inference.trained import TrainedRun, check_run, load_run
+from spectjax.inference.trained import TrainedRun, check_run, load_run, parse_operation
 from spectjax.system.files import write_file, write_json
 from spectjax.system.jax_setup import start_jax
-from spectjax.system.limits import METADATA_BYTES, MIB, READY_BYTES
+from spectjax.system.limits import METADATA_BYTES, READY_BYTES
 from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.system.schema import read_json
 
@@ -72,7 +72,7 @@ def pack(
         files[member["file"]] = content
     _check_size(files)
     document = _describe(runs[0], members) | {
-        "operation": _read_operation(workdirs, operation),
+        "operation": _read_operation(runs, operation),
         "members": members,
     }
     _write(output_dir, files, document)
@@ -151,8 +151,8 @@ def _check_size(files: Mapping[str, bytes]) -> None:
     size = sum(map(len, files.values()))
     if size > READY_BYTES:
         raise PackError(
-            f"Expected weights of at most {READY_BYTES / MIB:.0f} MiB in all, found "
-            f"{size / MIB:.1f}. Pack fewer runs, narrower ones, or --dtype=float16."
+            f"Expected weights of at most {READY_BYTES / 1e6:g} MB in all, found "
+            f"{size / 1e6:.1f} MB. Pack fewer runs, narrower ones, or --dtype=float16."
         )
 
 
@@ -192,21 +192,21 @@ def _find_commit() -> str | None:
 
 
 def _read_operation(
-    workdirs: Sequence[pathlib.Path], path: pathlib.Path | None
+    runs: Sequence[TrainedRun], path: pathlib.Path | None
 ) -> dict[str, Any] | None:
     """Returns what the model knows about its use; None if nobody measured it."""
     if path is None:
-        path = workdirs[0] / "eval" / "operation.json"
-        if len(workdirs) > 1 or not path.exists():
-            return None
-    document: dict[str, Any] = read_json(
-        path,
-        dict,
-        what="what a model knows about its use",
-        remedy="Score the run again.",
-        most=METADATA_BYTES,
-    )
-    return document
+        operation = runs[0].operation if len(runs) == 1 else None
+    else:
+        document = read_json(
+            path,
+            {},
+            what="what a model knows about its use",
+            remedy="Score the run again.",
+            most=METADATA_BYTES,
+        )
+        operation = parse_operation(document, runs[0].task, path)
+    return None if operation is None else operation.to_json()
 
 
 def _write(

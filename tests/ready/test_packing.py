@@ -10,6 +10,8 @@ from spectjax.inference.ready import DOCUMENT, load_ready, read_document
 from spectjax.ready import packing
 from spectjax.ready.packing import PackError, pack
 from spectjax.system.files import write_json
+from spectjax.system.messages import UserError
+from tests.support.operations import OPERATION
 from tests.support.untrained_runs import make_config, write_run
 
 DATA = {
@@ -37,6 +39,7 @@ def runs(tmp_path_factory):
         write_run(folder / f"run{seed}", make_config(seed=seed), seed=seed)
         scores = {"data": {"synthetic": True}}
         write_json(folder / f"run{seed}" / "eval" / "metrics.json", scores)
+    write_json(folder / "run0" / "eval" / "operation.json", OPERATION.to_json())
     return [folder / "run0", folder / "run1"]
 
 
@@ -51,16 +54,15 @@ def read_folder(folder):
 
 
 def test_a_packed_run_says_what_it_is_and_answers_as_the_run(runs, tmp_path, capsys):
-    write_json(runs[0] / "eval" / "operation.json", {"format": 1})
     pack(runs[:1], tmp_path)  # it compares the answers
     document = read_document(tmp_path)
     (member,) = document["members"]
     assert member["trained_on"] == DATA
     assert member["config"]["model"]["features"] == [2, 4]
-    assert document["operation"] == {"format": 1}
     name = document["name"]
     assert name.startswith("unet_res-") and name in capsys.readouterr().out
-    assert load_ready(tmp_path).info["name"] == name
+    model = load_ready(tmp_path)
+    assert (model.info["name"], model.operation) == (name, OPERATION)
 
 
 @pytest.mark.usefixtures("uncompared")
@@ -70,7 +72,7 @@ def test_packing_again_gives_the_same_bytes_and_leaves_no_other_member(runs, tmp
     first = read_folder(tmp_path / "a")
     assert first == read_folder(tmp_path / "b")
     assert list(first) == ["member0.safetensors", "member1.safetensors", DOCUMENT]
-    assert json.loads(first[DOCUMENT])["operation"] is None  # measured on none of two
+    assert json.loads(first[DOCUMENT])["operation"] is None  # measured of one alone
     pack(runs[1:], tmp_path / "a")
     second = read_folder(tmp_path / "a")
     assert list(second) == ["member0.safetensors", DOCUMENT]
@@ -108,6 +110,17 @@ def read_kernels(folder):
     size = int.from_bytes(content[:8], "little")
     shapes = [x["shape"] for x in json.loads(content[8 : 8 + size]).values()]
     return sum(int(np.prod(shape)) for shape in shapes if len(shape) > 1)
+
+
+@pytest.mark.usefixtures("uncompared")
+def test_what_several_runs_know_about_their_use_is_given(runs, tmp_path):
+    path = runs[0] / "eval" / "operation.json"
+    pack(runs, tmp_path / "a", operation=path)
+    assert read_document(tmp_path / "a")["operation"] == OPERATION.to_json()
+    path = tmp_path / "operation.json"
+    write_json(path, {"format": 1})
+    with pytest.raises(UserError, match="operation.json: expected what a model knows"):
+        pack(runs, tmp_path / "b", operation=path)
 
 
 def test_what_answers_otherwise_is_told(runs, tmp_path, monkeypatch):
