@@ -10,6 +10,7 @@ from tfds_spect.dry_run import try_out
 from tfds_spect.errors import PrepareError
 from tfds_spect.opening import open_data_set
 from tfds_spect.prepare import prepare
+from tfds_spect.survey import survey_data_set
 
 HEADER = "file,view,crop_box,accept_crop,found_box,flags"
 
@@ -100,6 +101,10 @@ def test_a_data_set_tells_what_was_decided_and_another_decision_is_another(
     assert line in prepared.summarise().splitlines()
     metadata = open_data_set(prepared.builder_dir).info.metadata
     assert metadata["crops_by_hand"] == prepared.crops_by_hand
+    images = survey_data_set(prepared.builder_dir).images
+    assert {e.example_id: e.crop_by_hand for e in images if e.crop_by_hand} == metadata[
+        "crops_by_hand"
+    ]
     write_crops(folder, f"{file},anterior,,no,,")
     with pytest.raises(PrepareError, match="was prepared from"):
         prepare("segmentation_originals", **asked)
