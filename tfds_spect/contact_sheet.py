@@ -85,6 +85,8 @@ def _draw_image(axes: Axes, image: StoredImage, extent_hw: np.ndarray) -> None:
     remarks = ["SYNTHETIC"] * image.synthetic
     if image.mask_evidence != OUTLINES:
         remarks.append(f"mask: {image.mask_evidence}")
+    if image.crop_by_hand:
+        remarks.append(f"crop {image.crop_by_hand}")
     text = "\n".join(remarks)
     axes.text(0.02, 0.01, text, transform=axes.transAxes, fontsize=5, color="0.25")
 

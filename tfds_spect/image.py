@@ -18,6 +18,7 @@ from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.system.messages import UserError
 from tfds_spect.example import LESION_CLASSES, NO_EVIDENCE, OUTLINES, ThoraxExample
 
+UNCERTAIN_CROP = "uncertain crop"  # begins the reason
 _MAX_COUNT = np.iinfo(np.uint16).max
 
 
@@ -34,7 +35,7 @@ class UncertainCropError(UnusableImageError):
 
     def __init__(self, thorax: ThoraxImage) -> None:
         """Takes the crop."""
-        super().__init__(f"uncertain crop: {', '.join(thorax.flags)}")
+        super().__init__(f"{UNCERTAIN_CROP}: {', '.join(thorax.flags)}")
         self.thorax = thorax
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from spectjax.imaging.problems import LOG_NAME
 from tfds_spect.content import explain_damage
+from tfds_spect.image import UNCERTAIN_CROP
 from tfds_spect.sizes import PartSize
 from tfds_spect.skips import Skip, read_skips
 from tfds_spect.tfds_spect_dataset_builder import Builder
@@ -72,6 +73,8 @@ class Prepared:
             lines.append(f"Files and images that were left out: {self.n_skipped}")
             lines += [f"  {skip.name}: {skip.reason}" for skip in self.skipped[:_FEW]]
             lines.append(f"  all of them: {self.skipped_path}")
+            if any(skip.reason.startswith(UNCERTAIN_CROP) for skip in self.skipped):
+                lines.append("  to accept crops of them: --manual_dir, --dry_run=OUT")
         if self.n_unexpected:
             lines.append(
                 f"UNEXPECTED ERROR in {self.n_unexpected} of them, a bug of spectjax: "

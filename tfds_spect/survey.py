@@ -60,6 +60,7 @@ class StoredImage:
         total: counts in the crop; None if the images are scaled to [0, 1].
         lesions: what was outlined.
         synthetic: whether the patient is simulated.
+        crop_by_hand: what a person did about the crop; empty if nobody did anything.
         records: the split that holds it.
         index: its place in the split.
     """
@@ -75,6 +76,7 @@ class StoredImage:
     total: int | None
     lesions: tuple[Lesion, ...]
     synthetic: bool
+    crop_by_hand: str
     records: DataSource
     index: int
 
@@ -136,6 +138,7 @@ def survey_data_set(builder_dir: pathlib.Path) -> Survey:
     builder = open_data_set(builder_dir)
     features, splits = builder.info.features, sorted(builder.info.splits)
     total = sum(builder.info.splits[split].num_examples for split in splits)
+    by_hand = builder.info.metadata.get("crops_by_hand") or {}
     images: list[StoredImage] = []
     n_copies: Counter[str] = Counter()
     patients: defaultdict[str, set[str]] = defaultdict(set)
@@ -150,7 +153,8 @@ def survey_data_set(builder_dir: pathlib.Path) -> Survey:
                 if is_copy(example):
                     n_copies[part] += 1
                 else:
-                    images.append(_read_image(features, part, whole, index))
+                    made = by_hand.get(example["example_id"].decode(), "")
+                    images.append(_read_image(features, part, whole, index, made))
                 bar.update()
     return Survey(
         name=builder.info.full_name,
@@ -164,7 +168,11 @@ def survey_data_set(builder_dir: pathlib.Path) -> Survey:
 
 
 def _read_image(
-    features: tfds.features.FeaturesDict, part: str, records: DataSource, index: int
+    features: tfds.features.FeaturesDict,
+    part: str,
+    records: DataSource,
+    index: int,
+    crop_by_hand: str,
 ) -> StoredImage:
     example = records[index]
     counts, spacing_mm = example["image"][..., 0], decode_spacing(example)
@@ -182,6 +190,7 @@ def _read_image(
         total=None if is_scaled(features) else int(counts.sum(dtype=np.int64)),
         lesions=measure_lesions(counts, example["instance_masks"], spacing_mm),
         synthetic=bool(example["synthetic"]),
+        crop_by_hand=crop_by_hand,
         records=records,
         index=index,
     )

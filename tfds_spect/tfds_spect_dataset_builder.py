@@ -261,6 +261,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 f"{skips[0].name} ({skips[0].reason}); all are listed in "
                 f"{self.local_path('skipped.csv')}."
             )
+        if any(skip.crop for skip in skips):
+            text += (
+                " Crops among them can be accepted: see python -m tfds_spect "
+                f"--manual_dir={folder} --dry_run=OUT."
+            )
         return text
 
 

@@ -21,7 +21,7 @@ def draw_organs(
     goes to the thyroid and on into the bowel.
     """
     organs = build_organs()
-    kidneys = rng.lognormal(np.log(0.26), 0.6) * clear_urine(hours)
+    kidneys = rng.lognormal(np.log(0.2), 0.75) * clear_urine(hours)
     urine = rng.lognormal(np.log(1.2), 0.65) * clear_urine(hours)
     catheter = rng.random() < 0.1
     levels = {

@@ -245,6 +245,9 @@ class Posture:
             fat = max(self.girth - _LEANEST, 0.08) * (1 - hips) + 0.1 * hips
             bone = _LEANEST * self._narrow(height)
             half_width = limb.half_width_mm * self.breadth * (bone + fat)
+            # Fat lies on the belly more than on the ribs.
+            belly = np.interp(height, [450, 600], [0.65, 1.1])
+            half_depth = limb.half_depth_mm * (1 + belly * (self.girth - 1))
             half_depth = half_depth * self.chest_depth
         else:
             half_depth = half_depth * self.breadth
@@ -286,7 +289,7 @@ def draw_posture(
         chest_breadth=np.clip(rng.normal(0.918, 0.035), 0.82, 1.02),
         chest_depth=grown * np.clip(rng.normal(1, 0.07), 0.83, 1.2),
         girth=girth,
-        scapula_stretch=np.clip(rng.normal(1.05, 0.17), 0.75, 1.5),
+        scapula_stretch=np.clip(rng.normal(0.76, 0.18), 0.4, 1.25),
         scapula_turns=np.clip(rng.normal(0, 0.1) + rng.normal(0, 0.05, 2), -0.3, 0.2),
         shoulder_drop_mm=shoulder_drop_mm,
         arm_angles=arm_angles,
@@ -322,7 +325,7 @@ def _draw_stretch(rng: np.random.Generator) -> np.ndarray:
     In some the ribs end just above the pelvis, in others a hand's breadth further up.
     """
     stretch = np.clip(rng.normal([1, 1, 1, 1, 1.0, 0.98, 1], 0.04), 0.9, 1.1)
-    chest = np.clip(rng.normal(1.06, 0.055), 0.92, 1.2)
+    chest = np.clip(rng.normal(1.06, 0.06), 0.92, 1.22)
     flank = np.clip(rng.normal(0.85, 0.22) - (chest - 1.06), 0.4, 1.4)
     stretch[1:3] = chest, flank
     return stretch
@@ -345,7 +348,7 @@ def _draw_arms(
     """
     push = 0.45 * max(girth - 1, 0) + 0.015
     cut = rng.random() < 0.2
-    arms = push + np.abs(rng.normal(0, 0.028, 2)) + 0.06 * cut
+    arms = push + np.abs(rng.normal(0, 0.045, 2)) + 0.06 * cut
     if rng.random() < 0.33:
         arms = push - rng.uniform(0, 0.05, 2)
     forearms = rng.normal(-0.02, 0.055, 2)

@@ -205,13 +205,13 @@ def _chest() -> Iterator[Bone]:
 
     # Lying, with the arms at the sides, the lower angle is near the edge of the chest.
     blade = make_plate(
-        [(84, 270, 76), (118, 263, 55), (144, 288, 30), (140, 335, 56), (124, 386, 74),
-         (100, 335, 84)],
+        [(84, 270, 76), (118, 263, 55), (144, 288, 30), (133, 335, 60), (113, 386, 77),
+         (94, 335, 86)],
         4,
     )  # fmt: skip
     ridge = make_tube([(82, 296, 84), (114, 272, 68), (154, 248, 22)], [4, 5, 8], 5)
-    border = make_tube([(143, 298, 34), (139, 335, 56), (124, 388, 74)], 5, 4)
-    inner = make_tube([(84, 270, 76), (96, 328, 84), (123, 388, 75)], 3.5, 3)
+    border = make_tube([(143, 298, 34), (132, 335, 60), (113, 388, 77)], 5, 4)
+    inner = make_tube([(84, 270, 76), (91, 328, 86), (112, 388, 78)], 3.5, 3)
     socket = make_ellipsoid((145, 284, 28), (8, 17, 13))
     parts = (0.8, blade), (1.0, ridge), (1.0, border), (0.8, inner), (1.1, socket)
     yield from _pair("scapula", "girdle", _fill(*parts))
@@ -270,7 +270,7 @@ def _arms() -> Iterator[Bone]:
     yield from _pair("ulna", "forearm", _fill((0.75, ulna)))
 
     parts = [(1.0, make_ellipsoid((206, 814, 42), (21, 15, 10)))]
-    for x, length in ((-22, 66), (-9, 88), (4, 94), (16, 88), (27, 74)):
+    for x, length in ((-23, 82), (-10, 110), (4, 118), (17, 110), (29, 92)):
         finger = make_tube(
             [(206 + x * 0.6, 826, 42), (206 + x, 826 + length, 36)], [5, 4], 4
         )

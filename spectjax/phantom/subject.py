@@ -159,15 +159,19 @@ def draw_subject(
     person = draw_person(seed, frame)
     camera = _draw_camera(exam_rng, person)
     hours = draw_hours(exam_rng)
-    covers = draw_covers(derive_rng(seed, _COVERS), person.sex)
+    covers = draw_covers(
+        derive_rng(seed, _COVERS), person.sex if person.age > 12 else "M"
+    )
+    skeleton = build_skeleton()
+    # Before the body: how many numbers that takes depends on the frame.
+    uptake = draw_uptake(uptake_rng, skeleton, person.age)
     # Free pertechnetate, of a poor preparation, goes to thyroid and stomach.
-    pertechnetate = bool(benign_rng.random() < 0.04)
+    pertechnetate = bool(uptake_rng.random() < 0.04)
     body = _draw_body(uptake_rng, person, hours, covers, pertechnetate)
     volume_mm3 = (body.back_mm - body.front_mm) * person.spacing_mm**2
     weight_kg = float(volume_mm3.sum()) * 1e-6  # as if of water
 
-    skeleton = build_skeleton()
-    tracer = skeleton.weight * draw_uptake(uptake_rng, skeleton, person.age)
+    tracer = skeleton.weight * uptake
     tracer[find_growth_plates()] *= np.interp(person.age, [8, 14, 18], [6, 4, 1])
     skeleton = skeleton._replace(weight=tracer)
     bones = _place(person, (skeleton.xyz_mm, skeleton.segment, tracer))
@@ -285,9 +289,9 @@ def _draw_body(
     age, sex, frame_hw, spacing_mm, posture = person
     y_mm = posture.find_reference_y(frame_hw[0], spacing_mm)
     # Old bone takes up less, so the soft tissue stands out more.
-    level = rng.lognormal(0, 0.30) * (1 + 0.005 * (age - 63))
-    tracer = draw_tracer(rng, y_mm, frame_hw[1], level * clear_soft_tissue(hours))
+    level = rng.lognormal(np.log(0.9), 0.36) * (1 + 0.005 * (age - 63))
     pools = draw_pools(rng, sex, hours, pertechnetate)
+    tracer = draw_tracer(rng, y_mm, frame_hw[1], level * clear_soft_tissue(hours))
     fill_pools(tracer, pools, posture, spacing_mm)
     return Body(
         *posture.draw_outline(frame_hw, spacing_mm),

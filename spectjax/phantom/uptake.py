@@ -44,14 +44,14 @@ class Place(NamedTuple):
 
 _PLACES = (
     # The lower angle of the scapula, where it lies on ribs, and its outer edge.
-    Place(("scapula",), (123, 380, 72), (9, 13, 20), 1.8, 0.45, 0.25),
-    Place(("scapula",), (134, 345, 58), (10, 24, 25), 1.4, 0.30, 0.20),
-    Place(("scapula",), (100, 283, 74), (16, 10, 20), 1.1, 0.30, 0.20),
+    Place(("scapula",), (112, 380, 76), (9, 13, 20), 1.8, 0.45, 0.25),
+    Place(("scapula",), (126, 345, 64), (10, 24, 25), 1.4, 0.30, 0.20),
+    Place(("scapula",), (100, 283, 74), (16, 10, 20), 0.85, 0.30, 0.20),
     # Acromioclavicular, shoulder, sternoclavicular joint; first rib at the manubrium.
     Place(("scapula", "clavicle"), (151, 250, 12), (11, 8, 16), 1.3, 0.40, 0.20),
     Place(("humerus", "scapula"), (158, 280, 18), (16, 20, 22), 1.25, 0.30, 0.18),
-    Place(("clavicle", "sternum"), (27, 304, -74), (13, 11, 16), 2.0, 0.35, 0.20),
-    Place(("sternum", "rib 1"), (34, 320, -82), (14, 11, 18), 1.7, 0.35, 0.20),
+    Place(("clavicle", "sternum"), (27, 304, -74), (13, 11, 16), 1.8, 0.25, 0.15),
+    Place(("sternum", "rib 1"), (34, 320, -82), (14, 11, 18), 1.6, 0.25, 0.15),
 )
 
 
@@ -108,7 +108,7 @@ def _heat_spine(
     levels = {
         "C": rng.lognormal(np.log(1.1 + 0.3 * wear), 0.30),
         "T": rng.lognormal(np.log(1.2), 0.18),
-        "L": rng.lognormal(np.log(1.25), 0.20),
+        "L": rng.lognormal(np.log(1.35), 0.20),
     }
     for part, bones in _SPINE.items():
         uptake[find_points(skeleton, bones)] *= levels[part]
@@ -129,7 +129,7 @@ def _heat_ribs(
     rng: np.random.Generator, skeleton: Skeleton, uptake: np.ndarray
 ) -> None:
     """Ribs change along their length; their ends and angles may be hot in a row."""
-    level = rng.lognormal(0, 0.15)
+    level = rng.lognormal(np.log(1.2), 0.18)
     ends = rng.lognormal(np.log(1.25), 0.30)
     # Insertions of the muscles of the back: dots one below the other.
     angles = rng.lognormal(np.log(1.6), 0.3) if rng.random() < 0.25 else 1.0
@@ -137,7 +137,7 @@ def _heat_ribs(
         uneven = rng.lognormal(0, 0.08)
         for number in range(1, 13):
             points = find_points(skeleton, [f"{side} rib {number}"])
-            knots = _ALONG_RIB + rng.normal(0, 0.16, len(_ALONG_RIB))
+            knots = _ALONG_RIB + rng.normal(0, 0.22, len(_ALONG_RIB))
             # The lower ribs lie behind each other in the flank.
             knots[3:] += np.log(np.interp(number, [6, 10], [1, 0.75]))
             if number <= 10:

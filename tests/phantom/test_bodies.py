@@ -117,6 +117,21 @@ def test_ribs_lie_within_the_width_of_the_legs_as_real_ones_do(adults, outlines)
     assert np.mean([0.68 < share < 1.03 for share in shares]) > 0.95
 
 
+def test_rib_cages_taper_upwards_as_real_ones_do(adults):
+    tapers = []
+    for bones in adults[1]:
+        rows, columns = bones.ribs
+        widths = [
+            np.ptp(columns[np.abs(rows - bones.find_row(share)) < 0.007 * bones.length])
+            for share in (0.245, 0.255, 0.28, 0.30, 0.31, 0.315)
+        ]
+        tapers.append(widths[0] / max(widths))
+    # Real ones, a quarter of the trunk below the shoulders over the widest above the
+    # middle of the trunk: 0.876 to 0.896.
+    assert np.quantile(tapers, 0.1) < 0.876 and np.quantile(tapers, 0.9) > 0.896
+    assert 0.865 < np.median(tapers) < 0.90
+
+
 def test_upper_arms_are_as_near_to_the_ribs_as_in_real_bodies(adults):
     distances = np.array([bones.measure_arms() for bones in adults[1]])
     # Real ones: 0.035 to 0.046 in the median of the chest.
@@ -137,20 +152,6 @@ def test_some_arms_touch_the_trunk_and_most_do_not(adults, outlines):
             for side in (chest[:, middle:], chest[:, middle::-1])
         ]
     assert 0.15 < np.mean(touching) < 0.5
-
-
-def test_heads_and_necks_are_as_wide_as_real_ones():
-    heads, necks = [], []
-    for seed in range(6):
-        view = simulate_patient(seed, diagnosis="normal").views["anterior"]
-        body = find_body(view.counts.astype(np.float32), 2.3)
-        widths = body.mask[body.first_row :].sum(axis=1) / body.length
-        heads.append(widths[: round(0.10 * body.length)].max())
-        necks.append(
-            widths[round(0.09 * body.length) : round(0.16 * body.length)].min()
-        )
-    assert 0.103 <= np.median(heads) <= 0.116
-    assert 0.080 <= np.median(necks) <= 0.104
 
 
 def test_one_in_thirty_is_a_child_with_a_larger_head_for_its_size(people, adults):
@@ -192,3 +193,41 @@ def test_some_spines_are_bent_and_people_are_scanned_so(people):
     bent = [p for p in people if np.abs(p.posture.curve_mm).sum() > 18]
     assert 0.02 < len(bent) / len(people) < 0.15
     assert any(person.posture.lies_straight for person in bent)
+
+
+# Width of the body at distances from the vertex in percent of its length: smallest and
+# largest of the five views, each with arms.
+REAL_WIDTHS = {
+    (0, 3): (0.071, 0.079),
+    (3, 9): (0.101, 0.113),
+    (11, 13): (0.084, 0.125),
+    (15, 18): (0.229, 0.258),
+    (18, 22): (0.247, 0.289),
+    (22, 27): (0.255, 0.300),
+    (27, 32): (0.269, 0.304),
+    (32, 38): (0.269, 0.305),
+    (38, 44): (0.231, 0.304),
+    (44, 50): (0.259, 0.296),
+    (54, 60): (0.175, 0.236),
+    (60, 66): (0.126, 0.143),
+    (66, 72): (0.108, 0.143),
+    (74, 80): (0.108, 0.138),
+    (82, 88): (0.081, 0.101),
+    (92, 97): (0.083, 0.113),
+}
+
+
+def test_bodies_are_as_wide_as_real_ones_from_head_to_feet():
+    widths = {section: [] for section in REAL_WIDTHS}
+    for seed in range(10):
+        patient = simulate_patient(seed, diagnosis="normal")
+        counts = patient.views["anterior"].counts.astype(np.float32)
+        body = find_body(counts, patient.spacing_mm)
+        lines = body.mask[body.first_row : body.last_row].sum(axis=1) / body.length
+        for low, high in widths:
+            part = slice(low * body.length // 100, high * body.length // 100)
+            widths[low, high].append(np.median(lines[part]))
+    for section, (least, most) in REAL_WIDTHS.items():
+        assert 0.96 * least < np.median(widths[section]) < 1.04 * most, section
+        # Nor are all alike: the real ones differ by about a fifth.
+        assert max(widths[section]) / min(widths[section]) > 1.1, section

@@ -6,11 +6,12 @@ from spectjax.tasks.hotspots.operation import Feature, Operation, Point
 OPERATION = Operation(
     slope=0.5,
     intercept=0.0,
+    min_log_odds=0.0,
     region_intercept=-4.0,
     features={
         "peak_log_odds": Feature(1.0, 0.0),
-        "log_area_mm2": Feature(0.0, 0.0),
-        "log_contrast": Feature(0.0, 0.0),
+        "log_area_up_to_100_mm2": Feature(0.0, 0.0),
+        "log_contrast_to_brightest": Feature(0.0, 0.0),
     },
     min_area_mm2=10.0,
     assumed_pixel_mm2=5.0,

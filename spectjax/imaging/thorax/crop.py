@@ -213,8 +213,8 @@ def find_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
     except NoThoraxError as error:
         raise CropError(
             f"{scan.path} (frame {scan.frame}, {scan.view}): expected a whole-body "
-            f"view from head to feet, found {error}. Leave the file out, or annotate "
-            "its thorax by hand."
+            f"view from head to feet, found {error}. Leave the file out, or give "
+            "its crop_box in crops.csv."
         ) from error
     transform = CropTransform(box, scan.counts.shape, CANVAS_HW)
     return ThoraxImage(

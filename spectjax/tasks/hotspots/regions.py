@@ -3,8 +3,8 @@
 The highest probability in a region does not rank: it is close to 1 in most, false ones
 among them. A region's score here is the probability that it is a lesion, by a logistic
 regression on what a reader can check: how sure the model is at its surest place, how
-large it is, and how it stands out of its surroundings. Weights are never negative: more
-of a feature never makes a region less sure.
+large it is while it is small, and how it stands out of its surroundings. Weights are
+never negative: more of a feature never makes a region less sure.
 
 Of a model that marks instances, its instances are the regions, and their own scores
 stand for the probabilities. Height, width and classes are H, W and K, class 0 is
@@ -27,13 +27,14 @@ from spectjax.imaging.hotspots import (
     find_hotspots,
 )
 from spectjax.metrics.binary import compute_probs
-from spectjax.metrics.lesions import measure_contrast
+from spectjax.metrics.lesions import RING_PX
 from spectjax.tasks.hotspots.instance_hotspots import select_hotspots
 from spectjax.tasks.hotspots.operation import FEATURES, Operation, Point
 
 # Beyond it a probability is rounded: those of a float32 and of its softmax.
 _MOST_LOG_ODDS = 20.0
 _LEAST_CONTRAST = 0.1
+_MOST_AREA_MM2 = 100.0
 _LEAST_PX = 2
 SMOOTHED_PX = 3  # side of the square over which log-odds are averaged
 
@@ -124,7 +125,8 @@ def score_regions(
     Raises:
         AnswerError: if the shapes do not match or a probability is not finite.
     """
-    return score_candidates(propose(answer, valid), counts, spacing, operation)
+    candidates = propose(answer, valid, operation.min_log_odds)
+    return score_candidates(candidates, counts, spacing, operation)
 
 
 def score_view(
@@ -214,37 +216,47 @@ def combine(features: np.ndarray, operation: Operation) -> float:
 
 
 def propose(
-    answer: np.ndarray | Instances, valid: np.ndarray | None = None
+    answer: np.ndarray | Instances,
+    valid: np.ndarray | None = None,
+    min_log_odds: float = 0.0,
 ) -> list[Candidate]:
     """Returns what may be a hotspot in an image: regions, or instances.
 
     Args:
         answer: see `score_regions`.
         valid: pixels that show the patient, bool, (H, W); None: all.
+        min_log_odds: what those of a region's pixels must exceed; all instances are
+            candidates.
 
     Raises:
         AnswerError: if the shapes do not match or a number is not finite.
     """
     if isinstance(answer, Instances):
         return _propose_instances(answer, valid)
-    return propose_regions(answer, valid)
+    return propose_regions(answer, valid, min_log_odds)
 
 
 def propose_regions(
-    probabilities: np.ndarray, valid: np.ndarray | None = None
+    probabilities: np.ndarray,
+    valid: np.ndarray | None = None,
+    min_log_odds: float = 0.0,
 ) -> list[Candidate]:
     """Returns the 8-connected regions of the most probable class, see `find_hotspots`.
 
     Args:
         probabilities: float32, (H, W, K).
         valid: bool, (H, W); None: all.
+        min_log_odds: of a class against background, from which on it counts as more
+            probable.
 
     Raises:
         AnswerError: if the shapes do not match or a probability is not finite.
     """
     if valid is None:
         valid = np.ones(probabilities.shape[:2], bool)
-    hotspots = find_hotspots(probabilities, valid)
+    weights = np.ones(probabilities.shape[-1])
+    weights[0] = math.exp(min_log_odds)
+    hotspots = find_hotspots(probabilities * weights, valid)
     log_odds = {
         name: compute_log_odds(probabilities, number)
         for number, name in enumerate(CLASS_NAMES)
@@ -301,23 +313,48 @@ def measure_features(
 ) -> np.ndarray:
     """Returns what `FEATURES` names of the D candidates of an image, (D, F).
 
-    Contrast is that of `spectjax.metrics.lesions.measure_contrast`, without the pixels
-    of other candidates; NaN where nothing is around a region.
+    The area counts up to 100 mm2, that of a point in an image of some 11 mm resolution:
+    it tells specks from what can be seen, and beyond it large is not sure. Contrast is
+    NaN where nothing is around a region, see `_measure_contrast`.
     """
-    taken = np.zeros(counts.shape, np.int8)
+    taken = np.zeros(counts.shape, bool)
     for each in candidates:
-        taken[each.mask] = 2
-    rows = []
-    for each in candidates:
-        contrast = measure_contrast(counts, np.where(each.mask, 1, taken), 1)
-        rows.append(
-            (
-                each.peak_log_odds,
-                math.log(each.mask.sum() * pixel_mm2),
-                math.log(max(contrast, _LEAST_CONTRAST)),
-            )
+        taken |= each.mask
+    smooth = _smooth(counts.astype(np.float64))
+    around = (counts > 0) & ~taken
+    rows = [
+        (
+            each.peak_log_odds,
+            math.log(min(each.mask.sum() * pixel_mm2, _MOST_AREA_MM2)),
+            math.log(max(_measure_contrast(smooth, each, around), _LEAST_CONTRAST)),
         )
+        for each in candidates
+    ]
     return np.array(rows, np.float64).reshape(-1, len(FEATURES))
+
+
+def _measure_contrast(
+    smooth: np.ndarray, candidate: Candidate, around: np.ndarray
+) -> float:
+    """Returns the highest counts of a region over the bright ones around it.
+
+    Counts are averaged over squares. Around are pixels 3 to 8 px away, as for the
+    contrast of lesions, and bright are their 90 %: a rib or the edge of a shoulder
+    blade is surrounded by more of itself, a lesion is not.
+
+    Args:
+        smooth: averaged counts, (H, W).
+        candidate: the region.
+        around: pixels that show the patient and are in no region, bool, (H, W).
+    """
+    near, far = RING_PX
+    y0, x0, y1, x1 = bound_mask(candidate.mask)
+    box = slice(max(y0 - far, 0), y1 + far), slice(max(x0 - far, 0), x1 + far)
+    inside = candidate.mask[box]
+    distance = ndimage.distance_transform_edt(~inside)
+    ring = (distance >= near) & (distance <= far) & around[box]
+    bright = np.quantile(smooth[box][ring], 0.9) if ring.any() else 0.0
+    return float(smooth[box][inside].max() / bright) if bright else float("nan")
 
 
 def compute_log_odds(probabilities: np.ndarray, number: int) -> np.ndarray:
@@ -345,7 +382,7 @@ def _to_probability(log_odds: float) -> float:
     return float(compute_probs(np.array(log_odds)))
 
 
-def _smooth(log_odds: np.ndarray) -> np.ndarray:
-    """Returns log-odds averaged over squares, so that a single pixel is no peak."""
-    smoothed: np.ndarray = ndimage.uniform_filter(log_odds, SMOOTHED_PX, mode="nearest")
+def _smooth(image: np.ndarray) -> np.ndarray:
+    """Returns an image averaged over squares, so that a single pixel is no peak."""
+    smoothed: np.ndarray = ndimage.uniform_filter(image, SMOOTHED_PX, mode="nearest")
     return smoothed

@@ -24,7 +24,7 @@ from tests.support.region_scenes import make_scenes
 from tests.support.typed_dicts import find_fault
 
 EXAMPLES, PREDICT = make_scenes()
-CASES = collect_regions(PREDICT, EXAMPLES, batch_size=4)
+(CASES,) = collect_regions(PREDICT, EXAMPLES, batch_size=4)
 OPERATION = fit_operation(CASES, EXAMPLES, learnt_from=False)
 
 

@@ -25,6 +25,7 @@ from spectjax.tasks.hotspots.region_cases import (
 )
 from spectjax.tasks.hotspots.regions import (
     compute_log_odds,
+    measure_features,
     propose,
     propose_regions,
     score_candidates,
@@ -35,7 +36,7 @@ from spectjax.tasks.hotspots.regions import (
 from tests.support.region_scenes import LESION, make_scenes
 
 EXAMPLES, PREDICT = make_scenes()
-CASES = collect_regions(PREDICT, EXAMPLES, batch_size=5)
+(CASES,) = collect_regions(PREDICT, EXAMPLES, batch_size=5)
 OPERATION = fit_operation(CASES, EXAMPLES, learnt_from=False)
 
 
@@ -133,6 +134,24 @@ def test_an_unknown_spacing_counts_as_that_of_the_images_behind_the_scores():
         assert [each.score for each in score_image(7, spacing=unknown)] == known
 
 
+def test_features_are_the_peak_the_area_while_small_and_the_contrast_to_the_brightest():
+    counts = np.full((24, 24), 4.0)
+    counts[:, 12:] = 8.0  # half of what is around is twice as bright
+    probs = mark((slice(9, 12), slice(10, 14)), (slice(0, 1), slice(0, 1)))
+    block, speck = propose_regions(probs)
+    counts[block.mask] = 16.0
+    (large, small), (peak, area, contrast) = (
+        measure_features([block, speck], counts, 10.0),
+        measure_features([block], counts, 2.0)[0],
+    )
+    assert large[0] == peak == block.peak_log_odds
+    assert np.exp([large[1], small[1], area]) == pytest.approx([100, 10, 24])
+    assert np.exp([large[2], contrast]) == pytest.approx([2, 2])
+    # A corner of an image that shows nothing else has no surroundings.
+    lone = np.where(speck.mask, counts, 0.0)
+    assert np.isnan(measure_features([speck], lone, 1.0)[0, 2])
+
+
 def test_log_odds_of_what_is_nearly_certain_are_not_rounded():
     probs = np.array([[1e-8, 1 - 1e-8]], np.float32)
     assert compute_log_odds(probs, 1) == pytest.approx(8 * np.log(10), rel=1e-6)
@@ -222,6 +241,23 @@ def test_the_document_is_read_as_it_was_written():
         damaged = {k: v for k, v in (document | change).items() if v is not None}
         with pytest.raises(OperationError, match=f"^a.json: .*found .*{fault}"):
             parse_operation(damaged, "a.json")
+
+
+def test_the_level_of_regions_is_the_one_that_finds_most():
+    def predict_unsure(counts):
+        """Gives lesions a probability of 0.3 at most."""
+        probs = PREDICT(counts)
+        hot = np.minimum(probs[..., 1], 0.3)
+        return np.stack([1 - hot, hot], axis=-1)
+
+    unsure = make_operation(predict_unsure, EXAMPLES, batch_size=4)
+    assert unsure.min_log_odds == -1  # of 0.3 they are -0.85
+    assert unsure.points["balanced"].sensitivity == 1
+    image = EXAMPLES.images[7:8]
+    args = image[0, :, :, 0], (2.5, 2.5), unsure
+    lesion = score_regions(predict_unsure(image)[0], *args)[0]
+    assert lesion.area_px == 25
+    assert make_operation(PREDICT, EXAMPLES, batch_size=4).min_log_odds == 0
 
 
 def test_images_that_do_not_tell_give_no_operation():
