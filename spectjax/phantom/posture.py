@@ -290,7 +290,9 @@ def draw_posture(
         chest_depth=grown * np.clip(rng.normal(1, 0.07), 0.83, 1.2),
         girth=girth,
         scapula_stretch=np.clip(rng.normal(0.76, 0.18), 0.4, 1.25),
-        scapula_turns=np.clip(rng.normal(0, 0.1) + rng.normal(0, 0.05, 2), -0.3, 0.2),
+        scapula_turns=np.clip(
+            rng.normal(-0.13, 0.1) + rng.normal(0, 0.05, 2), -0.4, 0.15
+        ),
         shoulder_drop_mm=shoulder_drop_mm,
         arm_angles=arm_angles,
         forearm_angles=forearm_angles,
