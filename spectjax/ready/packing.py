@@ -46,7 +46,8 @@ def pack(
         manual_dir: folder of simulated patients that the data set was made of, if it
             was named in training.
         operation: what the model knows about its use; None: of a single run what it
-            measured itself, of several nothing.
+            measured itself, of several it is measured on the patients that validated
+            all of them.
         dtype: of the kernels in the files, one of `TOLERANCES`.
 
     Raises:
@@ -72,7 +73,8 @@ def pack(
         files[member["file"]] = content
     _check_size(files)
     document = _describe(runs[0], members) | {
-        "operation": _read_operation(runs, operation),
+        "operation": _read_operation(runs, operation)
+        or _measure_operation(workdirs, runs, data_dir, manual_dir),
         "members": members,
     }
     _write(output_dir, files, document)
@@ -206,6 +208,31 @@ def _read_operation(
             most=METADATA_BYTES,
         )
         operation = parse_operation(document, runs[0].task, path)
+    return None if operation is None else operation.to_json()
+
+
+def _measure_operation(
+    workdirs: Sequence[pathlib.Path],
+    runs: Sequence[TrainedRun],
+    data_dir: pathlib.Path | None,
+    manual_dir: pathlib.Path | None,
+) -> dict[str, Any] | None:
+    """Returns what several runs know about their use as one; None of a single run."""
+    # Here, since TFDS takes a while to load.
+    from spectjax.inference.scoring import measure_operation
+    from spectjax.training.run_data import find_data
+
+    if len(runs) == 1:
+        return None
+    folds = {run.config.data.validation_fold for run in runs}
+    if len(folds) > 1 or None in folds:
+        print(
+            "note: no patients validated all runs (--config.data.validation_fold): the "
+            "model will know no operating points. --operation names what was measured "
+            "elsewhere."
+        )
+        return None
+    operation = measure_operation(runs, find_data(workdirs, data_dir, manual_dir))
     return None if operation is None else operation.to_json()
 
 
