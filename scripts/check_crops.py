@@ -17,6 +17,7 @@ from absl import flags
 
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import CropError, crop_thorax
+from spectjax.imaging.thorax.crop import PENALTY_PX
 from spectjax.phantom import SimulatedView, simulate_patient
 from spectjax.system.commands import refuse_arguments, run_command
 from spectjax.system.workers import Workers
@@ -73,11 +74,8 @@ def _check_view(name: str, view: SimulatedView, spacing_mm: float) -> Outcome:
         thorax = crop_thorax(scan)
     except CropError as error:
         return Outcome(name, None, (str(error),))
-    found = thorax.landmarks
-    if found is None:
-        raise ValueError(f"{name}: expected a crop by rules, found one by hand.")
-    box = (found.shoulders, found.left, found.lowest_ribs, found.right)
-    errors = tuple(int(e) for e in np.subtract(box, view.thorax_box))
+    ribs = np.add(thorax.transform.box, np.repeat([PENALTY_PX, -PENALTY_PX], 2))
+    errors = tuple(int(e) for e in ribs - view.thorax_box)
     return Outcome(name, errors, thorax.flags)
 
 

@@ -9,8 +9,15 @@ from spectjax.imaging.crop_decision import ACCEPTED, BOX_GIVEN
 from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
-from spectjax.imaging.thorax.doubts import find_doubts
+from spectjax.imaging.thorax.doubts import doubt_body, doubt_box
 from spectjax.imaging.thorax.landmarks import Landmarks, Readings, find_landmarks
+from spectjax.imaging.thorax.network import Opinion, ask_network
+from spectjax.imaging.thorax.second_opinion import (
+    Verdict,
+    is_sure,
+    judge_alone,
+    weigh,
+)
 from spectjax.imaging.thorax.transform import Box, CropTransform
 from spectjax.system.messages import make_printable
 
@@ -52,13 +59,16 @@ class ThoraxImage:
         counts: (256, 256) float32, counts inside the box, 0 around it.
         scan: the whole-body view.
         transform: frame to canvas and back.
-        landmarks: rows and columns that the box is made of; None if it was given.
+        landmarks: rows and columns that the rules found, which the box is made of if
+            nothing says otherwise; None if it was given or the rules found nothing.
         flags: reasons to doubt the box, one sentence each; none if a person decided for
             this box.
-        evidence: what they were read from; None if the box was given.
+        evidence: what they were read from; None if there are none.
         by_hand: what the person did, "accepted by hand" or "box given by hand"; empty
             if nobody decided for this box.
         overruled: the flags of a box that a person accepted all the same.
+        opinion: where the network sees the rib cage; None if it was not asked.
+        cleared: doubts of the rules that agreement with the network cleared.
     """
 
     counts: np.ndarray
@@ -69,6 +79,8 @@ class ThoraxImage:
     evidence: Evidence | None
     by_hand: str = ""
     overruled: tuple[str, ...] = ()
+    opinion: Opinion | None = None
+    cleared: tuple[str, ...] = ()
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -109,6 +121,8 @@ class ThoraxImage:
             "flags": self.flags,
             "decision": self.by_hand or None,
             "overruled_flags": self.overruled,
+            "cleared_flags": self.cleared,
+            "second_opinion": self.opinion and self.opinion.to_json(),
             "warnings": self.scan.warnings,
         }
 
@@ -177,19 +191,16 @@ def cut_box(scan: BoneScan, box: Box, by_hand: str, *overruled: str) -> ThoraxIm
     try:
         body = find_body(scan.counts, _measure_pixel(scan))
     except NoThoraxError:
-        body = None
-    if body is not None:
-        inside = transform.apply(remove_noise(scan.counts, body))
-        # Else what was taken for the body is something else, such as an arm.
-        if inside.sum() > _LEAST_INSIDE * counts.sum():
-            counts = inside
+        pass
+    else:
+        counts = _cut_body(scan.counts, body, transform)
     return ThoraxImage(
         counts, scan, transform, None, (), None, by_hand=by_hand, overruled=overruled
     )
 
 
 def find_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
-    """Crops the thorax by the five stages of [P2].
+    """Crops the thorax by the five stages of [P2], and asks a network what it thinks.
 
     Args:
         scan: a whole-body view, head up.
@@ -204,29 +215,61 @@ def find_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
     low, high = PENALTY_RANGE_PX
     if not low < penalty_px < high:
         raise ValueError(f"Expected penalty_px in ({low}, {high}), got {penalty_px}.")
+    frame_hw = scan.counts.shape
     try:
         pixel_mm = _measure_pixel(scan)
         body = find_body(scan.counts, pixel_mm)
-        row_curve = count_rows(body)
-        landmarks, readings = find_landmarks(body, row_curve)
-        box = _widen(landmarks, penalty_px, scan.counts.shape)
+        opinion = ask_network(scan.counts)
+        verdict, marks, evidence = _hear_both(body, opinion, frame_hw)
+        box = _widen(verdict.rib_cage, penalty_px, frame_hw)
     except NoThoraxError as error:
         raise CropError(
             f"{scan.path} (frame {scan.frame}, {scan.view}): expected a whole-body "
             f"view from head to feet, found {error}. Leave the file out, or give "
             "its crop_box in crops.csv."
         ) from error
-    transform = CropTransform(box, scan.counts.shape, CANVAS_HW)
+    transform = CropTransform(box, frame_hw, CANVAS_HW)
+    known_mm = pixel_mm if scan.spacing_mm else None
     return ThoraxImage(
-        counts=transform.apply(remove_noise(scan.counts, body)),
+        counts=_cut_body(scan.counts, body, transform),
         scan=scan,
         transform=transform,
-        landmarks=landmarks,
-        flags=find_doubts(
-            landmarks, body, readings, pixel_mm if scan.spacing_mm else None
-        ),
-        evidence=Evidence(body, row_curve, readings),
+        landmarks=marks,
+        flags=(*verdict.flags, *doubt_body(body, known_mm)),
+        evidence=evidence,
+        opinion=opinion,
+        cleared=verdict.cleared,
     )
+
+
+def _hear_both(
+    body: Body, opinion: Opinion | None, frame_hw: tuple[int, int]
+) -> tuple[Verdict, Landmarks | None, Evidence | None]:
+    """Returns what rules and network say together, and what the rules found."""
+    try:
+        marks, evidence = _follow_rules(body)
+    except NoThoraxError as error:
+        if opinion is None or not is_sure(opinion, frame_hw):
+            raise
+        return judge_alone(opinion, str(error)), None, None
+    ribs = marks.shoulders, marks.left, marks.lowest_ribs, marks.right
+    doubts = doubt_box(marks, evidence.readings)
+    return weigh(ribs, doubts, opinion, frame_hw), marks, evidence
+
+
+def _follow_rules(body: Body) -> tuple[Landmarks, Evidence]:
+    """Returns what stages 3 and 4 find, and what it was read from."""
+    row_curve = count_rows(body)
+    landmarks, readings = find_landmarks(body, row_curve)
+    return landmarks, Evidence(body, row_curve, readings)
+
+
+def _cut_body(counts: np.ndarray, body: Body, transform: CropTransform) -> np.ndarray:
+    """Returns the counts in a box, without those around the body if it is of it."""
+    every = transform.apply(counts)
+    inside = transform.apply(remove_noise(counts, body))
+    # Else what was taken for the body is something else, such as an arm.
+    return inside if inside.sum() > _LEAST_INSIDE * every.sum() else every
 
 
 def _measure_pixel(scan: BoneScan) -> float:
@@ -248,11 +291,11 @@ def _measure_pixel(scan: BoneScan) -> float:
     return (height + width) / 2
 
 
-def _widen(landmarks: Landmarks, margin: int, frame_hw: tuple[int, int]) -> Box:
+def _widen(rib_cage: Box, margin: int, frame_hw: tuple[int, int]) -> Box:
     """Returns the box of the rib cage, `margin` wider on each side, in the frame."""
-    y0, x0 = max(0, landmarks.shoulders - margin), max(0, landmarks.left - margin)
-    y1 = min(frame_hw[0], landmarks.lowest_ribs + margin)
-    x1 = min(frame_hw[1], landmarks.right + margin)
+    top, left, bottom, right = rib_cage
+    y0, x0 = max(0, top - margin), max(0, left - margin)
+    y1, x1 = min(frame_hw[0], bottom + margin), min(frame_hw[1], right + margin)
     if y1 - y0 > CANVAS_HW[0] or x1 - x0 > CANVAS_HW[1]:
         raise NoThoraxError(
             f"a rib cage of {y1 - y0}x{x1 - x0} pixels, more than the "

@@ -37,26 +37,28 @@ class _Measure(NamedTuple):
         return f"{self.what}: {self.found:.3f}, expected {self.low:g} to {self.high:g}"
 
 
-def find_doubts(
-    landmarks: Landmarks, body: Body, readings: Readings, pixel_mm: float | None
-) -> tuple[str, ...]:
-    """Returns a sentence for each reason to distrust the landmarks.
+def doubt_box(landmarks: Landmarks, readings: Readings) -> tuple[str, ...]:
+    """Returns a sentence for each reason to distrust the landmarks that make the box.
 
-    Args:
-        landmarks: what the box is made of.
-        body: the body that they were found in.
-        readings: what they were read from.
-        pixel_mm: the side of a pixel; None if it is not known.
+    The readings are what they were read from.
     """
     measures = (
         *_compare_sides(landmarks, readings),
         *_judge_shape(landmarks),
         *_judge_edges(landmarks, readings),
     )
+    if sum(measure.excess for measure in measures) < 1:
+        return ()
+    worst = sorted(measures, key=lambda measure: -measure.excess)[:_MOST_REASONS]
+    return tuple(str(measure) for measure in worst if measure.excess > 0)
+
+
+def doubt_body(body: Body, pixel_mm: float | None) -> tuple[str, ...]:
+    """Returns a sentence for each reason to doubt that a body is whole.
+
+    `pixel_mm` is the side of a pixel; None if it is not known.
+    """
     doubts = []
-    if sum(measure.excess for measure in measures) >= 1:
-        worst = sorted(measures, key=lambda measure: -measure.excess)[:_MOST_REASONS]
-        doubts += [str(measure) for measure in worst if measure.excess > 0]
     low, high = _LENGTH_MM
     if pixel_mm is not None and not low <= body.length * pixel_mm <= high:
         doubts.append(

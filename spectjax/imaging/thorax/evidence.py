@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from spectjax.imaging.thorax.crop import Evidence, ThoraxImage
 from spectjax.imaging.thorax.curve import Curve
 from spectjax.imaging.thorax.landmarks import Landmarks, Readings
+from spectjax.imaging.thorax.network import AXES, Opinion
 from spectjax.system.files import write_file
 from spectjax.system.messages import make_printable
 
@@ -23,7 +24,7 @@ def draw_evidence(thorax: ThoraxImage) -> Figure:
     """Draws how the box was found.
 
     From left to right: the whole-body view with body, landmarks, box and the edges of
-    the ribs that it was made from; the row-count
+    the ribs that it was made from, and where a network sees the rib cage; the row-count
     curve with its fit, peaks and valleys, and its two derivatives ([P1] Fig. 2); the
     band of the ribs and the row that ends it; the thorax image. Of a box that was given
     by hand: the first and the last of them.
@@ -44,6 +45,8 @@ def draw_evidence(thorax: ThoraxImage) -> Figure:
     whole.add_patch(
         Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color="red")
     )
+    if thorax.opinion is not None:
+        _draw_opinion(whole, thorax.opinion)
     whole.set_title(title, parse_math=False)
 
     _show_counts(right, thorax.counts)
@@ -51,12 +54,14 @@ def draw_evidence(thorax: ThoraxImage) -> Figure:
         f"thorax {thorax.counts.shape[0]}x{thorax.counts.shape[1]}, {scan.view}"
     )
     flags = "; ".join(thorax.flags) or "none"
+    cleared = "; ".join(thorax.cleared)
+    cleared = f"Cleared, for a network agrees: {cleared}.  " * bool(cleared)
     decision = f"Note: {thorax.decision}.  " * bool(thorax.by_hand)
     synthetic = "SYNTHETIC.  " if scan.synthetic else ""
     warnings = "".join(f"WARNING: {warning}.  " for warning in scan.warnings)
     text = (
         f"{synthetic}View: {scan.view} ({scan.view_evidence}).  Flags: {flags}.  "
-        f"{decision}{warnings}{NOTICE}"
+        f"{cleared}{decision}{warnings}{NOTICE}"
     )
     lines = textwrap.wrap(_plain(text), 190)
     figure.suptitle("\n".join(lines), fontsize=9, parse_math=False)
@@ -100,6 +105,25 @@ def _draw_readings(axes: Axes, marks: Landmarks, evidence: Evidence) -> None:
         row = getattr(marks, name)
         axes.axhline(row, color="tab:green", linewidth=0.6)
         axes.text(2, row - 3, name, color="tab:green", fontsize=7)
+
+
+def _draw_opinion(axes: Axes, opinion: Opinion) -> None:
+    """Draws where the network sees the rib cage, and each edge's spread as a band."""
+    top, left, bottom, right = opinion.box
+    high, wide = bottom - top, right - left
+    axes.add_patch(
+        Rectangle((left, top), wide, high, fill=False, color="tab:orange", ls="--")
+    )
+    for edge, spread, axis in zip(opinion.box, opinion.spread, AXES, strict=True):
+        band = (left, edge - spread, wide, 2 * spread)
+        if axis == 1:
+            band = (edge - spread, top, 2 * spread, high)
+        x, y, width, height = band
+        axes.add_patch(
+            Rectangle((x, y), width, height, color="tab:orange", alpha=0.3, lw=0)
+        )
+    said = "orange: the network, with its spread"
+    axes.set_xlabel(f"column, px\n{said}")
 
 
 def _draw_row_curve(axes: Axes, marks: Landmarks, curve: Curve, n_rows: int) -> None:

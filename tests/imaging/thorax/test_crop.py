@@ -20,7 +20,7 @@ from spectjax.imaging.scan import BoneScan, UnreadableFileError
 from spectjax.imaging.thorax import CropError, CropTransform, crop_thorax
 from spectjax.imaging.thorax.body import find_body
 from spectjax.imaging.thorax.curve import fit_curve
-from spectjax.imaging.thorax.doubts import find_doubts
+from spectjax.imaging.thorax.doubts import doubt_body, doubt_box
 from spectjax.imaging.thorax.evidence import save_evidence
 from spectjax.phantom import simulate_patient
 
@@ -318,12 +318,9 @@ def phantom(scan):
 def doubt(thorax, pixel_mm=2.3, landmarks=None, **sides):
     """The doubts about a crop whose landmarks or sides were other ones."""
     readings = thorax.evidence.readings
-    return find_doubts(
-        dataclasses.replace(thorax.landmarks, **landmarks or {}),
-        thorax.evidence.body,
-        dataclasses.replace(readings, sides=readings.sides._replace(**sides)),
-        pixel_mm,
-    )
+    changed = dataclasses.replace(readings, sides=readings.sides._replace(**sides))
+    marks = dataclasses.replace(thorax.landmarks, **landmarks or {})
+    return *doubt_box(marks, changed), *doubt_body(thorax.evidence.body, pixel_mm)
 
 
 @pytest.mark.parametrize(
