@@ -34,7 +34,7 @@ _READ = {
     "name": str,
     "task": str,
     "class_names": [str],
-    "input": {"shape": [(str, int)]},
+    "input": {"shape": [(str, int)], "pixel_mm": Maybe(float)},
     "operation": Maybe(dict),  # what it knows about its use, as its task reads it
     "members": [
         {
