@@ -129,7 +129,7 @@ def _heat_ribs(
     rng: np.random.Generator, skeleton: Skeleton, uptake: np.ndarray
 ) -> None:
     """Ribs change along their length; their ends and angles may be hot in a row."""
-    level = rng.lognormal(np.log(1.28), 0.18)
+    level = rng.lognormal(np.log(1.16), 0.18)
     ends = rng.lognormal(np.log(1.25), 0.30)
     # Insertions of the muscles of the back: dots one below the other.
     angles = rng.lognormal(np.log(1.6), 0.3) if rng.random() < 0.25 else 1.0
