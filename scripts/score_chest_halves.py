@@ -7,13 +7,16 @@ view, label (normal, or another word of spectjax.imaging.diagnosis). Grey values
 as counts; those up to `--background` are noise around the body and become 0. A picture
 is centred on the canvas of zeros that a thorax has, at its own size, and cut to what
 the model takes; with `--mirrored` its own mirror image stands beside it, as the other
-half of the chest. Each argument, a run's folder or an exported file, is scored on its
-own, or all runs as one with `--ensemble`; `--baseline` adds two features made by hand.
+half of the chest. Each run's folder or exported file is scored on its own, or all runs
+as one with `--ensemble`; without any it is the model that ships with the package.
+`--baseline` scores two features made by hand.
 
-An image's score is its surest pixel, smoothed over 3x3, its surest instance or its
-log-odds of metastasis. OUT receives `halves.json` and `halves.csv`, a row for each
-image and model. Intervals (95 %) are of 2000 draws of patients, whose images stay
-together: a score of these pictures, not of a clinic.
+An image's score is the view's, of a model that knows its operating points; else its
+surest place, smoothed over 3x3 pixels, its surest instance or its log-odds of
+metastasis. It is marked where `spectjax.predict` would mark it. OUT receives
+`halves.json` and `halves.csv`, a row for each image and model. Intervals (95 %) are of
+2000 draws of patients, whose images stay together: a score of these pictures, not of a
+clinic.
 """
 
 import dataclasses
@@ -29,7 +32,7 @@ from scipy import ndimage
 
 from spectjax.imaging.diagnosis import NORMAL, clean_word, label_diagnosis
 from spectjax.imaging.geometry import cut_centre
-from spectjax.imaging.hotspots import Instances, classify_pixels
+from spectjax.imaging.hotspots import Instances
 from spectjax.imaging.listed.csv_table import read_table
 from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.metrics.curves import area_under_roc, roc_curve
@@ -40,6 +43,13 @@ from spectjax.system.files import format_csv, write_file, write_json
 from spectjax.system.limits import PICTURE_BYTES, read_limited
 from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
+from spectjax.tasks.hotspots.regions import (
+    propose,
+    propose_pixel,
+    score_regions,
+    score_view,
+    select_regions,
+)
 
 if TYPE_CHECKING:  # jax takes seconds: not before --help
     from spectjax.inference.trained import TrainedModel
@@ -57,11 +67,16 @@ _HALF = flags.DEFINE_enum(
 )
 _ENSEMBLE = flags.DEFINE_boolean("ensemble", False, "Take all runs as one model.")
 _BASELINE = flags.DEFINE_boolean("baseline", False, "Score two features made by hand.")
+_POINT = flags.DEFINE_string(
+    "operating_point", None, "As of spectjax.predict; of models that know theirs."
+)
 _BATCH = flags.DEFINE_integer("batch", 16, "Images at a time.", lower_bound=1)
 
 TABLE = "labels.csv"
+SHIPPED = "the model that ships"
 _COLUMNS = ("file", "patient", "view", "label")
 _VIEWS = ("anterior", "posterior")
+_NOTHING = -100.0  # log-odds of a view without any instance
 _MAX_FALSE = 0.1  # share of the normal images above the threshold: 90 % specificity
 # Of the baselines, pixels: a small lesion, and what lies around it.
 _LESION_SIGMA, _SURROUNDINGS_SIGMA = 1.5, 8.0
@@ -81,13 +96,13 @@ class Halves:
     Attributes:
         rows: what the table says of each: file, patient, view and label.
         counts: float32, (N, H, W).
-        shown: pixels of the picture that are not background, bool, (N, H, W).
+        inside: pixels of the picture, bool, (N, H, W).
         abnormal: 1 for every label but normal, int64, (N,).
     """
 
     rows: list[dict[str, str]]
     counts: np.ndarray
-    shown: np.ndarray
+    inside: np.ndarray
     abnormal: np.ndarray
 
 
@@ -102,8 +117,6 @@ def main(argv: list[str]) -> None:
     images = cast(pathlib.Path, _IMAGES.value)
     output_dir = cast(pathlib.Path, _OUTPUT_DIR.value)
     load = list_models(read_paths(argv))
-    if not load and not _BASELINE.value:
-        raise UserError("Expected a run, an exported model or --baseline, found none.")
     with hold(output_dir):
         halves = read_halves(images)
         judged = judge_by_hand(halves) if _BASELINE.value else {}
@@ -128,6 +141,8 @@ def list_models(
     if _ENSEMBLE.value:
         together = find_model(workdirs=paths, file=None, runtime=None)
         return {" + ".join(map(str, paths)): together}
+    if not paths and not _BASELINE.value:
+        return {SHIPPED: find_model(workdirs=[], file=None, runtime=None)}
     return {
         str(path): find_model(workdirs=[path], file=None, runtime=None)
         if path.is_dir()
@@ -152,8 +167,8 @@ def read_halves(folder: pathlib.Path) -> Halves:
         raise UserError(f"{path}: expected a row for each picture, found none.")
     abnormal = [_read_label(row) for row in rows]
     placed = [_place(read_picture(folder / row["file"]), row) for row in rows]
-    counts, shown = (np.stack(each) for each in zip(*placed, strict=True))
-    return Halves(rows, counts, shown, np.array(abnormal))
+    counts, inside = (np.stack(each) for each in zip(*placed, strict=True))
+    return Halves(rows, counts, inside, np.array(abnormal))
 
 
 def _read_label(row: dict[str, str]) -> int:
@@ -197,7 +212,7 @@ def read_picture(path: pathlib.Path) -> np.ndarray:
 
 
 def _place(grey: np.ndarray, row: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns counts on the canvas, and which of its pixels show the patient."""
+    """Returns counts on the canvas, and which of its pixels are the picture's."""
     counts = np.where(grey > _BACKGROUND.value, grey, 0).astype(np.float32)
     own = np.ones_like(counts)
     if _MIRRORED.value:
@@ -214,7 +229,7 @@ def _place(grey: np.ndarray, row: dict[str, str]) -> tuple[np.ndarray, np.ndarra
         )
     ]
     # Of two halves the picture's own is judged: the other one was never seen.
-    return np.pad(counts, margins), np.pad((counts > 0) & (own > 0), margins)
+    return np.pad(counts, margins), np.pad(own > 0, margins)
 
 
 def judge(model: "TrainedModel", halves: Halves) -> Judged:
@@ -222,35 +237,50 @@ def judge(model: "TrainedModel", halves: Halves) -> Judged:
     from spectjax.evaluation.batches import predict_in_batches
     from spectjax.inference.answers import take
 
-    images = np.stack([cut_centre(each, model.input_hw) for each in halves.counts])
-    shown = np.stack([cut_centre(each, model.input_hw) for each in halves.shown])
+    images, inside = (
+        np.stack([cut_centre(each, model.input_hw) for each in whole])
+        for whole in (halves.counts, halves.inside)
+    )
     scores, marked = np.zeros(len(images)), np.zeros(len(images), bool)
     predict = cast(Callable[[np.ndarray], Any], model.predict)
     for rows, answer in predict_in_batches(
         predict, images[..., np.newaxis], batch_size=min(_BATCH.value, len(images))
     ):
         for place, row in enumerate(range(rows.start, rows.stop)):
-            scores[row], marked[row] = judge_image(take(answer, place), shown[row])
+            scores[row], marked[row] = judge_image(
+                take(answer, place), images[row], inside[row], model.operation
+            )
     return scores, marked
 
 
-def judge_image(answer: Any, shown: np.ndarray) -> tuple[float, bool]:
+def judge_image(
+    answer: Any, counts: np.ndarray, inside: np.ndarray, operation: Any
+) -> tuple[float, bool]:
     """Returns the score of an image and whether `spectjax.predict` would mark it.
 
     Args:
         answer: the model's, of one image.
-        shown: pixels that show the patient, bool, (H, W).
+        counts: that it saw, (H, W).
+        inside: pixels of the picture, bool, (H, W).
+        operation: what a model that marks places knows about its use, or None.
+
+    Raises:
+        OperationError: if it does not know the operating point.
     """
-    if isinstance(answer, Instances):
-        on_patient = (answer.masks & shown).any(axis=(1, 2)) & answer.valid
-        score = float(answer.scores[on_patient].max(initial=0))
-        return score, score > 0.5
-    if answer.ndim == 1:
+    if not isinstance(answer, Instances) and answer.ndim == 1:
         normal, abnormal = np.maximum(answer, np.finfo(np.float32).tiny)
         return float(np.log(abnormal) - np.log(normal)), bool(answer[1] > 0.5)
-    smooth = ndimage.uniform_filter(answer[..., 1:].sum(-1), 3, mode="constant")
-    marked = (classify_pixels(answer) > 0) & shown
-    return float(smooth[shown].max(initial=0)), bool(marked.any())
+    if operation is None:
+        regions = propose(answer, inside)
+        if isinstance(answer, Instances):
+            score = max((each.peak_log_odds for each in regions), default=_NOTHING)
+            return score, score > 0
+        return propose_pixel(answer, inside).peak_log_odds, bool(regions)
+    seen = (answer, counts, None, operation)
+    scored = score_regions(*seen, valid=inside)
+    _, point = operation.choose_point(_POINT.value)
+    marked = select_regions(scored, operation, point).marked
+    return score_view(*seen, valid=inside, regions=scored), bool(marked)
 
 
 def measure_highest_pixel(counts: np.ndarray, shown: np.ndarray) -> float:
@@ -280,7 +310,7 @@ def judge_by_hand(halves: Halves) -> dict[str, Judged]:
         "highest pixel over median": measure_highest_pixel,
         "smoothed pixel over its surroundings": measure_surroundings,
     }
-    pairs = list(zip(halves.counts, halves.shown, strict=True))
+    pairs = [(counts, counts > 0) for counts in halves.counts]
     return {
         name: (np.array([measure(*pair) for pair in pairs]), None)
         for name, measure in features.items()

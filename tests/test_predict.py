@@ -18,6 +18,8 @@ from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.hotspots import decode_rle
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.thorax import CropError, crop_thorax
+from spectjax.inference import runtimes
+from spectjax.inference.card import write_card
 from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.files import WriteError
@@ -201,6 +203,47 @@ def test_run_finds_hotspots_in_a_real_scan(workdir, tmp_path, capsys):
     assert f"1 views written to {output_dir}, 2 files skipped." in out
     assert len(err.splitlines()) == 2
     assert "CT.dcm" in err and "broken.dcm" in err
+
+
+@SMALL_CROP
+def test_the_name_of_a_model_that_ships_stands_in_every_output(
+    tmp_path, monkeypatch, capsys
+):
+    info = MODEL_INFO | {"name": "unet_res-0", "trained_on_synthetic_data": True}
+    model = TrainedModel(predict_probs, info, "segmentation", (8, 8))
+    monkeypatch.setattr(runtimes, "load_ready", lambda: model)
+    path = tmp_path / "IM1.dcm"
+    write_nm(
+        path,
+        np.arange(12 * 6, dtype=np.uint16).reshape(1, 12, 6),
+        DetectorInformationSequence=detectors("anterior"),
+    )
+    predict.run([path], output_dir=tmp_path / "out")
+    said = "trained on simulated patients alone."
+    assert f"Model unet_res-0, {said}" in capsys.readouterr().out.splitlines()
+    document = read_json(tmp_path / "out" / "IM1_anterior.json")
+    assert document["model"]["name"] == "unet_res-0"
+    assert f"The model unet_res-0 was {said}" in document["warnings"]
+
+
+def test_without_an_output_dir_results_lie_where_the_user_is(tmp_path):
+    shutil.copy(get_testdata_file("CT_small.dcm"), tmp_path / "CT.dcm")
+    command = [sys.executable, "-m", "spectjax.predict", "CT.dcm"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert "0 views written to predictions, 1 files skipped" in result.stderr
+    assert os.listdir(tmp_path) == ["CT.dcm"]  # nothing to write: no folder
+
+
+def test_about_prints_the_card_without_jax():
+    code = (
+        "import sys; sys.argv = ['predict', '--about']\n"
+        "import runpy; runpy.run_module('spectjax.predict', run_name='__main__')\n"
+        "sys.exit('jax' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == write_card() + "\n"
 
 
 @SMALL_CROP

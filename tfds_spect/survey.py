@@ -10,7 +10,7 @@ import itertools
 import pathlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,9 +60,9 @@ class StoredImage:
         total: counts in the crop; None if the images are scaled to [0, 1].
         lesions: what was outlined.
         synthetic: whether the patient is simulated.
-        crop_by_hand: what a person did about the crop; empty if nobody did anything.
         records: the split that holds it.
         index: its place in the split.
+        crop_by_hand: what a person did about the crop; empty if nobody did anything.
     """
 
     example_id: str
@@ -76,9 +76,9 @@ class StoredImage:
     total: int | None
     lesions: tuple[Lesion, ...]
     synthetic: bool
-    crop_by_hand: str
     records: DataSource
     index: int
+    crop_by_hand: str = ""
 
     def read(self) -> dict[str, Any]:
         """Returns all features of the image."""
@@ -138,7 +138,7 @@ def survey_data_set(builder_dir: pathlib.Path) -> Survey:
     builder = open_data_set(builder_dir)
     features, splits = builder.info.features, sorted(builder.info.splits)
     total = sum(builder.info.splits[split].num_examples for split in splits)
-    by_hand = builder.info.metadata.get("crops_by_hand") or {}
+    by_hand = (builder.info.metadata or {}).get("crops_by_hand") or {}
     images: list[StoredImage] = []
     n_copies: Counter[str] = Counter()
     patients: defaultdict[str, set[str]] = defaultdict(set)
@@ -153,8 +153,9 @@ def survey_data_set(builder_dir: pathlib.Path) -> Survey:
                 if is_copy(example):
                     n_copies[part] += 1
                 else:
-                    made = by_hand.get(example["example_id"].decode(), "")
-                    images.append(_read_image(features, part, whole, index, made))
+                    image = _read_image(features, part, whole, index)
+                    made = by_hand.get(image.example_id, "")
+                    images.append(replace(image, crop_by_hand=made))
                 bar.update()
     return Survey(
         name=builder.info.full_name,
@@ -168,11 +169,7 @@ def survey_data_set(builder_dir: pathlib.Path) -> Survey:
 
 
 def _read_image(
-    features: tfds.features.FeaturesDict,
-    part: str,
-    records: DataSource,
-    index: int,
-    crop_by_hand: str,
+    features: tfds.features.FeaturesDict, part: str, records: DataSource, index: int
 ) -> StoredImage:
     example = records[index]
     counts, spacing_mm = example["image"][..., 0], decode_spacing(example)
@@ -190,7 +187,6 @@ def _read_image(
         total=None if is_scaled(features) else int(counts.sum(dtype=np.int64)),
         lesions=measure_lesions(counts, example["instance_masks"], spacing_mm),
         synthetic=bool(example["synthetic"]),
-        crop_by_hand=crop_by_hand,
         records=records,
         index=index,
     )

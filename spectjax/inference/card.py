@@ -12,7 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spectjax.inference.metadata import ModelFileError
-from spectjax.inference.ready import FOLDER, REMEDY, read_document
+from spectjax.inference.ready import (
+    DOCUMENT,
+    FOLDER,
+    REMEDY,
+    find_file,
+    read_document,
+)
+from spectjax.inference.trained import parse_operation
 from spectjax.system.limits import CONFIG_BYTES, read_limited
 from spectjax.system.messages import DISCLAIMER
 from spectjax.system.schema import Maybe, read_json
@@ -30,7 +37,7 @@ def write_card(folder: pathlib.Path = FOLDER) -> str:
         ModelFileError: if a file is missing or damaged.
     """
     document = read_document(folder)
-    path = folder / TEMPLATE
+    path = find_file(folder, TEMPLATE)
     text = read_limited(path, CONFIG_BYTES, error=ModelFileError)
     measured = _read_measured(folder, document["name"])
     try:
@@ -42,6 +49,11 @@ def write_card(folder: pathlib.Path = FOLDER) -> str:
                 commit=document.get("commit") or "unknown",
                 members=_list_members(document["members"]),
                 input="x".join(map(str, document["input"]["shape"][1:3])),
+                operation=_list_points(
+                    parse_operation(
+                        document["operation"], document["task"], folder / DOCUMENT
+                    )
+                ),
                 measured=_list_facts(measured["facts"]),
                 failures="\n".join(f"- {text}" for text in measured["failures"]),
             )
@@ -57,7 +69,7 @@ def write_card(folder: pathlib.Path = FOLDER) -> str:
 def _read_measured(folder: pathlib.Path, name: str) -> dict[str, Any]:
     """Returns what was measured on a model: of another one, the questions alone."""
     document: dict[str, Any] = read_json(
-        folder / MEASURED,
+        find_file(folder, MEASURED),
         _READ,
         what="what was measured on a model",
         remedy=REMEDY,
@@ -74,6 +86,37 @@ def _list_facts(facts: Sequence[Mapping[str, Any]]) -> str:
     """Returns a table of what was measured, and on what."""
     rows = (f"| {x['what']} | {x['found'] or UNKNOWN} | {x['of']} |" for x in facts)
     return "\n".join(["| what | found | on |", "|---|---|---|", *rows])
+
+
+def _list_points(operation: Any) -> str:
+    """Returns what is marked at each operating point, and on whom that was measured."""
+    if operation is None:
+        return (
+            f"Operating points: {UNKNOWN}. It marks all regions in which abnormal "
+            "uptake is the most probable class."
+        )
+    on = operation.measured_on
+    whom = "simulated" if on["synthetic"] else "real"
+    rows = [
+        f"Regions of {operation.min_area_mm2:.0f} mm² and more are marked whose score "
+        "is above that of the operating point (`--operating_point`). On "
+        f"{on['n_images']} images of {on['n_patients']} {whom} patients with "
+        f"{on['n_lesions']} lesions:",
+        "",
+        "| point | score above | false regions per image | lesions found "
+        "| images without lesion marked |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for name, point in operation.points.items():
+        found, marked = (
+            "unknown" if share is None else f"{share:.2f}"
+            for share in (point.sensitivity, point.marked_without_lesion)
+        )
+        rows.append(
+            f"| {name} | {point.score:.2f} | {point.false_per_image:.2f} | {found} "
+            f"| {marked} |"
+        )
+    return "\n".join(rows)
 
 
 def _list_members(members: Sequence[Mapping[str, Any]]) -> str:

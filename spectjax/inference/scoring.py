@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -9,12 +10,13 @@ from ml_collections import ConfigDict
 from spectjax import input_pipeline
 from spectjax.evaluation.metrics_file import locate_metrics, read_metrics
 from spectjax.evaluation.run import FinishedRun
-from spectjax.inference.trained import load_run
+from spectjax.inference.ensembles import combine
+from spectjax.inference.trained import TrainedRun, load_run
 from spectjax.system.messages import ConfigError
 from spectjax.system.schema import Maybe
 from spectjax.tasks import TASKS
 from spectjax.training.augment import move_images
-from tfds_spect.names import Splits
+from tfds_spect.names import Splits, name_fold
 
 _LEAK_WARNING = """\
   LEAKING: images of these patients were trained on as well, as in the papers.
@@ -75,6 +77,29 @@ def evaluate_run(
             training_log=workdir / "train.csv" if config.num_epochs else None,
         )
     )
+
+
+def measure_operation(runs: Sequence[TrainedRun], builder_dir: pathlib.Path) -> Any:
+    """Returns what runs that answer as one know about their use.
+
+    It is measured on the patients that validated all of them, so that none learned from
+    them. None if there are none such, or if their task knows of no such thing.
+
+    Args:
+        runs: at least one.
+        builder_dir: folder of the data set that they learned from.
+    """
+    # Here, since scipy's optimisers take a while to load.
+    from spectjax.tasks.hotspots.fitting import make_operation
+
+    folds = {(run.config.data.name, run.config.data.validation_fold) for run in runs}
+    (_, fold), *others = folds
+    if TASKS[runs[0].task].operation is None or others or fold is None:
+        return None
+    predict = combine(runs, [str(number) for number in range(len(runs))]).predict
+    examples = input_pipeline.load_examples(builder_dir, name_fold(fold))
+    batch_size = runs[0].config.data.batch_size
+    return make_operation(predict, examples, batch_size=batch_size)
 
 
 def read_scores(workdir: pathlib.Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Tracer outside of bone: urine, thyroid, bowel, and where the tracer was injected."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from spectjax.phantom.body import build_organs
@@ -47,6 +49,8 @@ def draw_organs(
     spots += _draw_injection(rng, sign)
     if rng.random() < 0.04:
         spots.append(_contaminate(rng, urine))
+    if rng.random() < 0.06:
+        spots += _draw_specks(rng)
     if catheter:
         x, y = (sign * 170, 1060) if rng.random() < 0.6 else (sign * 40, 1790)
         tube = make_tube(
@@ -64,12 +68,12 @@ def _draw_calyces(
     """Draws urine that stands in calyces and pelvis of a kidney, and in the ureter."""
     spots = []
     middle = kidney[0].mean(axis=0)
-    count = rng.choice(4, p=[0.45, 0.25, 0.18, 0.12])
+    count = rng.choice(4, p=[0.55, 0.22, 0.13, 0.1])
     for _ in range(count):
         x, y, z = middle + rng.normal(0, [7, 18, 4])
-        radius = rng.uniform(4, 9)
+        radius = rng.uniform(4, 11)
         drop = make_ellipsoid((x, y, z), (radius, radius * rng.uniform(1, 2), radius))
-        heat = level * rng.lognormal(np.log(3.5), 0.7)
+        heat = level * rng.lognormal(np.log(2.2), 0.9)
         spots.append(_place(f"urine in {name}", drop, "trunk", heat))
     if rng.random() < 0.1:
         x, y, z = middle * [0.55, 1, 0.8] + [0, rng.uniform(40, 110), 0]
@@ -107,6 +111,14 @@ def _contaminate(rng: np.random.Generator, urine: float) -> Spot:
         y = rng.uniform(420, 700)
     stain = make_ellipsoid((x, y, -100), (rng.uniform(4, 16), rng.uniform(4, 16), 2))
     return _place("contamination", stain, "trunk", urine * rng.uniform(0.5, 3))
+
+
+def _draw_specks(rng: np.random.Generator) -> Iterator[Spot]:
+    """Yields drops on clothes or collimator, a pixel or two wide, anywhere."""
+    for _ in range(rng.integers(1, 4)):
+        centre = (rng.uniform(-150, 150), rng.uniform(200, 1000), -105.0)
+        drop = make_ellipsoid(centre, (2, 2, 1))
+        yield _place("speck", drop, "trunk", rng.lognormal(np.log(4), 0.8))
 
 
 def _place(name: str, cloud: Cloud, segment: Segment, level: float) -> Spot:

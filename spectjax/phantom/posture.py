@@ -246,7 +246,7 @@ class Posture:
             bone = _LEANEST * self._narrow(height)
             half_width = limb.half_width_mm * self.breadth * (bone + fat)
             # Fat lies on the belly more than on the ribs.
-            belly = np.interp(height, [450, 600], [0.65, 1.1])
+            belly = np.interp(height, [450, 600], [0.55, 1.0])
             half_depth = limb.half_depth_mm * (1 + belly * (self.girth - 1))
             half_depth = half_depth * self.chest_depth
         else:
@@ -289,8 +289,10 @@ def draw_posture(
         chest_breadth=np.clip(rng.normal(0.918, 0.035), 0.82, 1.02),
         chest_depth=grown * np.clip(rng.normal(1, 0.07), 0.83, 1.2),
         girth=girth,
-        scapula_stretch=np.clip(rng.normal(1.05, 0.17), 0.75, 1.5),
-        scapula_turns=np.clip(rng.normal(0, 0.1) + rng.normal(0, 0.05, 2), -0.3, 0.2),
+        scapula_stretch=np.clip(rng.normal(0.76, 0.18), 0.4, 1.25),
+        scapula_turns=np.clip(
+            rng.normal(-0.13, 0.1) + rng.normal(0, 0.05, 2), -0.4, 0.15
+        ),
         shoulder_drop_mm=shoulder_drop_mm,
         arm_angles=arm_angles,
         forearm_angles=forearm_angles,
@@ -326,7 +328,7 @@ def _draw_stretch(rng: np.random.Generator) -> np.ndarray:
     """
     stretch = np.clip(rng.normal([1, 1, 1, 1, 1.0, 0.98, 1], 0.04), 0.9, 1.1)
     chest = np.clip(rng.normal(1.06, 0.06), 0.92, 1.22)
-    flank = np.clip(rng.normal(0.85, 0.22) - (chest - 1.06), 0.4, 1.4)
+    flank = np.clip(rng.normal(0.92, 0.22) - (chest - 1.06), 0.45, 1.4)
     stretch[1:3] = chest, flank
     return stretch
 
@@ -343,14 +345,14 @@ def _draw_arms(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws angles of arms and forearms, and the lift of the hands in mm, (2,) each.
 
-    Arms lie beside the trunk, so a wider trunk pushes them out; a third hug it, skin on
+    A wider trunk pushes the arms beside it out; two in five hug it, skin on
     skin, and some lie so far out that the frame cuts them or have a hand on the lap.
     """
     push = 0.45 * max(girth - 1, 0) + 0.015
     cut = rng.random() < 0.2
     arms = push + np.abs(rng.normal(0, 0.045, 2)) + 0.06 * cut
-    if rng.random() < 0.33:
-        arms = push - rng.uniform(0, 0.05, 2)
+    if rng.random() < 0.4:
+        arms = push - rng.uniform(0.01, 0.07, 2)
     forearms = rng.normal(-0.02, 0.055, 2)
     lap = (rng.random(2) < 0.5) & (rng.random() < 0.06)
     forearms = np.where(lap, -rng.uniform(0.35, 0.6, 2) - push, forearms)

@@ -213,7 +213,7 @@ def _chest() -> Iterator[Bone]:
     border = make_tube([(143, 298, 34), (132, 335, 60), (113, 388, 77)], 5, 4)
     inner = make_tube([(84, 270, 76), (91, 328, 86), (112, 388, 78)], 3.5, 3)
     socket = make_ellipsoid((145, 284, 28), (8, 17, 13))
-    parts = (0.8, blade), (1.0, ridge), (1.0, border), (0.8, inner), (1.1, socket)
+    parts = (0.8, blade), (0.9, ridge), (0.8, border), (0.7, inner), (1.1, socket)
     yield from _pair("scapula", "girdle", _fill(*parts))
 
 

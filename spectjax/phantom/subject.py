@@ -290,6 +290,8 @@ def _draw_body(
     y_mm = posture.find_reference_y(frame_hw[0], spacing_mm)
     # Old bone takes up less, so the soft tissue stands out more.
     level = rng.lognormal(np.log(0.9), 0.36) * (1 + 0.005 * (age - 63))
+    # What a heavy patient has more of is fat, which takes up less than half.
+    level *= 0.4 + 0.6 / max(posture.girth, 1) ** 2
     pools = draw_pools(rng, sex, hours, pertechnetate)
     tracer = draw_tracer(rng, y_mm, frame_hw[1], level * clear_soft_tissue(hours))
     fill_pools(tracer, pools, posture, spacing_mm)

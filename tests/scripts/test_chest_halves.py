@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.hotspots import Instances
 from spectjax.imaging.thorax.crop import CANVAS_HW, crop_thorax
 from spectjax.inference import runtimes
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.messages import UserError
 from tests.support.flagged_commands import run_in_process
 from tests.support.model_files import expected_probs
+from tests.support.operations import OPERATION
 from tests.support.picture_files import save
 
 # Label and grey value of the hottest 3x3 pixels of each patient's picture, in which the
@@ -24,6 +26,12 @@ HOTTEST = (
 )
 # Of 12 pairs 60 wins 4, 48 wins 3, and 24 wins one and is level in one.
 AUC = (4 + 3 + 1.5) / 12
+SCORES = {
+    "auc": AUC,
+    "sensitivity_at_90_specificity": 1 / 3,  # 60 alone is above all normals
+    "normals_marked": 2 / 4,
+    "sensitivity": 2 / 3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,21 +55,48 @@ def halves(hospital, tmp_path_factory):
     return folder
 
 
+def mark_pixels(counts):
+    return expected_probs(counts).astype(np.float32)
+
+
+def mark_instances(counts):
+    """One instance, the hottest pixels, and a row that fills up."""
+    hottest = counts.max(axis=(1, 2, 3))
+    masks = counts[..., 0] == hottest[:, None, None]
+    boxes = np.array([[0, 0, 1, 1]] * 2, np.float32)
+    return Instances(
+        boxes=np.repeat(boxes[None], len(counts), 0),
+        scores=np.stack([hottest / 64, 0.99 + 0 * hottest], 1).astype(np.float32),
+        labels=np.ones((len(counts), 2), np.int32),
+        valid=np.repeat([[True, False]], len(counts), 0),
+        masks=np.stack([masks, masks], 1),
+    )
+
+
+def label_image(counts):
+    metastasis = counts.max(axis=(1, 2, 3)) / 64
+    return np.stack([1 - metastasis, metastasis], -1).astype(np.float32)
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A run whose model keeps the images that it is asked about."""
-    asked = []
+    """The folder of a run, what its model was asked about, and how to exchange it."""
+    found = types.SimpleNamespace(folder=tmp_path / "run", asked=[], hw=CANVAS_HW)
+    found.task, found.answer, found.operation = "segmentation", mark_pixels, None
+    found.folder.mkdir()
+    (found.folder / "config.json").write_text("{}")
 
-    def predict(counts):
-        asked.append(counts)
-        return expected_probs(counts).astype(np.float32)
+    def load(folder):
+        def predict(counts):
+            found.asked.append(counts)
+            return found.answer(counts)
 
-    model = TrainedModel(predict, {}, task="segmentation", input_hw=CANVAS_HW)
-    monkeypatch.setattr(runtimes, "load_run", lambda _: model)
-    folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    return types.SimpleNamespace(folder=folder, asked=asked)
+        return TrainedModel(
+            predict, {}, found.task, found.hw, operation=found.operation
+        )
+
+    monkeypatch.setattr(runtimes, "load_run", load)
+    return found
 
 
 def score(images, output, *arguments):
@@ -80,20 +115,46 @@ def test_scores_are_those_counted_by_hand(halves, run, tmp_path, capsys):
         assert (view["n_images"], view["n_abnormal"]) == (7, 3)
         found = view["models"][str(run.folder)]
         values = {name: each["value"] for name, each in found.items()}
-        assert values == {
-            "auc": AUC,
-            "sensitivity_at_90_specificity": 1 / 3,  # 60 alone is above all normals
-            "normals_marked": 2 / 4,
-            "sensitivity": 2 / 3,
-        }
+        assert values == SCORES
         low, high = found["auc"]["interval"]
         assert 0 <= low < AUC < high == 1
     assert f"| {run.folder} | 0.708 (" in capsys.readouterr().out
     with (tmp_path / "out" / "halves.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["score"]) for row in rows[::2]] == [
-        pytest.approx(grey / 64) for _, grey in HOTTEST
-    ]
+    log_odds = [float(np.log(grey / (64 - grey))) for _, grey in HOTTEST]
+    found = [float(row["score"]) for row in rows[::2]]
+    assert found == pytest.approx(log_odds, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    # Of the hottest places 60 has log-odds of 2.7, and balanced begins at 3.6.
+    ("arguments", "normals", "abnormal"),
+    [((), 0, 0), (("--operating_point=sensitive",), 2 / 4, 2 / 3)],
+)
+def test_a_model_that_knows_its_operating_points_marks_by_them(
+    halves, run, tmp_path, arguments, normals, abnormal
+):
+    run.operation = OPERATION
+    document = score(halves, tmp_path / "out", *arguments, run.folder)
+    found = document["views"]["anterior"]["models"][str(run.folder)]
+    assert found["auc"]["value"] == AUC
+    assert found["normals_marked"]["value"] == normals
+    assert found["sensitivity"]["value"] == abnormal
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "hw"),
+    [
+        ("instance_segmentation", mark_instances, CANVAS_HW),
+        ("classification", label_image, (224, 128)),
+    ],
+)
+def test_models_of_all_tasks_are_scored_alike(halves, run, tmp_path, task, answer, hw):
+    run.task, run.answer, run.hw = task, answer, hw
+    document = score(halves, tmp_path / "out", run.folder)
+    found = document["views"]["posterior"]["models"][str(run.folder)]
+    assert {name: each["value"] for name, each in found.items()} == SCORES
+    assert run.asked[0].shape[1:3] == hw
 
 
 def test_a_picture_lies_in_the_middle_of_zeros_without_its_noise(halves, run, tmp_path):

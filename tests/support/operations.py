@@ -6,6 +6,7 @@ from spectjax.tasks.hotspots.operation import Feature, Operation, Point
 OPERATION = Operation(
     slope=0.5,
     intercept=0.0,
+    min_log_odds=0.0,
     region_intercept=-4.0,
     features={
         "peak_log_odds": Feature(1.0, 0.0),

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from tests.support.dicom_edits import hide_legs
+from tests.support.dicom_edits import cut_feet_of
 from tests.support.flagged_commands import run_in_process
 from tfds_spect import image, listing, source
 from tfds_spect.dry_run import try_out
 from tfds_spect.errors import PrepareError
 from tfds_spect.opening import open_data_set
 from tfds_spect.prepare import prepare
+from tfds_spect.survey import survey_data_set
 
 HEADER = "file,view,crop_box,accept_crop,found_box,flags"
 
@@ -18,7 +19,7 @@ HEADER = "file,view,crop_box,accept_crop,found_box,flags"
 def doubtful(spoilt):
     """The hospital's folder with one examination whose crops are flagged: its names."""
     file = sorted((spoilt / "dicom").glob("P0002*"))[0]
-    hide_legs(file)
+    cut_feet_of(file)
     names = [f"{file.stem}_{view}" for view in ("anterior", "posterior")]
     found = {e.name for e in source.read_source(spoilt)[0]}
     assert found and not found & set(names)
@@ -32,13 +33,13 @@ def write_crops(folder, *lines, header=HEADER):
 def test_a_person_decides_about_each_view(doubtful):
     folder, file, (front, back) = doubtful
     write_crops(
-        folder, f"{file},anterior,,yes,,", f"{file},posterior,150 60 300 200,,,"
+        folder, f"{file},anterior,,yes,,", f"{file},posterior,350 60 500 200,,,"
     )
     examples, skips = source.read_source(folder)
     found = {e.name: e for e in examples}
     assert found[front].crop_by_hand == "accepted by hand"
     assert found[back].crop_by_hand == "box given by hand"
-    assert found[back].crop_box == (150, 60, 300, 200)
+    assert found[back].crop_box == (350, 60, 500, 200)
     assert found[front].warnings[-1].startswith("crop accepted by hand (crops.csv, row")
     assert not [skip for skip in skips if skip.name in (front, back)]
     others = [e.crop_by_hand for e in examples if e.name not in (front, back)]
@@ -100,6 +101,10 @@ def test_a_data_set_tells_what_was_decided_and_another_decision_is_another(
     assert line in prepared.summarise().splitlines()
     metadata = open_data_set(prepared.builder_dir).info.metadata
     assert metadata["crops_by_hand"] == prepared.crops_by_hand
+    images = survey_data_set(prepared.builder_dir).images
+    assert {e.example_id: e.crop_by_hand for e in images if e.crop_by_hand} == metadata[
+        "crops_by_hand"
+    ]
     write_crops(folder, f"{file},anterior,,no,,")
     with pytest.raises(PrepareError, match="was prepared from"):
         prepare("segmentation_originals", **asked)

@@ -49,7 +49,10 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
             is not finite.
         WriteError: if a file cannot be written.
     """
-    collector = RegionCollector(run.held_out)
+    operation = learn_operation(run)
+    collector = RegionCollector(
+        run.held_out, operation.min_log_odds if operation else 0.0
+    )
     probs, classes = predict_hotspots(
         run.model.predict,
         run.held_out.images,
@@ -62,6 +65,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         probs,
         classes,
         find_masks=lambda row: classes[row] > 0,
+        operation=operation,
         regions=collector.finish(),
     )
 
@@ -73,6 +77,7 @@ def write_scores(
     classes: np.ndarray,
     *,
     find_masks: FindMasks,
+    operation: Operation | None,
     regions: RegionCases,
     scores: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -93,7 +98,8 @@ def write_scores(
         classes: the most probable classes, uint8, (N, H, W).
         find_masks: what the model marked in the image of a row, bool, (H, W), or
             mask by mask, (T, H, W).
-        regions: what it marked.
+        operation: what the model knows about its use, if that is known.
+        regions: what it marked, at the operation's level.
         scores: `detection`, of a model that marks instances.
 
     Returns:
@@ -103,7 +109,6 @@ def write_scores(
         WriteError: if a file cannot be written.
     """
     cases = measure_cases(run.held_out, probs, classes)
-    operation = learn_operation(run)
     operated = operation and summarise_operation(operation, regions)
     metrics = run.make_document(
         task,

@@ -26,7 +26,7 @@ from spectjax.tasks.hotspots.detections import (
     measure_detections,
 )
 from spectjax.tasks.hotspots.detections_file import FILE, write_detections
-from spectjax.tasks.hotspots.evaluate import write_scores
+from spectjax.tasks.hotspots.evaluate import learn_operation, write_scores
 from spectjax.tasks.hotspots.region_cases import RegionCollector
 
 PredictInstances = Callable[[np.ndarray], Instances]
@@ -61,6 +61,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         probs,
         classes,
         find_masks=find_masks,
+        operation=learn_operation(run),
         regions=collector.finish(),
         scores=scores,
     )

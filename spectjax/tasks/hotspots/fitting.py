@@ -14,6 +14,7 @@ from spectjax.imaging.hotspots import Instances
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.binary import compute_probs
 from spectjax.tasks.hotspots.operation import (
+    DEFAULT_POINT,
     FEATURES,
     POINTS,
     Feature,
@@ -27,6 +28,9 @@ from spectjax.tasks.hotspots.region_cases import (
 )
 from spectjax.tasks.hotspots.regions import combine, is_large
 
+# Log-odds of a region's pixels; the level that finds most at the default point is kept.
+# A model that learned by cross-entropy alone is sure of nothing that is small.
+LEVELS = (0.0, -1.0, -2.0, -3.0)
 # A camera of 8 mm resolution, better than any at the distance of a patient, shows a
 # point as a disc of this area at half its height: pi / 4 * 8^2.
 POINT_SOURCE_MM2 = 50.3
@@ -56,14 +60,27 @@ def make_operation(
         None if the images do not tell: without lesion, or without a region of each
         kind.
     """
-    cases = collect_regions(predict, examples, batch_size=batch_size)
-    return fit_operation(cases, examples, learnt_from=learnt_from)
+    found = collect_regions(predict, examples, batch_size=batch_size, levels=LEVELS)
+    operations = [
+        fit_operation(cases, examples, level, learnt_from=learnt_from)
+        for level, cases in zip(LEVELS, found, strict=True)
+    ]
+    # Of equals the first, whose outlines are the model's own.
+    return max(filter(None, operations), key=_find_most, default=None)
+
+
+def _find_most(operation: Operation) -> float:
+    return operation.points[DEFAULT_POINT].sensitivity or 0.0
 
 
 def fit_operation(
-    cases: RegionCases, examples: Examples, *, learnt_from: bool
+    cases: RegionCases,
+    examples: Examples,
+    min_log_odds: float = 0.0,
+    *,
+    learnt_from: bool,
 ) -> Operation | None:
-    """Returns what the regions of images tell, see `make_operation`."""
+    """Returns what the regions of one level tell, see `make_operation`."""
     if not len(cases.lesion_image) or not cases.met.any() or cases.met.all():
         return None
     slope, intercept = fit_logistic(CENTRES[:, None], *cases.answers, shrinkage=0.0)
@@ -73,6 +90,7 @@ def fit_operation(
     operation = Operation(
         slope=float(slope),
         intercept=float(intercept),
+        min_log_odds=min_log_odds,
         region_intercept=float(region_intercept + means @ weights),
         features={
             name: Feature(float(weight), float(mean))

@@ -34,6 +34,7 @@ _POINT = {
 SCHEMA: dict[str, Any] = {
     "format": int,
     "calibration": {"slope": float, "intercept": float},
+    "min_log_odds": float,
     "region_score": {
         "intercept": float,
         "features": {name: {"weight": float, "mean": float} for name in FEATURES},
@@ -97,6 +98,8 @@ class Operation:
     Attributes:
         slope: of the calibrated log-odds of a probability, over its own.
         intercept: of the same.
+        min_log_odds: what those of a pixel, as the model gives them, must exceed to be
+            part of a region; 0 is a probability of 0.5.
         region_intercept: log-odds of the score of an average region.
         features: by the names of `FEATURES`.
         min_area_mm2: regions below it are not marked.
@@ -108,6 +111,7 @@ class Operation:
 
     slope: float
     intercept: float
+    min_log_odds: float
     region_intercept: float
     features: Mapping[str, Feature]
     min_area_mm2: float
@@ -121,6 +125,7 @@ class Operation:
         return {
             "format": FORMAT,
             "calibration": {"slope": self.slope, "intercept": self.intercept},
+            "min_log_odds": self.min_log_odds,
             "region_score": {
                 "intercept": self.region_intercept,
                 "features": {
@@ -188,6 +193,7 @@ def parse_operation(document: Any, source: str) -> Operation:
     return Operation(
         slope=calibration["slope"],
         intercept=calibration["intercept"],
+        min_log_odds=document["min_log_odds"],
         region_intercept=score["intercept"],
         features={name: _pick(Feature, score["features"][name]) for name in FEATURES},
         min_area_mm2=document["min_area_mm2"],

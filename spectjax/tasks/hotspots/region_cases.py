@@ -81,9 +81,11 @@ class RegionCollector:
 
     Attributes:
         examples: N images with truth, in the order in which they are asked about.
+        min_log_odds: see `spectjax.tasks.hotspots.regions.propose`.
     """
 
     examples: Examples
+    min_log_odds: float = 0.0
     _rows: list[tuple[float, ...]] = field(default_factory=list)
     _features: list[np.ndarray] = field(default_factory=list)
     _meetings: list[np.ndarray] = field(default_factory=list)
@@ -113,7 +115,7 @@ class RegionCollector:
                 log_odds = np.array([each.mean_log_odds for each in candidates])
                 true = self._compare(image, candidates)
             else:
-                candidates = propose(answer[place])
+                candidates = propose(answer[place], None, self.min_log_odds)
                 self._compare(image, candidates)
                 self._add_lone(image, candidates, answer[place])
                 # Outside the patient nothing can be wrong.
@@ -191,19 +193,26 @@ def collect_regions(
     examples: Examples,
     *,
     batch_size: int,
-) -> RegionCases:
+    levels: Sequence[float] = (0.0,),
+) -> list[RegionCases]:
     """Returns the regions that a model marks in all images.
 
     Args:
         predict: maps counts (B, H, W, 1) to the model's answer.
         examples: N images with truth.
         batch_size: B.
+        levels: log-odds that a region's pixels must exceed.
+
+    Returns:
+        The regions of each level.
 
     Raises:
         AnswerError: if a probability or a score is not finite.
     """
-    collector = RegionCollector(examples)
+    collectors = [RegionCollector(examples, level) for level in levels]
     batches = predict_in_batches(predict, examples.images, batch_size=batch_size)
     for rows, answer in batches:
-        collector.add(rows, answer)
-    return collector.finish()
+        # Instances are the same at every level.
+        for collector in collectors[: 1 if isinstance(answer, Instances) else None]:
+            collector.add(rows, answer)
+    return [collector.finish() for collector in collectors]

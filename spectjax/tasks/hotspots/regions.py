@@ -125,7 +125,8 @@ def score_regions(
     Raises:
         AnswerError: if the shapes do not match or a probability is not finite.
     """
-    return score_candidates(propose(answer, valid), counts, spacing, operation)
+    candidates = propose(answer, valid, operation.min_log_odds)
+    return score_candidates(candidates, counts, spacing, operation)
 
 
 def score_view(
@@ -215,37 +216,47 @@ def combine(features: np.ndarray, operation: Operation) -> float:
 
 
 def propose(
-    answer: np.ndarray | Instances, valid: np.ndarray | None = None
+    answer: np.ndarray | Instances,
+    valid: np.ndarray | None = None,
+    min_log_odds: float = 0.0,
 ) -> list[Candidate]:
     """Returns what may be a hotspot in an image: regions, or instances.
 
     Args:
         answer: see `score_regions`.
         valid: pixels that show the patient, bool, (H, W); None: all.
+        min_log_odds: what those of a region's pixels must exceed; all instances are
+            candidates.
 
     Raises:
         AnswerError: if the shapes do not match or a number is not finite.
     """
     if isinstance(answer, Instances):
         return _propose_instances(answer, valid)
-    return propose_regions(answer, valid)
+    return propose_regions(answer, valid, min_log_odds)
 
 
 def propose_regions(
-    probabilities: np.ndarray, valid: np.ndarray | None = None
+    probabilities: np.ndarray,
+    valid: np.ndarray | None = None,
+    min_log_odds: float = 0.0,
 ) -> list[Candidate]:
     """Returns the 8-connected regions of the most probable class, see `find_hotspots`.
 
     Args:
         probabilities: float32, (H, W, K).
         valid: bool, (H, W); None: all.
+        min_log_odds: of a class against background, from which on it counts as more
+            probable.
 
     Raises:
         AnswerError: if the shapes do not match or a probability is not finite.
     """
     if valid is None:
         valid = np.ones(probabilities.shape[:2], bool)
-    hotspots = find_hotspots(probabilities, valid)
+    weights = np.ones(probabilities.shape[-1])
+    weights[0] = math.exp(min_log_odds)
+    hotspots = find_hotspots(probabilities * weights, valid)
     log_odds = {
         name: compute_log_odds(probabilities, number)
         for number, name in enumerate(CLASS_NAMES)

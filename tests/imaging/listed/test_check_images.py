@@ -60,7 +60,7 @@ def test_check_images_shows_the_crops_to_decide_about(folder, check, tmp_path):
     out = tmp_path / "out"
     write_table(folder, f"{ANT},1,ANT,normal", f"{POST},1,POST,normal")
     status, text = check(f"--output_dir={out}", folder)
-    flagged = f"{folder / ANT}: uncertain crop: the shoulders' place in the body is"
+    flagged = f"{folder / ANT}: uncertain crop: "
     assert status == 1
     assert text.startswith(flagged)
     assert "0 of 2 rows can be used, 0 patients.\n" in text

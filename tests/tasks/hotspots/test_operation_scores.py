@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.text import Text
+from ml_collections import ConfigDict
 
+from spectjax.inference import scoring
 from spectjax.report import picture_parts
 from spectjax.report.data_notes import Caption
 from spectjax.tasks.hotspots.evaluate import evaluate
@@ -24,7 +27,7 @@ from tests.support.region_scenes import make_scenes
 from tests.support.typed_dicts import find_fault
 
 EXAMPLES, PREDICT = make_scenes()
-CASES = collect_regions(PREDICT, EXAMPLES, batch_size=4)
+(CASES,) = collect_regions(PREDICT, EXAMPLES, batch_size=4)
 OPERATION = fit_operation(CASES, EXAMPLES, learnt_from=False)
 
 
@@ -49,6 +52,34 @@ def test_without_images_to_calibrate_on_nothing_is_said(tmp_path, monkeypatch):
     assert "operation" not in metrics
     assert not (tmp_path / "operation.json").exists()
     assert "Operating points" not in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.parametrize(("folds", "split"), [((1, 1), "fold1"), ((1, 2), None)])
+def test_runs_that_answer_as_one_are_measured_on_who_validated_all(
+    folds, split, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(
+        scoring.input_pipeline,
+        "load_examples",
+        lambda folder, name: asked.append(name) or EXAMPLES,
+    )
+    data = [
+        ConfigDict({"name": "a", "validation_fold": x, "batch_size": 4}) for x in folds
+    ]
+    runs = [
+        SimpleNamespace(
+            predict=PREDICT,
+            task="segmentation",
+            info={},
+            input_hw=(24, 24),
+            config=SimpleNamespace(data=each),
+        )
+        for each in data
+    ]
+    found = scoring.measure_operation(runs, None)
+    assert asked == ([split] if split else [])
+    assert found == (OPERATION if split else None)
 
 
 def test_a_point_is_scored_on_other_images_than_it_was_chosen_on():

@@ -36,7 +36,7 @@ from spectjax.tasks.hotspots.regions import (
 from tests.support.region_scenes import LESION, make_scenes
 
 EXAMPLES, PREDICT = make_scenes()
-CASES = collect_regions(PREDICT, EXAMPLES, batch_size=5)
+(CASES,) = collect_regions(PREDICT, EXAMPLES, batch_size=5)
 OPERATION = fit_operation(CASES, EXAMPLES, learnt_from=False)
 
 
@@ -241,6 +241,23 @@ def test_the_document_is_read_as_it_was_written():
         damaged = {k: v for k, v in (document | change).items() if v is not None}
         with pytest.raises(OperationError, match=f"^a.json: .*found .*{fault}"):
             parse_operation(damaged, "a.json")
+
+
+def test_the_level_of_regions_is_the_one_that_finds_most():
+    def predict_unsure(counts):
+        """Gives lesions a probability of 0.3 at most."""
+        probs = PREDICT(counts)
+        hot = np.minimum(probs[..., 1], 0.3)
+        return np.stack([1 - hot, hot], axis=-1)
+
+    unsure = make_operation(predict_unsure, EXAMPLES, batch_size=4)
+    assert unsure.min_log_odds == -1  # of 0.3 they are -0.85
+    assert unsure.points["balanced"].sensitivity == 1
+    image = EXAMPLES.images[7:8]
+    args = image[0, :, :, 0], (2.5, 2.5), unsure
+    lesion = score_regions(predict_unsure(image)[0], *args)[0]
+    assert lesion.area_px == 25
+    assert make_operation(PREDICT, EXAMPLES, batch_size=4).min_log_odds == 0
 
 
 def test_images_that_do_not_tell_give_no_operation():
