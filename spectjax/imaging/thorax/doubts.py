@@ -115,7 +115,7 @@ def _judge_shape(landmarks: Landmarks) -> tuple[_Measure, ...]:
     flank = (landmarks.pelvis - landmarks.lowest_ribs) / trunk
     of_length, of_trunk = "over the body's length", "over the trunk's height"
     return (
-        _Measure(f"head and neck {of_length}", place, 0.12, 0.19, 0.04),
+        _Measure(f"head and neck {of_length}", place, 0.12, 0.175, 0.04),
         _Measure(f"the trunk's height {of_length}", trunk / length, 0.36, 0.45, 0.03),
         _Measure(
             f"the rib cage's width {of_length}", width / length, 0.147, 0.2, 0.025
