@@ -43,13 +43,8 @@ from spectjax.system.files import format_csv, write_file, write_json
 from spectjax.system.limits import PICTURE_BYTES, read_limited
 from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
-from spectjax.tasks.hotspots.regions import (
-    propose,
-    propose_pixel,
-    score_regions,
-    score_view,
-    select_regions,
-)
+from spectjax.tasks.hotspots.candidates import propose, propose_pixel
+from spectjax.tasks.hotspots.regions import score_regions, score_view, select_regions
 
 if TYPE_CHECKING:  # jax takes seconds: not before --help
     from spectjax.inference.trained import TrainedModel
