@@ -190,7 +190,7 @@ def test_features_made_by_hand_rank_the_hottest_spot_first(halves, tmp_path):
     ]
     assert {name: each["auc"]["value"] for name, each in models.items()} == {
         "highest pixel over median": pytest.approx(AUC),
-        "smoothed pixel over its surroundings": pytest.approx(AUC),
+        "spot over its surroundings": pytest.approx(AUC),
     }
     assert all(each["normals_marked"]["value"] is None for each in models.values())
 
