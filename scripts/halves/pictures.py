@@ -6,7 +6,6 @@ The number of pictures is N; height and width of the canvas are H and W.
 import dataclasses
 import io
 import pathlib
-from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -29,12 +28,12 @@ class Placing:
     Attributes:
         background: grey values up to this one become 0.
         mirrored: its mirror image lies beside it, as the other half of the chest.
-        half: the patient's side that pictures show.
+        half: the patient's side that pictures show, "left" or "right".
     """
 
     background: int
     mirrored: bool
-    half: Literal["left", "right"]
+    half: str
 
 
 @dataclasses.dataclass(frozen=True)
