@@ -288,8 +288,9 @@ def format_table(document: dict[str, Any]) -> str:
 
 def _say(score: dict[str, Any]) -> str:
     """Returns a score with its interval, or a dash."""
-    value = score["value"] if np.isfinite(score["value"]) else None
-    return format_score(value, ".3f") + format_bounds(score["interval"])
+    if not np.isfinite(score["value"]):
+        return format_score(None)
+    return format_score(score["value"], ".3f") + format_bounds(score["interval"])
 
 
 if __name__ == "__main__":
