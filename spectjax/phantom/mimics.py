@@ -95,7 +95,7 @@ def _limb_joints(rng: np.random.Generator, side: str, sign: int) -> Iterator[Joi
         rng.uniform(1.2, 2.6),
     )  # fmt: skip
     yield Joint(
-        "sternoclavicular joint", 0.35, (clavicle, "sternum"),
+        "sternoclavicular joint", 0.2, (clavicle, "sternum"),
         (sign * 25, 302, -74), rng.uniform(10, 14), rng.uniform(1.3, 2.6),
     )  # fmt: skip
     yield Joint(

@@ -68,12 +68,12 @@ def _draw_calyces(
     """Draws urine that stands in calyces and pelvis of a kidney, and in the ureter."""
     spots = []
     middle = kidney[0].mean(axis=0)
-    count = rng.choice(4, p=[0.35, 0.3, 0.2, 0.15])
+    count = rng.choice(4, p=[0.55, 0.22, 0.13, 0.1])
     for _ in range(count):
         x, y, z = middle + rng.normal(0, [7, 18, 4])
         radius = rng.uniform(4, 11)
         drop = make_ellipsoid((x, y, z), (radius, radius * rng.uniform(1, 2), radius))
-        heat = level * rng.lognormal(np.log(3.5), 0.8)
+        heat = level * rng.lognormal(np.log(2.2), 0.9)
         spots.append(_place(f"urine in {name}", drop, "trunk", heat))
     if rng.random() < 0.1:
         x, y, z = middle * [0.55, 1, 0.8] + [0, rng.uniform(40, 110), 0]

@@ -44,8 +44,8 @@ class Place(NamedTuple):
 
 _PLACES = (
     # The lower angle of the scapula, where it lies on ribs, and its outer edge.
-    Place(("scapula",), (112, 380, 76), (9, 13, 20), 1.8, 0.45, 0.25),
-    Place(("scapula",), (126, 345, 64), (10, 24, 25), 1.4, 0.30, 0.20),
+    Place(("scapula",), (112, 380, 76), (9, 13, 20), 1.4, 0.42, 0.22),
+    Place(("scapula",), (126, 345, 64), (10, 24, 25), 1.25, 0.28, 0.20),
     Place(("scapula",), (100, 283, 74), (16, 10, 20), 0.85, 0.30, 0.20),
     # Acromioclavicular, shoulder, sternoclavicular joint; first rib at the manubrium.
     Place(("scapula", "clavicle"), (151, 250, 12), (11, 8, 16), 1.3, 0.40, 0.20),
@@ -129,7 +129,7 @@ def _heat_ribs(
     rng: np.random.Generator, skeleton: Skeleton, uptake: np.ndarray
 ) -> None:
     """Ribs change along their length; their ends and angles may be hot in a row."""
-    level = rng.lognormal(np.log(1.2), 0.18)
+    level = rng.lognormal(np.log(1.16), 0.18)
     ends = rng.lognormal(np.log(1.25), 0.30)
     # Insertions of the muscles of the back: dots one below the other.
     angles = rng.lognormal(np.log(1.6), 0.3) if rng.random() < 0.25 else 1.0

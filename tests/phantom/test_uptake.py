@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from spectjax.phantom import simulate_patient
 
-PATIENTS = 14
+PATIENTS = 36
 # Contrast of the hottest place of a region: the image smoothed by 1.5 px over the mean
 # of the ring 6 to 12 px around it. Quartiles and the 95th percentile, measured on the
 # right halves of 400 normal chests from each side (BS-80K, 2.3 mm pixels). A region is

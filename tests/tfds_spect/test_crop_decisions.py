@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.support.dicom_edits import hide_legs
+from tests.support.dicom_edits import cut_feet_of
 from tests.support.flagged_commands import run_in_process
 from tfds_spect import image, listing, source
 from tfds_spect.dry_run import try_out
@@ -19,7 +19,7 @@ HEADER = "file,view,crop_box,accept_crop,found_box,flags"
 def doubtful(spoilt):
     """The hospital's folder with one examination whose crops are flagged: its names."""
     file = sorted((spoilt / "dicom").glob("P0002*"))[0]
-    hide_legs(file)
+    cut_feet_of(file)
     names = [f"{file.stem}_{view}" for view in ("anterior", "posterior")]
     found = {e.name for e in source.read_source(spoilt)[0]}
     assert found and not found & set(names)
@@ -33,13 +33,13 @@ def write_crops(folder, *lines, header=HEADER):
 def test_a_person_decides_about_each_view(doubtful):
     folder, file, (front, back) = doubtful
     write_crops(
-        folder, f"{file},anterior,,yes,,", f"{file},posterior,150 60 300 200,,,"
+        folder, f"{file},anterior,,yes,,", f"{file},posterior,350 60 500 200,,,"
     )
     examples, skips = source.read_source(folder)
     found = {e.name: e for e in examples}
     assert found[front].crop_by_hand == "accepted by hand"
     assert found[back].crop_by_hand == "box given by hand"
-    assert found[back].crop_box == (150, 60, 300, 200)
+    assert found[back].crop_box == (350, 60, 500, 200)
     assert found[front].warnings[-1].startswith("crop accepted by hand (crops.csv, row")
     assert not [skip for skip in skips if skip.name in (front, back)]
     others = [e.crop_by_hand for e in examples if e.name not in (front, back)]

@@ -12,7 +12,7 @@ from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.scan import ScanError
 from spectjax.imaging.thorax import CropError, crop_thorax
 from spectjax.imaging.thorax.evidence import save_evidence
-from tests.support.dicom_edits import hide_legs
+from tests.support.dicom_edits import cut_feet, cut_feet_of
 from tests.support.flagged_commands import run_in_process
 from tests.support.tiny_scans import make_scan
 
@@ -31,10 +31,8 @@ def found(scan):
 
 @pytest.fixture(scope="module")
 def doubtful(scan):
-    """The same view without its legs, whose crop is flagged."""
-    counts = scan.counts.copy()
-    counts[560:] = 0
-    return dataclasses.replace(scan, counts=counts)
+    """The same view with feet that the frame cuts, whose crop is flagged."""
+    return dataclasses.replace(scan, counts=cut_feet(scan.counts))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +86,12 @@ def test_a_box_that_cannot_be_is_one_line_that_names_file_and_row(scan, box):
     assert ("without a count" in text) == (box == (0, 0, 3, 3))
 
 
+def test_no_box_makes_pixels_square(scan, found):
+    stretched = dataclasses.replace(scan, spacing_mm=(2.4, 1.2))
+    with pytest.raises(CropError, match="square pixels, found pixels of 2.4x1.2 mm"):
+        crop_thorax(decide(stretched, box=found.transform.box))
+
+
 def test_an_accepted_crop_keeps_its_box_and_loses_its_flags(doubtful):
     flagged = crop_thorax(doubtful)
     assert flagged.flags
@@ -100,7 +104,7 @@ def test_an_accepted_crop_keeps_its_box_and_loses_its_flags(doubtful):
 
 
 def test_the_box_that_a_person_saw_counts_and_not_that_of_other_rules(doubtful):
-    seen = (140, 50, 300, 205)
+    seen = (470, 50, 620, 205)
     thorax = crop_thorax(decide(doubtful, accepted=True, seen_box=seen))
     now = " ".join(map(str, crop_thorax(doubtful).transform.box))
     assert thorax.transform.box == seen
@@ -164,7 +168,7 @@ def test_attach_refuses_two_decisions():
 
 def test_the_command_writes_the_table_that_it_heeds(hospital, tmp_path, capsys):
     file = shutil.copy(min((hospital / "dicom").iterdir()), tmp_path)
-    hide_legs(file)
+    cut_feet_of(file)
     out = tmp_path / "out"
 
     def crop(*arguments):
