@@ -39,7 +39,6 @@ from spectjax.report.markdown import format_bounds, format_rows, format_score
 from spectjax.system.commands import define_path, read_paths, run_command
 from spectjax.system.files import format_csv, write_file, write_json
 from spectjax.system.locks import hold
-from spectjax.system.messages import UserError
 from spectjax.tasks.hotspots.candidates import propose, propose_pixel
 from spectjax.tasks.hotspots.regions import score_regions, score_view, select_regions
 
