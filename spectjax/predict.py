@@ -31,6 +31,7 @@ import functools
 import gc
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import numpy as np
 from absl import flags, logging
@@ -45,6 +46,7 @@ from spectjax.imaging.scan import BoneScan, ScanError, View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
 from spectjax.inference.card import write_card
+from spectjax.inference.pixels import carry_back, choose_zoom, enlarge
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.commands import (
@@ -254,8 +256,13 @@ def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
     """
     thorax = crop_thorax(scan)
     counts = cut_centre(thorax.counts, model.input_hw)
-    answer = model.predict(counts[np.newaxis, :, :, np.newaxis])
-    return SeenView(name, thorax, model.input_hw, take(answer, 0))
+    zoom = choose_zoom(scan.spacing_mm, model.pixel_mm)
+    if zoom != 1:
+        counts = enlarge(counts, zoom)
+    answer = take(model.predict(counts[np.newaxis, :, :, np.newaxis]), 0)
+    if zoom != 1:
+        answer = carry_back(cast(np.ndarray, answer), zoom)
+    return SeenView(name, thorax, model.input_hw, answer)
 
 
 def _find(

@@ -12,7 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spectjax.inference.metadata import ModelFileError
-from spectjax.inference.ready import DOCUMENT, FOLDER, REMEDY, read_document
+from spectjax.inference.ready import (
+    DOCUMENT,
+    FOLDER,
+    REMEDY,
+    find_file,
+    read_document,
+)
 from spectjax.inference.trained import parse_operation
 from spectjax.system.limits import CONFIG_BYTES, read_limited
 from spectjax.system.messages import DISCLAIMER
@@ -31,7 +37,7 @@ def write_card(folder: pathlib.Path = FOLDER) -> str:
         ModelFileError: if a file is missing or damaged.
     """
     document = read_document(folder)
-    path = folder / TEMPLATE
+    path = find_file(folder, TEMPLATE)
     text = read_limited(path, CONFIG_BYTES, error=ModelFileError)
     measured = _read_measured(folder, document["name"])
     try:
@@ -63,7 +69,7 @@ def write_card(folder: pathlib.Path = FOLDER) -> str:
 def _read_measured(folder: pathlib.Path, name: str) -> dict[str, Any]:
     """Returns what was measured on a model: of another one, the questions alone."""
     document: dict[str, Any] = read_json(
-        folder / MEASURED,
+        find_file(folder, MEASURED),
         _READ,
         what="what was measured on a model",
         remedy=REMEDY,

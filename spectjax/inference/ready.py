@@ -28,13 +28,13 @@ from spectjax.weights import WeightsError
 FOLDER = pathlib.Path(spectjax.__file__).with_name("ready")
 DOCUMENT = "model.json"
 FORMAT = 1  # raise it when what is read here changes its name or meaning
-REMEDY = "Install spectjax again: pip install --force-reinstall --no-deps spectjax"
+REMEDY = "Install spectjax again; in a clone: git restore spectjax/ready"
 _READ = {
     "format": int,
     "name": str,
     "task": str,
     "class_names": [str],
-    "input": {"shape": [(str, int)]},
+    "input": {"shape": [(str, int)], "pixel_mm": Maybe(float)},
     "operation": Maybe(dict),  # what it knows about its use, as its task reads it
     "members": [
         {
@@ -62,7 +62,7 @@ def read_document(folder: pathlib.Path = FOLDER) -> dict[str, Any]:
     Raises:
         ModelFileError: if there is none, it is damaged, or of another version.
     """
-    path = folder / DOCUMENT
+    path = find_file(folder, DOCUMENT)
     document: dict[str, Any] = read_json(
         path,
         _READ,
@@ -78,6 +78,20 @@ def read_document(folder: pathlib.Path = FOLDER) -> dict[str, Any]:
             f"{spectjax.__version__}, found {fault}. {REMEDY}"
         )
     return document
+
+
+def find_file(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Returns the path of a file of a model that is ready to use.
+
+    Raises:
+        ModelFileError: if it is not there.
+    """
+    if not (folder / name).is_file():
+        raise ModelFileError(
+            f"{folder / name}: expected a file of the model that ships with spectjax, "
+            f"found none. {REMEDY}"
+        )
+    return folder / name
 
 
 def _find_fault(document: Mapping[str, Any]) -> str:
@@ -134,7 +148,7 @@ def read_weights(folder: pathlib.Path, member: Mapping[str, Any]) -> dict[str, A
     # Here, since an exported model does not need it.
     from spectjax.weights.tensors import unpack_tensors
 
-    path = folder / pathlib.Path(member["file"]).name
+    path = find_file(folder, pathlib.Path(member["file"]).name)
     content = read_limited(path, READY_BYTES, error=ModelFileError)
     if hashlib.sha256(content).hexdigest() != member["sha256"]:
         raise ModelFileError(

@@ -34,6 +34,8 @@ class TrainedModel:
         input_hw: (H, W), the central part of a thorax's canvas that the model takes.
         operation: what it knows about its use, as its task's row reads it; None if
             nobody measured that.
+        pixel_mm: side of the pixels that it learned from, if it wants images of others
+            on such pixels; it gives probabilities of pixels then.
     """
 
     predict: Predict
@@ -41,6 +43,7 @@ class TrainedModel:
     task: str
     input_hw: tuple[int, int]
     operation: Any = field(default=None, kw_only=True)
+    pixel_mm: float | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ class Frame(NamedTuple):
     spacing_mm: float
 
 
+USUAL_PIXEL_MM = 2.3
 # Share, rows and columns, smallest and largest pixel. All are long enough for a body;
 # in the widest it has wide empty sides. Sides are multiples of 16.
 _FRAMES = [

@@ -13,6 +13,7 @@ from spectjax.inference.ensembles import check_agreement, combine
 from spectjax.inference.metadata import hash_parameters, make_metadata
 from spectjax.inference.ready import DOCUMENT, FOLDER, FORMAT, load_ready
 from spectjax.inference.trained import TrainedRun, check_run, load_run, parse_operation
+from spectjax.phantom.frames import USUAL_PIXEL_MM
 from spectjax.system.files import write_file, write_json
 from spectjax.system.jax_setup import start_jax
 from spectjax.system.limits import METADATA_BYTES, READY_BYTES
@@ -168,9 +169,19 @@ def _describe(run: TrainedRun, members: Sequence[Mapping[str, Any]]) -> dict[str
         "disclaimer": DISCLAIMER,
         "task": metadata["task"],
         "class_names": metadata["class_names"],
-        "input": metadata["input"],
+        "input": metadata["input"] | {"pixel_mm": _find_pixel(run.config)},
         "commit": _find_commit(),
     }
+
+
+def _find_pixel(config: Any) -> float | None:
+    """Returns the side of the pixels, mm, on which the model wants to see images.
+
+    One that learned from stretched images and marks pixels wants those of the phantom.
+    """
+    if config.task == "segmentation" and config.data.randomisation > 0:
+        return USUAL_PIXEL_MM
+    return None
 
 
 def _find_commit() -> str | None:

@@ -112,6 +112,7 @@ def describe_origin(view: SeenView, model_info: ModelInfo) -> dict[str, Any]:
             "flags": view.thorax.flags,
             "decision": view.thorax.by_hand or None,
             "overruled_flags": view.thorax.overruled,
+            "cleared_flags": view.thorax.cleared,
         },
     }
 

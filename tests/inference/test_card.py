@@ -75,7 +75,7 @@ def test_a_damaged_card_is_one_line(folder):
     with pytest.raises(ModelFileError, match="card.md: .*'nothing'.*Install"):
         write_card(folder)
     (folder / TEMPLATE).unlink()
-    with pytest.raises(ModelFileError, match="card.md: expected a readable file"):
+    with pytest.raises(ModelFileError, match="card.md: .* found none. Install"):
         write_card(folder)
     shutil.copy(FOLDER / TEMPLATE, folder / TEMPLATE)
     (folder / MEASURED).write_text("[]")

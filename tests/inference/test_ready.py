@@ -76,7 +76,7 @@ def test_another_runtime_than_jax_asks_for_a_file():
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
-    with pytest.raises(ModelFileError, match="none/model.json: expected a readable"):
+    with pytest.raises(ModelFileError, match="none/model.json: .* found none. Install"):
         read_document(tmp_path / "none")
 
 
@@ -117,7 +117,7 @@ def test_weights_that_are_not_those_of_the_document_are_refused(spoilt):
     with pytest.raises(ModelFileError, match="member0.safetensors: .*damaged, or of"):
         load_ready(spoilt)
     path.unlink()
-    with pytest.raises(ModelFileError, match="member0.safetensors: .*No such file"):
+    with pytest.raises(ModelFileError, match="member0.safetensors: .*found none"):
         load_ready(spoilt)
 
 

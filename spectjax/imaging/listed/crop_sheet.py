@@ -88,7 +88,7 @@ def draw_sheet(
             _draw_zoom(figure.add_axes(zoom), crop)
         top = bottom + (0.36 if crop.box else 0.88) * height
         figure.text(
-            right - (0 if crop.box else 0.02),
+            right,
             top,
             _tell(crop),
             va="top",

@@ -172,7 +172,8 @@ def cut_box(scan: BoneScan, box: Box, by_hand: str, *overruled: str) -> ThoraxIm
     of it.
 
     Raises:
-        CropError: if the box does not fit the frame or the canvas, or has no counts.
+        CropError: if the box does not fit the frame or the canvas, or has no counts, or
+            if pixels are not square: a stretched thorax is none, whoever found it.
     """
     where = scan.crop_decision.origin if scan.crop_decision else "the call"
     (height, width), (most_rows, most_columns) = scan.counts.shape, CANVAS_HW
@@ -189,7 +190,14 @@ def cut_box(scan: BoneScan, box: Box, by_hand: str, *overruled: str) -> ThoraxIm
     if not counts.any():
         raise CropError(f"{fault}, without a count in it. Correct it.")
     try:
-        body = find_body(scan.counts, _measure_pixel(scan))
+        pixel_mm = _measure_pixel(scan)
+    except NoThoraxError as error:
+        raise CropError(
+            f"{scan.path} (frame {scan.frame}, {scan.view}): expected square pixels, "
+            f"found {error}. Leave the file out."
+        ) from error
+    try:
+        body = find_body(scan.counts, pixel_mm)
     except NoThoraxError:
         pass
     else:
@@ -253,7 +261,7 @@ def _hear_both(
             raise
         return judge_alone(opinion, str(error)), None, None
     ribs = marks.shoulders, marks.left, marks.lowest_ribs, marks.right
-    doubts = doubt_box(marks, evidence.readings)
+    doubts = doubt_box(marks, body, evidence.readings)
     return weigh(ribs, doubts, opinion, frame_hw), marks, evidence
 
 

@@ -86,6 +86,12 @@ def test_a_box_that_cannot_be_is_one_line_that_names_file_and_row(scan, box):
     assert ("without a count" in text) == (box == (0, 0, 3, 3))
 
 
+def test_no_box_makes_pixels_square(scan, found):
+    stretched = dataclasses.replace(scan, spacing_mm=(2.4, 1.2))
+    with pytest.raises(CropError, match="square pixels, found pixels of 2.4x1.2 mm"):
+        crop_thorax(decide(stretched, box=found.transform.box))
+
+
 def test_an_accepted_crop_keeps_its_box_and_loses_its_flags(doubtful):
     flagged = crop_thorax(doubtful)
     assert flagged.flags

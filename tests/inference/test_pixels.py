@@ -1,0 +1,44 @@
+"""Images on other pixels than a model's: enlarged, answered, carried back."""
+
+import numpy as np
+import pytest
+
+from spectjax.inference.pixels import carry_back, choose_zoom, enlarge
+
+
+@pytest.mark.parametrize(
+    ("spacing_mm", "pixel_mm", "zoom"),
+    [
+        ((2.3, 2.3), 2.3, 1),
+        ((1.9, 1.9), 2.3, 1),  # among the sizes that the model has seen
+        ((2.9, 2.9), 2.3, 1),
+        ((4.6, 4.6), 2.3, 2),
+        ((1.15, 1.15), 2.3, 0.5),
+        (None, 2.3, 1),
+        ((4.6, 4.6), None, 1),
+    ],
+)
+def test_only_pixels_that_the_model_has_not_seen_are_changed(
+    spacing_mm, pixel_mm, zoom
+):
+    assert choose_zoom(spacing_mm, pixel_mm) == pytest.approx(zoom)
+
+
+def test_a_lesion_of_coarse_pixels_is_as_large_as_in_fine_ones_and_comes_back():
+    y, x = np.indices((208, 160))
+    coarse = np.hypot(y - 80, x - 90) <= 4.0
+    fine = enlarge(coarse, 2.0) > 0.5
+    assert fine.sum() == pytest.approx(4 * coarse.sum(), rel=0.06)
+    # About the middle of the image: (103.5, 79.5).
+    centre = [axis[fine].mean() for axis in (y, x)]
+    assert centre == pytest.approx([103.5 - 2 * 23.5, 79.5 + 2 * 10.5], abs=0.1)
+    answer = np.stack([1 - fine, fine], axis=-1).astype(np.float32)
+    back = carry_back(answer, 2.0)
+    np.testing.assert_allclose(back.sum(axis=-1), 1, atol=1e-6)
+    assert ((back[..., 1] > 0.5) == coarse).mean() > 0.9995
+
+
+def test_what_the_model_did_not_see_is_background():
+    back = carry_back(np.stack([np.zeros((8, 8)), np.ones((8, 8))], axis=-1), 2.0)
+    assert back[0, 0].tolist() == [1, 0]
+    assert back[4, 4].tolist() == [0, 1]
