@@ -71,7 +71,9 @@ def find_body(counts: np.ndarray, pixel_mm: float) -> Body:
     scipy.ndimage.gaussian_filter(counts[tall], sigma, truncate=3, output=smooth[tall])
     # A tenth of bright tissue: far above the background (some 0.1 counts against 2 to 5
     # in the body) and below the thinnest limb.
-    level = np.float32(0.1 * np.percentile(smooth[::2, ::2], 95))
+    level = np.float32(
+        0.1 * np.percentile(smooth[::2, ::2], _bright_percentile(counts))
+    )
     bright = smooth[tall] > level
     if not bright.any():
         raise NoThoraxError("no count above the noise")
@@ -121,6 +123,15 @@ def _take_body(bright: np.ndarray, pixel_mm: float) -> np.ndarray:
     return labels == largest
 
 
+def _bright_percentile(counts: np.ndarray) -> float:
+    """Returns above which percentile of a frame (H, W) bright tissue lies.
+
+    A twentieth of a frame four times as high as wide; wider ones have empty sides.
+    """
+    height, width = counts.shape
+    return 100 - min(5 * height / (4 * width), 10)
+
+
 def _rows_of_anything(counts: np.ndarray) -> slice:
     """Returns the rows from the first to the last that hold more than background.
 
@@ -130,7 +141,9 @@ def _rows_of_anything(counts: np.ndarray) -> slice:
     height, width = (size - size % _BLOCK for size in counts.shape)
     blocks = counts[:height, :width].reshape(-1, _BLOCK, width).sum(axis=1)
     blocks = blocks.reshape(len(blocks), -1, _BLOCK).sum(axis=2)
-    bright = (blocks > 0.05 * np.percentile(blocks, 95)).any(axis=1)
+    bright = (blocks > 0.05 * np.percentile(blocks, _bright_percentile(counts))).any(
+        axis=1
+    )
     rows = np.flatnonzero(bright) * _BLOCK
     if not rows.size:
         return slice(0, len(counts))

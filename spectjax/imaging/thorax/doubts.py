@@ -15,6 +15,7 @@ from spectjax.imaging.thorax.landmarks import Landmarks, Readings
 
 _LENGTH_MM = (800, 2150)  # of a child of two years, and of a tall man's pointed toes
 _MOST_REASONS = 3
+_DARK = 0.02  # of bright bone; less is noise that JPEG leaves
 _CUT = 0.05  # of the body's length: a row so wide is no crown of a head and no toes
 
 
@@ -38,7 +39,10 @@ class _Measure(NamedTuple):
 
 
 def find_doubts(
-    landmarks: Landmarks, body: Body, readings: Readings, pixel_mm: float | None
+    landmarks: Landmarks,
+    body: Body,
+    readings: Readings,
+    pixel_mm: float | None,
 ) -> tuple[str, ...]:
     """Returns a sentence for each reason to distrust the landmarks.
 
@@ -52,6 +56,7 @@ def find_doubts(
         *_compare_sides(landmarks, readings),
         *_judge_shape(landmarks),
         *_judge_edges(landmarks, readings),
+        *_judge_darkness(body.smooth > _DARK * body.bright, landmarks),
     )
     doubts = []
     if sum(measure.excess for measure in measures) >= 1:
@@ -110,7 +115,7 @@ def _judge_shape(landmarks: Landmarks) -> tuple[_Measure, ...]:
     flank = (landmarks.pelvis - landmarks.lowest_ribs) / trunk
     of_length, of_trunk = "over the body's length", "over the trunk's height"
     return (
-        _Measure(f"head and neck {of_length}", place, 0.12, 0.19, 0.04),
+        _Measure(f"head and neck {of_length}", place, 0.12, 0.175, 0.04),
         _Measure(f"the trunk's height {of_length}", trunk / length, 0.36, 0.45, 0.03),
         _Measure(
             f"the rib cage's width {of_length}", width / length, 0.147, 0.2, 0.025
@@ -134,11 +139,11 @@ def _judge_edges(landmarks: Landmarks, readings: Readings) -> tuple[_Measure, ..
     return (
         _Measure(
             "strips of the chest in which the edge of the ribs shows",
-            *(sides.seen, 0.7, 1, 0.35),
+            *(sides.seen, 0.5, 1, 0.4),
         ),
         _Measure(
             "the brightness of the ribs' edge over the chest's",
-            *(sides.brightness, 0.85, 1.5, 0.6),
+            *(sides.brightness, 0.8, 1.5, 0.8),
         ),
         _Measure(
             "how far the edge of the ribs bulges over the rib cage's width",
@@ -146,6 +151,30 @@ def _judge_edges(landmarks: Landmarks, readings: Readings) -> tuple[_Measure, ..
         ),
         _Measure(
             "what the ribs are brighter than the flank below them",
-            *(readings.rib_band.contrast, 0.25, 0.93, 0.07),
+            *(readings.rib_band.contrast, 0.2, 1, 0.15),
+        ),
+    )
+
+
+def _judge_darkness(
+    holds_counts: np.ndarray, landmarks: Landmarks
+) -> tuple[_Measure, ...]:
+    """Returns how much was cut away: where soft tissue was, the lowest ribs may be.
+
+    Args:
+        holds_counts: what is not dark, (H, W) bool.
+        landmarks: where the rib cage lies.
+    """
+    columns = slice(landmarks.left, landmarks.right)
+    chest = holds_counts[landmarks.shoulders : landmarks.lowest_ribs, columns]
+    flank = holds_counts[landmarks.lowest_ribs : landmarks.pelvis, columns]
+    beside = np.ones(flank.shape[1], bool)  # the spine, which hides what was cut away
+    beside[len(beside) // 4 : -(len(beside) // 4)] = False
+    flank = flank[:, beside]
+    return (
+        _Measure("the chest's share without counts", *(1 - chest.mean(), 0, 0.05, 0.1)),
+        _Measure(
+            "the flank's share without counts",
+            *(1 - flank.mean() if flank.size else 0, 0, 0.3, 0.1),
         ),
     )

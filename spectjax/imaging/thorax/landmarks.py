@@ -23,6 +23,8 @@ from spectjax.imaging.thorax.ribs import (
     find_spine,
 )
 
+_CAP = 0.6  # of bright bone: a hot shoulder blade does not hide the joint above it
+
 
 @dataclass(frozen=True)
 class Landmarks:
@@ -103,11 +105,12 @@ def find_shoulders(body: Body, row_curve: Curve) -> tuple[int, tuple[int, int]]:
 
     The steepest rise of the curve after the head says roughly where the shoulders are;
     the bones begin where, left or right of the neck, counts have risen half of the way
-    to the brightest bone. Counts are capped, and the brightest seventh of each row is
-    passed over, so that a hot joint or node moves little.
+    to the brightest bone. Counts are capped at what any shoulder has, and the brightest
+    seventh of each row is passed over, so that a hot joint or node moves little.
     """
     length = body.length
-    early = slice(round(0.06 * length), round(0.25 * length))
+    # Shoulders lie at 0.13 to 0.15 of real adults, those of small children at 0.2.
+    early = slice(round(0.09 * length), round(0.21 * length))
     steepest = int(row_curve.rows[early][row_curve.first[early].argmax()])
     start = max(0, steepest - body.first_row - round(0.08 * length))
     above = slice(start, max(start + 1, steepest - body.first_row))
@@ -127,14 +130,13 @@ def _find_rise(body: Body, rows: slice, column: float) -> int:
     """Returns the index in `rows` at which the bones around a column begin."""
     reach = 0.02 * body.length
     columns = columns_between(column - reach, column + reach, body)
-    beside = np.minimum(body.smooth[rows, columns], body.bright)
+    beside = np.minimum(body.smooth[rows, columns], np.float32(_CAP * body.bright))
     profile = np.percentile(beside, 85, axis=1)
     # The last of equals: what is hot above the shoulder reaches the cap as well.
     brightest = len(profile) - 1 - int(profile[::-1].argmax())
     rise = profile[: brightest + 1]
     level = (rise.min() + rise[-1]) / 2
-    # Rows of a slanted edge lie lower than its top: by 2 of 720 pixels in the phantom.
-    return int(np.flatnonzero(rise <= level)[-1]) - round(0.003 * body.length)
+    return int(np.flatnonzero(rise <= level)[-1])
 
 
 def find_legs(body: Body) -> int:

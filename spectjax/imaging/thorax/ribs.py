@@ -25,11 +25,12 @@ _COST_OF_A_STEP = 0.015
 _COST_OF_DISTANCE = 0.0004
 _SHARE_OF_THE_OTHER_SIDE = 0.5
 _SHARE_OF_THE_FIELD = 0.15  # what a fall at the edge of the camera's field is worth
-_FAINT_CREST = 0.4  # of the rise to the hips, in heights
-# Half of the rib cage's width in the body's length, at least in the highest and in the
-# lowest strip, and at most: 19 real adults have 0.073 to 0.095 where they are widest,
-# the highest strip 0.85 of that. Nearer to the spine lie scapulae and kidneys.
-_LEAST_HALF_WIDTHS, _MOST_HALF_WIDTH = (0.055, 0.066), 0.112
+_OF_CRESTS, _OF_RIBS = 0.6, 0.7  # where bands begin, in halves of the rib cage
+_FAINT_CREST = 0.3  # of the rise to the hips, in heights
+# Half of the rib cage's width in the body's length: 19 real adults have 0.073 to 0.095.
+# Nearer to the spine lie scapulae and kidneys.
+_HALF_WIDTHS = (0.065, 0.112)
+_ROUNDNESS = 0.14  # what the highest strip is narrower by, in five real views
 _BRIGHTER_AT_MOST = 1.2  # one side of the rib band than the other
 
 
@@ -91,8 +92,8 @@ def find_sides(body: Body, shoulders: int, legs: int, spine: int) -> Sides:
     hands touch thighs and bags lie between them, so the body's length says where to
     look. There the chest is cut into strips of a few rows; in each, the ribs end where
     counts fall steepest outwards. An arm, a hot elbow or a lesion may fall more
-    steeply: the edge that is followed is strong in all strips, moves little from one to
-    the next, and has its like on the other side. The second widest strip counts.
+    steeply: the edge that is followed is strong in all strips, keeps to the roundness
+    of a rib cage, and has its like on the other side. The second widest strip counts.
     """
     half_width = 0.08 * body.length
     trunk = legs - shoulders
@@ -109,9 +110,10 @@ def find_sides(body: Body, shoulders: int, legs: int, spine: int) -> Sides:
         np.add.reduceat(capped, starts) / np.diff(np.r_[starts, len(chest)])[:, None]
     )
 
-    least = np.linspace(*_LEAST_HALF_WIDTHS, _STRIPS)[:, None] * body.length
-    most = round(_MOST_HALF_WIDTH * body.length)
-    distances = np.arange(round(0.05 * body.length), most + 1)
+    least, most = (share * body.length for share in _HALF_WIDTHS)
+    widths = np.arange(round(least), round(most) + 1)
+    places = np.linspace(0, 1, _STRIPS)[:, None]
+    distances = widths * (1 - _ROUNDNESS * (1 - places) ** 2)
     fall, to_nothing = (
         np.stack([_find_falls(each, spine + side * distances) for side in (-1, 1)])
         for each in (_fill_unseen(strips, body.blur_px), strips)
@@ -121,12 +123,12 @@ def find_sides(body: Body, shoulders: int, legs: int, spine: int) -> Sides:
     like = scipy.ndimage.maximum_filter1d(fall[::-1], near, axis=2)
     strength = fall + _SHARE_OF_THE_OTHER_SIDE * like
     # Beyond the ribs lie skin and arms, which fall more steeply: the inner edge is it.
-    strength -= _COST_OF_DISTANCE * np.arange(len(distances))
+    strength -= _COST_OF_DISTANCE * np.arange(len(widths))
     strength *= fall > 0
-    strength[:, distances < least] = -1
-    edges = distances[[_follow(each) for each in strength]]
+    paths = np.stack([_follow(each) for each in strength])
+    edges = np.rint(distances[np.arange(_STRIPS), paths]).astype(int)
     left, right = np.sort(edges, axis=1)[:, -2]
-    at_edges = np.take_along_axis(fall, edges[..., None] - distances[0], axis=2)
+    at_edges = np.take_along_axis(fall, paths[..., None], axis=2)
     within = spine + np.array([[-1], [1]]) * (edges - round(0.08 * half_width))
     within = strips[np.arange(_STRIPS), np.clip(within, 0, strips.shape[1] - 1)]
     return Sides(
@@ -157,11 +159,15 @@ def _find_falls(strips: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
     Args:
         strips: counts, (R, W).
-        columns: neighbouring columns, outwards, (C,); some may lie beyond the frame.
+        columns: neighbouring columns of each strip, outwards, (R, C); some may lie
+            beyond the frame.
     """
-    step = columns[1] - columns[0]
-    wider = np.arange(len(columns) + 2) * step + columns[0] - step
-    outwards = strips[:, np.clip(wider, 0, strips.shape[1] - 1)]
+    step = columns[:, 1:2] - columns[:, :1]
+    wider = np.hstack([columns[:, :1] - step, columns, columns[:, -1:] + step])
+    own = np.arange(strips.shape[1])
+    outwards = np.stack(
+        [np.interp(at, own, strip) for at, strip in zip(wider, strips, strict=True)]
+    )
     fall = np.maximum(outwards[:, :-2] - outwards[:, 2:], 0) / 2
     # The steepest place at the end of the range is the flank of what is beyond it.
     beside = np.pad(fall, ((0, 0), (1, 1)), constant_values=np.inf)
@@ -190,24 +196,17 @@ def find_lowest_ribs(body: Body, shoulders: int, legs: int, sides: Sides) -> Rib
 
     "The ratio of the heights of spine and pelvis is 3:2" ([P1]) says where to look for
     the pelvis. In a band on both sides of the trunk counts rise steepest at the iliac
-    crests; above them lies the flank, and the ribs end where counts have fallen four
-    fifths of the way to it. The darker two thirds of each row pass over kidneys and
-    lesions, and no side counts for more than `_BRIGHTER_AT_MOST` times the other.
+    crests; above them lies the flank, and the ribs end just below where counts have
+    fallen three quarters of the way to it.
     """
-    left, right = (
-        _measure_band(body, shoulders, legs, sides, side) for side in (-1, 1)
-    )
-    counts = np.minimum(left, _BRIGHTER_AT_MOST * right)
-    counts += np.minimum(right, _BRIGHTER_AT_MOST * left)
     trunk = legs - shoulders
-    rows = np.arange(shoulders, legs)
-    curve = fit_curve(rows, counts / 2, knot_px=0.055 * trunk)
-    pelvis = _find_crests(curve)
+    pelvis = _find_crests(_fit_band(body, shoulders, legs, sides, _OF_CRESTS)[0])
+    curve, both = _fit_band(body, shoulders, legs, sides, _OF_RIBS)
     ribs, flank, end = _find_end(curve.fitted, pelvis)
     if end is None:
         raise NoThoraxError("no ribs above the pelvis")
     lowest = []
-    for side in (left, right):
+    for side in both:
         side_end = _find_end(
             scipy.ndimage.gaussian_filter1d(side, 0.02 * trunk), pelvis
         )[2]
@@ -239,16 +238,26 @@ def _find_crests(curve: Curve) -> int:
     return near.start + int(first[slope[first].argmax()])
 
 
-def _measure_band(
-    body: Body, shoulders: int, legs: int, sides: Sides, side: int
-) -> np.ndarray:
-    """Returns the mean of the darker two thirds of each row of one side's band."""
+def _fit_band(
+    body: Body, shoulders: int, legs: int, sides: Sides, inner: float
+) -> tuple[Curve, np.ndarray]:
+    """Returns the curve of both sides' bands together, and each by itself, (2, rows).
+
+    A band reaches from `inner`, in halves of the rib cage's width, to the ribs' edge.
+    The darker two thirds of each row pass over kidneys and lesions, and no side counts
+    for more than `_BRIGHTER_AT_MOST` times the other.
+    """
     middle, half_width = (sides.left + sides.right) / 2, (sides.right - sides.left) / 2
-    columns = columns_between(
-        middle + 0.6 * side * half_width, middle + side * half_width, body
-    )
-    band = np.sort(body.smooth[shoulders:legs, columns], axis=1)
-    return band[:, : -(-2 * band.shape[1] // 3)].mean(axis=1, dtype=np.float64)
+    both = []
+    for side in (-1, 1):
+        columns = columns_between(
+            middle + inner * side * half_width, middle + side * half_width, body
+        )
+        band = np.sort(body.smooth[shoulders:legs, columns], axis=1)
+        both.append(band[:, : -(-2 * band.shape[1] // 3)].mean(axis=1, dtype=float))
+    counts = np.minimum(both, _BRIGHTER_AT_MOST * np.array(both[::-1])).mean(axis=0)
+    rows = np.arange(shoulders, legs)
+    return fit_curve(rows, counts, knot_px=0.055 * len(rows)), np.array(both)
 
 
 def _find_end(fitted: np.ndarray, pelvis: int) -> tuple[float, float, int | None]:
@@ -257,7 +266,8 @@ def _find_end(fitted: np.ndarray, pelvis: int) -> tuple[float, float, int | None
     ribs = float(np.median(fitted[round(0.25 * trunk) : round(0.42 * trunk)]))
     start = round(0.4 * trunk)
     flank = start + int(fitted[start : pelvis + 1].argmin())
-    level = fitted[flank] + 0.2 * (ribs - fitted[flank])
+    level = fitted[flank] + 0.25 * (ribs - fitted[flank])
     above = np.flatnonzero(fitted[:flank] >= level)
-    end = int(above[-1]) + 1 if above.size else None
+    # The lowest ribs slant: their tips reach further, 2 of 280 pixels in the phantom.
+    end = int(above[-1]) + 1 + round(0.008 * trunk) if above.size else None
     return ribs, float(fitted[flank]), end

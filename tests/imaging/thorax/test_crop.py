@@ -315,11 +315,11 @@ def phantom(scan):
     return crop_thorax(with_counts(scan, view.counts))
 
 
-def doubt(thorax, pixel_mm=2.3, landmarks=None, **sides):
-    """The doubts about a crop whose landmarks or sides were other ones."""
+def doubt(thorax, pixel_mm=2.3, **sides):
+    """The doubts about a crop whose sides were other ones."""
     readings = thorax.evidence.readings
     return find_doubts(
-        dataclasses.replace(thorax.landmarks, **landmarks or {}),
+        thorax.landmarks,
         thorax.evidence.body,
         dataclasses.replace(readings, sides=readings.sides._replace(**sides)),
         pixel_mm,
@@ -339,14 +339,11 @@ def test_faint_edge_is_doubted_where_it_is_straight(
 
 
 def test_measure_just_beyond_its_range_is_no_doubt_but_several_are(phantom):
-    found = phantom.landmarks
-    width = round(0.14 * (found.feet - found.head))
-    left = found.spine - width // 2
-    narrow = {"left": left, "right": left + width}
-    assert doubt(phantom, brightness=1, landmarks=narrow) == ()
-    doubts = doubt(phantom, brightness=1, seen=0.4, landmarks=narrow)
-    assert any("width over the body's length: 0.14" in text for text in doubts)
-    assert any("the edge of the ribs shows: 0.400" in text for text in doubts)
+    assert doubt(phantom, seen=0.3, brightness=1) == ()
+    assert doubt(phantom, seen=1, brightness=0.3) == ()
+    doubts = doubt(phantom, seen=0.3, brightness=0.3)
+    assert any("the edge of the ribs shows: 0.300" in text for text in doubts)
+    assert any("brightness of the ribs' edge" in text for text in doubts)
 
 
 def test_length_is_doubted_only_where_the_size_of_a_pixel_is_known(phantom):
