@@ -19,37 +19,28 @@ metastasis. It is marked where `spectjax.predict` would mark it. OUT receives
 clinic.
 """
 
-import dataclasses
-import io
 import pathlib
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from absl import flags, logging
-from PIL import Image
-from scipy import ndimage
 
-from spectjax.imaging.diagnosis import NORMAL, clean_word, label_diagnosis
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from scripts.halves.by_hand import FEATURES
+from scripts.halves.pictures import COLUMNS, VIEWS, Halves, Placing, read_halves
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.hotspots import Instances
-from spectjax.imaging.listed.csv_table import read_table
-from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.metrics.curves import area_under_roc, roc_curve
 from spectjax.metrics.intervals import Interval, bootstrap_patients
 from spectjax.report.markdown import format_bounds, format_rows, format_score
 from spectjax.system.commands import define_path, read_paths, run_command
 from spectjax.system.files import format_csv, write_file, write_json
-from spectjax.system.limits import PICTURE_BYTES, read_limited
 from spectjax.system.locks import hold
-from spectjax.system.messages import UserError
-from spectjax.tasks.hotspots.regions import (
-    propose,
-    propose_pixel,
-    score_regions,
-    score_view,
-    select_regions,
-)
+from spectjax.tasks.hotspots.candidates import propose, propose_pixel
+from spectjax.tasks.hotspots.regions import score_regions, score_view, select_regions
 
 if TYPE_CHECKING:  # jax takes seconds: not before --help
     from spectjax.inference.trained import TrainedModel
@@ -72,14 +63,9 @@ _POINT = flags.DEFINE_string(
 )
 _BATCH = flags.DEFINE_integer("batch", 16, "Images at a time.", lower_bound=1)
 
-TABLE = "labels.csv"
 SHIPPED = "the model that ships"
-_COLUMNS = ("file", "patient", "view", "label")
-_VIEWS = ("anterior", "posterior")
 _NOTHING = -100.0  # log-odds of a view without any instance
 _MAX_FALSE = 0.1  # share of the normal images above the threshold: 90 % specificity
-# Of the baselines, pixels: a small lesion, and what lies around it.
-_LESION_SIGMA, _SURROUNDINGS_SIGMA = 1.5, 8.0
 # How the table calls the scores.
 SCORES = {
     "auc": "AUC",
@@ -87,23 +73,6 @@ SCORES = {
     "normals_marked": "normal images marked",
     "sensitivity": "abnormal images marked",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Halves:
-    """N pictures on canvases, by view.
-
-    Attributes:
-        rows: what the table says of each: file, patient, view and label.
-        counts: float32, (N, H, W).
-        inside: pixels of the picture, bool, (N, H, W).
-        abnormal: 1 for every label but normal, int64, (N,).
-    """
-
-    rows: list[dict[str, str]]
-    counts: np.ndarray
-    inside: np.ndarray
-    abnormal: np.ndarray
 
 
 # The score of each image, float64, (N,), and whether the model marks it, bool, (N,);
@@ -118,7 +87,8 @@ def main(argv: list[str]) -> None:
     output_dir = cast(pathlib.Path, _OUTPUT_DIR.value)
     load = list_models(read_paths(argv))
     with hold(output_dir):
-        halves = read_halves(images)
+        placing = Placing(_BACKGROUND.value, _MIRRORED.value, _HALF.value)
+        halves = read_halves(images, placing)
         judged = judge_by_hand(halves) if _BASELINE.value else {}
         for name, load_model in load.items():
             judged[name] = judge(load_model(), halves)
@@ -149,87 +119,6 @@ def list_models(
         else find_model(workdirs=[], file=path, runtime=None)
         for path in paths
     }
-
-
-def read_halves(folder: pathlib.Path) -> Halves:
-    """Reads the pictures that a folder's table lists.
-
-    Raises:
-        ImageTableError: if the table cannot be read.
-        UserError: if a row or its picture cannot be used, or if there is none.
-    """
-    path = folder / TABLE
-    found, errors = read_table(path, _COLUMNS)
-    if errors:
-        raise errors[0]
-    rows = [{**cells, "row": f"{path}: row {number}"} for number, cells in found]
-    if not rows:
-        raise UserError(f"{path}: expected a row for each picture, found none.")
-    abnormal = [_read_label(row) for row in rows]
-    placed = [_place(read_picture(folder / row["file"]), row) for row in rows]
-    counts, inside = (np.stack(each) for each in zip(*placed, strict=True))
-    return Halves(rows, counts, inside, np.array(abnormal))
-
-
-def _read_label(row: dict[str, str]) -> int:
-    """Returns 1 for a label that is not normal, after a look at the whole row.
-
-    Raises:
-        UserError: if a cell is empty or not what it should be.
-    """
-    if row["view"] not in _VIEWS or not row["patient"] or not row["file"]:
-        raise UserError(
-            f"{row['row']}: expected a file, a patient and a view, anterior or "
-            f"posterior, found {row['file']!r}, {row['patient']!r} and "
-            f"{row['view']!r}. Correct the row."
-        )
-    try:
-        return int(label_diagnosis(clean_word(row["label"])) != NORMAL)
-    except ValueError as error:
-        raise UserError(f"{row['row']}: {error} Correct the row.") from error
-
-
-def read_picture(path: pathlib.Path) -> np.ndarray:
-    """Returns the grey values of an 8-bit picture that fits the canvas, uint8, (H, W).
-
-    Raises:
-        UserError: if it is no such picture.
-    """
-    content = read_limited(path, PICTURE_BYTES, error=UserError)
-    height, width = CANVAS_HW[0], CANVAS_HW[1] // (1 + _MIRRORED.value)
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
-            found = f"{picture.height}x{picture.width} pixels of mode {picture.mode}"
-            fits = picture.height <= height and picture.width <= width
-            if picture.mode == "L" and fits:
-                return np.asarray(picture)
-    except Exception as error:  # Pillow's are of many kinds
-        found = f"what cannot be read ({error})"
-    raise UserError(
-        f"{path}: expected a grey picture of 8 bits, at most {height}x{width} pixels, "
-        f"found {found}. Save it as a grey PNG, cut to the chest."
-    )
-
-
-def _place(grey: np.ndarray, row: dict[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns counts on the canvas, and which of its pixels are the picture's."""
-    counts = np.where(grey > _BACKGROUND.value, grey, 0).astype(np.float32)
-    own = np.ones_like(counts)
-    if _MIRRORED.value:
-        # The patient's right is on the left of an anterior view.
-        on_the_left = (row["view"] == "anterior") == (_HALF.value == "right")
-        sides = slice(None) if on_the_left else slice(None, None, -1)
-        counts = np.hstack([counts, counts[:, ::-1]][sides])
-        own = np.hstack([own, np.zeros_like(own)][sides])
-    top, left = ((a - b) // 2 for a, b in zip(CANVAS_HW, counts.shape, strict=True))
-    margins = [
-        (before, total - before - size)
-        for before, total, size in zip(
-            (top, left), CANVAS_HW, counts.shape, strict=True
-        )
-    ]
-    # Of two halves the picture's own is judged: the other one was never seen.
-    return np.pad(counts, margins), np.pad(own > 0, margins)
 
 
 def judge(model: "TrainedModel", halves: Halves) -> Judged:
@@ -283,37 +172,11 @@ def judge_image(
     return score_view(*seen, valid=inside, regions=scored), bool(marked)
 
 
-def measure_highest_pixel(counts: np.ndarray, shown: np.ndarray) -> float:
-    """Returns the highest pixel over the median of those shown."""
-    values = counts[shown]
-    return float(values.max() / np.median(values)) if values.size else 0.0
-
-
-def measure_surroundings(counts: np.ndarray, shown: np.ndarray) -> float:
-    """Returns how far a spot of lesion size stands out from what lies around it."""
-    spot, around = (
-        _smooth(counts, shown, sigma) for sigma in (_LESION_SIGMA, _SURROUNDINGS_SIGMA)
-    )
-    return float((spot / around)[shown].max(initial=0))
-
-
-def _smooth(counts: np.ndarray, shown: np.ndarray, sigma: float) -> np.ndarray:
-    """Returns a Gaussian mean over the pixels shown; 1 where there are none."""
-    weights = ndimage.gaussian_filter(shown.astype(float), sigma)
-    sums = ndimage.gaussian_filter(np.where(shown, counts, 0).astype(float), sigma)
-    return np.divide(sums, weights, out=np.ones_like(sums), where=shown)
-
-
 def judge_by_hand(halves: Halves) -> dict[str, Judged]:
     """Returns the scores of features made by hand."""
-    features = {
-        "highest pixel over median": measure_highest_pixel,
-        "smoothed pixel over its surroundings": measure_surroundings,
-    }
-    pairs = [(counts, counts > 0) for counts in halves.counts]
     return {
-        name: (np.array([measure(*pair) for pair in pairs]), None)
-        for name, measure in features.items()
+        name: (np.array([measure(each) for each in halves.counts]), None)
+        for name, measure in FEATURES.items()
     }
 
 
@@ -338,7 +201,7 @@ def summarise(
 def describe(halves: Halves, judged: dict[str, Judged]) -> dict[str, Any]:
     """Returns what `halves.json` says."""
     views: dict[str, Any] = {}
-    for view in _VIEWS:
+    for view in VIEWS:
         rows = np.array([row["view"] == view for row in halves.rows])
         if not rows.any():
             continue
@@ -389,12 +252,12 @@ def _score(
 
 def format_cases(halves: Halves, judged: dict[str, Judged]) -> str:
     """Returns the table of all images under all models."""
-    names = [*_COLUMNS, "model", "score", "marked"]
+    names = [*COLUMNS, "model", "score", "marked"]
     lines = []
     for model, (scores, marked) in judged.items():
         for i, row in enumerate(halves.rows):
             call = "" if marked is None else int(marked[i])
-            cells = [row[column] for column in _COLUMNS]
+            cells = [row[column] for column in COLUMNS]
             lines.append([*cells, model, f"{scores[i]:.7g}", call])
     return format_csv(names, lines)
 
@@ -420,8 +283,9 @@ def format_table(document: dict[str, Any]) -> str:
 
 def _say(score: dict[str, Any]) -> str:
     """Returns a score with its interval, or a dash."""
-    value = score["value"] if np.isfinite(score["value"]) else None
-    return format_score(value, ".3f") + format_bounds(score["interval"])
+    if not np.isfinite(score["value"]):
+        return format_score(None)
+    return format_score(score["value"], ".3f") + format_bounds(score["interval"])
 
 
 if __name__ == "__main__":

@@ -16,13 +16,11 @@ _HEAD, _TRUNK, _GIRDLE, _ARM, _FOREARM, _LEG, _SHANK = range(len(SEGMENTS))
 # Vertex, top of the shoulders, lowest rib, iliac crest, hip, knee, ankle, toes: between
 # them the length of a patient may differ from the reference, each part by a factor of
 # its own.
-_STATIONS_MM = np.array([0.0, 245.0, 575.0, 640.0, 790.0, 1190.0, 1600.0, 1740.0])
+STATIONS_MM = np.array([0.0, 245.0, 575.0, 640.0, 790.0, 1190.0, 1600.0, 1740.0])
 _HIP_MM = 790.0
 _SHOULDER_MM = 290.0
 _LEANEST = 0.9  # of the reference's half width, a trunk without fat
 _HEAD_AXIS_MM = 5.0  # depth of the axis about which the head turns
-# Height of children in that of adults (CDC growth charts, both sexes).
-_GROWTH_YEARS, _GROWTH = [8, 10, 12, 14, 16, 18], [0.75, 0.81, 0.88, 0.95, 0.985, 1.0]
 _JOINTS_MM = {
     "neck": (0.0, 240.0),
     "shoulder": (166.0, 281.0),
@@ -160,7 +158,7 @@ class Posture:
     def find_reference_y(self, height: int, spacing_mm: float) -> np.ndarray:
         """Returns the reference's y (mm) at the middle of each row, (height,)."""
         y = (np.arange(height) + 0.5 - self.top_px) * spacing_mm
-        return np.interp(y, self._stretch(_STATIONS_MM), _STATIONS_MM)
+        return np.interp(y, self._stretch(STATIONS_MM), STATIONS_MM)
 
     def to_pixels(
         self, xyz_mm: np.ndarray, spacing_mm: float
@@ -211,9 +209,9 @@ class Posture:
 
     def _stretch(self, y: np.ndarray | float) -> np.ndarray:
         """Returns positions along the body, mm, after the stretch of its parts."""
-        placed = np.r_[0, np.cumsum(np.diff(_STATIONS_MM) * self.stretch)]
-        inner = np.interp(y, _STATIONS_MM, placed)
-        return inner + np.minimum(y, 0) + np.maximum(y - _STATIONS_MM[-1], 0)
+        placed = np.r_[0, np.cumsum(np.diff(STATIONS_MM) * self.stretch)]
+        inner = np.interp(y, STATIONS_MM, placed)
+        return inner + np.minimum(y, 0) + np.maximum(y - STATIONS_MM[-1], 0)
 
     def _narrow(self, y: np.ndarray) -> np.ndarray:
         """Returns how wide the trunk is at reference heights, mm: only ribs differ."""
@@ -256,104 +254,3 @@ class Posture:
         table = np.stack([centre[:, 0], half_width, centre[:, 2], half_depth])
         section = np.stack([np.interp(y[rows], centre[:, 1], line) for line in table])
         return rows, section
-
-
-def draw_posture(
-    rng: np.random.Generator,
-    frame_hw: tuple[int, int],
-    spacing_mm: float,
-    sex: str,
-    age: int,
-) -> Posture:
-    """Draws the size and position of a patient that fits into the frame."""
-    grown = float(np.interp(age, _GROWTH_YEARS, _GROWTH))
-    height, widest = (0.94, 1.10) if sex == "F" else (0.995, 1.14)
-    height = np.clip(rng.normal(height, 0.042), 0.84, 1.10)
-    breadth = grown * np.clip(height * rng.normal(1.0, 0.045), 0.84, widest)
-    girth = _draw_girth(rng)
-    stretch = grown * height * _draw_stretch(rng)
-    # A child's head is nearly that of an adult.
-    stretch[0] *= grown**-0.6
-    head_breadth = grown**0.3 * np.clip(rng.normal(1.04, 0.03), 0.95, 1.12)
-    length_px = np.diff(_STATIONS_MM) @ stretch / spacing_mm
-    lowest = min(230 / spacing_mm, frame_hw[0] * 0.875 - length_px)
-    shoulder_drop_mm = rng.normal(3, 9) + rng.normal(0, 6, 2)
-    arm_angles, forearm_angles, hand_lift_mm = _draw_arms(rng, girth)
-    legs_apart = rng.uniform(0.02, 0.09) if rng.random() < 0.12 else 0.0
-    # Most look up, some to the side.
-    head_turn = rng.normal(0, 0.45 if rng.random() < 0.15 else 0.1)
-    return Posture(
-        stretch=stretch,
-        breadth=breadth,
-        head_breadth=head_breadth,
-        chest_breadth=np.clip(rng.normal(0.918, 0.035), 0.82, 1.02),
-        chest_depth=grown * np.clip(rng.normal(1, 0.07), 0.83, 1.2),
-        girth=girth,
-        scapula_stretch=np.clip(rng.normal(0.76, 0.18), 0.4, 1.25),
-        scapula_turns=np.clip(
-            rng.normal(-0.13, 0.1) + rng.normal(0, 0.05, 2), -0.4, 0.15
-        ),
-        shoulder_drop_mm=shoulder_drop_mm,
-        arm_angles=arm_angles,
-        forearm_angles=forearm_angles,
-        leg_angles=legs_apart
-        + np.clip(rng.normal(-0.028, 0.022) + rng.normal(0, 0.01, 2), -0.05, 0.08),
-        head_angle=np.clip(rng.normal(0, 0.045), -0.14, 0.14),
-        head_turn=np.clip(head_turn, -1.1, 1.1),
-        hand_lift_mm=hand_lift_mm,
-        trunk_turn=np.clip(rng.normal(0, 0.055), -0.14, 0.14),
-        pitch=np.clip(rng.normal(0, 0.045), -0.13, 0.13),
-        curve_mm=_draw_curve(rng),
-        tilt=np.radians(np.clip(rng.normal(0, 1.4), -4, 4)),
-        top_px=rng.uniform(37, max(lowest * spacing_mm, 46)) / spacing_mm,
-        centre_px=frame_hw[1] / 2 + np.clip(rng.normal(0, 10), -28, 28) / spacing_mm,
-    )
-
-
-def _draw_girth(rng: np.random.Generator) -> float:
-    """Draws the thickness of the soft parts; one in twelve is very heavy.
-
-    Both half axes grow by it, the weight by its square: 1.25 is a body mass index of
-    some 38, and 1.45 of more than 50.
-    """
-    if rng.random() < 0.08:
-        return float(rng.uniform(1.25, 1.45))
-    return float(np.clip(rng.lognormal(0.02, 0.10), 0.85, 1.30))
-
-
-def _draw_stretch(rng: np.random.Generator) -> np.ndarray:
-    """Draws how long the parts of the body are in that of the reference, (7,).
-
-    In some the ribs end just above the pelvis, in others a hand's breadth further up.
-    """
-    stretch = np.clip(rng.normal([1, 1, 1, 1, 1.0, 0.98, 1], 0.04), 0.9, 1.1)
-    chest = np.clip(rng.normal(1.06, 0.06), 0.92, 1.22)
-    flank = np.clip(rng.normal(0.92, 0.22) - (chest - 1.06), 0.45, 1.4)
-    stretch[1:3] = chest, flank
-    return stretch
-
-
-def _draw_curve(rng: np.random.Generator) -> np.ndarray:
-    """Draws a straight spine, or one with a curvature: C- or S-shaped, mm, (2,)."""
-    if rng.random() < 0.12:
-        return np.clip(rng.normal(0, [14, 9]), -32, 32)
-    return np.clip(rng.normal(0, [4, 2]), -12, 12)
-
-
-def _draw_arms(
-    rng: np.random.Generator, girth: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws angles of arms and forearms, and the lift of the hands in mm, (2,) each.
-
-    A wider trunk pushes the arms beside it out; two in five hug it, skin on
-    skin, and some lie so far out that the frame cuts them or have a hand on the lap.
-    """
-    push = 0.45 * max(girth - 1, 0) + 0.015
-    cut = rng.random() < 0.2
-    arms = push + np.abs(rng.normal(0, 0.045, 2)) + 0.06 * cut
-    if rng.random() < 0.4:
-        arms = push - rng.uniform(0.01, 0.07, 2)
-    forearms = rng.normal(-0.02, 0.055, 2)
-    lap = (rng.random(2) < 0.5) & (rng.random() < 0.06)
-    forearms = np.where(lap, -rng.uniform(0.35, 0.6, 2) - push, forearms)
-    return arms, forearms, np.where(lap, 150.0 * girth, 0.0)

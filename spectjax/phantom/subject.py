@@ -19,8 +19,9 @@ from spectjax.phantom.lesions import Spot
 from spectjax.phantom.mimics import draw_mimics
 from spectjax.phantom.organs import draw_organs
 from spectjax.phantom.pools import draw_pools, fill_pools
-from spectjax.phantom.posture import Posture, draw_posture
+from spectjax.phantom.posture import Posture
 from spectjax.phantom.skeleton import build_skeleton, find_growth_plates
+from spectjax.phantom.stature import draw_posture
 from spectjax.phantom.tracer import (
     Exam,
     clear_soft_tissue,

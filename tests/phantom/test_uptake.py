@@ -23,8 +23,8 @@ REAL_CONTRASTS = {
     ("posterior", "flank"): ((0.42, 0.9, 0.6, 1.0), (1.63, 1.76, 1.91, 2.32)),
     ("posterior", "kidney"): ((0.65, 1.0, 0.0, 0.5), (1.65, 1.81, 2.07, 2.61)),
 }
-# 95th percentile of the neck, smoothed by 1 px, over the median of the chest: 19 real
-# adult anterior views, median and range (the phantom had a median of 1.9).
+# 95th percentile of the neck, smoothed by 1 px, over the median of the chest: least,
+# median and most of real anterior views (the phantom had a median of 1.9).
 REAL_NECK = (2.4, 4.0, 5.1)
 _ROW, _COLUMN = np.mgrid[-12:13, -12:13]
 _RING = (np.hypot(_ROW, _COLUMN) >= 6) & (np.hypot(_ROW, _COLUMN) <= 12)

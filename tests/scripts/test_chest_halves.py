@@ -184,15 +184,16 @@ def test_a_mirrored_half_is_symmetric_with_the_spine_in_the_middle(
     ] == pytest.approx(AUC)
 
 
-def test_features_made_by_hand_rank_the_hottest_spot_first(halves, tmp_path):
+def test_features_made_by_hand_rank_the_hottest_spot_first(halves, tmp_path, capsys):
     models = score(halves, tmp_path / "out", "--baseline")["views"]["anterior"][
         "models"
     ]
     assert {name: each["auc"]["value"] for name, each in models.items()} == {
         "highest pixel over median": pytest.approx(AUC),
-        "smoothed pixel over its surroundings": pytest.approx(AUC),
+        "spot over its surroundings": pytest.approx(AUC),
     }
     assert all(each["normals_marked"]["value"] is None for each in models.values())
+    assert capsys.readouterr().out.count("| – | – |") == 4  # they mark nothing
 
 
 @pytest.mark.parametrize(

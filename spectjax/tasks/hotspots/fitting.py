@@ -39,6 +39,7 @@ _LOST_BY_SIZE = 0.01
 # On standardised features; where all regions are told apart, weights would not end.
 _SHRINKAGE = 1e-3
 _CURVE_POINTS = 100
+_ROUNDING = 1e-9
 
 
 def make_operation(
@@ -65,12 +66,12 @@ def make_operation(
         fit_operation(cases, examples, level, learnt_from=learnt_from)
         for level, cases in zip(LEVELS, found, strict=True)
     ]
-    # Of equals the first, whose outlines are the model's own.
+    # To the percent; of equals the first, whose outlines are the model's own.
     return max(filter(None, operations), key=_find_most, default=None)
 
 
 def _find_most(operation: Operation) -> float:
-    return operation.points[DEFAULT_POINT].sensitivity or 0.0
+    return round(operation.points[DEFAULT_POINT].sensitivity or 0.0, 2)
 
 
 def fit_operation(
@@ -131,7 +132,7 @@ def fit_logistic(
     `shrinkage` times the sum of the squared weights of the standardised features.
 
     Args:
-        features: S rows, (S, F). NaN counts as the mean.
+        features: S rows, (S, F). NaN counts as the mean; a constant has no weight.
         positives: how many of a row are positive, (S,).
         negatives: how many are not, (S,).
         shrinkage: at least 0.
@@ -142,7 +143,8 @@ def fit_logistic(
     total = (positives.astype(np.float64) + negatives) / np.sum(positives + negatives)
     mean = np.nansum(features * total[:, None], axis=0)
     scale = np.sqrt(np.nansum((features - mean) ** 2 * total[:, None], axis=0))
-    scale = np.where(scale > 0, scale, 1.0)
+    constant = scale <= _ROUNDING * np.abs(mean)  # but for the last digits
+    scale = np.where(constant, np.inf, scale)
     x = np.nan_to_num((features - mean) / scale)
     rate = np.divide(positives, positives + negatives, where=total > 0, out=0 * total)
 

@@ -13,14 +13,14 @@ from spectjax.evaluation.batches import predict_in_batches
 from spectjax.imaging.hotspots import Instances, number_regions
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.lesions import find_meetings, measure_contrast
-from spectjax.tasks.hotspots.operation import FEATURES
-from spectjax.tasks.hotspots.regions import (
+from spectjax.tasks.hotspots.candidates import (
     Candidate,
     compute_log_odds,
-    measure_features,
     propose,
     propose_pixel,
 )
+from spectjax.tasks.hotspots.operation import FEATURES
+from spectjax.tasks.hotspots.regions import measure_features
 from spectjax.tasks.hotspots.scores import EVIDENT_CONTRAST, EVIDENT_PX
 
 # Of whole-body scans of 256 columns, about 2.4 mm each.
@@ -81,7 +81,7 @@ class RegionCollector:
 
     Attributes:
         examples: N images with truth, in the order in which they are asked about.
-        min_log_odds: see `spectjax.tasks.hotspots.regions.propose`.
+        min_log_odds: see `spectjax.tasks.hotspots.candidates.propose`.
     """
 
     examples: Examples

@@ -6,9 +6,7 @@ regression on what a reader can check: how sure the model is at its surest place
 large it is while it is small, and how it stands out of its surroundings. Weights are
 never negative: more of a feature never makes a region less sure.
 
-Of a model that marks instances, its instances are the regions, and their own scores
-stand for the probabilities. Height, width and classes are H, W and K, class 0 is
-background.
+Height, width and classes are H, W and K, class 0 is background.
 """
 
 import math
@@ -19,44 +17,20 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from spectjax.imaging.hotspots import (
-    CLASS_NAMES,
-    Instances,
-    bound_mask,
-    check_finite,
-    find_hotspots,
-)
+from spectjax.imaging.hotspots import Instances, bound_mask
 from spectjax.metrics.binary import compute_probs
 from spectjax.metrics.lesions import RING_PX
-from spectjax.tasks.hotspots.instance_hotspots import select_hotspots
+from spectjax.tasks.hotspots.candidates import (
+    Candidate,
+    propose,
+    propose_pixel,
+    smooth,
+)
 from spectjax.tasks.hotspots.operation import FEATURES, Operation, Point
 
-# Beyond it a probability is rounded: those of a float32 and of its softmax.
-_MOST_LOG_ODDS = 20.0
 _LEAST_CONTRAST = 0.1
 _MOST_AREA_MM2 = 100.0
 _LEAST_PX = 2
-SMOOTHED_PX = 3  # side of the square over which log-odds are averaged
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What may be a hotspot.
-
-    Attributes:
-        category: name of its class.
-        mean_log_odds: mean of its pixels', or an instance's.
-        peak_log_odds: highest of its pixels', averaged over squares of `SMOOTHED_PX`
-            pixels a side, or an instance's.
-        box: (y0, x0, y1, x1), pixels: the tightest one, or an instance's own.
-        mask: its pixels, bool, (H, W).
-    """
-
-    category: str
-    mean_log_odds: float
-    peak_log_odds: float
-    box: tuple[float, float, float, float]
-    mask: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -215,99 +189,6 @@ def combine(features: np.ndarray, operation: Operation) -> float:
     return float(operation.region_intercept + above @ weights)
 
 
-def propose(
-    answer: np.ndarray | Instances,
-    valid: np.ndarray | None = None,
-    min_log_odds: float = 0.0,
-) -> list[Candidate]:
-    """Returns what may be a hotspot in an image: regions, or instances.
-
-    Args:
-        answer: see `score_regions`.
-        valid: pixels that show the patient, bool, (H, W); None: all.
-        min_log_odds: what those of a region's pixels must exceed; all instances are
-            candidates.
-
-    Raises:
-        AnswerError: if the shapes do not match or a number is not finite.
-    """
-    if isinstance(answer, Instances):
-        return _propose_instances(answer, valid)
-    return propose_regions(answer, valid, min_log_odds)
-
-
-def propose_regions(
-    probabilities: np.ndarray,
-    valid: np.ndarray | None = None,
-    min_log_odds: float = 0.0,
-) -> list[Candidate]:
-    """Returns the 8-connected regions of the most probable class, see `find_hotspots`.
-
-    Args:
-        probabilities: float32, (H, W, K).
-        valid: bool, (H, W); None: all.
-        min_log_odds: of a class against background, from which on it counts as more
-            probable.
-
-    Raises:
-        AnswerError: if the shapes do not match or a probability is not finite.
-    """
-    if valid is None:
-        valid = np.ones(probabilities.shape[:2], bool)
-    weights = np.ones(probabilities.shape[-1])
-    weights[0] = math.exp(min_log_odds)
-    hotspots = find_hotspots(probabilities * weights, valid)
-    log_odds = {
-        name: compute_log_odds(probabilities, number)
-        for number, name in enumerate(CLASS_NAMES)
-        if hotspots and number
-    }
-    smooth = {name: _smooth(each) for name, each in log_odds.items()}
-    return [
-        Candidate(
-            category=each.category,
-            mean_log_odds=float(log_odds[each.category][each.mask].mean()),
-            peak_log_odds=float(smooth[each.category][each.mask].max()),
-            box=each.box,
-            mask=each.mask,
-        )
-        for each in hotspots
-    ]
-
-
-def _propose_instances(
-    instances: Instances, valid: np.ndarray | None
-) -> list[Candidate]:
-    """Returns all instances of one image, however unsure."""
-    if valid is None:
-        valid = np.ones(instances.masks.shape[1:], bool)
-    found = []
-    for each in select_hotspots(instances, valid, min_score=0.0):
-        log_odds = float(compute_log_odds(np.array([1 - each.score, each.score]), 1))
-        found.append(Candidate(each.category, log_odds, log_odds, each.box, each.mask))
-    return found
-
-
-def propose_pixel(
-    probabilities: np.ndarray, valid: np.ndarray | None = None
-) -> Candidate:
-    """Returns the surest pixel of an image in which nothing is marked.
-
-    Raises:
-        AnswerError: if a probability is not finite.
-    """
-    check_finite("probabilities", probabilities)
-    best = []
-    for number, name in list(enumerate(CLASS_NAMES))[1:]:
-        smooth = _smooth(compute_log_odds(probabilities, number))
-        inside = smooth if valid is None else np.where(valid, smooth, -np.inf)
-        mask = np.zeros(smooth.shape, bool)
-        mask[np.unravel_index(int(inside.argmax()), smooth.shape)] = True
-        peak = float(smooth[mask].max())
-        best.append(Candidate(name, peak, peak, bound_mask(mask), mask))
-    return max(best, key=lambda each: each.peak_log_odds)
-
-
 def measure_features(
     candidates: Sequence[Candidate], counts: np.ndarray, pixel_mm2: float
 ) -> np.ndarray:
@@ -320,13 +201,13 @@ def measure_features(
     taken = np.zeros(counts.shape, bool)
     for each in candidates:
         taken |= each.mask
-    smooth = _smooth(counts.astype(np.float64))
+    smoothed = smooth(counts.astype(np.float64))
     around = (counts > 0) & ~taken
     rows = [
         (
             each.peak_log_odds,
             math.log(min(each.mask.sum() * pixel_mm2, _MOST_AREA_MM2)),
-            math.log(max(_measure_contrast(smooth, each, around), _LEAST_CONTRAST)),
+            math.log(max(_measure_contrast(smoothed, each, around), _LEAST_CONTRAST)),
         )
         for each in candidates
     ]
@@ -334,7 +215,7 @@ def measure_features(
 
 
 def _measure_contrast(
-    smooth: np.ndarray, candidate: Candidate, around: np.ndarray
+    smoothed: np.ndarray, candidate: Candidate, around: np.ndarray
 ) -> float:
     """Returns the highest counts of a region over the bright ones around it.
 
@@ -343,7 +224,7 @@ def _measure_contrast(
     blade is surrounded by more of itself, a lesion is not.
 
     Args:
-        smooth: averaged counts, (H, W).
+        smoothed: averaged counts, (H, W).
         candidate: the region.
         around: pixels that show the patient and are in no region, bool, (H, W).
     """
@@ -353,22 +234,8 @@ def _measure_contrast(
     inside = candidate.mask[box]
     distance = ndimage.distance_transform_edt(~inside)
     ring = (distance >= near) & (distance <= far) & around[box]
-    bright = np.quantile(smooth[box][ring], 0.9) if ring.any() else 0.0
-    return float(smooth[box][inside].max() / bright) if bright else float("nan")
-
-
-def compute_log_odds(probabilities: np.ndarray, number: int) -> np.ndarray:
-    """Returns the log-odds of a class against all others, float64, (...,).
-
-    Args:
-        probabilities: float32, (..., K).
-        number: of the class.
-    """
-    others = np.delete(probabilities, number, axis=-1).sum(axis=-1, dtype=np.float64)
-    smallest = np.finfo(np.float32).tiny
-    own = np.maximum(probabilities[..., number].astype(np.float64), smallest)
-    log_odds: np.ndarray = np.log(own) - np.log(np.maximum(others, smallest))
-    return np.clip(log_odds, -_MOST_LOG_ODDS, _MOST_LOG_ODDS)
+    bright = np.quantile(smoothed[box][ring], 0.9) if ring.any() else 0.0
+    return float(smoothed[box][inside].max() / bright) if bright else float("nan")
 
 
 def find_pixel_area(spacing: Sequence[float] | np.ndarray | None) -> float | None:
@@ -380,9 +247,3 @@ def find_pixel_area(spacing: Sequence[float] | np.ndarray | None) -> float | Non
 
 def _to_probability(log_odds: float) -> float:
     return float(compute_probs(np.array(log_odds)))
-
-
-def _smooth(image: np.ndarray) -> np.ndarray:
-    """Returns an image averaged over squares, so that a single pixel is no peak."""
-    smoothed: np.ndarray = ndimage.uniform_filter(image, SMOOTHED_PX, mode="nearest")
-    return smoothed

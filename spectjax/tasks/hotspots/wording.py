@@ -47,7 +47,7 @@ def state_finding(
     return (
         f"{said}. Operating point {operated['point']}: score above "
         f"{operated['score_above']:.2f}, {operated['min_area_mm2']:.0f} mm² and more"
-        f"{count_left_out(operated)}."
+        f"{count_left_out(operated).replace(',', ';', 1)}."
     )
 
 

@@ -8,6 +8,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from spectjax.imaging.hotspots import Instances
+from spectjax.tasks.hotspots.candidates import (
+    compute_log_odds,
+    propose,
+    propose_regions,
+)
 from spectjax.tasks.hotspots.fitting import (
     fit_logistic,
     fit_operation,
@@ -24,10 +29,7 @@ from spectjax.tasks.hotspots.region_cases import (
     collect_regions,
 )
 from spectjax.tasks.hotspots.regions import (
-    compute_log_odds,
     measure_features,
-    propose,
-    propose_regions,
     score_candidates,
     score_regions,
     score_view,
@@ -204,6 +206,9 @@ def test_weights_are_those_of_scikit_learn_where_none_is_negative():
     features[:, 1] *= -1
     weights = fit_logistic(features, labels, ~labels)
     assert weights[1] == 0 < weights[0]
+    # Nor has one that differs in its last digits alone.
+    features[:, 1] = np.log(100) + 1e-15 * labels
+    assert fit_logistic(features, labels, ~labels)[1] == 0
 
 
 def test_calibration_undoes_what_makes_a_model_too_sure():
