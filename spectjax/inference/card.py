@@ -97,10 +97,11 @@ def _list_points(operation: Any) -> str:
         )
     on = operation.measured_on
     whom = "simulated" if on["synthetic"] else "real"
+    seen = ", WHO TRAINED IT TOO, so that all this is too good," * on["learnt_from"]
     rows = [
         f"Regions of {operation.min_area_mm2:.0f} mm² and more are marked whose score "
         "is above that of the operating point (`--operating_point`). On "
-        f"{on['n_images']} images of {on['n_patients']} {whom} patients with "
+        f"{on['n_images']} images of {on['n_patients']} {whom} patients{seen} with "
         f"{on['n_lesions']} lesions:",
         "",
         "| point | score above | false regions per image | lesions found "

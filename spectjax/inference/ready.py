@@ -136,6 +136,7 @@ def load_ready(folder: pathlib.Path = FOLDER) -> TrainedModel:
         operation=parse_operation(
             document["operation"], document["task"], folder / DOCUMENT
         ),
+        pixel_mm=document["input"].get("pixel_mm"),
     )
 
 

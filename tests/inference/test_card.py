@@ -70,6 +70,17 @@ def test_operating_points_are_shown_where_they_are_known(folder):
         assert shown in write_card(folder)
 
 
+@pytest.mark.parametrize("learnt_from", [True, False])
+def test_operating_points_of_patients_who_trained_it_are_no_promise(
+    folder, learnt_from
+):
+    operation = OPERATION.to_json()
+    operation["measured_on"]["learnt_from"] = learnt_from
+    document = json.loads((folder / DOCUMENT).read_text())
+    write_json(folder / DOCUMENT, document | {"operation": operation})
+    assert ("WHO TRAINED IT TOO" in write_card(folder)) is learnt_from
+
+
 def test_a_damaged_card_is_one_line(folder):
     (folder / TEMPLATE).write_text("# $nothing")
     with pytest.raises(ModelFileError, match="card.md: .*'nothing'.*Install"):

@@ -70,6 +70,12 @@ def test_it_answers_about_counts_of_any_kind():
     np.testing.assert_array_equal(model.predict(COUNTS.astype(np.float32)), probs)
 
 
+@pytest.mark.parametrize("pixel_mm", [3.2, None])
+def test_it_wants_the_pixels_that_the_document_tells_of(spoilt, pixel_mm):
+    change(spoilt, lambda d: d["input"].update(pixel_mm=pixel_mm))
+    assert load_ready(spoilt).pixel_mm == pixel_mm
+
+
 def test_another_runtime_than_jax_asks_for_a_file():
     with pytest.raises(ModelFileError, match="--runtime=openvino: .* Leave --runtime"):
         runtimes.find_model(workdirs=[], file=None, runtime="openvino")

@@ -23,6 +23,8 @@ _STRIPS = 10  # of some eight rows each: less noise, and the ribs' edge hardly m
 # Per pixel, in fall of counts per pixel, where 1 is the cap.
 _COST_OF_A_STEP = 0.015
 _COST_OF_DISTANCE = 0.0004
+# Of a body, px. Twice as large pixels have twice the fall, and half as many to a step.
+_USUAL_LENGTH = 740
 _SHARE_OF_THE_OTHER_SIDE = 0.5
 _SHARE_OF_THE_FIELD = 0.15  # what a fall at the edge of the camera's field is worth
 _OF_CRESTS, _OF_RIBS = 0.6, 0.7  # where bands begin, in halves of the rib cage
@@ -123,9 +125,10 @@ def find_sides(body: Body, shoulders: int, legs: int, spine: int) -> Sides:
     like = scipy.ndimage.maximum_filter1d(fall[::-1], near, axis=2)
     strength = fall + _SHARE_OF_THE_OTHER_SIDE * like
     # Beyond the ribs lie skin and arms, which fall more steeply: the inner edge is it.
-    strength -= _COST_OF_DISTANCE * np.arange(len(widths))
+    pixel = _USUAL_LENGTH / body.length  # in pixels of usual scans
+    strength -= _COST_OF_DISTANCE * pixel**2 * np.arange(len(widths))
     strength *= fall > 0
-    paths = np.stack([_follow(each) for each in strength])
+    paths = np.stack([_follow(each, _COST_OF_A_STEP * pixel**2) for each in strength])
     edges = np.rint(distances[np.arange(_STRIPS), paths]).astype(int)
     left, right = np.sort(edges, axis=1)[:, -2]
     at_edges = np.take_along_axis(fall, paths[..., None], axis=2)
@@ -174,10 +177,10 @@ def _find_falls(strips: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return np.where((fall > beside[:, :-2]) & (fall >= beside[:, 2:]), fall, 0)
 
 
-def _follow(strength: np.ndarray) -> np.ndarray:
+def _follow(strength: np.ndarray, cost_of_a_step: float) -> np.ndarray:
     """Returns the place in each row, (R,), of the strongest path down (R, C)."""
     places = np.arange(strength.shape[1])
-    cost = _COST_OF_A_STEP * np.abs(places[:, None] - places)
+    cost = cost_of_a_step * np.abs(places[:, None] - places)
     best = strength[0]
     origins = []
     for row in strength[1:]:
