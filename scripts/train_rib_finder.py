@@ -11,11 +11,14 @@ The defaults take some three minutes on one core. What the package ships, in
 
 import functools
 import os
+import sys
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from absl import flags
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scripts.rib_finder.examples import make_example
 from scripts.rib_finder.patients import View, simulate_views
