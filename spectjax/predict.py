@@ -336,6 +336,6 @@ if __name__ == "__main__":  # flags are global to a process
         None,
         "What a segmenting model or Mask R-CNN marks: specific, balanced, sensitive, "
         "or how many false regions per image are accepted, a number. Default: "
-        "balanced, for models that know their operating points.",
+        "specific, for models that know their operating points.",
     )
     run_command(main)

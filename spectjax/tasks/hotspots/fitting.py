@@ -14,7 +14,6 @@ from spectjax.imaging.hotspots import Instances
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.binary import compute_probs
 from spectjax.tasks.hotspots.operation import (
-    DEFAULT_POINT,
     FEATURES,
     POINTS,
     Feature,
@@ -71,7 +70,7 @@ def make_operation(
 
 
 def _find_most(operation: Operation) -> float:
-    return round(operation.points[DEFAULT_POINT].sensitivity or 0.0, 2)
+    return round(operation.points["balanced"].sensitivity or 0.0, 2)
 
 
 def fit_operation(

@@ -75,9 +75,9 @@ def test_regions_too_small_or_unsure_are_left_out_and_counted(tmp_path, capsys):
     assert hotspot["max_probability"] == pytest.approx(1 / (1 + np.exp(-4.6)), abs=1e-3)
     assert hotspot["features"]["peak_log_odds"] == pytest.approx(9.21, abs=0.01)
     operation = document["operation"]
-    assert (operation["point"], operation["score_above"]) == ("balanced", 0.4)
+    assert (operation["point"], operation["score_above"]) == ("specific", 0.9)
     assert operation["left_out"] == {"too_small": 1, "score_too_low": 1}
-    assert (operation["sensitivity"], operation["false_per_image"]) == (0.75, 0.25)
+    assert (operation["sensitivity"], operation["false_per_image"]) == (0.5, 0.1)
     assert operation["measured_on"] == OPERATION.measured_on
     assert document["view_score"] == hotspot["score"]
     assert "hotspots: 1, left out: 1 too small, 1 unsure" in capsys.readouterr().out
@@ -123,7 +123,9 @@ def test_the_smallest_size_holds_where_the_size_of_a_pixel_is_not_known(tmp_path
 
 def test_instances_follow_the_operating_point_unless_min_score_is_given(tmp_path):
     task = "instance_segmentation"
-    (hotspot,) = find(tmp_path, predict_instances, task)["hotspots"]
+    (hotspot,) = find(tmp_path, predict_instances, task, operating_point="balanced")[
+        "hotspots"
+    ]
     assert hotspot["thorax"]["box"] == [1, 2, 4, 5.25]
     assert hotspot["score"] == pytest.approx(1 / (1 + np.exp(4 - np.log(99))), abs=1e-3)
     document = find(tmp_path, predict_instances, task, min_score=0.25)

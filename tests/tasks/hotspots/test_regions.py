@@ -222,7 +222,7 @@ def test_calibration_undoes_what_makes_a_model_too_sure():
 
 def test_an_operating_point_has_a_name_or_a_number_of_false_regions():
     name, point = OPERATION.choose_point()
-    assert (name, point) == ("balanced", OPERATION.points["balanced"])
+    assert (name, point) == ("specific", OPERATION.points["specific"])
     assert OPERATION.choose_point("specific")[1].false_per_image <= 0.1
     name, point = OPERATION.choose_point("0.4")
     assert name == "0.4 false regions per image"
@@ -240,7 +240,7 @@ def test_the_document_is_read_as_it_was_written():
     for fault, change in (
         ("format 2", {"format": 2}),
         ("no 'points'", {"points": None}),
-        ("no point 'balanced'", {"points": {}}),
+        ("no point 'specific'", {"points": {}}),
         ("as 'min_area_mm2'", {"min_area_mm2": "much"}),
     ):
         damaged = {k: v for k, v in (document | change).items() if v is not None}
