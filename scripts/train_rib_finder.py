@@ -25,6 +25,7 @@ from scripts.rib_finder.patients import View, simulate_views
 from spectjax.imaging.thorax.network import CANVAS_HW
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_file
+from spectjax.system.locks import hold
 from spectjax.system.workers import Workers
 
 _OUTPUT = define_path("output", "File of weights to write.", required=True)
@@ -46,6 +47,13 @@ _MOST_SHIFT_PX = 4  # up or down, on the canvas
 def main(argv: list[str]) -> None:
     """Simulates, trains, writes."""
     refuse_arguments(argv)
+    output = cast(Path, _OUTPUT.value)
+    with hold(output.parent):
+        write_file(output, make_weights())
+
+
+def make_weights() -> bytes:
+    """Simulates and trains; returns the file."""
     draw = functools.partial(draw_patient, _SEED.value, _REPEATS.value)
     patients = range(_PATIENTS.value)
     with Workers(_PROCESSES.value) as workers:
@@ -53,8 +61,7 @@ def main(argv: list[str]) -> None:
         drawn = list(workers.map(draw, patients, seconds=seconds))
     canvases, boxes = map(np.concatenate, zip(*drawn, strict=True))
     print(f"{len(canvases)} examples of {len(patients)} patients.")
-    weights = train(canvases, boxes, steps=_STEPS.value, seed=_SEED.value)
-    write_file(cast(Path, _OUTPUT.value), weights)
+    return train(canvases, boxes, steps=_STEPS.value, seed=_SEED.value)
 
 
 def draw_patient(seed: int, repeats: int, index: int) -> tuple[np.ndarray, np.ndarray]:

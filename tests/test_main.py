@@ -61,6 +61,7 @@ def test_train_and_evaluate_trains_scores_and_then_only_reports(data, tmp_path, 
             "+fold3+fold3_augmented+fold4+fold4_augmented",
         ),
         ("builder", "fold2"),
+        ("builder", "fold0+fold1+fold3+fold4"),  # tells the operating points
     ]
     assert json.loads((tmp_path / "eval" / "metrics.json").read_text()) == metrics
     assert metrics["n_images"] == 3
@@ -95,8 +96,9 @@ def test_a_model_without_parameters_is_scored_and_restored_untrained(
     config.model.clusters = 3
     metrics = train_and_evaluate(config, tmp_path)
     assert metrics["model"] == "kmeans"
-    # The training split is not read.
-    assert [split for _, split in data[1:]] == ["fold0"]
+    # Nothing is trained: the others' originals tell its operating points.
+    others = "fold1+fold2+fold3+fold4"
+    assert [split for _, split in data[1:]] == ["fold0", others]
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "eval"}
     print_results(metrics, tmp_path)
     assert "train.csv" not in capsys.readouterr().out

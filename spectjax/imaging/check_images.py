@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from spectjax.system.commands import define_path, read_paths, run_command
+from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
@@ -163,7 +164,8 @@ def main(arguments: list[str]) -> None:
     findings.report(len(rows) + len(errors))
     output_dir = cast(Path | None, _OUTPUT_DIR.value)
     if output_dir is not None:
-        print(write_review(findings.doubtful, crops, output_dir, place=folder))
+        with hold(output_dir):
+            print(write_review(findings.doubtful, crops, output_dir, place=folder))
     elif findings.doubtful:
         print(
             "With --output_dir=OUT: contact sheets of the crops, and a table for them."

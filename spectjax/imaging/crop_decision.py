@@ -72,6 +72,5 @@ def attach(
                 f"{scan.path}: expected one decision about its crop, found two, in "
                 f"{scan.crop_decision.origin} and {made.origin}. Delete one."
             )
-        made = made or scan.crop_decision
-        decided.append(dataclasses.replace(scan, crop_decision=made))
+        decided.append(dataclasses.replace(scan, crop_decision=made) if made else scan)
     return decided

@@ -32,7 +32,10 @@ RUN = {
 
 
 def test_the_page_names_every_key_and_no_other():
-    rows = [line.split("|") for line in PAGE.read_text().splitlines()]
+    # What stands below about operation.json has keys of its own.
+    before, _, rest = PAGE.read_text().partition("### operation.json")
+    text = before + rest[rest.index("\n## ") :]
+    rows = [line.split("|") for line in text.splitlines()]
     named = {
         key
         for row in rows
@@ -45,6 +48,7 @@ def test_the_page_names_every_key_and_no_other():
     others = {
         *("segmentation", "instance_segmentation", "classification", "5 folds"),
         *("pixel.*", "burden.*", "0.25", "4", "0.90", "0.95", "tp", "fn", "fp", "tn"),
+        *("operation.json", "answers"),
     }
     assert named - keys == others
 

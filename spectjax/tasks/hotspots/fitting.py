@@ -85,7 +85,8 @@ def fit_operation(
         return None
     slope, intercept = fit_logistic(CENTRES[:, None], *cases.answers, shrinkage=0.0)
     *weights, region_intercept = fit_logistic(cases.features, cases.met, ~cases.met)
-    means = cases.features.mean(axis=0)
+    known = np.maximum(np.sum(~np.isnan(cases.features), axis=0), 1)
+    means = np.nansum(cases.features, axis=0) / known
     smallest = np.quantile(cases.area_mm2[cases.met], _LOST_BY_SIZE)
     operation = Operation(
         slope=float(slope),
