@@ -66,7 +66,7 @@ _LIN_2021 = (
     CopyRule((OUTSIDE_SPINE,), Fraction(14, 1)),
     CopyRule((METASTASIS,), Fraction(1190, 126)),  # all kinds together
 )
-# A seed with which no view is left out because its crop is uncertain.
+# A seed with which hardly a view is left out because its crop is uncertain.
 _P1 = Phantom(76, "segmentation", seed=2)
 _P2 = Phantom(251, "classification", seed=2)
 # For the model that ships: as many as a night on two cores can learn from.
