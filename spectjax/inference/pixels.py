@@ -6,9 +6,7 @@ Height, width and classes are H, W and K.
 import numpy as np
 import scipy
 
-# A model that learned from images of any size in between needs no other pixels
-# (`training.randomise`).
-_LEAST, _MOST = 0.78, 1.25
+from spectjax.imaging.geometry import SIZES
 
 
 def choose_zoom(
@@ -23,7 +21,7 @@ def choose_zoom(
     if spacing_mm is None or pixel_mm is None:
         return 1.0
     zoom = float(np.mean(spacing_mm)) / pixel_mm
-    return 1.0 if _LEAST <= 1 / zoom <= _MOST else zoom
+    return 1.0 if SIZES[0] <= 1 / zoom <= SIZES[1] else zoom
 
 
 def enlarge(image: np.ndarray, zoom: float, outside: float = 0.0) -> np.ndarray:

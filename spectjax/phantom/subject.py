@@ -14,7 +14,7 @@ from spectjax.phantom.body import draw_tracer
 from spectjax.phantom.camera import Body, Camera, Sources, project, project_spot
 from spectjax.phantom.covers import Cover, draw_cover_map, draw_covers
 from spectjax.phantom.detector import detect
-from spectjax.phantom.frames import Frame, draw_usual_frame
+from spectjax.phantom.frames import USUAL_PIXEL_MM, Frame, draw_usual_frame
 from spectjax.phantom.lesions import Spot
 from spectjax.phantom.mimics import draw_mimics
 from spectjax.phantom.organs import draw_organs
@@ -262,7 +262,7 @@ def _place(
 
 def _draw_camera(rng: np.random.Generator, person: Person) -> Camera:
     _, _, (height, width), spacing_mm, posture = person
-    usual = 2.3 / spacing_mm
+    usual = USUAL_PIXEL_MM / spacing_mm
     toes = posture.place(np.array([[0.0, 1745.0, 0.0]]), np.array([1]))
     last, _ = posture.to_pixels(toes, spacing_mm)
     y0 = max(0, int(posture.top_px - rng.uniform(8, 50) * usual))

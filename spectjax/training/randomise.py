@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from spectjax.imaging.geometry import MAX_DX, MAX_DY
+from spectjax.imaging.geometry import MAX_DX, MAX_DY, SIZES
 
 # How many of the images bear a trace.
 _SMOOTHED, _WINDOWED, _GREY, _COMPRESSED, _DARK_CLEARED = 0.35, 0.2, 0.6, 0.6, 0.5
@@ -29,8 +29,7 @@ _MEAN_LEVEL = (4.0, 60.0)
 _QUALITY = (70.0, 98.0)  # of JPEG, in the libjpeg's scale
 _DARKEST = 2.5  # grey levels of JPEG's noise around a body
 _BLOCK = 8  # of JPEG
-# Pixels of 1.8 to 2.8 mm beside the usual 2.3 mm; bodies are not similar to each other.
-_SIZE, _ASPECT, _DEGREES = (0.78, 1.25), 0.06, 10.0
+_ASPECT, _DEGREES = 0.06, 10.0  # bodies are not similar to each other
 _MAPS = 4096
 # ITU-T T.81, table K.1: how coarsely each frequency of brightness is kept.
 _COARSENESS = np.array(
@@ -68,7 +67,7 @@ def draw_maps() -> np.ndarray:
     those of [P1]'s copies.
     """
     rng = np.random.default_rng(0)
-    size = np.exp(rng.uniform(np.log(_SIZE[0]), np.log(_SIZE[1]), _MAPS))
+    size = np.exp(rng.uniform(np.log(SIZES[0]), np.log(SIZES[1]), _MAPS))
     aspect = np.exp(rng.uniform(-_ASPECT, _ASPECT, _MAPS))
     angle = np.radians(rng.uniform(-_DEGREES, _DEGREES, _MAPS))
     mirror = rng.choice([-1.0, 1.0], _MAPS)

@@ -7,7 +7,7 @@ import pytest
 from scripts.rib_finder.examples import make_example
 from scripts.rib_finder.network import RibFinder
 from scripts.rib_finder.patients import View, simulate_views
-from scripts.train_rib_finder import draw_examples, train
+from scripts.train_rib_finder import _vary, draw_examples, train
 from spectjax.imaging.thorax.network import CANVAS_HW, read_weights, run_network
 from spectjax.weights.tensors import pack_tensors
 
@@ -53,3 +53,14 @@ def test_training_gives_the_same_file_each_time(views, capsys):
     assert first == second
     assert first != train(canvases, boxes, steps=2, seed=6)
     assert capsys.readouterr().out.startswith("Step 2: edges off by ")
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_moved_or_mirrored_canvas_takes_its_box_along(mirror):
+    height, width = CANVAS_HW
+    canvas = np.zeros((1, height, width), np.uint8)
+    canvas[0, 60:100, 20:45] = 1
+    box = np.array([[60, 20, 100, 45]], np.float32)
+    moved, (found,) = _vary(canvas, box, mirror, np.random.default_rng(3))
+    rows, columns = (np.flatnonzero(moved[0].any(axis=axis)) for axis in (1, 0))
+    assert found.tolist() == [rows[0], columns[0], rows[-1] + 1, columns[-1] + 1]
