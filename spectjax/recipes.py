@@ -117,7 +117,7 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
         config.optimizer.learning_rate = 1e-2
         config.optimizer.average = 0.998
         config.model.features = (12, 24, 48, 96, 96)
-        config.num_epochs = 14
+        config.num_epochs = 8
     return config
 
 

@@ -83,8 +83,8 @@ def build_organs() -> dict[str, Cloud]:
     lobe = make_ellipsoid((16, 268, -32), (9, 20, 8))
     # The cartilage of the throat turns to bone with the years.
     larynx = make_tube([(0, 222, -34), (0, 256, -38)], [17, 13], [11, 9], hollow=0.4)
-    left = _make_kidney((64, 545, 62))
-    right = mirror(_make_kidney((62, 560, 62)))
+    left = _make_kidney((72, 545, 62))
+    right = mirror(_make_kidney((70, 560, 62)))
     bowel = [
         make_tube([(-100, 690, -30), (-104, 600, -40), (-60, 586, -70)], 17),
         make_tube([(-60, 586, -70), (30, 610, -76), (98, 580, -40)], 17),
@@ -118,7 +118,7 @@ def _make_kidney(centre_mm: tuple[float, float, float]) -> Cloud:
 
 # Uptake of the soft tissue per volume along the body, thoracic vertebra = 1.
 _TRACER_Y_MM = [0, 200, 260, 400, 600, 800, 1000, 1200, 1500, 1740]
-_TRACER = [0.066, 0.068, 0.044, 0.037, 0.036, 0.046, 0.040, 0.040, 0.042, 0.044]
+_TRACER = [0.066, 0.068, 0.050, 0.046, 0.041, 0.046, 0.040, 0.040, 0.042, 0.044]
 
 
 def draw_tracer(

@@ -22,8 +22,8 @@ def draw_organs(
     Urine thins out in the hours from the injection to the scan. Free pertechnetate
     goes to the thyroid and on into the bowel.
     """
-    organs = build_organs()
-    kidneys = rng.lognormal(np.log(0.2), 0.75) * clear_urine(hours)
+    organs = dict(build_organs())
+    kidneys = rng.lognormal(np.log(0.17), 0.6) * clear_urine(hours)
     urine = rng.lognormal(np.log(1.2), 0.65) * clear_urine(hours)
     catheter = rng.random() < 0.1
     levels = {
@@ -31,12 +31,15 @@ def draw_organs(
         "right kidney": kidneys * rng.lognormal(0, 0.2),
         "bladder": urine * (0.3 if catheter else 1.0),
         "urethra": rng.choice([0.0, rng.uniform(0.1, 0.5)], p=[0.6, 0.4]),
-        "thyroid": rng.lognormal(np.log(2.5 if pertechnetate else 0.6), 0.7),
-        "larynx": rng.lognormal(np.log(0.8), 0.55),
+        "thyroid": rng.lognormal(np.log(2.5 if pertechnetate else 0.6), 0.6),
+        "larynx": rng.lognormal(np.log(0.8), 0.45),
         "bowel": rng.choice([0.0, rng.uniform(0.03, 0.15)], p=[0.7, 0.3]),
     }
     if rng.random() < 0.02:
         del levels[f"{rng.choice(['left', 'right'])} kidney"]
+    for name in ("left kidney", "right kidney"):
+        xyz, volume = organs[name]
+        organs[name] = xyz + rng.normal(0, [7, 10, 3]), volume
     spots = [
         _place(name, organs[name], "trunk", level)
         for name, level in levels.items()
@@ -68,12 +71,13 @@ def _draw_calyces(
     """Draws urine that stands in calyces and pelvis of a kidney, and in the ureter."""
     spots = []
     middle = kidney[0].mean(axis=0)
-    count = rng.choice(4, p=[0.55, 0.22, 0.13, 0.1])
+    count = rng.choice(4, p=[0.4, 0.3, 0.18, 0.12])
     for _ in range(count):
         x, y, z = middle + rng.normal(0, [7, 18, 4])
         radius = rng.uniform(4, 11)
         drop = make_ellipsoid((x, y, z), (radius, radius * rng.uniform(1, 2), radius))
-        heat = level * rng.lognormal(np.log(2.2), 0.9)
+        # Of the urine, however faint the kidney itself is.
+        heat = np.sqrt(level * 0.17) * rng.lognormal(np.log(2.2), 0.85)
         spots.append(_place(f"urine in {name}", drop, "trunk", heat))
     if rng.random() < 0.1:
         x, y, z = middle * [0.55, 1, 0.8] + [0, rng.uniform(40, 110), 0]

@@ -1,4 +1,4 @@
-"""Soft tissue with more tracer than around it: liver, stomach, blood, breasts."""
+"""Soft tissue unlike that around it: liver, stomach, blood, breasts, and lungs."""
 
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ def draw_pools(
     """
     colloid = rng.uniform(1.5, 4.0) if rng.random() < 0.04 else 1.0
     blood = 1 + 0.25 * clear_soft_tissue(hours) * rng.lognormal(0, 0.5)
+    lungs = np.clip(rng.lognormal(np.log(0.62), 0.2), 0.3, 0.95)
     stomach = rng.uniform(1.5, 5.0) if pertechnetate else rng.lognormal(0.05, 0.1)
     pools = [
         Pool((-72, 528), (48, 38), rng.lognormal(0.08, 0.12) * colloid),
@@ -42,6 +43,7 @@ def draw_pools(
         Pool((62, 520), (26, 34), stomach),
         Pool((22, 425), (42, 40), blood),
         Pool((4, 320), (20, 60), blood),
+        *(Pool((side * 68, 400), (34, 62), lungs) for side in (-1, 1)),
     ]
     if sex == "F":
         breast = rng.lognormal(np.log(1.12), 0.2)

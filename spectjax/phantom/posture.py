@@ -51,6 +51,8 @@ class Posture:
         hand_lift_mm: how far the hands lie in front of their usual place.
         trunk_turn: of the front of the trunk towards the patient's left.
         pitch: of the chest, front end downwards.
+        rib_slopes: how much lower ribs hang than the reference's, mm for each mm beside
+            the spine.
         curve_mm: sideways bow of the spine, and the one that turns back halfway, (2,).
         tilt: of the whole body in the image.
         top_px: row of the vertex.
@@ -74,6 +76,7 @@ class Posture:
     hand_lift_mm: np.ndarray
     trunk_turn: float
     pitch: float
+    rib_slopes: np.ndarray
     curve_mm: np.ndarray
     tilt: float
     top_px: float
@@ -125,6 +128,8 @@ class Posture:
             along = np.pi * np.clip((reference_y - 230) / 600, 0, 1)
             y = y - self.pitch * lean * z
             if segment == _TRUNK:
+                chest = np.interp(reference_y, [240, 300, 500, 580], [0, 1, 1, 0])
+                y = y + self.rib_slopes[side] * chest * np.abs(x)
                 x = x * self._narrow(reference_y)
             else:
                 # The shoulder blade glides and turns on the ribs.

@@ -39,9 +39,9 @@ def draw_posture(
         chest_breadth=np.clip(rng.normal(0.918, 0.035), 0.82, 1.02),
         chest_depth=grown * np.clip(rng.normal(1, 0.07), 0.83, 1.2),
         girth=girth,
-        scapula_stretch=np.clip(rng.normal(0.76, 0.18), 0.4, 1.25),
+        scapula_stretch=np.clip(rng.normal(0.84, 0.17), 0.45, 1.3),
         scapula_turns=np.clip(
-            rng.normal(-0.13, 0.1) + rng.normal(0, 0.05, 2), -0.4, 0.15
+            rng.normal(-0.08, 0.1) + rng.normal(0, 0.05, 2), -0.35, 0.2
         ),
         shoulder_drop_mm=shoulder_drop_mm,
         arm_angles=arm_angles,
@@ -52,7 +52,8 @@ def draw_posture(
         head_turn=np.clip(head_turn, -1.1, 1.1),
         hand_lift_mm=hand_lift_mm,
         trunk_turn=np.clip(rng.normal(0, 0.055), -0.14, 0.14),
-        pitch=np.clip(rng.normal(0, 0.045), -0.13, 0.13),
+        pitch=np.clip(rng.normal(0, 0.06), -0.15, 0.15),
+        rib_slopes=np.clip(rng.normal(0, 0.13) + rng.normal(0, 0.03, 2), -0.35, 0.35),
         curve_mm=_draw_curve(rng),
         tilt=np.radians(np.clip(rng.normal(0, 1.4), -4, 4)),
         top_px=rng.uniform(37, max(lowest * spacing_mm, 46)) / spacing_mm,

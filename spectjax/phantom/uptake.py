@@ -19,7 +19,9 @@ _SPINE = {
 }
 # The usual uptake of a rib from the spine to its front end, at places between which
 # it changes smoothly: the joints with the vertebra are hot, the flank is not.
-_ALONG_RIB = np.log([1.7, 1.3, 1.25, 1.1, 0.95, 0.8, 0.75, 0.8, 0.85])
+_ALONG_RIB = np.log([1.55, 1.35, 1.3, 1.1, 0.85, 0.68, 0.66, 0.75, 0.85])
+
+_SLICES = 28  # of a rib, some 10 mm each, which differ from each other
 
 
 class Place(NamedTuple):
@@ -44,14 +46,14 @@ class Place(NamedTuple):
 
 _PLACES = (
     # The lower angle of the scapula, where it lies on ribs, and its outer edge.
-    Place(("scapula",), (112, 380, 76), (9, 13, 20), 1.4, 0.42, 0.22),
-    Place(("scapula",), (126, 345, 64), (10, 24, 25), 1.25, 0.28, 0.20),
-    Place(("scapula",), (100, 283, 74), (16, 10, 20), 0.85, 0.30, 0.20),
+    Place(("scapula",), (110, 375, 76), (13, 16, 22), 1.6, 0.30, 0.20),
+    Place(("scapula",), (124, 350, 66), (12, 20, 25), 1.25, 0.25, 0.18),
+    Place(("scapula",), (100, 283, 74), (18, 14, 20), 0.6, 0.2, 0.15),
     # Acromioclavicular, shoulder, sternoclavicular joint; first rib at the manubrium.
     Place(("scapula", "clavicle"), (151, 250, 12), (11, 8, 16), 1.3, 0.40, 0.20),
     Place(("humerus", "scapula"), (158, 280, 18), (16, 20, 22), 1.25, 0.30, 0.18),
-    Place(("clavicle", "sternum"), (27, 304, -74), (13, 11, 16), 1.8, 0.25, 0.15),
-    Place(("sternum", "rib 1"), (34, 320, -82), (14, 11, 18), 1.6, 0.25, 0.15),
+    Place(("clavicle", "sternum"), (27, 304, -74), (14, 13, 16), 1.6, 0.2, 0.15),
+    Place(("sternum", "rib 1"), (34, 320, -82), (15, 13, 18), 1.4, 0.2, 0.15),
 )
 
 
@@ -129,23 +131,33 @@ def _heat_ribs(
     rng: np.random.Generator, skeleton: Skeleton, uptake: np.ndarray
 ) -> None:
     """Ribs change along their length; their ends and angles may be hot in a row."""
-    level = rng.lognormal(np.log(1.16), 0.18)
-    ends = rng.lognormal(np.log(1.25), 0.30)
+    level = rng.lognormal(np.log(1.35), 0.26)
+    ends = rng.lognormal(np.log(1.15), 0.22)
     # Insertions of the muscles of the back: dots one below the other.
-    angles = rng.lognormal(np.log(1.6), 0.3) if rng.random() < 0.25 else 1.0
+    angles = rng.lognormal(np.log(1.6), 0.3) if rng.random() < 0.15 else 1.0
+    patchy = rng.uniform(0.0, 0.3)
     for side in ("left", "right"):
         uneven = rng.lognormal(0, 0.08)
         for number in range(1, 13):
             points = find_points(skeleton, [f"{side} rib {number}"])
-            knots = _ALONG_RIB + rng.normal(0, 0.22, len(_ALONG_RIB))
+            knots = _ALONG_RIB + rng.normal(0, 0.16, len(_ALONG_RIB))
             # The lower ribs lie behind each other in the flank.
-            knots[3:] += np.log(np.interp(number, [6, 10], [1, 0.75]))
+            knots[3:] += np.log(np.interp(number, [5, 10], [0.95, 0.4]))
+            # The first ribs, behind, hardly show.
+            knots[:3] += np.log(np.interp(number, [1, 4], [0.6, 1.0]))
             if number <= 10:
-                knots[-1] += np.log(ends) + rng.normal(0, 0.2)
+                # Worn are the ends of the lower ones.
+                low = np.interp(number, [2, 6, 8, 10], [0.75, 1.0, 1.0, 0.7])
+                knots[-1] += np.log(ends * low) + rng.normal(0, 0.17)
             knots[2] += np.log(angles) * rng.uniform(0.3, 1.3)
             # The points of a rib run from the spine to its front end.
             along = np.linspace(0, len(knots) - 1, len(points))
             change = np.interp(along, np.arange(len(knots)), knots)
+            # Points of a slice across the rib follow each other.
+            slices = np.linspace(0, _SLICES - 1, len(points))
+            change += np.interp(
+                slices, np.arange(_SLICES), rng.normal(0, patchy, _SLICES)
+            )
             uptake[points] *= level * uneven * np.exp(change)
 
 
@@ -153,7 +165,7 @@ def _heat_sternum(
     rng: np.random.Generator, skeleton: Skeleton, uptake: np.ndarray
 ) -> None:
     """A hot manubrium; some sterna have a hole above their lower end."""
-    factor = rng.lognormal(np.log(1.1), 0.2)
+    factor = rng.lognormal(np.log(1.2), 0.18)
     _heat(uptake, skeleton, ["sternum"], (0, 318, -82), (30, 18, 20), factor)
     if rng.random() < 0.06:
         radius = rng.uniform(5, 9)

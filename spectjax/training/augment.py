@@ -16,7 +16,7 @@ import numpy as np
 from spectjax.imaging.geometry import list_moves
 from spectjax.ops.affine import encode_maps, warp
 from spectjax.system.messages import UserError
-from spectjax.training.randomise import deliver, draw_maps
+from spectjax.training.randomise import deliver, draw_maps, restore_noise
 
 
 def augment(
@@ -79,7 +79,8 @@ def augment(
     if jnp.issubdtype(images.dtype, jnp.integer):
         counts = jnp.rint(counts)
     if randomisation > 0:
-        delivered = deliver(counts, delivery_keys)
+        noise_keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(delivery_keys)
+        delivered = deliver(restore_noise(counts, noise_keys), delivery_keys)
         counts = jnp.where(chosen[:, None, None], delivered.images, counts)
         shown = delivered.kept | ~chosen[:, None, None]
         masks = jnp.where(shown, masks, jnp.zeros_like(masks))

@@ -134,3 +134,20 @@ def test_a_spot_beside_the_body_lies_at_its_edge_and_not_beyond_the_picture(bodi
     assert not spots[:, :, 70:].any()
     columns = spots[hit].sum(axis=1).argmax(axis=1)
     assert (np.minimum(columns - 30, 69 - columns) <= 5).all()
+
+
+def test_interpolated_counts_are_as_noisy_as_a_cameras_again():
+    counts = np.random.default_rng(0).poisson(9.0, (129, 129)).astype(np.float32)
+    between = sum(counts[y : y + 128, x : x + 128] / 4 for y in (0, 1) for x in (0, 1))
+    # Halfway between four pixels a quarter of the variance is left, 4/9 on average.
+    average = (4 / 9 - 1 / 4) / (3 / 4)
+    mixed = np.where(
+        np.random.default_rng(1).random((128, 128)) < average, counts[:-1, :-1], between
+    )
+    noisy = np.asarray(
+        randomise.restore_noise(mixed[None], jax.random.split(jax.random.key(2), 1))
+    )
+    assert mixed.var() / 9 == pytest.approx(4 / 9, rel=0.05)
+    assert noisy.var() / 9 == pytest.approx(1.0, rel=0.05)
+    assert noisy.mean() == pytest.approx(9.0, rel=0.02)
+    np.testing.assert_array_equal(noisy, np.rint(noisy))
