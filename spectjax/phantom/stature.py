@@ -53,7 +53,9 @@ def draw_posture(
         hand_lift_mm=hand_lift_mm,
         trunk_turn=np.clip(rng.normal(0, 0.055), -0.14, 0.14),
         pitch=np.clip(rng.normal(0, 0.06), -0.15, 0.15),
-        rib_slopes=np.clip(rng.normal(0, 0.13) + rng.normal(0, 0.03, 2), -0.35, 0.35),
+        rib_slopes=np.clip(
+            rng.normal(0.02, 0.08) + rng.normal(0, 0.03, 2), -0.16, 0.26
+        ),
         curve_mm=_draw_curve(rng),
         tilt=np.radians(np.clip(rng.normal(0, 1.4), -4, 4)),
         top_px=rng.uniform(37, max(lowest * spacing_mm, 46)) / spacing_mm,

@@ -142,7 +142,7 @@ def _heat_ribs(
             points = find_points(skeleton, [f"{side} rib {number}"])
             knots = _ALONG_RIB + rng.normal(0, 0.16, len(_ALONG_RIB))
             # The lower ribs lie behind each other in the flank.
-            knots[3:] += np.log(np.interp(number, [5, 10], [0.95, 0.4]))
+            knots[3:] += np.log(np.interp(number, [5, 10], [0.95, 0.55]))
             # The first ribs, behind, hardly show.
             knots[:3] += np.log(np.interp(number, [1, 4], [0.6, 1.0]))
             if number <= 10:
