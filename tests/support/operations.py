@@ -11,7 +11,7 @@ OPERATION = Operation(
     features={
         "peak_log_odds": Feature(1.0, 0.0),
         "log_area_up_to_100_mm2": Feature(0.0, 0.0),
-        "log_contrast_to_brightest": Feature(0.0, 0.0),
+        "log_spot_over_surroundings": Feature(0.0, 0.0),
     },
     min_area_mm2=10.0,
     assumed_pixel_mm2=5.0,

@@ -15,12 +15,12 @@ from spectjax.system.messages import UserError
 from spectjax.system.schema import Each, Maybe, find_fault
 
 FILE = "operation.json"
-FORMAT = 1  # raise it when a name changes or what it means
+FORMAT = 2  # raise it when a name changes or what it means
 # Of a region; docs/metrics.md says what each is.
 FEATURES = (
     "peak_log_odds",
     "log_area_up_to_100_mm2",
-    "log_contrast_to_brightest",
+    "log_spot_over_surroundings",
 )
 # False regions per image that a point of this name allows.
 POINTS = {"specific": 0.1, "balanced": 0.25, "sensitive": 1.0}

@@ -15,20 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
-from spectjax.imaging.hotspots import Instances, bound_mask
+from spectjax.imaging.hotspots import Instances
 from spectjax.metrics.binary import compute_probs
-from spectjax.metrics.lesions import RING_PX
 from spectjax.tasks.hotspots.candidates import (
     Candidate,
     propose,
     propose_pixel,
-    smooth,
 )
+from spectjax.tasks.hotspots.contrast import measure_spots
 from spectjax.tasks.hotspots.operation import FEATURES, Operation, Point
 
-_LEAST_CONTRAST = 0.1
 _MOST_AREA_MM2 = 100.0
 _LEAST_PX = 2
 
@@ -195,47 +192,19 @@ def measure_features(
     """Returns what `FEATURES` names of the D candidates of an image, (D, F).
 
     The area counts up to 100 mm2, that of a point in an image of some 11 mm resolution:
-    it tells specks from what can be seen, and beyond it large is not sure. Contrast is
-    NaN where nothing is around a region, see `_measure_contrast`.
+    it tells specks from what can be seen, and beyond it large is not sure. How far a
+    region stands out is NaN at the rim of the body, see `contrast.measure_spots`.
     """
-    taken = np.zeros(counts.shape, bool)
-    for each in candidates:
-        taken |= each.mask
-    smoothed = smooth(counts.astype(np.float64))
-    around = (counts > 0) & ~taken
+    spots = measure_spots(counts) if candidates else np.empty(counts.shape)
     rows = [
         (
             each.peak_log_odds,
             math.log(min(each.mask.sum() * pixel_mm2, _MOST_AREA_MM2)),
-            math.log(max(_measure_contrast(smoothed, each, around), _LEAST_CONTRAST)),
+            np.fmax.reduce(spots[each.mask], initial=np.nan),
         )
         for each in candidates
     ]
     return np.array(rows, np.float64).reshape(-1, len(FEATURES))
-
-
-def _measure_contrast(
-    smoothed: np.ndarray, candidate: Candidate, around: np.ndarray
-) -> float:
-    """Returns the highest counts of a region over the bright ones around it.
-
-    Counts are averaged over squares. Around are pixels 3 to 8 px away, as for the
-    contrast of lesions, and bright are their 90 %: a rib or the edge of a shoulder
-    blade is surrounded by more of itself, a lesion is not.
-
-    Args:
-        smoothed: averaged counts, (H, W).
-        candidate: the region.
-        around: pixels that show the patient and are in no region, bool, (H, W).
-    """
-    near, far = RING_PX
-    y0, x0, y1, x1 = bound_mask(candidate.mask)
-    box = slice(max(y0 - far, 0), y1 + far), slice(max(x0 - far, 0), x1 + far)
-    inside = candidate.mask[box]
-    distance = ndimage.distance_transform_edt(~inside)
-    ring = (distance >= near) & (distance <= far) & around[box]
-    bright = np.quantile(smoothed[box][ring], 0.9) if ring.any() else 0.0
-    return float(smoothed[box][inside].max() / bright) if bright else float("nan")
 
 
 def find_pixel_area(spacing: Sequence[float] | np.ndarray | None) -> float | None:

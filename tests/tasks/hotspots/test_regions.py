@@ -13,6 +13,7 @@ from spectjax.tasks.hotspots.candidates import (
     propose,
     propose_regions,
 )
+from spectjax.tasks.hotspots.contrast import measure_spots
 from spectjax.tasks.hotspots.fitting import (
     fit_logistic,
     fit_operation,
@@ -136,9 +137,8 @@ def test_an_unknown_spacing_counts_as_that_of_the_images_behind_the_scores():
         assert [each.score for each in score_image(7, spacing=unknown)] == known
 
 
-def test_features_are_the_peak_the_area_while_small_and_the_contrast_to_the_brightest():
+def test_features_are_the_peak_the_area_while_small_and_how_far_it_stands_out():
     counts = np.full((24, 24), 4.0)
-    counts[:, 12:] = 8.0  # half of what is around is twice as bright
     probs = mark((slice(9, 12), slice(10, 14)), (slice(0, 1), slice(0, 1)))
     block, speck = propose_regions(probs)
     counts[block.mask] = 16.0
@@ -148,10 +148,20 @@ def test_features_are_the_peak_the_area_while_small_and_the_contrast_to_the_brig
     )
     assert large[0] == peak == block.peak_log_odds
     assert np.exp([large[1], small[1], area]) == pytest.approx([100, 10, 24])
-    assert np.exp([large[2], contrast]) == pytest.approx([2, 2])
-    # A corner of an image that shows nothing else has no surroundings.
-    lone = np.where(speck.mask, counts, 0.0)
-    assert np.isnan(measure_features([speck], lone, 1.0)[0, 2])
+    spots = measure_spots(counts)
+    assert large[2] == contrast == spots[block.mask].max() > np.log(1.5)
+    # At the rim of what is shown nothing can be measured.
+    assert np.isnan(small[2])
+
+
+def test_contrast_counts_though_the_model_alone_would_do():
+    weights = [OPERATION.features[name].weight for name in FEATURES]
+    assert weights[2] >= 8 * weights[0] > 0
+    # Where the model's belief tells all, contrast would have no weight of its own.
+    features = np.array([[-2.0, 0, 0.1], [-1, 0, 0.2], [1, 0, 0.1], [2, 0, 0.2]] * 20)
+    met = np.array([False, False, True, True] * 20)
+    free = fit_logistic(features, met, ~met)
+    assert free[2] < 8 * free[0]
 
 
 def test_log_odds_of_what_is_nearly_certain_are_not_rounded():
@@ -238,7 +248,7 @@ def test_the_document_is_read_as_it_was_written():
     document = json.loads(json.dumps(OPERATION.to_json()))
     assert parse_operation(document, "operation.json") == OPERATION
     for fault, change in (
-        ("format 2", {"format": 2}),
+        ("format 1", {"format": 1}),
         ("no 'points'", {"points": None}),
         ("no point 'specific'", {"points": {}}),
         ("as 'min_area_mm2'", {"min_area_mm2": "much"}),
