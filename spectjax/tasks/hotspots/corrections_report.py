@@ -145,7 +145,9 @@ def draw_learning_curve(document: Mapping[str, Any]) -> Figure:
 def draw_rounds_froc(document: Mapping[str, Any]) -> Figure:
     """Draws the FROC of each round; scores below those that were drawn are unknown."""
     caption = _caption(document, "FROC of drafts, against what readers made of them")
-    return draw_froc(document["rounds"], caption, dots="as drawn")
+    return draw_froc(
+        document["rounds"], caption, dots="as drawn, nothing is known beyond"
+    )
 
 
 def _caption(document: Mapping[str, Any], title: str) -> Caption:

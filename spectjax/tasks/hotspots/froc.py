@@ -60,7 +60,8 @@ def draw_froc(
             title_fontsize=8,
         )
         found.get_title().set_color("0.35")
-    lesions = f"{caption.subtitle}, {first['n']} lesions"
+    counts = dict.fromkeys(m["lesion"]["n"] for m in models.values())
+    lesions = f"{caption.subtitle}, {', '.join(map(str, counts))} lesions"
     add_caption(figure, *caption._replace(subtitle=lesions))
     return figure
 
