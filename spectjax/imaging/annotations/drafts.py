@@ -8,6 +8,7 @@ draft is right.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -166,8 +167,7 @@ def _read_record(record: Any, image_hw: tuple[int, int] | None) -> Draft:
     fault = find_fault(record, _SCHEMA)
     if not fault and record["format"] != FORMAT:
         fault = f"format {record['format']}"
-    if not fault and not _is_box(record["crop_box"], image_hw):
-        fault = "no box inside of the image in it"
+    fault = fault or _find_wrong_number(record, image_hw)
     if fault:
         raise UserError(
             f"expected {KEY!r} as predict wrote it, of format {FORMAT}, found {fault}"
@@ -193,9 +193,18 @@ def _read_record(record: Any, image_hw: tuple[int, int] | None) -> Draft:
     )
 
 
-def _is_box(sides: list[int], image_hw: tuple[int, int] | None) -> bool:
-    """Tells whether sides are those of a box in an image whose size is known."""
-    if image_hw is None or len(sides) != 4:
-        return False
-    y0, x0, y1, x1 = sides
-    return 0 <= y0 < y1 <= image_hw[0] and 0 <= x0 < x1 <= image_hw[1]
+def _find_wrong_number(
+    record: Mapping[str, Any], image_hw: tuple[int, int] | None
+) -> str:
+    """Returns which number of a record cannot be; empty if all can."""
+    height, width = image_hw or (0, 0)
+    sides, spacing = record["crop_box"], record.get("spacing_mm") or (1.0, 1.0)
+    y0, x0, y1, x1 = sides if len(sides) == 4 else (0, 0, 0, 0)
+    if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
+        return "no box inside of the image as its crop_box"
+    if len(spacing) != 2 or not all(0 < each < math.inf for each in spacing):
+        return "no size of a pixel as its spacing_mm"
+    scores = [record["score_above"], *(each["score"] for each in record["outlines"])]
+    if not all(0 <= each <= 1 for each in scores):
+        return "a score that is not between 0 and 1"
+    return ""

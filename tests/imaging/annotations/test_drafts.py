@@ -100,6 +100,8 @@ DAMAGED = {
     "another type": ([], "of another format|an object"),
     "another format": ({"format": 2}, "format 2"),
     "box outside": ({"crop_box": [0, 0, 13, 9]}, "no box inside"),
+    "spacing of one side": ({"spacing_mm": [2.0]}, "no size of a pixel"),
+    "score of no number": ({"score_above": float("nan")}, "score that is not between"),
     "no score": ({"outlines": [{"category": "a", "points": TRIANGLE}]}, "score"),
     "line": (
         {"outlines": [{"category": "a", "score": 1, "points": TRIANGLE[:2]}]},
