@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from spectjax.imaging.outputs import fold_file_name
-from spectjax.imaging.scan import BoneScan, ScanError, find_stem
+from spectjax.imaging.scan import PICTURE_SUFFIXES, BoneScan, ScanError, find_stem
 from spectjax.system.files import write_file
 
 BLACK_PERCENTILE = 99.5
@@ -22,14 +22,18 @@ def tie_names(files: Sequence[Path]) -> Callable[[BoneScan], str]:
     """Returns what names a view so that the name can tie an annotation to it.
 
     It raises a ScanError if another of the files has the name too, or if it is too long
-    for a disk.
+    for a disk. A DICOM file may hold any view; pictures with one stem are told apart by
+    theirs.
     """
     namesakes: dict[str, list[Path]] = defaultdict(list)
     for path in files:
         namesakes[fold_file_name(find_stem(path))].append(path)
+    firsts: dict[str, Path] = {}
 
     def choose(scan: BoneScan) -> str:
         alike = namesakes[fold_file_name(find_stem(scan.path))]
+        if all(path.suffix.lower() in PICTURE_SUFFIXES for path in alike):
+            alike = [firsts.setdefault(fold_file_name(scan.name), scan.path)]
         others = [path for path in alike if path != scan.path]
         if others:
             raise ScanError(

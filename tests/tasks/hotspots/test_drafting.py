@@ -166,6 +166,18 @@ def test_a_name_that_ties_no_draft_to_its_scan_is_refused(tmp_path, capsys):
     assert "the name ties an annotation to its scan" in capsys.readouterr().err
 
 
+def test_pictures_of_one_stem_are_told_apart_by_their_views(tmp_path):
+    scans = [
+        make_scan("ANT/17.png", image_key="aa" * 8),
+        make_scan("POST/17.png", view="posterior", image_key="bb" * 8),
+        make_scan("OLD/17.png", image_key="cc" * 8),
+    ]
+    folder, (written, refused, _) = draw(tmp_path, *scans)
+    assert (written, refused) == (3, 1)
+    names = [row[0] for row in read_order(folder)]
+    assert sorted(names) == ["17_anterior.json", "17_posterior.json"]
+
+
 def test_a_classifier_draws_no_drafts(tmp_path):
     model = TrainedModel(lambda _: np.ones((1, 2)) / 2, {}, "classification", (8, 8))
     with pytest.raises(UserError, match="--labelme: expected a model that marks"):
