@@ -111,6 +111,8 @@ def read_round(path: Path, name: str) -> Round:
     )
     from spectjax.tasks.hotspots.corrections import measure_correction
 
+    if not path.exists():
+        raise UserError(f"{path}: expected a folder, found none. Check the path.")
     found = Round(name, [], [], set())
     seen: dict[tuple[str, str], Path] = {}
     for file in list_candidates(path) if path.is_dir() else [path]:

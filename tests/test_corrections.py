@@ -151,4 +151,6 @@ def test_a_round_without_a_corrected_draft_ends_the_command(tmp_path):
     write_draft(tmp_path / "two" / "P1_anterior.json", KEPT)
     with pytest.raises(UserError, match=r"two: expected drafts .*checked: 1\)"):
         corrections.run([first, tmp_path / "two"], tmp_path / "out")
+    with pytest.raises(UserError, match="three: expected a folder, found none"):
+        corrections.run([first, tmp_path / "three"], tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -68,9 +68,13 @@ class DraftFolder:
     def finish(self) -> None:
         """Writes `order.csv`: views with a doubted crop, then by falling doubt.
 
+        Without a draft there is none.
+
         Raises:
             WriteError: if it cannot be written.
         """
+        if not self._rows:
+            return
         ranked = sorted(self._rows, key=lambda row: (not row[3], -row[2], row[0]))
         rows = [
             (name, outlines, f"{doubt:.3f}", "yes" if in_doubt else "")

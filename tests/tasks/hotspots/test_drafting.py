@@ -16,12 +16,14 @@ from spectjax.report import picture_parts
 from spectjax.system.messages import UserError
 from spectjax.tasks.hotspots.drafting import ORDER, DraftFolder, name_model
 from tests.support.labelme_files import save_as_labelme
+from tests.support.nm_files import detectors, write_nm
 from tests.support.operations import OPERATION
 from tests.support.tiny_scans import (
     MODEL_INFO,
     SMALL_CROP,
     ask,
     crop_stub,
+    make_run,
     make_scan,
     predict_probs,
     read_json,
@@ -176,6 +178,24 @@ def test_pictures_of_one_stem_are_told_apart_by_their_views(tmp_path):
     assert (written, refused) == (3, 1)
     names = [row[0] for row in read_order(folder)]
     assert sorted(names) == ["17_anterior.json", "17_posterior.json"]
+
+
+def test_the_command_writes_drafts_without_a_patients_name(tmp_path, monkeypatch):
+    model = TrainedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
+    workdir = make_run(tmp_path, monkeypatch, model)
+    frames = np.arange(2 * 12 * 6, dtype=np.uint16).reshape(2, 12, 6)
+    views = detectors("posterior", "anterior")
+    write_nm(tmp_path / "IM1.dcm", frames, DetectorInformationSequence=views)
+    out = tmp_path / "out"
+    predict.run(
+        [tmp_path / "IM1.dcm"], workdirs=[workdir], output_dir=out, labelme=True
+    )
+    names = ["IM1_anterior", "IM1_posterior"]
+    drafts = [f"{name}{suffix}" for name in names for suffix in (".json", ".png")]
+    folder = out / predict.DRAFTS
+    assert sorted(path.name for path in folder.iterdir()) == [*drafts, ORDER]
+    written = b"".join(path.read_bytes() for path in folder.iterdir())
+    assert b"Secret" not in written and b"4711" not in written
 
 
 def test_a_classifier_draws_no_drafts(tmp_path):
