@@ -24,6 +24,7 @@ ORDER = "order.csv"
 _COLUMNS = ("draft", "outlines", "expected_corrections", "crop_in_doubt")
 # What tells runs apart, beside the name of the network, and how it is called.
 _WORDS = (("data_fingerprint", "data"), ("held_out_fold", "fold"), ("step", "step"))
+_MOST_LETTERS = 8  # of a fingerprint, which has 64
 _HALF = 0.5  # what is marked exceeds it, where no operating point says otherwise
 
 
@@ -109,7 +110,9 @@ def name_model(info: ModelInfo) -> str:
     names = []
     for each in info.get("members", [info]):
         words = [
-            f"{word} {each[key]}" for key, word in _WORDS if each.get(key) is not None
+            f"{word} {str(each[key])[:_MOST_LETTERS]}"
+            for key, word in _WORDS
+            if each.get(key) is not None
         ]
         names.append(" ".join([str(each.get("model", "model")), *words]))
     return " + ".join(names)

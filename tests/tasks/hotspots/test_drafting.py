@@ -205,8 +205,13 @@ def test_a_classifier_draws_no_drafts(tmp_path):
 
 
 def test_a_model_has_one_name():
-    run = {"model": "unet", "data_fingerprint": "3fa", "held_out_fold": 0, "step": 7}
-    assert name_model(run) == "unet data 3fa fold 0 step 7"
+    run = {
+        "model": "unet",
+        "data_fingerprint": "3f" * 32,
+        "held_out_fold": 0,
+        "step": 7,
+    }
+    assert name_model(run) == "unet data 3f3f3f3f fold 0 step 7"
     assert name_model({"members": [run, {"model": "unet"}]}).endswith("step 7 + unet")
     assert name_model({"name": "ready-1", "members": [run]}) == "ready-1"
 
