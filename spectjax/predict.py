@@ -19,6 +19,9 @@ regions per image are accepted. A model that knows none marks all that it sees;
 abnormal uptake, whatever its cause. A classifier gives the label, normal or metastasis,
 and its probability, of the view and of all views of the patient's examination;
 `summary.csv` lists them. A label of a flagged crop says so.
+`--labelme` also writes OUT/labelme: for every view a picture and what was marked as
+outlines, a draft to correct in LabelMe, and `order.csv`, the most doubtful first
+(docs/correcting.md).
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
 at least one view was written, else 1. It is 3 if a view was passed over for an error
 that nobody expected, a bug: OUT/problems.log then has what to report. A view's result
@@ -31,7 +34,7 @@ import functools
 import gc
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from absl import flags, logging
@@ -69,7 +72,11 @@ from spectjax.tasks.views import (
     SeenView,
 )
 
+if TYPE_CHECKING:
+    from spectjax.tasks.hotspots.drafting import DraftFolder
+
 SUMMARY = "summary.csv"
+DRAFTS = "labelme"
 _EXAMINATIONS_TO_COLLECT = 20  # a picture is a cycle of megabytes
 MARK = "rule"  # no other command's JSON files have one
 
@@ -94,6 +101,7 @@ def main(argv: list[str]) -> None:
             crops=flag_values.crops,
             min_score=flag_values.min_score,
             operating_point=flag_values.operating_point,
+            labelme=flag_values.labelme,
         )
 
 
@@ -108,6 +116,7 @@ def run(
     crops: pathlib.Path | None = None,
     min_score: float | None = None,
     operating_point: str | None = None,
+    labelme: bool = False,
 ) -> None:
     """Predicts all scans below `paths`, with what is quick checked first.
 
@@ -121,6 +130,7 @@ def run(
         crops: table of what people decided about crops, see `listed.crops`.
         min_score: see `predict_examinations`.
         operating_point: likewise.
+        labelme: whether drafts to correct are written too.
 
     Raises:
         UserError: if there is no trained model, nothing that runs it, no scan that
@@ -142,6 +152,11 @@ def run(
         raise UserError("Expected DICOM files or folders after the flags, found none.")
     problems = Problems(output_dir)
     intake = Intake(paths, problems, view=view, crops=read_crops(crops))
+    drafts = None
+    if labelme:  # here, since most runs draw none
+        from spectjax.tasks.hotspots.drafting import DraftFolder
+
+        drafts = DraftFolder(intake.files, output_dir / DRAFTS)
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -150,6 +165,7 @@ def run(
         problems=problems,
         min_score=min_score,
         operating_point=operating_point,
+        drafts=drafts,
     )
     problems.conclude(written, output_dir, DISCLAIMER)
 
@@ -163,6 +179,7 @@ def predict_examinations(
     problems: Problems,
     min_score: float | None = None,
     operating_point: str | None = None,
+    drafts: "DraftFolder | None" = None,
 ) -> int:
     """Writes what a model says of every view, as JSON and as a picture.
 
@@ -181,13 +198,14 @@ def predict_examinations(
             operating points is passed over.
         operating_point: one that the model knows, or false regions per image; None: the
             model's own choice, if it knows any.
+        drafts: receives what was marked, for readers to correct; None: nobody does.
 
     Returns:
         Number of views written.
 
     Raises:
-        UserError: if the model takes other images, has no use for `min_score`, or does
-            not know the operating point.
+        UserError: if the model takes other images, has no use for `min_score`, does
+            not know the operating point, or marks nothing that could be a draft.
         WriteError: if a file cannot be written.
     """
     model: TrainedModel | None = None
@@ -196,6 +214,11 @@ def predict_examinations(
         if model is None:
             model = load_model()
             describe = choose_describe(model, min_score, operating_point)
+            if drafts and TASKS[model.task].answer == "image":
+                raise UserError(
+                    "--labelme: expected a model that marks hotspots, found one for "
+                    f"{model.task}, which draws nothing. Leave --labelme out."
+                )
             if "name" in model.info:
                 print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
         seen = []
@@ -208,8 +231,12 @@ def predict_examinations(
                 written += 1
                 if finding.row:
                     rows.append({"examination": number} | finding.row)
+                if drafts:
+                    drafts.write(view, finding.document)
         if number % _EXAMINATIONS_TO_COLLECT == 0:
             gc.collect()
+    if drafts:
+        drafts.finish()
     if rows:
         table = format_csv(list(rows[0]), (row.values() for row in rows))
         write_file(output_dir / SUMMARY, table)
@@ -322,6 +349,11 @@ if __name__ == "__main__":  # flags are global to a process
     )
     flags.DEFINE_bool(
         "about", False, "Print the model card of the model that ships, and stop."
+    )
+    flags.DEFINE_bool(
+        "labelme",
+        False,
+        "Also write drafts to correct in LabelMe, in the folder labelme of output_dir.",
     )
     define_view()
     define_crops()

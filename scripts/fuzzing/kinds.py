@@ -176,6 +176,11 @@ def _read_annotation(path: pathlib.Path, _: object) -> None:
         raise BrokenPromiseError(
             f"{len(annotation.regions)} outlines read, and nothing marked"
         )
+    if annotation.draft is not None:
+        # Here, since it takes a second.
+        from spectjax.tasks.hotspots.corrections import measure_correction
+
+        measure_correction(annotation, annotation.draft)
 
 
 def _make_mit_xml(pool: pathlib.Path) -> list[tuple[str, bytes]]:

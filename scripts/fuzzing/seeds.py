@@ -22,6 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from spectjax.imaging.annotations.drafts import CHECKED, KEY, Draft, DraftOutline
 from spectjax.phantom import write_phantom
 
 SHRINK = 4  # frames of 256x64 pixels are read faster, and hold as many elements
@@ -215,7 +216,10 @@ def write_pictures(folder: pathlib.Path, hospital: pathlib.Path) -> pathlib.Path
 
 
 def read_labelme(hospital: pathlib.Path) -> list[str]:
-    """Returns wkentaro's JSON files of all readers, one with a mask and a circle."""
+    """Returns wkentaro's JSON files of all readers, one of them also as other kinds.
+
+    With a mask and a circle, and as what a reader made of a model's draft.
+    """
     texts = [f.read_text() for f in sorted((hospital / "annotations").rglob("*.json"))]
     document = json.loads(max(texts, key=len))
     shape: dict[str, Any] = {"label": "metastasis", "group_id": None, "flags": {}}
@@ -223,7 +227,30 @@ def read_labelme(hospital: pathlib.Path) -> list[str]:
         shape | {"shape_type": "circle", "points": [[100, 300], [104, 300]]},
         shape | {"shape_type": "rectangle", "points": [[90, 280], [99, 290]]},
     ]
-    return [*texts, json.dumps(document)]
+    corrected = _make_corrected(json.loads(max(texts, key=len)))
+    return [*texts, json.dumps(document), json.dumps(corrected)]
+
+
+def _make_corrected(document: dict[str, Any]) -> dict[str, Any]:
+    """Returns an annotation as one that began as a draft of its own polygons."""
+    draft = Draft(
+        model="unet_res step 7",
+        image_key="ab" * 8,
+        patient_key="cd" * 8,
+        synthetic=True,
+        crop_box=(150, 40, 350, 216),
+        spacing_mm=(2.3, 2.3),
+        score_above=0.5,
+        outlines=tuple(
+            DraftOutline("metastasis", 0.9, np.array(shape["points"], np.float64))
+            for shape in document["shapes"]
+            if shape["shape_type"] == "polygon"
+        ),
+    )
+    flags = document["flags"] | {CHECKED: True}
+    shapes = [*document["shapes"], *draft.make_shapes()[:1]]
+    record = {KEY: draft.to_json(), "flags": flags, "shapes": shapes}
+    return document | record
 
 
 def make_mit_xml(name: str) -> bytes:

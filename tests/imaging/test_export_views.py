@@ -6,7 +6,7 @@ import sys
 import numpy as np
 from matplotlib.image import imread
 
-from spectjax.imaging.export_views import render_view
+from spectjax.imaging.readers_pictures import render_view
 from tests.support.nm_files import detectors, write_nm
 
 COUNTS = np.zeros((64, 33))

@@ -1,5 +1,6 @@
 """LabelMe files, masks and annotations of a small image, for tests."""
 
+import base64
 import json
 
 import numpy as np
@@ -81,3 +82,32 @@ def annotation(*regions, reader="reader1", hw=HW, image="P1_anterior"):
         r if isinstance(r, Region) else Region(r[0], None, r[1]) for r in regions
     )
     return Annotation(None, reader, image, hw, regions)
+
+
+def save_as_labelme(path, shapes=None, *, version="5.5.0", checked=None):
+    """Saves a file as LabelMe does: 5.5.0 with the picture in it, 6.3.1 without.
+
+    So both were seen to do it, run with a draft and without a screen.
+    """
+    document = json.loads(path.read_text())
+    flags = {key: bool(value) for key, value in document.pop("flags").items()}
+    shapes = document.pop("shapes") if shapes is None else shapes
+    sides = document.pop("imageHeight"), document.pop("imageWidth")
+    picture = base64.b64encode(encode_png(np.ones(sides, bool))).decode()
+    known = ("version", "shapes", "imagePath", "imageData")
+    path.write_text(
+        json.dumps(
+            {
+                "version": version,
+                "flags": flags if checked is None else flags | {"checked": checked},
+                "shapes": [{**each, "description": ""} for each in shapes],
+                "imagePath": document["imagePath"],
+                "imageData": picture if version < "6" else None,
+                "imageHeight": sides[0],
+                "imageWidth": sides[1],
+                **{key: each for key, each in document.items() if key not in known},
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
+    )

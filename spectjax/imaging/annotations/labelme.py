@@ -8,6 +8,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+from spectjax.imaging.annotations.drafts import Draft, DraftError
 from spectjax.imaging.annotations.image_names import drop_image_suffix, fold_name
 from spectjax.imaging.annotations.labelme_json import NotLabelMeError, parse_json
 from spectjax.imaging.annotations.labelme_xml import parse_mit_xml
@@ -24,6 +25,10 @@ class NotAnnotationError(AnnotationError):
     """A JSON or XML file of another kind."""
 
 
+class UncheckedDraftError(AnnotationError):
+    """A model's draft that no reader has made an annotation of."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Annotation:
     """What one reader marked in one view.
@@ -35,6 +40,7 @@ class Annotation:
             gives it.
         image_hw: (H, W) that the file states; None if it does not.
         regions: none means that the reader saw no lesion.
+        draft: what a model drew for the reader to correct; None if none did.
     """
 
     path: Path
@@ -42,6 +48,7 @@ class Annotation:
     image_name: str
     image_hw: tuple[int, int] | None
     regions: tuple[Region, ...]
+    draft: Draft | None = None
 
 
 def read_annotation(path: Path) -> Annotation:
@@ -60,6 +67,7 @@ def read_annotation(path: Path) -> Annotation:
 
     Raises:
         NotAnnotationError: a file of another kind.
+        UncheckedDraftError: a draft that nobody has saved, or left empty unchecked.
         AnnotationError: damaged, of another tool, by several readers, about another
             image than the file's name says, or with a shape that is unknown, impossible
             or outside of the frame.
@@ -68,9 +76,11 @@ def read_annotation(path: Path) -> Annotation:
     contents = read_limited(path, LABELME_BYTES, error=AnnotationError)
     try:
         if path.suffix.lower() == ".xml":
-            image, image_hw, regions = parse_mit_xml(path, contents)
+            parsed = parse_mit_xml(path, contents)
         else:
-            image, image_hw, regions = parse_json(contents)
+            parsed = parse_json(contents)
+    except DraftError as error:
+        raise UncheckedDraftError(f"{path}: {error}.") from None
     except NotLabelMeError as error:
         raise NotAnnotationError(
             f"{path}: expected a LabelMe annotation, found {error}. Move it elsewhere."
@@ -81,16 +91,18 @@ def read_annotation(path: Path) -> Annotation:
         ) from error
 
     # Windows writes backslashes; only the last part of the path says which image.
-    stem = fold_name(drop_image_suffix(re.split(r"[/\\]", image)[-1]))
+    stem = fold_name(drop_image_suffix(re.split(r"[/\\]", parsed.image)[-1]))
     if stem != fold_name(path.stem):
         raise AnnotationError(
             f"{path}: expected an annotation of {path.stem!r}, as the file's name "
-            f"says, found one of {image!r}. Correct the name of one or the other."
+            f"says, found one of {parsed.image!r}. Correct the name of one or the "
+            "other."
         )
     return Annotation(
         path=path,
         reader=path.absolute().parent.name,
         image_name=stem,
-        image_hw=image_hw,
-        regions=regions,
+        image_hw=parsed.image_hw,
+        regions=parsed.regions,
+        draft=parsed.draft,
     )

@@ -12,6 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from spectjax.imaging.annotations.drafts import (
+    CHECKED,
+    KEY,
+    MARK,
+    VERSION,
+    Draft,
+    read_draft,
+)
 from spectjax.imaging.annotations.masks import decode_mask, trace_circle
 from spectjax.imaging.annotations.regions import (
     Region,
@@ -36,7 +44,7 @@ _OUR_FLAG = "synthetic"  # of the phantom and of de-identified outlines
 # Keys that say nothing of lesions, or are judged by themselves.
 _SAYS_NOTHING = {
     *("version", "flags", "shapes", "imagePath", "imageData", "imageHeight"),
-    *("imageWidth", "lineColor", "fillColor", "checked"),
+    *("imageWidth", "lineColor", "fillColor", "checked", KEY),
 }
 _SIDES = ("imageHeight", "imageWidth")
 
@@ -46,11 +54,15 @@ class NotLabelMeError(UserError):
 
 
 class Parsed(NamedTuple):
-    """What a file says: name or path of the image, its (H, W) if stated, regions."""
+    """What a file says: name or path of the image, its (H, W) if stated, regions.
+
+    And the draft that it began as, if it did.
+    """
 
     image: str
     image_hw: tuple[int, int] | None
     regions: tuple[Region, ...]
+    draft: Draft | None = None
 
 
 def parse_json(contents: bytes) -> Parsed:
@@ -66,20 +78,27 @@ def parse_json(contents: bytes) -> Parsed:
     points = [s["points"] for s in shapes if isinstance(s.get("points"), list)]
     check_count(len(shapes), sum(map(len, points)))
     image_hw = _read_size(document)
+    draft = read_draft(document, image_hw)
     reader = _ShapeReader(image_hw)
     regions = tuple(map(reader.read, shapes))
-    _check_flags(document, {clean_word(region.label) for region in regions})
+    labels = {clean_word(region.label) for region in regions}
+    _check_flags(document, labels, {_OUR_FLAG} | ({CHECKED} if draft else set()))
     if not regions:
         _check_silence(document)
-    return Parsed(image, image_hw, regions)
+    return Parsed(image, image_hw, regions, draft)
 
 
 def encode_json(
-    image: str, image_hw: tuple[int, int], shapes: list[Any], *, synthetic: bool
+    image: str,
+    image_hw: tuple[int, int],
+    shapes: list[Any],
+    *,
+    synthetic: bool,
+    draft: Draft | None = None,
 ) -> str:
-    """Returns a document with these shapes."""
-    document = {
-        "version": "5.4.1",
+    """Returns a document with these shapes, a draft's if there is one."""
+    document: dict[str, Any] = {
+        "version": VERSION if draft else "5.4.1",
         "flags": {"SYNTHETIC": True} if synthetic else {},
         "shapes": shapes,
         "imagePath": image,
@@ -87,6 +106,9 @@ def encode_json(
         "imageHeight": image_hw[0],
         "imageWidth": image_hw[1],
     }
+    if draft:
+        document["flags"] |= {CHECKED: False}
+        document[KEY] = draft.to_json()
     return json.dumps(document, indent=1)
 
 
@@ -173,11 +195,11 @@ def _measure_picture(encoded: object) -> tuple[int, int]:
     return check_size(picture.height, picture.width)
 
 
-def _check_flags(document: dict[str, Any], labels: set[str]) -> None:
-    """Refuses flags of the image that its outlines do not say as well."""
+def _check_flags(document: dict[str, Any], labels: set[str], ours: set[str]) -> None:
+    """Refuses flags of the image that are not ours and that its outlines do not say."""
     for flag in _list_flags(document.get("flags")):
         is_said = flag in labels or (flag == NORMAL and not labels)
-        if flag != _OUR_FLAG and not is_said:
+        if flag not in ours and not is_said:
             raise UserError(
                 f"expected outlines that say what the image's flag {flag[:80]!r} says, "
                 f"found {', '.join(map(repr, sorted(labels)))[:200] or 'none'}; say it "
@@ -267,7 +289,8 @@ class _ShapeReader:
 
 def _check_marks(shape: dict[str, Any], label: str) -> None:
     """Refuses flags and attributes of a shape that say more than its label does."""
-    marks = [flag for flag in _list_flags(shape.get("flags")) if flag != _OUR_FLAG]
+    flags = _list_flags(shape.get("flags"))
+    marks = [flag for flag in flags if flag != _OUR_FLAG and not flag.startswith(MARK)]
     attributes = shape.get("attributes") or {}
     if not isinstance(attributes, dict):
         raise UserError(f"expected attributes of {label!r} by their names")

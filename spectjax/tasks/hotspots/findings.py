@@ -124,6 +124,7 @@ def describe_scored(
         "marked_without_lesion": point.marked_without_lesion,
         "measured_on": dict(operation.measured_on),
     }
+    view_score = score_view(*seen, valid=valid, regions=regions)
     return report_hotspots(
         view,
         selection.marked,
@@ -131,7 +132,11 @@ def describe_scored(
         _SCORED_RULE.format(what=what),
         model_info,
         operated=operated,
-        view_score=score_view(*seen, valid=valid, regions=regions),
+        view_score=view_score,
+        missed=sum(each.score for each in regions)
+        - sum(each.score for each in selection.marked)
+        if regions
+        else view_score,
     )
 
 
@@ -216,6 +221,7 @@ def report_hotspots(
     *,
     operated: Mapping[str, Any] | None = None,
     view_score: float | None = None,
+    missed: float = 0.0,
 ) -> Finding:
     """Returns document, picture and summary of a view's hotspots.
 
@@ -227,7 +233,9 @@ def report_hotspots(
         model_info: where the model comes from.
         operated: the operating point and what it leaves out; None: there is none.
         view_score: how sure the model is of the whole view; None: it does not say.
+        missed: how many lesions it expects among what it does not mark.
     """
+    wrong = sum(1 - each.score for each in hotspots)
     statement = state_finding(view, len(hotspots), model_info, operated)
     return Finding(
         document=describe_origin(view, model_info)
@@ -238,6 +246,7 @@ def report_hotspots(
             "crop_in_doubt": view.in_doubt,
             "operation": operated,
             "view_score": view_score,
+            "expected_corrections": wrong + missed,
             "hotspots": entries,
             "disclaimer": DISCLAIMER,
         },

@@ -16,13 +16,15 @@ from spectjax.report.picture_parts import add_caption
 _LINEAR_BELOW = 0.1  # false regions per image; a logarithm has no place for 0
 _NOTE = (
     "found: a region meets the lesion with IoU ≥ {min_iou:g}; in brackets: 95 %, "
-    "bootstrap over patients\nlarge dots: p = 0.5, small dots: other thresholds; "
+    "bootstrap over patients\nlarge dots: {dots}, small dots: other thresholds; "
     "lines: best within so many false regions"
 )
 _TICKS = (0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
-def draw_froc(models: Mapping[str, Mapping[str, Any]], caption: Caption) -> Figure:
+def draw_froc(
+    models: Mapping[str, Mapping[str, Any]], caption: Caption, *, dots: str = "p = 0.5"
+) -> Figure:
     """Draws the sensitivity over the false regions per image.
 
     A pale dot is what one threshold gives. The line is the best sensitivity within that
@@ -32,6 +34,7 @@ def draw_froc(models: Mapping[str, Mapping[str, Any]], caption: Caption) -> Figu
     Args:
         models: by name, `lesion` and `intervals` as `metrics.json` has them.
         caption: title and more.
+        dots: what the large dots are, a few words.
     """
     first = next(iter(models.values()))["lesion"]
     # Without a lesion there is nothing to find.
@@ -53,11 +56,12 @@ def draw_froc(models: Mapping[str, Mapping[str, Any]], caption: Caption) -> Figu
             bbox_to_anchor=(0.5, 0.35 / height),
             fontsize=8.5,
             frameon=False,
-            title=_NOTE.format_map(first),
+            title=_NOTE.format(dots=dots, min_iou=first["min_iou"]),
             title_fontsize=8,
         )
         found.get_title().set_color("0.35")
-    lesions = f"{caption.subtitle}, {first['n']} lesions"
+    counts = dict.fromkeys(m["lesion"]["n"] for m in models.values())
+    lesions = f"{caption.subtitle}, {', '.join(map(str, counts))} lesions"
     add_caption(figure, *caption._replace(subtitle=lesions))
     return figure
 

@@ -1,0 +1,104 @@
+"""From masks to polygons that a reader can drag: few corners, the same pixels.
+
+Points are (x, y) in continuous pixel coordinates, see `annotations.masks`. H is the
+number of rows, W of columns.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy import ndimage
+
+from spectjax.imaging.annotations.masks import fill_box
+from spectjax.imaging.hotspots import number_regions
+
+# How far a corner that is left out lies from the side that takes its place, pixels.
+_MOST_AWAY = 0.5
+
+
+def trace_polygons(mask: np.ndarray) -> list[np.ndarray]:
+    """Returns a polygon around each 8-connected region of a mask.
+
+    Its pixels, as `fill_box` finds them, are those of the region with its holes filled:
+    LabelMe's polygons have none.
+
+    Args:
+        mask: bool, (H, W).
+
+    Returns:
+        Corners of each, float64, (N, 2), in the order of the regions' first rows.
+    """
+    numbers, count = number_regions(mask)
+    return [
+        _drop_corners(_trace(region))
+        for region in (
+            ndimage.binary_fill_holes(numbers == number)
+            for number in range(1, count + 1)
+        )
+    ]
+
+
+def _trace(region: np.ndarray) -> np.ndarray:
+    """Returns the middles of the sides of the pixels along a region's border, (N, 2).
+
+    The region is connected and without holes. Clockwise, the region at the right; where
+    two of its pixels touch by a corner, the way leads on to the other.
+    """
+    inside = np.pad(region, 1)
+    sides = set(_list_sides(inside))
+    row, column = np.argwhere(region)[0]
+    first = side = (int(column), int(row), 1, 0)
+    middles = []
+    while True:
+        x, y, dx, dy = side
+        middles.append((x + dx / 2, y + dy / 2))
+        x, y = x + dx, y + dy
+        left, right = (dy, -dx), (-dy, dx)
+        side = next(
+            (x, y, *turn) for turn in (left, (dx, dy), right) if (x, y, *turn) in sides
+        )
+        if side == first:
+            return np.array(middles)
+
+
+def _list_sides(inside: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
+    """Yields the sides of pixels towards the outside: start x, y and direction x, y."""
+    for (down, right), (x, y), (dx, dy) in (
+        ((-1, 0), (0, 0), (1, 0)),  # the upper side of a pixel, from its left end
+        ((0, 1), (1, 0), (0, 1)),
+        ((1, 0), (1, 1), (-1, 0)),
+        ((0, -1), (0, 1), (0, -1)),
+    ):
+        outside = ~np.roll(inside, (-down, -right), (0, 1))
+        for row, column in np.argwhere(inside & outside) - 1:
+            yield int(column) + x, int(row) + y, dx, dy
+
+
+def _drop_corners(corners: np.ndarray) -> np.ndarray:
+    """Returns fewer of the corners (N, 2), which fill the same pixels.
+
+    Without one, a polygon loses or gains the triangle at that corner.
+    """
+    kept: list[np.ndarray] = list(corners)
+    i = 0
+    while i < len(kept):
+        before, corner, after = kept[i - 1], kept[i], kept[(i + 1) % len(kept)]
+        triangle = np.array([before, corner, after])
+        if _measure_height(triangle) < _MOST_AWAY and not _fills_any(triangle):
+            del kept[i]
+        else:
+            i += 1
+    return np.array(kept)
+
+
+def _measure_height(triangle: np.ndarray) -> float:
+    """Returns how far the second corner lies from the line through the others."""
+    (x0, y0), (x, y), (x1, y1) = triangle
+    twice_area = abs((x - x0) * (y1 - y0) - (y - y0) * (x1 - x0))
+    return float(twice_area / max(np.hypot(x1 - x0, y1 - y0), 1e-9))
+
+
+def _fills_any(triangle: np.ndarray) -> bool:
+    """Tells whether the centre of any pixel lies in a triangle."""
+    far = np.ceil(triangle.max(axis=0)).astype(int) + 1
+    return bool(fill_box(triangle, (int(far[1]), int(far[0])))[0].any())
