@@ -97,6 +97,18 @@ _CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[..., bool], str, str], ..
         "1 epoch or more, for {} has parameters",
     ),
     (
+        ("model.name", "pretrained"),
+        lambda name, source: source is not None and not MODEL_RULES[name].learns,
+        "pretrained",
+        "None, for {} has no weights",
+    ),
+    (
+        ("frozen", "pretrained"),
+        lambda names, source: names and source is None,
+        "frozen",
+        "(), or --config.pretrained: what is drawn at random should learn",
+    ),
+    (
         ("model.clusters", "model.hotspot_clusters"),
         lambda clusters, hot: hot >= clusters,
         "model.hotspot_clusters",

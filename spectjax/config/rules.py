@@ -61,6 +61,7 @@ RULES: dict[str, Rule] = {
     "optimizer.average": RATE,
     "test_mirroring": YES_NO,
     "pretrained": or_none(TEXT),
+    "frozen": several(TEXT, 0, 255, "('down0', 'down1')"),
 }
 
 
