@@ -14,13 +14,14 @@ import numpy as np
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.hotspots import number_regions
 from spectjax.system.messages import ConfigError, UserError
+from tfds_spect.example import MASK_EVIDENCE, NO_EVIDENCE
 from tfds_spect.names import AUGMENTED, LEAKING
 
 if TYPE_CHECKING:
     from tfds_spect.reading import DataSource
 
 # The features of examples that training and evaluation need; decoding all takes longer.
-_LEARNT = ("image", "mask", "label")
+_LEARNT = ("image", "mask", "label", "mask_evidence")
 _FEATURES = (
     *_LEARNT,
     "diagnosis",
@@ -31,6 +32,7 @@ _FEATURES = (
     "synthetic",
 )
 MAX_LESIONS = 255  # of an image: their numbers are uint8
+_NOT_OUTLINED = MASK_EVIDENCE.index(NO_EVIDENCE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,10 @@ class Examples:
         older_fingerprint: what older checkpoints hold in its place: of name, number of
             examples and their size alone.
         leaking: whether patients of this split are in the training split as well.
+        outlined: whether somebody outlined the lesions of an image, bool, (N,); where
+            nobody did and it is not normal, its mask says nothing. By default all.
         numbered: whether `read` gives `instances` as well, see `number_lesions`.
+        told: whether `read` gives `outlined` as well.
     """
 
     images: np.ndarray
@@ -70,18 +75,37 @@ class Examples:
     fingerprint: str
     older_fingerprint: str = ""
     leaking: bool = False
+    outlined: np.ndarray = None  # type: ignore[assignment]
     numbered: bool = False
+    told: bool = False
+
+    def __post_init__(self) -> None:
+        """Takes all images for outlined where nothing else is said."""
+        if self.outlined is None:
+            object.__setattr__(self, "outlined", np.ones(len(self), bool))
+
+    def take(self, rows: np.ndarray) -> "Examples":
+        """Returns the examples of some rows, numbers or a mask, in their order."""
+        chosen = np.arange(len(self))[rows]
+        taken: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                taken[name] = value[chosen]
+            elif isinstance(value, list):
+                taken[name] = [value[row] for row in chosen]
+        return dataclasses.replace(self, **taken)
 
     def __len__(self) -> int:
         """Returns N."""
         return len(self.example_ids)
 
     def read(self, rows: Sequence[int] | np.ndarray | slice) -> dict[str, np.ndarray]:
-        """Returns `images`, `masks`, `labels` and perhaps `instances` of examples."""
+        """Returns `images`, `masks`, `labels` and what else is wanted of examples."""
         found = {
             "images": self.images[rows],
             "masks": self.masks[rows],
             "labels": self.labels[rows],
+            **({"outlined": self.outlined[rows]} if self.told else {}),
         }
         return _number(found) if self.numbered else found
 
@@ -110,6 +134,7 @@ class StoredExamples:
         split: the TFDS split.
         fingerprint, older_fingerprint: as of `Examples`; the same for the same split.
         numbered: whether `read` gives `instances` as well, see `number_lesions`.
+        told: whether `read` gives `outlined` as well, see `Examples`.
     """
 
     source: "DataSource"
@@ -119,13 +144,14 @@ class StoredExamples:
     fingerprint: str
     older_fingerprint: str = ""
     numbered: bool = False
+    told: bool = False
 
     def __len__(self) -> int:
         """Returns N."""
         return len(self.source)
 
     def read(self, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
-        """Returns `images`, `masks`, `labels` and perhaps `instances` of examples."""
+        """Returns `images`, `masks`, `labels` and what else is wanted of examples."""
         found = self.source.__getitems__([int(row) for row in rows])
         arrays = {
             "images": np.stack(
@@ -136,6 +162,9 @@ class StoredExamples:
             ),
             "labels": np.array([example["label"] for example in found], np.int32),
         }
+        if self.told:
+            evidence = np.array([example["mask_evidence"] for example in found])
+            arrays["outlined"] = evidence != _NOT_OUTLINED
         return _number(arrays) if self.numbered else arrays
 
     def crop_centre(self, hw: tuple[int, int]) -> "StoredExamples":
@@ -223,6 +252,7 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     images = np.empty((count, *image.shape), image.np_dtype)
     masks = np.empty(images.shape[:3], np.uint8)
     labels = np.empty(count, np.int32)
+    outlined = np.empty(count, bool)
     spacing_mm = np.empty((count, 2), np.float32)
     diagnoses, example_ids, patients, views = [], [], [], []
     synthetic = False
@@ -230,6 +260,7 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         example = source[row]
         images[row], masks[row] = example["image"], example["mask"]
         labels[row] = example["label"]
+        outlined[row] = example["mask_evidence"] != _NOT_OUTLINED
         diagnoses.append(features["diagnosis"].int2str(int(example["diagnosis"])))
         spacing_mm[row] = example["spacing_mm"]
         example_ids.append(_text(example["example_id"]))
@@ -250,6 +281,7 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         split=split,
         **fingerprints,
         leaking=LEAKING in builder.info.config_name,
+        outlined=outlined,
     )
 
 

@@ -27,7 +27,7 @@ RESUMABLE = (
 )
 FINGERPRINT = "data.fingerprint"
 # Keys that older runs lack, and what they were trained with.
-_YOUNGER: dict[str, Any] = {"frozen": []}
+_YOUNGER: dict[str, Any] = {"frozen": [], "image_score": "none"}
 _YOUNGER_DATA = {"fingerprint": None, "randomisation": 0.0}
 _WHAT, _REMEDY = "a run's config", "Choose another folder."
 _BOOLS = {"true": True, "": True, "false": False}
@@ -72,6 +72,9 @@ def base_config() -> ConfigDict:
     config.data.normalisation = "min_max"
 
     config.loss = "cross_entropy"  # or "dice_cross_entropy"; "mask_rcnn" for instances
+    # How a segmenter learns from the label of an image that nobody outlined: by its
+    # pixels' "log_sum_exp" or the mean of the "top_k"; "none": there are no such.
+    config.image_score = "none"
     config.class_weights = ()  # of the cross-entropy, one for each class; (): all 1
 
     config.optimizer = ConfigDict()

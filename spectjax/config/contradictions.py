@@ -6,7 +6,7 @@ from typing import Any
 
 from spectjax.config.models import MODEL_RULES
 from spectjax.tasks import TASKS
-from tfds_spect.names import LEAKING, SCALED
+from tfds_spect.names import LABELLED, LEAKING, SCALED
 
 Values = Mapping[str, Any]
 # Keys, whether their values contradict each other, which of them to name, and what is
@@ -56,6 +56,19 @@ _CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[..., bool], str, str], ..
             ("data.contrast", 0),
             ("data.randomisation", 0),
         )
+    ),
+    (
+        ("image_score", "task"),
+        lambda said, task: said != "none" and task != "segmentation",
+        "image_score",
+        "none for --config.task={1}",
+    ),
+    (
+        ("image_score", "data.name"),
+        lambda said, name: said == "none" and name.startswith(LABELLED),
+        "image_score",
+        "log_sum_exp or top_k, for images of {1} may have a label and no outline, and "
+        "would teach that they show nothing",
     ),
     (
         ("class_weights", "task"),

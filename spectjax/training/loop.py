@@ -116,7 +116,7 @@ def train(
     online = config.data.augmentation == "online"
     examples = examples if online else cropped
     task = create_task(config)
-    examples = dataclasses.replace(examples, numbered=task.numbered)
+    examples = dataclasses.replace(examples, numbered=task.numbered, told=task.told)
     frozen = tuple(config.frozen)
     optimizer = create_optimizer(
         config.optimizer, config.num_epochs * steps_per_epoch, frozen
@@ -334,7 +334,9 @@ class _Validation:
     def __init__(self, task: Task, config: ConfigDict, examples: Examples) -> None:
         self._task = task
         self._examples = dataclasses.replace(
-            examples.crop_centre(tuple(config.data.train_hw)), numbered=task.numbered
+            examples.crop_centre(tuple(config.data.train_hw)),
+            numbered=task.numbered,
+            told=task.told,
         )
         self._batch_size = config.data.batch_size
         self._compute = jax.jit(task.compute_sums, compiler_options=compiler_options())
