@@ -215,6 +215,7 @@ def make_examples(halves: Halves, rows: np.ndarray, config: "ConfigDict") -> "Ex
     """Returns pictures with their labels, and nothing outlined."""
     from spectjax.imaging.diagnosis import METASTASIS, NORMAL
     from spectjax.input_pipeline import Examples
+    from tfds_spect.example import NO_EVIDENCE
 
     height, width = config.data.train_hw
     hw = (min(height + _MARGIN_PX, 256), min(width + _MARGIN_PX, 256))
@@ -235,7 +236,7 @@ def make_examples(halves: Halves, rows: np.ndarray, config: "ConfigDict") -> "Ex
         name="halves",
         split="train",
         fingerprint=digest,
-        outlined=np.zeros(len(rows), bool),
+        mask_evidence=[NO_EVIDENCE] * len(rows),
     )
 
 

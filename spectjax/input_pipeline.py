@@ -55,10 +55,10 @@ class Examples:
         older_fingerprint: what older checkpoints hold in its place: of name, number of
             examples and their size alone.
         leaking: whether patients of this split are in the training split as well.
-        outlined: whether somebody outlined the lesions of an image, bool, (N,); where
-            nobody did and it is not normal, its mask says nothing. By default all.
         numbered: whether `read` gives `instances` as well, see `number_lesions`.
         told: whether `read` gives `outlined` as well.
+        mask_evidence: where each mask comes from, words of `tfds_spect.example`, length
+            N; empty if nobody asked.
     """
 
     images: np.ndarray
@@ -75,29 +75,35 @@ class Examples:
     fingerprint: str
     older_fingerprint: str = ""
     leaking: bool = False
-    outlined: np.ndarray = None  # type: ignore[assignment]
     numbered: bool = False
     told: bool = False
-
-    def __post_init__(self) -> None:
-        """Takes all images for outlined where nothing else is said."""
-        if self.outlined is None:
-            object.__setattr__(self, "outlined", np.ones(len(self), bool))
-
-    def take(self, rows: np.ndarray) -> "Examples":
-        """Returns the examples of some rows, numbers or a mask, in their order."""
-        chosen = np.arange(len(self))[rows]
-        taken: dict[str, Any] = {}
-        for name, value in vars(self).items():
-            if isinstance(value, np.ndarray):
-                taken[name] = value[chosen]
-            elif isinstance(value, list):
-                taken[name] = [value[row] for row in chosen]
-        return dataclasses.replace(self, **taken)
+    mask_evidence: list[str] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
         """Returns N."""
         return len(self.example_ids)
+
+    @property
+    def outlined(self) -> np.ndarray:
+        """Whether somebody outlined the lesions of an image, bool, (N,).
+
+        Where nobody did and it is not normal, its mask says nothing.
+        """
+        if not self.mask_evidence:
+            return np.ones(len(self), bool)
+        return np.array([word != NO_EVIDENCE for word in self.mask_evidence])
+
+    def select(self, rows: np.ndarray | slice) -> "Examples":
+        """Returns some of the examples, in the order of `rows`."""
+        chosen: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                chosen[field.name] = value[rows]
+            elif isinstance(value, list) and value:
+                kept = np.arange(len(value))[rows]
+                chosen[field.name] = [value[row] for row in kept]
+        return dataclasses.replace(self, **chosen)
 
     def read(self, rows: Sequence[int] | np.ndarray | slice) -> dict[str, np.ndarray]:
         """Returns `images`, `masks`, `labels` and what else is wanted of examples."""
@@ -252,15 +258,16 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     images = np.empty((count, *image.shape), image.np_dtype)
     masks = np.empty(images.shape[:3], np.uint8)
     labels = np.empty(count, np.int32)
-    outlined = np.empty(count, bool)
     spacing_mm = np.empty((count, 2), np.float32)
     diagnoses, example_ids, patients, views = [], [], [], []
+    mask_evidence = []
     synthetic = False
     for row in range(count):
         example = source[row]
         images[row], masks[row] = example["image"], example["mask"]
         labels[row] = example["label"]
-        outlined[row] = example["mask_evidence"] != _NOT_OUTLINED
+        evidence = features["mask_evidence"].int2str(int(example["mask_evidence"]))
+        mask_evidence.append(evidence)
         diagnoses.append(features["diagnosis"].int2str(int(example["diagnosis"])))
         spacing_mm[row] = example["spacing_mm"]
         example_ids.append(_text(example["example_id"]))
@@ -281,7 +288,7 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         split=split,
         **fingerprints,
         leaking=LEAKING in builder.info.config_name,
-        outlined=outlined,
+        mask_evidence=mask_evidence,
     )
 
 

@@ -120,7 +120,7 @@ def leave_out_unknown(run: FinishedRun) -> FinishedRun:
 
 
 def _take_known(examples: Examples) -> Examples:
-    return examples.take(examples.outlined | (examples.labels == 0))
+    return examples.select(examples.outlined | (examples.labels == 0))
 
 
 def write_scores(

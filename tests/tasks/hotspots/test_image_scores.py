@@ -97,6 +97,10 @@ def test_an_image_learns_from_its_outline_or_else_from_its_label(how):
     assert np.isnan(said["PA"]) and np.isnan(said["IoU"]) and said["loss"] > 0
 
 
+def say(outlined):
+    return [("none", "outlines")[bool(each)] for each in outlined]
+
+
 def make_labelled(n):
     """Spots as labels alone; every second image is normal and shows none."""
     examples = make_spots(n)
@@ -105,7 +109,7 @@ def make_labelled(n):
     images[normal] = np.minimum(images[normal], 8)
     masks = np.zeros_like(examples.masks)
     return dataclasses.replace(
-        examples, images=images, masks=masks, outlined=np.zeros(n, bool)
+        examples, images=images, masks=masks, mask_evidence=["none"] * n
     ), examples.masks
 
 
@@ -151,7 +155,10 @@ def test_a_run_is_scored_on_labels_where_nobody_outlined(tmp_path):
     masks, outlined = examples.masks.copy(), examples.outlined.copy()
     masks[rows], outlined[rows] = spots[rows], True
     examples = dataclasses.replace(
-        examples, masks=masks, outlined=outlined, views=["anterior", "posterior"] * 4
+        examples,
+        masks=masks,
+        mask_evidence=say(outlined),
+        views=["anterior", "posterior"] * 4,
     )
     run = make_run(predict_probs, examples, tmp_path, image_score="log_sum_exp")
     metrics = evaluate(run)
@@ -169,7 +176,7 @@ def test_a_run_is_scored_on_labels_where_nobody_outlined(tmp_path):
     assert "6 images have a label and no outlines" in table
     assert "| anterior | 4 | 0 |" in " ".join(table.split())
 
-    alone = examples.take((examples.labels == 1) & ~outlined)
+    alone = examples.select((examples.labels == 1) & ~outlined)
     with pytest.raises(UserError, match="outlined or normal, found none among 2"):
         evaluate(make_run(predict_probs, alone, tmp_path, image_score="top_k"))
 
@@ -177,7 +184,7 @@ def test_a_run_is_scored_on_labels_where_nobody_outlined(tmp_path):
 def test_examples_on_disk_tell_as_those_in_memory_do():
     examples, _ = make_labelled(4)
     examples = dataclasses.replace(
-        examples, outlined=np.array([True, False, True, False]), told=True
+        examples, mask_evidence=say([True, False, True, False]), told=True
     )
     for found in (examples, dataclasses.replace(store(examples), told=True)):
         np.testing.assert_array_equal(found.read([1, 2])["outlined"], [False, True])
