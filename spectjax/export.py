@@ -6,8 +6,9 @@ FILE ends in `.onnx` (for ONNX Runtime, OpenVINO and others, without JAX) or in
 `.stablehlo.zip` (a program that `jax.export` serialised, and `metadata.json`), the only
 one for a Mask R-CNN. The model maps counts to class probabilities, or to instances:
 the normalisation is part of it, and so is where it comes from. Before FILE is written,
-every installed runtime that reads it has given the same answers as JAX. Research
-software, not a medical device.
+every installed runtime that reads it has given the same answers as JAX. A FILE that
+ends in `.safetensors` holds weights and config alone, for `--config.pretrained=FILE` of
+another training. Research software, not a medical device.
 
 Batch, height, width and class axes are B, H, W and K.
 """
@@ -43,13 +44,19 @@ from spectjax.inference.model_files import (
     pack_onnx,
     pack_stablehlo,
 )
-from spectjax.inference.trained import check_run, compute_in_float32, load_run
+from spectjax.inference.trained import (
+    TrainedRun,
+    check_run,
+    compute_in_float32,
+    load_run,
+)
 from spectjax.system.commands import define_path, refuse_arguments, run_command
 from spectjax.system.files import write_file
 from spectjax.system.jax_setup import start_jax
 from spectjax.system.locks import hold
 from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.tasks import TASKS
+from spectjax.weights.tensors import pack_tensors
 
 if TYPE_CHECKING:  # jax takes seconds: not before the command line is understood
     import jax
@@ -57,6 +64,7 @@ if TYPE_CHECKING:  # jax takes seconds: not before the command line is understoo
 TOLERANCE = 1e-4  # between JAX and any other runtime, see `measure_difference`
 # Of 2022, so that the runtimes of older computers read it too.
 _OPSET = 18
+WEIGHTS = ".safetensors"
 _PLATFORMS = ("cpu", "cuda")
 
 _Predict = Callable[["jax.Array"], Any]
@@ -85,9 +93,13 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
         ValueError: if the run's checkpoint cannot be read.
         WriteError: if the file cannot be written.
     """
-    file_format = find_format(output)
+    weights = output.name.endswith(WEIGHTS)
+    file_format = None if weights else find_format(output)
     check_run(workdir)
     start_jax()
+    if weights:
+        export_weights(workdir, output)
+        return
     if file_format == ONNX:
         _check_onnx(workdir, output)
     predict, metadata = load_predict(workdir)
@@ -105,6 +117,49 @@ def run(workdir: pathlib.Path, output: pathlib.Path) -> None:
             )
     write_file(output, content)
     _print_summary(output, metadata, differences)
+
+
+def export_weights(workdir: pathlib.Path, output: pathlib.Path) -> None:
+    """Writes what a run has learned, with its config, as safetensors, and says so.
+
+    Raises:
+        ExportError: if its classes have no names, or it has learned nothing.
+        ValueError: if the run's checkpoint cannot be read.
+        WriteError: if the file cannot be written.
+    """
+    model = load_run(workdir)
+    if not model.variables["params"]:
+        raise ExportError(
+            f"{workdir}: expected a model with weights, found {model.info['model']}, "
+            "which learns nothing. Export another run."
+        )
+    metadata = _describe(workdir, model)
+    write_file(output, pack_tensors(model.variables, text=json.dumps(metadata)))
+    print(
+        f"{output}: weights of {model.info['model']} of step {model.info['step']}, "
+        f"{output.stat().st_size / 1e6:.1f} MB.\nTo begin with them: python -m "
+        f"spectjax.main --config=CONFIG --config.pretrained={output}\n{DISCLAIMER}"
+    )
+
+
+def _describe(workdir: pathlib.Path, model: TrainedRun) -> dict[str, Any]:
+    """Returns the metadata of a run's newest model.
+
+    Raises:
+        ExportError: if its classes have no names.
+    """
+    names = TASKS[model.task].class_names()
+    if model.config.model.num_classes != len(names):
+        raise ExportError(
+            f"{workdir}: expected a model of the classes {', '.join(names)}, "
+            f"found {model.config.model.num_classes} classes. Export another run."
+        )
+    return make_metadata(
+        model.config.to_dict(),
+        model.origin,
+        parameters_sha256=hash_parameters(model.variables),
+        operation=model.operation,
+    )
 
 
 def _check_onnx(workdir: pathlib.Path, output: pathlib.Path) -> None:
@@ -137,19 +192,8 @@ def load_predict(workdir: pathlib.Path) -> tuple[_Predict, dict[str, Any]]:
         ValueError: if its checkpoint cannot be read.
     """
     model = load_run(workdir)
-    names = TASKS[model.task].class_names()
-    if model.config.model.num_classes != len(names):
-        raise ExportError(
-            f"{workdir}: expected a model of the classes {', '.join(names)}, "
-            f"found {model.config.model.num_classes} classes. Export another run."
-        )
+    metadata = _describe(workdir, model)
     compute = compute_in_float32(model)
-    metadata = make_metadata(
-        model.config.to_dict(),
-        model.origin,
-        parameters_sha256=hash_parameters(model.variables),
-        operation=model.operation,
-    )
 
     def predict(counts: "jax.Array") -> Any:
         return name_arrays(compute(counts))
@@ -347,7 +391,7 @@ if __name__ == "__main__":  # flags are global to a process
     define_path("workdir", "Folder of the training run to export.", required=True)
     define_path(
         "output",
-        f"File to write; its name ends in {ONNX} or {STABLEHLO}.",
+        f"File to write; its name ends in {ONNX}, {STABLEHLO} or {WEIGHTS}.",
         required=True,
     )
     run_command(main)

@@ -14,13 +14,14 @@ import numpy as np
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.hotspots import number_regions
 from spectjax.system.messages import ConfigError, UserError
+from tfds_spect.example import MASK_EVIDENCE, NO_EVIDENCE
 from tfds_spect.names import AUGMENTED, LEAKING
 
 if TYPE_CHECKING:
     from tfds_spect.reading import DataSource
 
 # The features of examples that training and evaluation need; decoding all takes longer.
-_LEARNT = ("image", "mask", "label")
+_LEARNT = ("image", "mask", "label", "mask_evidence")
 _FEATURES = (
     *_LEARNT,
     "diagnosis",
@@ -31,6 +32,7 @@ _FEATURES = (
     "synthetic",
 )
 MAX_LESIONS = 255  # of an image: their numbers are uint8
+_NOT_OUTLINED = MASK_EVIDENCE.index(NO_EVIDENCE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Examples:
             examples and their size alone.
         leaking: whether patients of this split are in the training split as well.
         numbered: whether `read` gives `instances` as well, see `number_lesions`.
+        told: whether `read` gives `outlined` as well.
+        mask_evidence: where each mask comes from, words of `tfds_spect.example`, length
+            N; empty if nobody asked.
     """
 
     images: np.ndarray
@@ -71,17 +76,42 @@ class Examples:
     older_fingerprint: str = ""
     leaking: bool = False
     numbered: bool = False
+    told: bool = False
+    mask_evidence: list[str] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
         """Returns N."""
         return len(self.example_ids)
 
+    @property
+    def outlined(self) -> np.ndarray:
+        """Whether somebody outlined the lesions of an image, bool, (N,).
+
+        Where nobody did and it is not normal, its mask says nothing.
+        """
+        if not self.mask_evidence:
+            return np.ones(len(self), bool)
+        return np.array([word != NO_EVIDENCE for word in self.mask_evidence])
+
+    def select(self, rows: np.ndarray | slice) -> "Examples":
+        """Returns some of the examples, in the order of `rows`."""
+        chosen: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                chosen[field.name] = value[rows]
+            elif isinstance(value, list) and value:
+                kept = np.arange(len(value))[rows]
+                chosen[field.name] = [value[row] for row in kept]
+        return dataclasses.replace(self, **chosen)
+
     def read(self, rows: Sequence[int] | np.ndarray | slice) -> dict[str, np.ndarray]:
-        """Returns `images`, `masks`, `labels` and perhaps `instances` of examples."""
+        """Returns `images`, `masks`, `labels` and what else is wanted of examples."""
         found = {
             "images": self.images[rows],
             "masks": self.masks[rows],
             "labels": self.labels[rows],
+            **({"outlined": self.outlined[rows]} if self.told else {}),
         }
         return _number(found) if self.numbered else found
 
@@ -110,6 +140,7 @@ class StoredExamples:
         split: the TFDS split.
         fingerprint, older_fingerprint: as of `Examples`; the same for the same split.
         numbered: whether `read` gives `instances` as well, see `number_lesions`.
+        told: whether `read` gives `outlined` as well, see `Examples`.
     """
 
     source: "DataSource"
@@ -119,13 +150,14 @@ class StoredExamples:
     fingerprint: str
     older_fingerprint: str = ""
     numbered: bool = False
+    told: bool = False
 
     def __len__(self) -> int:
         """Returns N."""
         return len(self.source)
 
     def read(self, rows: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
-        """Returns `images`, `masks`, `labels` and perhaps `instances` of examples."""
+        """Returns `images`, `masks`, `labels` and what else is wanted of examples."""
         found = self.source.__getitems__([int(row) for row in rows])
         arrays = {
             "images": np.stack(
@@ -136,6 +168,9 @@ class StoredExamples:
             ),
             "labels": np.array([example["label"] for example in found], np.int32),
         }
+        if self.told:
+            evidence = np.array([example["mask_evidence"] for example in found])
+            arrays["outlined"] = evidence != _NOT_OUTLINED
         return _number(arrays) if self.numbered else arrays
 
     def crop_centre(self, hw: tuple[int, int]) -> "StoredExamples":
@@ -225,11 +260,14 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     labels = np.empty(count, np.int32)
     spacing_mm = np.empty((count, 2), np.float32)
     diagnoses, example_ids, patients, views = [], [], [], []
+    mask_evidence = []
     synthetic = False
     for row in range(count):
         example = source[row]
         images[row], masks[row] = example["image"], example["mask"]
         labels[row] = example["label"]
+        evidence = features["mask_evidence"].int2str(int(example["mask_evidence"]))
+        mask_evidence.append(evidence)
         diagnoses.append(features["diagnosis"].int2str(int(example["diagnosis"])))
         spacing_mm[row] = example["spacing_mm"]
         example_ids.append(_text(example["example_id"]))
@@ -250,6 +288,7 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         split=split,
         **fingerprints,
         leaking=LEAKING in builder.info.config_name,
+        mask_evidence=mask_evidence,
     )
 
 

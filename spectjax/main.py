@@ -132,6 +132,7 @@ def train_and_evaluate(
         PrepareError: if the data cannot be prepared.
         OtherDataError: if the run was begun with other data.
         CheckpointError: if a checkpoint cannot be read or written.
+        WeightsError: if the weights to begin with cannot be used.
         FloatingPointError: if the loss is not finite any more.
         Stopped: if a signal asked training to stop.
         OSError: if a file cannot be written.
@@ -141,6 +142,7 @@ def train_and_evaluate(
 
     from spectjax import input_pipeline
     from spectjax.inference.scoring import evaluate_run, read_scores
+    from spectjax.inference.start import find_start
     from spectjax.training.feed import count_room
     from spectjax.training.loop import train
     from spectjax.training.parallel import (
@@ -167,9 +169,10 @@ def train_and_evaluate(
         config.data.validation_fold,
         copies=config.data.augmentation == "copies",
     )
+    start = None
     if config.num_epochs:
         check_batch_size(config.data.batch_size, jax.device_count())
-        check_pretrained(config, workdir)
+        start = find_start(config, workdir)
     if not is_first_process():
         wait_for_all("prepared")
     prepared = prepare(config.data.name, data_dir=data_dir, manual_dir=manual_dir)
@@ -193,6 +196,7 @@ def train_and_evaluate(
             validation=None
             if splits.validation is None
             else input_pipeline.load_examples(builder_dir, splits.validation),
+            start=start,
         )
     elif is_first_process():
         save_config(config, workdir / "config.json")
@@ -225,22 +229,6 @@ def check_workdir(config: ConfigDict, workdir: pathlib.Path) -> None:
         raise ConfigError(
             f"{workdir} holds a run with another config: {'; '.join(differences)}. "
             "Choose another --workdir, or remove this one."
-        )
-
-
-def check_pretrained(config: ConfigDict, workdir: pathlib.Path) -> None:
-    """Checks that there are weights to begin with, unless a run has begun.
-
-    Raises:
-        ConfigError: if their file is not there.
-    """
-    path = config.pretrained
-    if path is None or (workdir / "checkpoints").is_dir():
-        return
-    if not pathlib.Path(path).is_file():
-        raise ConfigError(
-            f"--config.pretrained={path!r}: expected a file of weights, found none. "
-            "Check the path."
         )
 
 

@@ -15,7 +15,7 @@ from spectjax.imaging.diagnosis import (
     SPINAL,
 )
 from tfds_spect.copies import CopyRule
-from tfds_spect.names import LEAKING, PHANTOM
+from tfds_spect.names import LABELLED, LEAKING, PHANTOM
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +98,12 @@ _TABLE: tuple[tuple[str, Phantom, str, dict[str, Any]], ...] = (
         _SHIPPED,
         "no copies; simulated: half of them normal, all from both sides",
         {},
+    ),
+    (
+        LABELLED,
+        _P2,
+        "no copies; images with a label and without outlines among them",
+        _LABELS,
     ),
     ("classification_d1", _P2, "no copies, D1 of Lin 2021", _LABELS),
     (

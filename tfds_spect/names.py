@@ -12,12 +12,13 @@ FOLDS = range(5)
 PHANTOM = "_phantom"  # of simulated patients; comes last
 LEAKING = "_leaking"  # split as the papers do, without folds
 SCALED = "classification_d2"  # begins those whose images are scaled to [0, 1]
+LABELLED = "segmentation_labels"  # begins those with labels where outlines are missing
 # Of those of hospitals:
 DATA_SETS = (
     *("segmentation", "segmentation_leaking"),
     *("segmentation_quick", "segmentation_quick_leaking"),
     *("segmentation_smoke", "segmentation_originals", "segmentation_mixed"),
-    "segmentation_screening",
+    *("segmentation_screening", LABELLED),
     *("classification_d1", "classification_d2", "classification_d2_leaking"),
     *("classification_d3", "classification_d3_leaking"),
 )

@@ -27,7 +27,8 @@ RESUMABLE = (
 )
 FINGERPRINT = "data.fingerprint"
 # Keys that older runs lack, and what they were trained with.
-_YOUNGER = {"fingerprint": None, "randomisation": 0.0}  # of `data`
+_YOUNGER: dict[str, Any] = {"frozen": [], "image_score": "none"}
+_YOUNGER_DATA = {"fingerprint": None, "randomisation": 0.0}
 _WHAT, _REMEDY = "a run's config", "Choose another folder."
 _BOOLS = {"true": True, "": True, "false": False}
 
@@ -71,6 +72,9 @@ def base_config() -> ConfigDict:
     config.data.normalisation = "min_max"
 
     config.loss = "cross_entropy"  # or "dice_cross_entropy"; "mask_rcnn" for instances
+    # How a segmenter learns from the label of an image that nobody outlined: by its
+    # pixels' "log_sum_exp" or the mean of the "top_k"; "none": there are no such.
+    config.image_score = "none"
     config.class_weights = ()  # of the cross-entropy, one for each class; (): all 1
 
     config.optimizer = ConfigDict()
@@ -86,9 +90,12 @@ def base_config() -> ConfigDict:
     # Whether a model sees each image mirrored as well, and its logits are averaged.
     config.test_mirroring = False
 
-    # PyTorch's weights of the same network, to begin with; a path. None: drawn anew.
-    # Experimental: what they bring was not measured.
+    # Weights to begin with: the folder of a run, a file that spectjax.export wrote,
+    # "shipped", or a file of PyTorch's of the same network. None: drawn anew.
     config.pretrained = config_dict.placeholder(str)
+    # Stages that stay as they are, by their names in the model; "down0" is one of a
+    # U-Net's, "stage1" one of a ResNet's.
+    config.frozen = ()
 
     config.model = ConfigDict()  # `name`, then that model's own fields
     return config
@@ -208,8 +215,9 @@ def parse_config(document: dict[str, Any], source: str) -> ConfigDict:
     Raises:
         ConfigError: if it is none, or a value of it cannot be used.
     """
+    document = _YOUNGER | document
     if isinstance(document.get("data"), dict):
-        document = document | {"data": _YOUNGER | document["data"]}
+        document = document | {"data": _YOUNGER_DATA | document["data"]}
     found = flatten(document)
     default = base_config().to_dict()
     missing = flatten(default).keys() - found.keys()
@@ -234,7 +242,7 @@ def _derive_schema(value: Any) -> Any:
         return {key: _derive_schema(item) for key, item in value.items()}
     if value is None:
         return Maybe((int, str))
-    return [float] if isinstance(value, tuple) else type(value)
+    return [(float, str)] if isinstance(value, tuple) else type(value)
 
 
 def describe_differences(wanted: ConfigDict, found: ConfigDict) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from spectjax.config.models import MODEL_RULES
 from spectjax.tasks import TASKS
-from tfds_spect.names import LEAKING, SCALED
+from tfds_spect.names import LABELLED, LEAKING, SCALED
 
 Values = Mapping[str, Any]
 # Keys, whether their values contradict each other, which of them to name, and what is
@@ -58,6 +58,19 @@ _CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[..., bool], str, str], ..
         )
     ),
     (
+        ("image_score", "task"),
+        lambda said, task: said != "none" and task != "segmentation",
+        "image_score",
+        "none for --config.task={1}",
+    ),
+    (
+        ("image_score", "data.name"),
+        lambda said, name: said == "none" and name.startswith(LABELLED),
+        "image_score",
+        "log_sum_exp or top_k, for images of {1} may have a label and no outline, and "
+        "would teach that they show nothing",
+    ),
+    (
         ("class_weights", "task"),
         lambda weights, task: bool(weights) and not _is_weighted(task),
         "class_weights",
@@ -95,6 +108,18 @@ _CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[..., bool], str, str], ..
         lambda name, epochs: epochs == 0 and MODEL_RULES[name].learns,
         "num_epochs",
         "1 epoch or more, for {} has parameters",
+    ),
+    (
+        ("model.name", "pretrained"),
+        lambda name, source: source is not None and not MODEL_RULES[name].learns,
+        "pretrained",
+        "None, for {} has no weights",
+    ),
+    (
+        ("frozen", "pretrained"),
+        lambda names, source: names and source is None,
+        "frozen",
+        "(), or --config.pretrained: what is drawn at random should learn",
     ),
     (
         ("model.clusters", "model.hotspot_clusters"),

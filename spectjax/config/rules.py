@@ -52,6 +52,7 @@ RULES: dict[str, Rule] = {
     "data.normalisation": one_of(
         "min_max", "square_root", "divide_by_255", "none", "imagenet"
     ),
+    "image_score": one_of("none", "log_sum_exp", "top_k"),
     "class_weights": several(number(0, 1e6, without=(0,)), 0, 255, "(1.0, 2.0)"),
     "optimizer.name": one_of("sgd", "adamw"),
     "optimizer.learning_rate": number(0, 3e38, without=(0,)),
@@ -61,6 +62,7 @@ RULES: dict[str, Rule] = {
     "optimizer.average": RATE,
     "test_mirroring": YES_NO,
     "pretrained": or_none(TEXT),
+    "frozen": several(TEXT, 0, 255, "('down0', 'down1')"),
 }
 
 

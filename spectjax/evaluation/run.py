@@ -34,6 +34,7 @@ class FinishedRun:
             papers augment them; None: they are scored as they are alone.
         dataset_info: what to say of the data besides what the examples do.
         training_log: CSV of its training; None if there was none.
+        image_score: how a model of pixels learned from labels alone, as in the config.
     """
 
     model: Any
@@ -48,6 +49,7 @@ class FinishedRun:
     move: Callable[[np.ndarray, int], np.ndarray] | None = None
     dataset_info: Mapping[str, Any] = field(default_factory=dict)
     training_log: pathlib.Path | None = None
+    image_score: str = "none"
 
     @property
     def data(self) -> Data:

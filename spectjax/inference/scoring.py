@@ -27,6 +27,7 @@ _PRINTED: dict[str, Any] = {
     "n_images": int,
     "n_patients": int,
     "detection": Maybe({"mask": _PRECISION, "box": _PRECISION}),
+    "images": Maybe({"by_view": {"all": {"n": int, "auc": Maybe(float)}}}),
     "lesion": Maybe(
         {
             "n": int,
@@ -75,6 +76,7 @@ def evaluate_run(
                 "held_out_fold": None if held_out.leaking else config.data.fold,
             },
             training_log=workdir / "train.csv" if config.num_epochs else None,
+            image_score=config.image_score,
         )
     )
 
@@ -148,6 +150,10 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
         )
     if "detection" in metrics:
         print(f"  {_describe_detection(metrics['detection'])}")
+    if "images" in metrics:
+        said = metrics["images"]["by_view"]["all"]
+        auc = "undefined" if said["auc"] is None else f"{said['auc']:.4f}"
+        print(f"  labels     AUC {auc} of {said['n']} images")
     if "lesion" in metrics:  # not of a classifier, nor of a run by an older version
         print(f"  {_describe_lesions(metrics['lesion'])}")
     curves = (

@@ -41,8 +41,8 @@ class BatchNorm(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps (..., C) to (..., C)."""
+    def __call__(self, x: jax.Array, *, still: bool = False) -> jax.Array:
+        """Maps (..., C) to (..., C); if `still`, with the running statistics anyway."""
         shape = x.shape[-1:]
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         var = self.variable("batch_stats", "var", jnp.ones, shape)
@@ -50,7 +50,7 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, shape)
         if not self.learns:
             scale, bias = jax.lax.stop_gradient((scale, bias))
-        if self.use_running_average:
+        if self.use_running_average or still:
             factor = scale * jax.lax.rsqrt(var.value + _EPSILON)
             y = _affine(x, mean.value, factor, bias)
             y = nn.relu(y) if self.relu else y

@@ -29,12 +29,19 @@ class Task:
         mirrored: predict from an image and its mirror image: the mean of what is said
             of both.
         numbered: whether it learns from `instances`, numbers of lesions, as well.
+        told: whether it asks for `outlined`, bool, (B,): images whose lesions somebody
+            outlined, if there are any.
     """
 
     model: nn.Module
     normalise: Callable[[jax.Array], jax.Array]
     mirrored: bool = False
     numbered: ClassVar[bool] = False
+
+    @property
+    def told(self) -> bool:
+        """Whether it asks which images were outlined, see `Task`."""
+        return False
 
     @classmethod
     def create(
@@ -120,7 +127,6 @@ class LabelTask(Task):
         self, params: Any, batch_stats: Any, batch: Batch, key: jax.Array
     ) -> tuple[jax.Array, tuple[Any, Sums]]:
         """Returns loss, batch statistics and sums, see `Task`; the key is dropout's."""
-        labels = self.find_labels(batch)
         logits, updates = self.model.apply(
             {"params": params, "batch_stats": batch_stats},
             self.normalise(batch["images"]),
@@ -128,17 +134,15 @@ class LabelTask(Task):
             mutable=["batch_stats", "auxiliary"],
             rngs={"dropout": key},
         )
-        losses = self.sum_losses(logits, updates.get("auxiliary", {}), labels)
+        losses, labels = self.judge(logits, updates.get("auxiliary", {}), batch)
         sums = self.sum_scores(logits, labels, losses, jnp.ones(losses.shape, bool))
         return jnp.mean(losses), (updates.get("batch_stats", {}), sums)
 
     def compute_sums(self, variables: Variables, batch: Batch) -> Sums:
         """Returns the sums of a batch that is not trained on, see `Task`."""
-        labels = self.find_labels(batch)
         logits = self.predict_logits(variables, batch["images"])
-        return self.sum_scores(
-            logits, labels, self.loss(logits, labels), batch["valid"]
-        )
+        losses, labels = self.judge(logits, {}, batch)
+        return self.sum_scores(logits, labels, losses, batch["valid"])
 
     def predict_logits(self, variables: Variables, images: jax.Array) -> jax.Array:
         """Returns logits (B, ..., K), float32, for counts (B, H, W, 1)."""
@@ -152,6 +156,19 @@ class LabelTask(Task):
     def predict(self, variables: Variables, images: jax.Array) -> jax.Array:
         """Returns probabilities (B, ..., K), float32, for counts (B, H, W, 1)."""
         return jax.nn.softmax(self.predict_logits(variables, images))
+
+    def judge(
+        self, logits: jax.Array, auxiliary: Variables, batch: Batch
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns the loss of each image, (B,), and the labels that score it.
+
+        Args:
+            logits: (B, ..., K).
+            auxiliary: see `sum_losses`.
+            batch: see `compute_loss`.
+        """
+        labels = self.find_labels(batch)
+        return self.sum_losses(logits, auxiliary, labels), labels
 
     def sum_losses(
         self, logits: jax.Array, auxiliary: Variables, labels: jax.Array

@@ -28,6 +28,8 @@ def create_task(config: ConfigDict) -> Task:
         )
     except ValueError as error:
         raise ConfigError(f"--config.model: {error}") from error
+    said = config.image_score
+    pooled = {} if said == "none" else {"image_score": said}
     task: Task = (
         TASKS[config.task]
         .learn()
@@ -37,6 +39,7 @@ def create_task(config: ConfigDict) -> Task:
             mirrored=config.test_mirroring,
             loss=config.loss,
             class_weights=tuple(config.class_weights),
+            **pooled,
         )
     )
     return task

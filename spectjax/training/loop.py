@@ -25,6 +25,7 @@ from spectjax.training.assembly import create_task
 from spectjax.training.augment import augment
 from spectjax.training.checkpoint import CheckpointError, Checkpoints, Progress
 from spectjax.training.feed import Feed, ResidentFeed, StreamedFeed
+from spectjax.training.frozen import check_frozen
 from spectjax.training.optimizer import create_optimizer
 from spectjax.training.parallel import (
     AXIS,
@@ -36,6 +37,7 @@ from spectjax.training.parallel import (
     is_first_process,
 )
 from spectjax.training.recorder import Bar, EpochSums, Recorder
+from spectjax.training.start import OwnWeights
 from spectjax.training.step import (
     Augment,
     TrainState,
@@ -76,6 +78,7 @@ def train(
     workdir: pathlib.Path,
     examples: Examples | StoredExamples,
     validation: Examples | None = None,
+    start: OwnWeights | None = None,
 ) -> None:
     """Trains in `workdir` from its newest checkpoint, if it has one, to the end.
 
@@ -88,9 +91,12 @@ def train(
         workdir: folder of the run.
         examples: what to train on; streamed if it is on disk.
         validation: whose loss picks the best checkpoint; None: the training loss does.
+        start: weights of ours that `config.pretrained` names, to begin with; None: if
+            it names any, they are PyTorch's.
 
     Raises:
         ConfigError: if a value of `config` cannot be used with these examples.
+        WeightsError: if the weights to begin with cannot be used.
         CheckpointError: if a checkpoint cannot be read or written.
         FloatingPointError: if the loss is not finite any more.
         Stopped: if a signal asked for it.
@@ -110,14 +116,18 @@ def train(
     online = config.data.augmentation == "online"
     examples = examples if online else cropped
     task = create_task(config)
-    examples = dataclasses.replace(examples, numbered=task.numbered)
-    optimizer = create_optimizer(config.optimizer, config.num_epochs * steps_per_epoch)
+    examples = dataclasses.replace(examples, numbered=task.numbered, told=task.told)
+    frozen = tuple(config.frozen)
+    optimizer = create_optimizer(
+        config.optimizer, config.num_epochs * steps_per_epoch, frozen
+    )
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
     decay = config.optimizer.average
     first = _create_state(task, optimizer, init_key, hw, averaged=decay > 0)
+    check_frozen(frozen, first.params)
     host_state, progress = _restore(workdir, examples, first)
     if config.pretrained is not None and host_state is first:
-        host_state = _take_weights(config, optimizer, first)
+        host_state = _take_weights(config, optimizer, first, start)
     done = int(host_state.step)
     if done == config.num_epochs * steps_per_epoch:
         return
@@ -132,6 +142,7 @@ def train(
                 optimizer=optimizer,
                 augment=_create_augment(config, hw) if online else None,
                 decay=decay,
+                frozen=frozen,
                 axis_name=AXIS,
             ),
             axis_name=AXIS,
@@ -217,18 +228,22 @@ def _create_state(
 
 
 def _take_weights(
-    config: ConfigDict, optimizer: optax.GradientTransformation, first: TrainState
+    config: ConfigDict,
+    optimizer: optax.GradientTransformation,
+    first: TrainState,
+    start: OwnWeights | None,
 ) -> TrainState:
     """Returns the state before the first step with weights from `config.pretrained`.
 
     Raises:
-        WeightsError: if the file cannot be read or does not fit the model.
+        WeightsError: if they cannot be read or do not fit the model.
     """
-    variables, notes = load_pretrained(
-        read_path(config.pretrained, "--config.pretrained"),
-        config.model.name,
-        {"params": first.params, "batch_stats": first.batch_stats},
-    )
+    drawn = {"params": first.params, "batch_stats": first.batch_stats}
+    if start is not None:
+        variables, notes = start.fill(config, drawn)
+    else:
+        path = read_path(config.pretrained, "--config.pretrained")
+        variables, notes = load_pretrained(path, config.model.name, drawn)
     if is_first_process():
         for note in notes:
             print(note, flush=True)
@@ -319,7 +334,9 @@ class _Validation:
     def __init__(self, task: Task, config: ConfigDict, examples: Examples) -> None:
         self._task = task
         self._examples = dataclasses.replace(
-            examples.crop_centre(tuple(config.data.train_hw)), numbered=task.numbered
+            examples.crop_centre(tuple(config.data.train_hw)),
+            numbered=task.numbered,
+            told=task.told,
         )
         self._batch_size = config.data.batch_size
         self._compute = jax.jit(task.compute_sums, compiler_options=compiler_options())

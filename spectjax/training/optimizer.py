@@ -1,24 +1,37 @@
 """From a config to the optimizer and its schedule."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import optax
 from ml_collections import ConfigDict
 
+from spectjax.training.frozen import mark_frozen
+
 WARMUP_FRACTION = 0.05  # of all steps, when the schedule is "cosine"
 
 
 def create_optimizer(
-    config: ConfigDict, num_steps: int
+    config: ConfigDict, num_steps: int, frozen: tuple[str, ...] = ()
 ) -> optax.GradientTransformation:
     """Builds the optimizer that `config`, the section of that name, describes.
+
+    It has no state of the `frozen` stages and leaves them alone.
 
     The schedule "cosine" rises linearly over the first 5 % of `num_steps` and falls to
     zero along half a cosine.
 
     Its values are good ones, see `spectjax.config.check_config`.
     """
+    if frozen:
+        return optax.multi_transform(
+            {
+                False: create_optimizer(config, num_steps),
+                True: optax.set_to_zero(),
+            },
+            partial(mark_frozen, names=frozen),
+        )
     learning_rate: float | optax.Schedule = config.learning_rate
     if config.schedule == "cosine":
         learning_rate = optax.warmup_cosine_decay_schedule(

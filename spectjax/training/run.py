@@ -45,7 +45,7 @@ def describe_state(config: ConfigDict) -> TrainState:
         ConfigError: if a value of `config` cannot be used.
     """
     task = create_task(config)
-    optimizer = create_optimizer(config.optimizer, num_steps=1)
+    optimizer = create_optimizer(config.optimizer, 1, tuple(config.frozen))
     return jax.eval_shape(
         lambda key: create_train_state(
             task,

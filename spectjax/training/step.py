@@ -16,6 +16,7 @@ from flax import struct
 
 from spectjax.ops.backend import choose_backend
 from spectjax.tasks.task import Batch, Task, Variables
+from spectjax.training.frozen import hold_still, mark_frozen, still_statistics
 
 MAX_STEPS_PER_DISPATCH = 32
 Augment = Callable[[Batch, jax.Array], Batch]
@@ -77,6 +78,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     augment: Augment | None = None,
     decay: float = 0.0,
+    frozen: tuple[str, ...] = (),
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """Takes one step down the gradient of the batch's mean loss.
@@ -90,6 +92,8 @@ def train_step(
         optimizer: turns gradients into updates.
         augment: changes the batch first, with one key for each image, (b,).
         decay: of the moving averages, if the state has any, see `update_average`.
+        frozen: stages that stay as they are, their statistics among them; the
+            optimizer has to know of them as well.
         axis_name: the axis of devices over which gradients and sums are made global,
             where this runs on each of several devices with its part of the batch.
 
@@ -104,9 +108,11 @@ def train_step(
         first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * count
         places = first + jnp.arange(count)
         batch = augment(batch, jax.vmap(partial(jax.random.fold_in, step_key))(places))
-    (_, (batch_stats, sums)), gradients = jax.value_and_grad(
-        task.compute_loss, has_aux=True
-    )(state.params, state.batch_stats, batch, dropout_key)
+    with still_statistics(frozen):
+        (_, (batch_stats, sums)), gradients = jax.value_and_grad(
+            lambda params, *rest: task.compute_loss(hold_still(params, frozen), *rest),
+            has_aux=True,
+        )(state.params, state.batch_stats, batch, dropout_key)
     if axis_name is not None:
         gradients = jax.lax.pmean(gradients, axis_name)
         sums = jax.lax.psum(sums, axis_name)
@@ -115,6 +121,13 @@ def train_step(
     if state.average:
         new = {"params": params, "batch_stats": batch_stats}
         average = update_average(state.average, new, state.step, decay)
+        # d x + (1 - d) x may round to another x.
+        average = jax.tree.map(
+            lambda mean, old, frozen: old if frozen else mean,
+            average,
+            state.average,
+            {name: mark_frozen(tree, frozen) for name, tree in average.items()},
+        )
     new_state = TrainState(
         step=state.step + 1,
         params=params,

@@ -3,6 +3,7 @@
 A name is a path as `params/down0/conv1/kernel`.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,9 +14,12 @@ from spectjax.system.limits import WEIGHTS_LIST_BYTES
 from spectjax.weights import WeightsError
 
 _KINDS = ("float16", "float32")
+_TEXT = "spectjax"  # of the file's metadata
 
 
-def pack_tensors(variables: Mapping[str, Any], *, dtype: str = "float32") -> bytes:
+def pack_tensors(
+    variables: Mapping[str, Any], *, dtype: str = "float32", text: str | None = None
+) -> bytes:
     """Returns a safetensors file; the same numbers always become the same bytes.
 
     Args:
@@ -23,12 +27,25 @@ def pack_tensors(variables: Mapping[str, Any], *, dtype: str = "float32") -> byt
         dtype: of kernels in the file, "float32" or "float16". What has one axis, the
             statistics of batch normalisation among it, is always float32: it takes no
             room, and a variance may be beyond float16.
+        text: what the file says of itself; None: nothing.
     """
     arrays = {
         name: np.ascontiguousarray(x, dtype if np.ndim(x) > 1 else "float32")
         for name, x in _flatten(variables, "")
     }
-    return safetensors.numpy.save(arrays)
+    return safetensors.numpy.save(arrays, {_TEXT: text} if text else None)
+
+
+def read_tensors_text(content: bytes) -> str | None:
+    """Returns the text that was packed with tensors; None if there is none."""
+    size = int.from_bytes(content[:8], "little")
+    if size > WEIGHTS_LIST_BYTES:
+        return None
+    try:
+        said = json.loads(content[8 : 8 + size])["__metadata__"][_TEXT]
+    except (LookupError, RecursionError, TypeError, ValueError):
+        return None
+    return said if isinstance(said, str) else None
 
 
 def unpack_tensors(content: bytes) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class Source:
                 "image": self.examples.images[i],
                 "mask": self.examples.masks[i],
                 "label": self.examples.labels[i],
+                "mask_evidence": 0 if self.examples.outlined[i] else 3,
             }
             for i in indices
         ]

@@ -4,6 +4,7 @@ The number of images is N, of images in a batch B, of classes K; height and widt
 and W.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from spectjax.report.data_notes import caption_data
 from spectjax.report.picture_parts import save_figure
 from spectjax.report.training_curves import draw_detection_training, draw_training
 from spectjax.system.files import write_file, write_json
+from spectjax.system.messages import UserError
 from spectjax.tasks.hotspots.case_tables import (
     format_lesions,
     format_regions,
@@ -26,6 +28,11 @@ from spectjax.tasks.hotspots.case_tables import (
 )
 from spectjax.tasks.hotspots.cases import measure_cases
 from spectjax.tasks.hotspots.fitting import make_operation
+from spectjax.tasks.hotspots.image_scores import (
+    NONE,
+    pool_probabilities,
+    summarise_images,
+)
 from spectjax.tasks.hotspots.operation import FILE, Operation
 from spectjax.tasks.hotspots.operation_scores import (
     draw_operation,
@@ -44,11 +51,20 @@ FindMasks = Callable[[int], np.ndarray]
 def evaluate(run: FinishedRun) -> dict[str, Any]:
     """Scores a model that gives each pixel its probabilities, see `write_scores`.
 
+    Where images without outlines teach, pixels and lesions are scored on the others and
+    on those whose label says that there is nothing to outline; the section `images`
+    scores the labels of all.
+
     Raises:
+        UserError: if all images are without outlines and none is normal.
         ValueError: if there is no image or the model's output has the wrong shape or
             is not finite.
         WriteError: if a file cannot be written.
     """
+    scores: dict[str, Any] = {}
+    if run.image_score != NONE:
+        scores["images"] = score_labels(run)
+        run = leave_out_unknown(run)
     operation = learn_operation(run)
     collector = RegionCollector(
         run.held_out, operation.min_log_odds if operation else 0.0
@@ -67,7 +83,44 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         find_masks=lambda row: classes[row] > 0,
         operation=operation,
         regions=collector.finish(),
+        scores=scores,
     )
+
+
+def score_labels(run: FinishedRun) -> dict[str, Any]:
+    """Returns how well a run's image scores tell the labels of all held-out images."""
+    images, log_odds = run.held_out.images, np.zeros(len(run.held_out))
+    for rows, probs in predict_in_batches(
+        run.model.predict, images, batch_size=run.batch_size
+    ):
+        pooled = pool_probabilities(probs, run.image_score)
+        log_odds[rows] = pooled[: rows.stop - rows.start]
+    return summarise_images(run.held_out, log_odds, run.image_score)
+
+
+def leave_out_unknown(run: FinishedRun) -> FinishedRun:
+    """Returns a run with the images alone of which it is known where lesions are.
+
+    Raises:
+        UserError: if that is known of none that are held out.
+    """
+    load = run.calibration
+    held_out = _take_known(run.held_out)
+    if not len(held_out):
+        raise UserError(
+            f"{run.held_out.name}, {run.held_out.split}: expected images that are "
+            f"outlined or normal, found none among {len(run.held_out)}. Hold out "
+            "another fold with --config.data.fold."
+        )
+    return dataclasses.replace(
+        run,
+        held_out=held_out,
+        calibration=None if load is None else lambda: _take_known(load()),
+    )
+
+
+def _take_known(examples: Examples) -> Examples:
+    return examples.select(examples.outlined | (examples.labels == 0))
 
 
 def write_scores(
@@ -100,7 +153,8 @@ def write_scores(
             mask by mask, (T, H, W).
         operation: what the model knows about its use, if that is known.
         regions: what it marked, at the operation's level.
-        scores: `detection`, of a model that marks instances.
+        scores: `detection`, of a model that marks instances; `images`, of one that
+            learned from labels alone.
 
     Returns:
         The content of `metrics.json`; None stands for an undefined score.

@@ -13,6 +13,7 @@ from spectjax.evaluation.metrics_sections import (
     Score,
     Spreads,
 )
+from spectjax.tasks.classification.metrics_sections import BoundedScores
 
 
 class PixelScores(TypedDict):
@@ -204,6 +205,14 @@ class Segmentation(TypedDict):
     intervals: Intervals
 
 
+class Images(TypedDict):
+    """How well whole images are told apart by their labels."""
+
+    score: str
+    n_without_outlines: int
+    by_view: dict[str, BoundedScores]
+
+
 class SegmentationRun(Segmentation, Document):
     """`metrics.json` of a run."""
 
@@ -211,6 +220,7 @@ class SegmentationRun(Segmentation, Document):
     n_images_without_lesion: int
     detection: NotRequired[Detection]
     operation: NotRequired[Operated]
+    images: NotRequired[Images]
 
 
 class SegmentationModel(Segmentation, Learned):

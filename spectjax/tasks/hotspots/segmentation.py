@@ -3,16 +3,48 @@
 Batch, height, width and class axes are B, H, W and K.
 """
 
+import dataclasses
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
+from spectjax.tasks.hotspots.image_scores import NONE, image_cross_entropy
 from spectjax.tasks.task import Batch, LabelTask, Sums, Variables
 
 
+@dataclasses.dataclass(frozen=True)
 class Segmentation(LabelTask):
-    """Gives each pixel a class: `masks`, uint8, (B, H, W), are the labels."""
+    """Gives each pixel a class: `masks`, uint8, (B, H, W), are the labels.
+
+    Attributes:
+        image_score: how an image that nobody outlined learns from its label instead,
+            see `image_scores.pool_logits`; "none": its mask is taken as it is.
+    """
+
+    image_score: str = NONE
+
+    @property
+    def told(self) -> bool:
+        """Whether images without outlines learn from their labels."""
+        return self.image_score != NONE
+
+    def judge(
+        self, logits: jax.Array, auxiliary: Variables, batch: Batch
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns losses, (B,), and classes of pixels, -1 in images without outlines.
+
+        See `LabelTask`; the batch tells by `outlined`, bool, (B,).
+        """
+        losses, labels = super().judge(logits, auxiliary, batch)
+        if not self.told:
+            return losses, labels
+        outlined = batch["outlined"]
+        said = image_cross_entropy(logits, batch["labels"], self.image_score)
+        return (
+            jnp.where(outlined, losses, said),
+            jnp.where(outlined[:, None, None], labels, -1),
+        )
 
     def sum_losses(
         self, logits: jax.Array, auxiliary: Variables, labels: jax.Array
@@ -49,14 +81,14 @@ class Segmentation(LabelTask):
     def sum_scores(
         self, logits: jax.Array, labels: jax.Array, losses: jax.Array, valid: jax.Array
     ) -> Sums:
-        """Returns sums over the valid images, each ()."""
+        """Returns sums over the valid images, each (); of pixels that have a label."""
         predictions = jnp.argmax(logits, axis=-1)
         found, true = predictions > 0, labels > 0
-        counted = valid[:, None, None]
+        counted = valid[:, None, None] & (labels >= 0)
         return {
             "images": jnp.sum(valid),
             "loss": jnp.sum(jnp.where(valid, losses, 0)),
-            "pixels": jnp.sum(valid) * labels[0].size,
+            "pixels": jnp.sum(counted),
             "correct_pixels": jnp.sum((predictions == labels) & counted),
             "overlap_pixels": jnp.sum(found & true & counted),
             "union_pixels": jnp.sum((found | true) & counted),
@@ -66,11 +98,15 @@ class Segmentation(LabelTask):
         """Returns the training scores of one epoch: loss, PA and IoU ([P1] Eq. 8, 11).
 
         The IoU pools the foreground pixels of all images; it is 1 if there are none.
+        Both are NaN where nothing was outlined.
         """
-        union = sums["union_pixels"]
+        union, pixels = sums["union_pixels"], sums["pixels"]
+        if not pixels:
+            loss = sums["loss"] / sums["images"]
+            return {"loss": loss, "PA": float("nan"), "IoU": float("nan")}
         return {
             "loss": sums["loss"] / sums["images"],
-            "PA": sums["correct_pixels"] / sums["pixels"],
+            "PA": sums["correct_pixels"] / pixels,
             "IoU": sums["overlap_pixels"] / union if union else 1.0,
         }
 

@@ -29,6 +29,7 @@ from spectjax.report.markdown import (
     tabulate_spreads,
 )
 from spectjax.tasks.hotspots.detection_table import tabulate_detections
+from spectjax.tasks.hotspots.image_scores import tabulate_images
 from spectjax.tasks.hotspots.lesion_table import tabulate_burden, tabulate_lesions
 from spectjax.tasks.hotspots.operation_table import tabulate_operation
 
@@ -97,6 +98,7 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         _NOTES,
         *_count_averaged(models),
         *([_PAINTED, ""] if detections else []),
+        *(tabulate_images(metrics["images"]) if "images" in metrics else []),
         *tabulate_lesions(models),
         *(tabulate_operation(metrics["operation"]) if "operation" in metrics else []),
         *tabulate_burden(models),
