@@ -5,7 +5,7 @@ Height and width of an image are H and W.
 
 import numpy as np
 
-from spectjax.tasks.hotspots.contrast import measure_spots
+from spectjax.tasks.hotspots.spots import measure_spots
 
 
 def measure_highest_pixel(counts: np.ndarray) -> float:
@@ -18,7 +18,7 @@ def measure_spot(counts: np.ndarray) -> float:
     """Returns how far a spot of a lesion's size stands out of what lies around it.
 
     Highest ratio of two Gaussian means away from the rim of the body, see
-    `spectjax.tasks.hotspots.contrast`; 0 if nothing is.
+    `spectjax.tasks.hotspots.spots`; 0 if nothing is.
 
     Args:
         counts: (H, W).

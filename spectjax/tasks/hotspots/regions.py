@@ -23,8 +23,8 @@ from spectjax.tasks.hotspots.candidates import (
     propose,
     propose_pixel,
 )
-from spectjax.tasks.hotspots.contrast import measure_spots
 from spectjax.tasks.hotspots.operation import FEATURES, Operation, Point
+from spectjax.tasks.hotspots.spots import measure_spots
 
 _MOST_AREA_MM2 = 100.0
 _LEAST_PX = 2
@@ -193,7 +193,7 @@ def measure_features(
 
     The area counts up to 100 mm2, that of a point in an image of some 11 mm resolution:
     it tells specks from what can be seen, and beyond it large is not sure. How far a
-    region stands out is NaN at the rim of the body, see `contrast.measure_spots`.
+    region stands out is NaN at the rim of the body, see `spots.measure_spots`.
     """
     spots = measure_spots(counts) if candidates else np.empty(counts.shape)
     rows = [

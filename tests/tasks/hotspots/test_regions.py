@@ -13,7 +13,6 @@ from spectjax.tasks.hotspots.candidates import (
     propose,
     propose_regions,
 )
-from spectjax.tasks.hotspots.contrast import measure_spots
 from spectjax.tasks.hotspots.fitting import (
     fit_logistic,
     fit_operation,
@@ -36,6 +35,7 @@ from spectjax.tasks.hotspots.regions import (
     score_view,
     select_regions,
 )
+from spectjax.tasks.hotspots.spots import measure_spots
 from tests.support.region_scenes import LESION, make_scenes
 
 EXAMPLES, PREDICT = make_scenes()

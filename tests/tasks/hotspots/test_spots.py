@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spectjax.tasks.hotspots.contrast import measure_spots
+from spectjax.tasks.hotspots.spots import measure_spots
 
 ROW, COLUMN = np.mgrid[:101, :91]
 
