@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _LEARNT = ("image", "mask", "label")
 _FEATURES = (
     *_LEARNT,
+    "mask_evidence",
+    "frame_hw",
     "diagnosis",
     "spacing_mm",
     "example_id",
@@ -54,6 +56,10 @@ class Examples:
             examples and their size alone.
         leaking: whether patients of this split are in the training split as well.
         numbered: whether `read` gives `instances` as well, see `number_lesions`.
+        mask_evidence: where each mask comes from, words of `tfds_spect.example`, length
+            N; empty if nobody asked, as are the next two.
+        matrices: rows and columns of each whole image, "1024x256", length N.
+        cameras: what took each image, "unknown" where the data set does not say.
     """
 
     images: np.ndarray
@@ -71,10 +77,25 @@ class Examples:
     older_fingerprint: str = ""
     leaking: bool = False
     numbered: bool = False
+    mask_evidence: list[str] = dataclasses.field(default_factory=list)
+    matrices: list[str] = dataclasses.field(default_factory=list)
+    cameras: list[str] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
         """Returns N."""
         return len(self.example_ids)
+
+    def select(self, rows: np.ndarray | slice) -> "Examples":
+        """Returns some of the examples, in the order of `rows`."""
+        chosen: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                chosen[field.name] = value[rows]
+            elif isinstance(value, list) and value:
+                kept = np.arange(len(value))[rows]
+                chosen[field.name] = [value[row] for row in kept]
+        return dataclasses.replace(self, **chosen)
 
     def read(self, rows: Sequence[int] | np.ndarray | slice) -> dict[str, np.ndarray]:
         """Returns `images`, `masks`, `labels` and perhaps `instances` of examples."""
@@ -225,6 +246,8 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     labels = np.empty(count, np.int32)
     spacing_mm = np.empty((count, 2), np.float32)
     diagnoses, example_ids, patients, views = [], [], [], []
+    mask_evidence, matrices = [], []
+    cameras = (builder.info.metadata or {}).get("cameras") or {}
     synthetic = False
     for row in range(count):
         example = source[row]
@@ -235,6 +258,9 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         example_ids.append(_text(example["example_id"]))
         patients.append(_text(example["patient"]))
         views.append(features["view"].int2str(int(example["view"])))
+        evidence = features["mask_evidence"].int2str(int(example["mask_evidence"]))
+        mask_evidence.append(evidence)
+        matrices.append("x".join(str(side) for side in example["frame_hw"].tolist()))
         synthetic |= bool(example["synthetic"])
     return Examples(
         images=images,
@@ -250,6 +276,9 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         split=split,
         **fingerprints,
         leaking=LEAKING in builder.info.config_name,
+        mask_evidence=mask_evidence,
+        matrices=matrices,
+        cameras=[cameras.get(name, "unknown") for name in example_ids],
     )
 
 

@@ -36,6 +36,7 @@ FLOORS = (
     {"configs", "spectjax.inference"},
     {"spectjax.explanation", "spectjax.paper_figures"},
     {
+        "spectjax.evaluate",
         "spectjax.explain",
         "spectjax.export",
         "spectjax.figures",

@@ -8,10 +8,28 @@ from typing import Any
 import numpy as np
 
 import spectjax
+from spectjax.evaluation.batches import Fit
 from spectjax.evaluation.metrics_sections import Data
 from spectjax.input_pipeline import Examples
 from spectjax.system.files import replace_undefined
 from spectjax.system.messages import DISCLAIMER
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a model knows from where it was measured, for images of elsewhere.
+
+    Attributes:
+        operation: as of `spectjax.inference.trained.TrainedModel`.
+        temperature: what its log-odds are divided by; None if nobody fitted one.
+        thresholds: of log-odds, by the specificity that they were chosen for.
+        source: where temperature and thresholds come from.
+    """
+
+    operation: Any = None
+    temperature: float | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,10 @@ class FinishedRun:
             papers augment them; None: they are scored as they are alone.
         dataset_info: what to say of the data besides what the examples do.
         training_log: CSV of its training; None if there was none.
+        brought: what it knows about its use; None: that is measured on `calibration`.
+        fit: returns what examples have to go through before the model takes them.
+        external: what to say of images that it was not prepared with; None if they are
+            held out of the data set that it learned from.
     """
 
     model: Any
@@ -48,6 +70,9 @@ class FinishedRun:
     move: Callable[[np.ndarray, int], np.ndarray] | None = None
     dataset_info: Mapping[str, Any] = field(default_factory=dict)
     training_log: pathlib.Path | None = None
+    brought: Brought | None = None
+    fit: Callable[[Examples], Fit | None] = lambda _: None
+    external: Mapping[str, Any] | None = None
 
     @property
     def data(self) -> Data:
@@ -73,6 +98,7 @@ class FinishedRun:
                 "n_images": len(self.held_out),
                 "n_patients": len(set(self.held_out.patients)),
                 **scores,
+                **({} if self.external is None else {"external": self.external}),
                 **end_document(),
             }
         )

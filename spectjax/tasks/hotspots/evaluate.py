@@ -5,12 +5,12 @@ and W.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from spectjax.evaluation.batches import predict_in_batches
+from spectjax.evaluation.batches import Fit, predict_in_batches
 from spectjax.evaluation.run import FinishedRun
 from spectjax.imaging.hotspots import classify_pixels
 from spectjax.input_pipeline import Examples
@@ -19,13 +19,14 @@ from spectjax.report.data_notes import caption_data
 from spectjax.report.picture_parts import save_figure
 from spectjax.report.training_curves import draw_detection_training, draw_training
 from spectjax.system.files import write_file, write_json
+from spectjax.system.messages import UserError
 from spectjax.tasks.hotspots.case_tables import (
     format_lesions,
     format_regions,
     format_segmentation_cases,
 )
-from spectjax.tasks.hotspots.cases import measure_cases
-from spectjax.tasks.hotspots.fitting import make_operation
+from spectjax.tasks.hotspots.cases import SegmentationCases, measure_cases
+from spectjax.tasks.hotspots.fitting import fit_operation, make_operation
 from spectjax.tasks.hotspots.operation import FILE, Operation
 from spectjax.tasks.hotspots.operation_scores import (
     draw_operation,
@@ -33,8 +34,13 @@ from spectjax.tasks.hotspots.operation_scores import (
 )
 from spectjax.tasks.hotspots.picture import draw_case
 from spectjax.tasks.hotspots.precision_recall import draw_detection
-from spectjax.tasks.hotspots.region_cases import RegionCases, RegionCollector
+from spectjax.tasks.hotspots.region_cases import (
+    RegionCases,
+    RegionCollector,
+    collect_regions,
+)
 from spectjax.tasks.hotspots.scores import summarise_segmentation
+from spectjax.tasks.hotspots.subgroups import score_groups
 from spectjax.tasks.hotspots.table import write_segmentation_table
 
 PredictProbs = Callable[[np.ndarray], np.ndarray]
@@ -58,6 +64,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         run.held_out.images,
         batch_size=run.batch_size,
         look=collector.add,
+        fit=run.fit(run.held_out),
     )
     return write_scores(
         run,
@@ -117,6 +124,7 @@ def write_scores(
             **summarise_segmentation(cases),
             **(scores or {}),
             **({"operation": operated} if operated else {}),
+            **_score_elsewhere(run, cases, regions, operation),
         },
     )
     write_file(run.output_dir / "cases.csv", format_segmentation_cases(cases))
@@ -151,8 +159,46 @@ def write_scores(
     return metrics
 
 
+def _score_elsewhere(
+    run: FinishedRun,
+    cases: SegmentationCases,
+    regions: RegionCases,
+    operation: Operation | None,
+) -> dict[str, Any]:
+    """Returns what is said of images of elsewhere besides: groups, and adjusted points.
+
+    The points are measured anew on patients who are named for it and not scored.
+    """
+    if run.external is None:
+        return {}
+    scores: dict[str, Any] = {
+        "subgroups": score_groups(run.held_out, cases, regions, operation)
+    }
+    if run.calibration is None:
+        return scores
+    examples = run.calibration()
+    level = operation.min_log_odds if operation else 0.0
+    (found,) = collect_regions(
+        run.model.predict,
+        examples,
+        batch_size=run.batch_size,
+        levels=(level,),
+        fit=run.fit(examples),
+    )
+    adjusted = fit_operation(found, examples, level, learnt_from=False)
+    if adjusted is None:
+        raise UserError(
+            f"{examples.name} {examples.split}: expected, to adjust operating points "
+            "on, images with lesions, marked ones and false marks, found none of one "
+            "kind. Name another part with --calibrate_on."
+        )
+    return scores | {"adjusted": summarise_operation(adjusted, regions)}
+
+
 def learn_operation(run: FinishedRun) -> Operation | None:
     """Returns what a run's model knows about its use; None if nothing tells."""
+    if run.brought is not None:
+        return cast(Operation | None, run.brought.operation)
     if run.calibration is None:
         return None
     return make_operation(
@@ -169,6 +215,7 @@ def predict_hotspots(
     *,
     batch_size: int,
     look: Callable[[slice, np.ndarray], None] | None = None,
+    fit: Fit | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the probability of a hotspot and the most probable class of every pixel.
 
@@ -180,6 +227,7 @@ def predict_hotspots(
         images: counts, (N, H, W, 1).
         batch_size: B.
         look: is shown the rows of each batch, and their probabilities.
+        fit: see `predict_in_batches`.
 
     Returns:
         The sum of the probabilities of all classes but background, float32, (N, H, W),
@@ -191,7 +239,7 @@ def predict_hotspots(
     """
     hotspot_probs = np.zeros(images.shape[:3], dtype=np.float32)
     classes = np.zeros(images.shape[:3], dtype=np.uint8)
-    batches = predict_in_batches(predict_probs, images, batch_size=batch_size)
+    batches = predict_in_batches(predict_probs, images, batch_size=batch_size, fit=fit)
     for rows, probs in batches:
         expected = (batch_size, *images.shape[1:3])
         if probs.ndim != 4 or probs.shape[:3] != expected or probs.shape[3] < 2:
