@@ -9,6 +9,7 @@ import pytest
 from spectjax.config import save_config
 from spectjax.evaluate import evaluate
 from spectjax.inference.external import choose_parts
+from spectjax.metrics import intervals
 from spectjax.system.messages import UserError
 from spectjax.tasks.hotspots.metrics_sections import SegmentationRun
 from tests.support.data_sets import make_image, write_data_set
@@ -38,6 +39,14 @@ def make_hot(patient, seed, **fields):
 def make_normal(patient, seed, **fields):
     fields |= {"diagnosis": "normal", "evidence": "none"}
     return make_image(patient, counts=make_counts(seed), **fields)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    """How many resamples there are changes no fact here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "RESAMPLES", 100)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -214,8 +223,28 @@ def test_several_runs_stand_in_one_table_with_paired_differences(elsewhere, tmp_
     low, high = pair["intervals"]["pooled_IoU"]
     assert 0 < low <= first - second <= high
     assert (tmp_path / "out/all_hot/metrics.json").is_file()
+    (marked,) = metrics["marked_comparisons"]
+    # One finds the three spots, and noise in the normal image. The other marks whole
+    # bodies, whose overlap with a spot is too small to count: one false region each.
+    false = metrics["models"]["bright"]["lesion"]["false_per_image"]
+    assert marked["differences"] == {"sensitivity": 1, "false_per_image": false - 1}
     table = (tmp_path / "out/table.md").read_text()
     assert "bright − all_hot" in table and "cross-validated" not in table
+
+
+def test_points_are_adjusted_on_a_part_that_is_not_scored(elsewhere, tmp_path):
+    # The brightest clusters hold noise too, so that there is something false.
+    metrics = evaluate(
+        workdirs=[write_kmeans(tmp_path / "run", **{"model.hotspot_clusters": 4})],
+        dataset=elsewhere,
+        data_dir=tmp_path / "nowhere",
+        output_dir=tmp_path / "out",
+        calibrate_on=["fold0"],
+    )
+    assert metrics["data"]["split"] == "fold1" and metrics["n_images"] == 2
+    measured = metrics["adjusted"]["measured_on"]
+    assert (measured["split"], measured["n_images"]) == ("fold0", 2)
+    assert find_fault(metrics, SegmentationRun) == ""
 
 
 def test_a_part_is_scored_or_adjusted_on_never_both():

@@ -66,8 +66,8 @@ def write_classification_table(metrics: Mapping[str, Any]) -> str:
         metrics: the content of `metrics.json` of a run, or of a cross-validation.
     """
     together, data = "models" in metrics, metrics["data"]
-    crossed = together and not data.get("external")
     models = metrics["models"] if together else {metrics["model"]: metrics}
+    crossed = all("folds" in model for model in models.values())
     rows, published, source = [], [], name_source(data)
     for name, model in models.items():
         printed = find_published(model["model"], data["name"])
@@ -156,15 +156,15 @@ def _list_patients(metrics: Mapping[str, Any], source: str) -> list[list[str]]:
 def _compare_levels(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Returns the tables of several classifiers by patient, and over folds."""
     patients = [[name, *format_scores(m["patient"])] for name, m in models.items()]
-    lines = [
+    tables = [
         f"By patient, from the {_OF_PATIENTS}:",
         "",
         *format_rows(["Classifier", *PAPER_SCORES.values()], patients),
     ]
     if not all("folds" in model for model in models.values()):
-        return lines
+        return tables
     return [
-        *lines,
+        *tables,
         "By image, mean of the folds ± standard deviation:",
         "",
         *tabulate_spreads(

@@ -40,7 +40,12 @@ from spectjax.tasks.hotspots.region_cases import (
     collect_regions,
 )
 from spectjax.tasks.hotspots.scores import summarise_segmentation
-from spectjax.tasks.hotspots.subgroups import score_groups
+from spectjax.tasks.hotspots.subgroups import (
+    MARKED_FILE,
+    count_marked,
+    format_marked,
+    score_groups,
+)
 from spectjax.tasks.hotspots.table import write_segmentation_table
 
 PredictProbs = Callable[[np.ndarray], np.ndarray]
@@ -165,15 +170,16 @@ def _score_elsewhere(
     regions: RegionCases,
     operation: Operation | None,
 ) -> dict[str, Any]:
-    """Returns what is said of images of elsewhere besides: groups, and adjusted points.
+    """Returns what is said of images of elsewhere besides; writes `marked.csv`.
 
     The points are measured anew on patients who are named for it and not scored.
     """
     if run.external is None:
         return {}
-    scores: dict[str, Any] = {
-        "subgroups": score_groups(run.held_out, cases, regions, operation)
-    }
+    marked = count_marked(cases, regions, operation)
+    table = format_marked(cases.example_ids, marked)
+    write_file(run.output_dir / MARKED_FILE, table)
+    scores: dict[str, Any] = {"subgroups": score_groups(run.held_out, cases, marked)}
     if run.calibration is None:
         return scores
     examples = run.calibration()

@@ -79,6 +79,10 @@ _POINT_SCORES = {
     "false_per_image": "False per image",
     "marked_without_lesion": "Images without lesion: marked",
 }
+_MARKED = {
+    "sensitivity": "Sensitivity at its own threshold",
+    "false_per_image": "False per image there (fewer are better)",
+}
 _GROUP_SCORES = {
     "n_lesions": "Lesions",
     "IoU": "IoU, pooled",
@@ -131,6 +135,8 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         ]
     if together and not crossed:
         lines += _tabulate_points(models)
+        lines += tabulate_differences(_MARKED, metrics["marked_comparisons"])
+        lines += ["By pixels, and by the threshold that suits these images best:", ""]
     lines += tabulate_differences(_COMPARED, metrics.get("comparisons", []))
     if crossed:
         lines += [
