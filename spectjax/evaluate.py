@@ -6,7 +6,8 @@
 
 The first form scores the model that ships with the package. RUN is the folder of a
 training run, FILE what `spectjax.export` wrote; both may be given again and again:
-several models give one table with paired differences, each on its own in OUT/<name>.
+several models give one table with paired differences, each on its own in
+OUT/models/<name>.
 OTHER is a hospital's folder of DICOM and LabelMe files, or of pictures that its
 images.csv lists; it is prepared in OUT/data. DIR is a data set that is prepared
 already, .../tfds_spect/<config>/<version>. OUT receives what a run's folder `eval` has:
@@ -50,6 +51,11 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.FATAL)
     values = flags.FLAGS
     refuse_arguments(argv)
+    if values.manual_dir is not None:
+        # Here, so that --help need not wait for TFDS; before anything is written.
+        from tfds_spect.prepare import check_folder
+
+        check_folder(values.manual_dir, values.output_dir, flag="--output_dir")
     with hold(values.output_dir):
         evaluate(
             workdirs=values.workdir,
@@ -112,21 +118,20 @@ def evaluate(
     from spectjax.inference.provenance import find_seen, load_candidates, refuse_seen
     from tfds_spect.opening import open_data_set
     from tfds_spect.overlap import list_originals, read_key
-    from tfds_spect.prepare import check_folder, check_prepared, prepare
+    from tfds_spect.prepare import check_prepared, prepare
 
     candidates = load_candidates(workdirs, files)
     check_one_table(candidates)
     task = TASKS[candidates[0].model.task]
     if manual_dir is not None:
-        check_folder(manual_dir, output_dir, flag="--output_dir")
         prepared = prepare(
             _CONFIGS[task.answer], data_dir=output_dir / "data", manual_dir=manual_dir
         )
         print(prepared.summarise(), flush=True)
         dataset = prepared.builder_dir
     assert dataset is not None
-    fingerprint = check_prepared(dataset).fingerprint
     builder = open_data_set(dataset)
+    fingerprint = check_prepared(dataset).fingerprint
     parts = choose_parts(sorted(builder.info.splits), split, calibrate_on)
     originals = list_originals(dataset, (*parts.scored, *parts.calibration))
     seen = find_seen(candidates, originals, key=read_key(dataset), data_dir=data_dir)
@@ -146,7 +151,12 @@ def evaluate(
     documents, folders = {}, {}
     for candidate in candidates:
         name = candidate.name
-        folders[name] = output_dir / name if len(candidates) > 1 else output_dir
+        folders[name] = output_dir
+        if len(candidates) > 1:
+            folders[name] = output_dir / "models" / name
+        # What an earlier call left must not be taken for the scores of this one.
+        for folder in (output_dir, folders[name]):
+            (folder / "metrics.json").unlink(missing_ok=True)
         documents[name] = score_candidate(
             candidate,
             examples,

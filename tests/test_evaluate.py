@@ -222,7 +222,7 @@ def test_several_runs_stand_in_one_table_with_paired_differences(elsewhere, tmp_
     assert pair["differences"]["pooled_IoU"] == pytest.approx(first - second)
     low, high = pair["intervals"]["pooled_IoU"]
     assert 0 < low <= first - second <= high
-    assert (tmp_path / "out/all_hot/metrics.json").is_file()
+    assert (tmp_path / "out/models/all_hot/metrics.json").is_file()
     (marked,) = metrics["marked_comparisons"]
     # One finds the three spots, and noise in the normal image. The other marks whole
     # bodies, whose overlap with a spot is too small to count: one false region each.
@@ -257,6 +257,16 @@ def test_a_part_is_scored_or_adjusted_on_never_both():
         choose_parts(known, [], ["fold0", "fold1"])
     with pytest.raises(UserError, match="found fold0_augmented"):
         choose_parts(known, ["fold0_augmented"], [])
+
+
+def test_a_hospital_folder_is_not_called_a_data_set_to_be_removed(tmp_path):
+    (tmp_path / "scan.dcm").touch()
+    with pytest.raises(UserError, match=r"found no dataset_info.json. Give the folder"):
+        evaluate(
+            workdirs=[write_kmeans(tmp_path / "run")],
+            dataset=tmp_path,
+            output_dir=tmp_path / "out",
+        )
 
 
 @pytest.mark.parametrize("given", [{}, {"dataset": "a", "manual_dir": "b"}])
