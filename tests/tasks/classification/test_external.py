@@ -18,10 +18,15 @@ from tests.support.typed_dicts import find_fault
 
 EXTERNAL = {"scored_model": {"name": "a"}, "checked": [], "not_checked": ["all"]}
 EXTERNAL["left_out"] = {}
-# Normal, metastasis, normal, ...: images of eight patients, a camera a half.
+# Images of eight patients, four of each camera.
+LABELS = np.array([0, 1, 0, 1, 1, 1, 0, 0], np.int32)
 LOG_ODDS = np.array([-2.0, 1.0, -1.0, 3.0, 0.5, -0.5, -3.0, 2.0])
 EXAMPLES = dataclasses.replace(
-    make_examples(8, (4, 3)), cameras=["A"] * 4 + ["B"] * 4, matrices=["1x1"] * 8
+    make_examples(8, (4, 3)),
+    labels=LABELS,
+    diagnoses=[("normal", "metastasis")[label] for label in LABELS],
+    cameras=["A"] * 4 + ["B"] * 4,
+    matrices=["1x1"] * 8,
 )
 
 
@@ -68,13 +73,11 @@ def test_the_document_follows_the_schema(scored):
 
 def test_a_threshold_that_the_model_brings_is_applied_as_it_is(scored):
     found = scored[1]["at_model_thresholds"]["0.90"]
-    # 1, 3 and 2 of the four metastases reach 0.75, no normal image does.
-    assert (found["threshold"], found["recall"], found["specificity"]) == (
-        0.75,
-        0.75,
-        1,
-    )
-    assert found["intervals"]["specificity"] == [1, 1]
+    # 1 and 3 of the four metastases reach it, and 2 of the four normal images.
+    assert found["threshold"] == found["specificity"] == 0.75
+    assert found["recall"] == 0.5
+    low, high = found["intervals"]["specificity"]
+    assert low < 0.75 < high
 
 
 def test_the_temperature_is_the_one_that_the_model_brings(scored):
@@ -87,8 +90,8 @@ def test_cameras_are_scored_on_their_own(scored):
     groups = scored[1]["subgroups"]
     one, other = groups["camera"]["A"], groups["camera"]["B"]
     assert (one["n_images"], one["n_metastasis"], one["auc"]) == (4, 2, 1.0)
-    # -0.5 lies below 0.5: of the four pairs of B one is the wrong way round.
-    assert (other["auc"], other["recall"], other["specificity"]) == (0.75, 0.5, 0.5)
+    # 0.5 and -0.5 are metastases, -3 and 2 normal.
+    assert (other["auc"], other["recall"], other["specificity"]) == (0.5, 0.5, 0.5)
     assert groups["matrix"].keys() == {"1x1"}
 
 
@@ -118,9 +121,10 @@ def test_two_classifiers_are_compared_on_the_same_patients(tmp_path):
     metrics = contrast_classifiers(documents, folders, tmp_path)
     (pair,) = metrics["comparisons"]
     assert pair["models"] == ["good", "bad"]
-    # AUC 15/16 and 1/16.
-    assert pair["differences"]["auc"] == pytest.approx(14 / 16)
-    assert pair["intervals"]["auc"][0] > 0
+    # AUC 13/16, all but 2 above three metastases, and 3/16.
+    assert pair["differences"]["auc"] == pytest.approx(10 / 16)
+    low, high = pair["intervals"]["auc"]
+    assert low < 10 / 16 < high
     assert "good − bad" in (tmp_path / "table.md").read_text()
 
 
