@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _LEARNT = ("image", "mask", "label", "mask_evidence")
 _FEATURES = (
     *_LEARNT,
+    "frame_hw",
     "diagnosis",
     "spacing_mm",
     "example_id",
@@ -58,7 +59,9 @@ class Examples:
         numbered: whether `read` gives `instances` as well, see `number_lesions`.
         told: whether `read` gives `outlined` as well.
         mask_evidence: where each mask comes from, words of `tfds_spect.example`, length
-            N; empty if nobody asked.
+            N; empty if nobody asked, as are the next two.
+        matrices: rows and columns of each whole image, "1024x256", length N.
+        cameras: what took each image, "unknown" where the data set does not say.
     """
 
     images: np.ndarray
@@ -78,6 +81,8 @@ class Examples:
     numbered: bool = False
     told: bool = False
     mask_evidence: list[str] = dataclasses.field(default_factory=list)
+    matrices: list[str] = dataclasses.field(default_factory=list)
+    cameras: list[str] = dataclasses.field(default_factory=list)
 
     def __len__(self) -> int:
         """Returns N."""
@@ -260,7 +265,8 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     labels = np.empty(count, np.int32)
     spacing_mm = np.empty((count, 2), np.float32)
     diagnoses, example_ids, patients, views = [], [], [], []
-    mask_evidence = []
+    mask_evidence, matrices = [], []
+    cameras = (builder.info.metadata or {}).get("cameras") or {}
     synthetic = False
     for row in range(count):
         example = source[row]
@@ -273,6 +279,9 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         example_ids.append(_text(example["example_id"]))
         patients.append(_text(example["patient"]))
         views.append(features["view"].int2str(int(example["view"])))
+        evidence = features["mask_evidence"].int2str(int(example["mask_evidence"]))
+        mask_evidence.append(evidence)
+        matrices.append("x".join(str(side) for side in example["frame_hw"].tolist()))
         synthetic |= bool(example["synthetic"])
     return Examples(
         images=images,
@@ -289,6 +298,8 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         **fingerprints,
         leaking=LEAKING in builder.info.config_name,
         mask_evidence=mask_evidence,
+        matrices=matrices,
+        cameras=[cameras.get(name, "unknown") for name in example_ids],
     )
 
 

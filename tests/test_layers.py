@@ -37,6 +37,7 @@ FLOORS = (
     {"spectjax.explanation", "spectjax.paper_figures"},
     {
         "spectjax.corrections",
+        "spectjax.evaluate",
         "spectjax.explain",
         "spectjax.export",
         "spectjax.figures",

@@ -22,6 +22,8 @@ from tfds_spect.writers import ARRAY_RECORD, TFRECORD, has_array_record
 
 _REMEDY = "Give the folder that python -m tfds_spect names in its last line."
 _AGAIN = "Copy the data set again, or remove its folder and prepare it anew."
+# In the metadata, and what is hashed there: data sets of one key have one hash.
+KEY_OF_PSEUDONYMS = "pseudonym_key"
 _SIZE = {"patients": int, "images": int, "copies": int}
 # What the files beside the records must hold for us and for TFDS to read them.
 _FILES: dict[str, Any] = {
@@ -37,6 +39,8 @@ _FILES: dict[str, Any] = {
         "parts": Maybe(Each(_SIZE)),
         "patients_on_both_sides": Maybe(int),
         "crops_by_hand": Maybe(Each(str)),
+        "cameras": Maybe(Each(str)),
+        KEY_OF_PSEUDONYMS: Maybe(str),
         KEY: Maybe({"fingerprint": str, "splits": Each(str), "files": Each(str)}),
     },
 }

@@ -11,6 +11,7 @@ from tensorflow_datasets.core import writer as tfds_writer
 from tqdm import tqdm
 
 from spectjax.imaging.diagnosis import NORMAL
+from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.problems import LOG_NAME
 from spectjax.system.files import write_file
 from spectjax.system.messages import make_printable
@@ -24,7 +25,7 @@ from tfds_spect.features import list_features
 from tfds_spect.folds import check_acquisitions, check_folds, deal_folds
 from tfds_spect.listing import fingerprint_folder
 from tfds_spect.names import FOLDS
-from tfds_spect.opening import list_files
+from tfds_spect.opening import KEY_OF_PSEUDONYMS, list_files
 from tfds_spect.sizes import (
     count_diagnoses,
     count_patients_on_both_sides,
@@ -215,6 +216,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             crops_by_hand={
                 e.example_id: e.crop_by_hand for e in originals if e.crop_by_hand
             },
+            cameras={e.example_id: e.camera for e in originals if e.camera},
+            pseudonym_key=compute_pseudonym(KEY_OF_PSEUDONYMS),
             patients_per_fold=[len({e.patient for e in fold}) for fold in folds],
             diagnoses=count_diagnoses(originals, n_copies),
             parts={

@@ -6,9 +6,20 @@ The number of images is N, of images in a batch B; height and width are H and W.
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
+
+
+class Fit(Protocol):
+    """Brings images to what a model takes, and its answer back."""
+
+    def enter(self, rows: slice, images: np.ndarray) -> np.ndarray:
+        """Returns the images of some rows, (B, H, W, 1), as the model takes them."""
+
+    def leave(self, rows: slice, answer: Any) -> Any:
+        """Returns what is said of these rows, on the images' own pixels."""
+
 
 Predict = Callable[[np.ndarray], np.ndarray]
 _Answer = TypeVar("_Answer")
@@ -34,7 +45,11 @@ def join_cases(parts: Sequence[_Answer]) -> _Answer:
 
 
 def predict_in_batches(
-    predict: Callable[[np.ndarray], _Answer], images: np.ndarray, *, batch_size: int
+    predict: Callable[[np.ndarray], _Answer],
+    images: np.ndarray,
+    *,
+    batch_size: int,
+    fit: Fit | None = None,
 ) -> Iterator[tuple[slice, _Answer]]:
     """Yields which images a batch holds, and what the model says about the batch.
 
@@ -46,12 +61,16 @@ def predict_in_batches(
         predict: maps counts (B, H, W, 1) to an array whose first axis is B, or several.
         images: counts, (N, H, W, 1).
         batch_size: B.
+        fit: what the images have to go through; None: nothing.
 
     Yields:
         The slice of the images, and the model's answer for all B rows.
     """
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
-        padding = np.repeat(batch[-1:], batch_size - len(batch), axis=0)
         rows = slice(start, start + len(batch))
-        yield rows, predict(np.concatenate([batch, padding]))
+        if fit is not None:
+            batch = fit.enter(rows, batch)
+        padding = np.repeat(batch[-1:], batch_size - len(batch), axis=0)
+        answer = predict(np.concatenate([batch, padding]))
+        yield rows, answer if fit is None else fit.leave(rows, answer)

@@ -18,6 +18,16 @@ class Data(TypedDict):
     config: NotRequired[str]
     fingerprint: NotRequired[str | None]
     held_out_fold: NotRequired[int | None]
+    external: NotRequired[bool]
+
+
+class External(TypedDict):
+    """What is known of images that the model was not prepared with."""
+
+    scored_model: dict[str, Any]
+    checked: list[str]
+    not_checked: list[str]
+    left_out: dict[str, int]
 
 
 class Document(TypedDict):

@@ -8,10 +8,28 @@ from typing import Any
 import numpy as np
 
 import spectjax
+from spectjax.evaluation.batches import Fit
 from spectjax.evaluation.metrics_sections import Data
 from spectjax.input_pipeline import Examples
 from spectjax.system.files import replace_undefined
 from spectjax.system.messages import DISCLAIMER
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What a model knows from where it was measured, for images of elsewhere.
+
+    Attributes:
+        operation: as of `spectjax.inference.trained.TrainedModel`.
+        temperature: what its log-odds are divided by; None if nobody fitted one.
+        thresholds: of log-odds, by the specificity that they were chosen for.
+        source: where temperature and thresholds come from.
+    """
+
+    operation: Any = None
+    temperature: float | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,10 @@ class FinishedRun:
         dataset_info: what to say of the data besides what the examples do.
         training_log: CSV of its training; None if there was none.
         image_score: how a model of pixels learned from labels alone, as in the config.
+        brought: what it knows about its use; None: that is measured on `calibration`.
+        fit: returns what examples have to go through before the model takes them.
+        external: what to say of images that it was not prepared with; None if they are
+            held out of the data set that it learned from.
     """
 
     model: Any
@@ -50,6 +72,9 @@ class FinishedRun:
     dataset_info: Mapping[str, Any] = field(default_factory=dict)
     training_log: pathlib.Path | None = None
     image_score: str = "none"
+    brought: Brought | None = None
+    fit: Callable[[Examples], Fit | None] = lambda _: None
+    external: Mapping[str, Any] | None = None
 
     @property
     def data(self) -> Data:
@@ -75,6 +100,7 @@ class FinishedRun:
                 "n_images": len(self.held_out),
                 "n_patients": len(set(self.held_out.patients)),
                 **scores,
+                **({} if self.external is None else {"external": self.external}),
                 **end_document(),
             }
         )

@@ -79,6 +79,7 @@ class BoneScan:
         identity: what the file says of patient and study, to be compared with other
             files by `spectjax.imaging.patients`; None if nobody asked the file.
         crop_decision: what a person decided about the crop; None if nobody did.
+        camera: manufacturer and model, as the file says; empty if it does not.
     """
 
     counts: np.ndarray
@@ -95,6 +96,7 @@ class BoneScan:
     study_key: str | None = None
     identity: Identity | None = dataclasses.field(default=None, repr=False)
     crop_decision: CropDecision | None = None
+    camera: str = ""
 
     @property
     def title(self) -> str:

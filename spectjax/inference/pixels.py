@@ -3,6 +3,8 @@
 Height, width and classes are H, W and K.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy
 
@@ -51,3 +53,42 @@ def carry_back(probabilities: np.ndarray, zoom: float) -> np.ndarray:
         for number, plane in enumerate(np.moveaxis(probabilities, -1, 0))
     ]
     return np.stack(planes, axis=-1)
+
+
+@dataclass(frozen=True)
+class PixelFit:
+    """Shows a model images on its own pixels, see `spectjax.evaluation.batches.Fit`.
+
+    Attributes:
+        zooms: how often each of N images is enlarged, (N,).
+    """
+
+    zooms: np.ndarray
+
+    @classmethod
+    def create(
+        cls, spacing_mm: np.ndarray, pixel_mm: float | None
+    ) -> "PixelFit | None":
+        """Returns it for images of pixels (N, 2), NaN if unknown; None if all fit."""
+        sizes = [
+            None if np.isnan(each).any() else (float(each[0]), float(each[1]))
+            for each in spacing_mm
+        ]
+        zooms = np.array([choose_zoom(each, pixel_mm) for each in sizes])
+        return cls(zooms) if np.any(zooms != 1) else None
+
+    def enter(self, rows: slice, images: np.ndarray) -> np.ndarray:
+        """Returns images (B, H, W, 1), float32, as the model takes them."""
+        shown = images.astype(np.float32)
+        for place, zoom in enumerate(self.zooms[rows]):
+            if zoom != 1:
+                shown[place, :, :, 0] = enlarge(images[place, :, :, 0], zoom)
+        return shown
+
+    def leave(self, rows: slice, answer: np.ndarray) -> np.ndarray:
+        """Returns probabilities (B, H, W, K) on the images' own pixels."""
+        answer = np.array(answer)
+        for place, zoom in enumerate(self.zooms[rows]):
+            if zoom != 1:
+                answer[place] = carry_back(answer[place], zoom)
+        return answer

@@ -21,6 +21,7 @@ from spectjax.metrics.binary import check_scores, compute_probs
 # probability could as well be 0 or 1, a temperature stops here.
 MIN_TEMPERATURE = 0.05
 MAX_TEMPERATURE = 100.0
+MAX_SHIFT = 20.0  # of log-odds
 
 # Halvings of the range of log temperature, about 8, until float64 has no more digits.
 _HALVINGS = 60
@@ -138,6 +139,25 @@ def fit_temperature(labels: np.ndarray, scores: np.ndarray) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if is_too_low(np.exp(middle)) else (low, middle)
     return float(np.exp((low + high) / 2))
+
+
+def fit_shift(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Returns the b whose probabilities 1 / (1 + exp(-(score + b))) fit labels best.
+
+    At the best b they add up to the number of metastases: they are what they should be
+    where metastases are more or less frequent than where the scores were learned, and
+    nothing else differs.
+
+    Returns:
+        In [-MAX_SHIFT, MAX_SHIFT]; a bound if all images are of one class.
+    """
+    labels, scores = check_scores(labels, scores)
+    low, high = -MAX_SHIFT, MAX_SHIFT
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        is_too_low = bool(compute_probs(scores + middle).sum() < labels.sum())
+        low, high = (middle, high) if is_too_low else (low, middle)
+    return float((low + high) / 2)
 
 
 def _average(sums: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ def count_images(metrics: Mapping[str, Any]) -> str:
         metrics: the content of `metrics.json`, of a run or of a cross-validation.
     """
     patients, images = metrics["n_patients"], metrics["n_images"]
+    if metrics["data"].get("external"):
+        return f"Scored: patients {patients}, images {images}, from elsewhere"
     if "models" in metrics:
         return f"Every one of {patients} patients was held out once: images {images}"
     how = "Scored" if metrics["data"]["leaking"] else "Held out"

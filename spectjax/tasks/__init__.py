@@ -62,6 +62,9 @@ class Row:
             their folders by model and fold, what is known of the networks, and the
             folder to write to; returns the content of `metrics.json`. Tasks that name
             the same one stand in one table.
+        contrast: writes what several models say together of the same images of
+            elsewhere. Takes their `metrics.json` and the folders of their scores, by
+            name, and the folder to write to; returns the content of `metrics.json`.
         summarise: says the main scores of a model of that table in a line.
         describe: says what a model found in the views of an examination, see
             `spectjax.tasks.views`. It takes `min_score` too if `scored`.
@@ -89,6 +92,7 @@ class Row:
     learn: Elsewhere[Any]
     evaluate: Elsewhere[Callable[[Any], dict[str, Any]]]
     compare: Elsewhere[Callable[..., dict[str, Any]]]
+    contrast: Elsewhere[Callable[..., dict[str, Any]]]
     summarise: Elsewhere[Callable[[Mapping[str, Any]], str]]
     describe: Elsewhere[Callable[..., list[Any]]]
     scored: bool = False
@@ -126,6 +130,7 @@ TASKS: dict[str, Row] = {
         learn=Elsewhere(f"{_HOTSPOTS}.segmentation:Segmentation"),
         evaluate=Elsewhere(f"{_HOTSPOTS}.evaluate:evaluate"),
         compare=Elsewhere(f"{_HOTSPOTS}.folds:compare_segmentations"),
+        contrast=Elsewhere(f"{_HOTSPOTS}.contrast:contrast_segmentations"),
         summarise=Elsewhere(f"{_HOTSPOTS}.folds:summarise"),
         describe=Elsewhere(f"{_HOTSPOTS}.findings:describe_hotspots"),
         operation=_OPERATION,
@@ -148,6 +153,7 @@ TASKS: dict[str, Row] = {
         learn=Elsewhere(f"{_HOTSPOTS}.instance_segmentation:InstanceSegmentation"),
         evaluate=Elsewhere(f"{_HOTSPOTS}.evaluate_instances:evaluate"),
         compare=Elsewhere(f"{_HOTSPOTS}.folds:compare_segmentations"),
+        contrast=Elsewhere(f"{_HOTSPOTS}.contrast:contrast_segmentations"),
         summarise=Elsewhere(f"{_HOTSPOTS}.folds:summarise"),
         describe=Elsewhere(f"{_HOTSPOTS}.instance_findings:describe_instances"),
         scored=True,
@@ -181,6 +187,7 @@ TASKS: dict[str, Row] = {
         learn=Elsewhere(f"{_CLASSIFICATION}.task:Classification"),
         evaluate=Elsewhere(f"{_CLASSIFICATION}.evaluate:evaluate"),
         compare=Elsewhere(f"{_CLASSIFICATION}.folds:compare_classifiers"),
+        contrast=Elsewhere(f"{_CLASSIFICATION}.contrast:contrast_classifiers"),
         summarise=Elsewhere(f"{_CLASSIFICATION}.folds:summarise"),
         describe=Elsewhere(f"{_CLASSIFICATION}.findings:describe_diagnoses"),
         average=(

@@ -48,7 +48,7 @@ def test_the_page_names_every_key_and_no_other():
     others = {
         *("segmentation", "instance_segmentation", "classification", "5 folds"),
         *("pixel.*", "burden.*", "0.25", "4", "0.90", "0.95", "tp", "fn", "fp", "tn"),
-        *("operation.json", "answers"),
+        *("operation.json", "answers", "view", "diagnosis", "camera", "matrix"),
     }
     assert named - keys == others
 

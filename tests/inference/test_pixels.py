@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spectjax.inference.pixels import carry_back, choose_zoom, enlarge
+from spectjax.inference.pixels import PixelFit, carry_back, choose_zoom, enlarge
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,18 @@ def test_what_the_model_did_not_see_is_background():
     back = carry_back(np.stack([np.zeros((8, 8)), np.ones((8, 8))], axis=-1), 2.0)
     assert back[0, 0].tolist() == [1, 0]
     assert back[4, 4].tolist() == [0, 1]
+
+
+def test_images_of_a_batch_are_shown_as_one_by_one_and_only_where_they_differ():
+    spacing_mm = np.array([[2.3, 2.3], [4.6, 4.6], [np.nan, np.nan]])
+    fit = PixelFit.create(spacing_mm, 2.3)
+    images = np.random.default_rng(0).poisson(9, (3, 16, 12, 1)).astype(np.uint16)
+    shown = fit.enter(slice(1, 3), images[1:])
+    np.testing.assert_array_equal(shown[0, :, :, 0], enlarge(images[1, :, :, 0], 2.0))
+    np.testing.assert_array_equal(shown[1], images[2])
+    answer = np.random.default_rng(1).uniform(size=(4, 16, 12, 2)).astype(np.float32)
+    back = fit.leave(slice(1, 3), answer)  # its last rows fill the batch up
+    np.testing.assert_array_equal(back[0], carry_back(answer[0], 2.0))
+    np.testing.assert_array_equal(back[1:], answer[1:])
+    assert PixelFit.create(spacing_mm[::2], 2.3) is None
+    assert PixelFit.create(spacing_mm, None) is None

@@ -9,10 +9,12 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 
 from spectjax.metrics.calibration import (
+    MAX_SHIFT,
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     brier_score,
     expected_calibration_error,
+    fit_shift,
     fit_temperature,
     reliability,
 )
@@ -159,3 +161,19 @@ def test_fit_temperature_of_one_class_weighs_its_right_against_its_wrong():
     fitted = fit_temperature(np.array([1, 1]), np.array([2.0, -1.0]))
     assert root**3 - root - 2 == pytest.approx(0, abs=1e-12)
     assert fitted == pytest.approx(1 / math.log(root))
+
+
+def test_fit_shift_makes_probabilities_add_up_to_the_metastases():
+    labels, scores = draw(6, 200)
+    shift = fit_shift(labels, scores - 1.5)
+    assert np.sum(1 / (1 + np.exp(1.5 - scores - shift))) == pytest.approx(labels.sum())
+    # A score of ln 3 is three to one; half of the images are metastases.
+    assert fit_shift(np.array([0, 1]), np.full(2, np.log(3))) == pytest.approx(
+        -np.log(3)
+    )
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_fit_shift_of_one_class_stops_at_its_bound(label):
+    shift = fit_shift(np.array([label, label]), np.array([0.5, -0.5]))
+    assert shift == pytest.approx(MAX_SHIFT if label else -MAX_SHIFT)

@@ -66,9 +66,9 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
     pkg_dir_path = pathlib.Path(__file__).parent
     code_path = epath.Path(__file__)
 
-    def __init__(self, *, content, leaking, **kwargs):
+    def __init__(self, *, content, metadata, **kwargs):
         """Takes the examples of each split, and what every builder takes."""
-        self._content, self._leaking = content, leaking
+        self._content, self._metadata = content, metadata
         super().__init__(**kwargs)
         for file_format in list_formats()[1:]:
             self.info.add_alternative_file_format(file_format)
@@ -76,11 +76,10 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
     def _info(self):
         first = next(iter(self._content.values()))[0]
         normalised = first["image"].dtype == np.float32
-        metadata = tfds.core.MetadataDict(leaking=True) if self._leaking else None
         return tfds.core.DatasetInfo(
             builder=self,
             features=list_features(normalised=normalised),
-            metadata=metadata,
+            metadata=tfds.core.MetadataDict(self._metadata) if self._metadata else None,
         )
 
     def _example_writer(self):
@@ -94,9 +93,10 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
             yield example["example_id"], example
 
 
-def write_data_set(folder, content, *, leaking=False):
+def write_data_set(folder, content, *, leaking=False, **metadata):
     """Writes splits (lists of `make_image`) and returns the data set's folder."""
+    metadata |= {"leaking": True} if leaking else {}
     with quiet_tfds(), tempfile.TemporaryDirectory() as downloads:
-        builder = Tiny(content=content, leaking=leaking, data_dir=folder)
+        builder = Tiny(content=content, metadata=metadata, data_dir=folder)
         builder.download_and_prepare(download_dir=downloads)
     return pathlib.Path(builder.data_path)

@@ -37,6 +37,7 @@ from spectjax.imaging.scan import (
     naming,
 )
 from spectjax.system.limits import SPACING_MM
+from spectjax.system.messages import make_printable
 
 # Some cameras scan lines of another height than the pixels are wide; 2 is known.
 _MAX_SPACING_RATIO = 4
@@ -212,6 +213,7 @@ def _read_scans(path: Path, dataset: Dataset, view: View | None) -> list[BoneSca
                 notes=tuple(note for note in (*notes, count_note) if note),
                 study_key=identity.study,
                 identity=identity,
+                camera=_read_camera(dataset),
             )
         )
     check_proportions(dataset)
@@ -246,6 +248,12 @@ def _read_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | N
             "camera has such pixels. Correct the header, or export the file again."
         )
     return (row, column), None
+
+
+def _read_camera(dataset: Dataset) -> str:
+    """Returns manufacturer and model of the camera, one line; "" if unknown."""
+    words = (dataset.get("Manufacturer"), dataset.get("ManufacturerModelName"))
+    return make_printable(" ".join(str(word).strip() for word in words if word))[:64]
 
 
 def _is_synthetic(dataset: Dataset) -> bool:

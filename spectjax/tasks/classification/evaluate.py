@@ -10,6 +10,7 @@ import numpy as np
 from spectjax.evaluation.batches import Predict, predict_in_batches
 from spectjax.evaluation.folds import summarise_folds
 from spectjax.evaluation.run import FinishedRun
+from spectjax.evaluation.subgroups import score_subgroups
 from spectjax.imaging.hotspots import check_finite
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.calibration import MIN_TEMPERATURE, fit_temperature
@@ -18,6 +19,11 @@ from spectjax.report.training_curves import draw_training
 from spectjax.system.files import write_file, write_json
 from spectjax.system.messages import UserError
 from spectjax.tasks.classification.cases import Cases, format_cases, format_patients
+from spectjax.tasks.classification.external_scores import (
+    adjust,
+    score_group,
+    score_threshold,
+)
 from spectjax.tasks.classification.metrics_sections import Calibration, Repeated
 from spectjax.tasks.classification.plots import draw_classifier
 from spectjax.tasks.classification.scores import (
@@ -47,7 +53,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
             is not finite.
         WriteError: if a file cannot be written.
     """
-    predict_logits = run.model.compile(run.model.learned.predict_logits)
+    predict_logits = find_logits(run.model)
     examples = run.held_out.crop_centre(run.train_hw)
     cases = predict_cases(predict_logits, examples, batch_size=run.batch_size)
     calibrated = _calibrate(run, predict_logits, cases)
@@ -57,6 +63,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
             **summarise_cases(cases),
             "calibration": calibrated,
             "repeated": _repeat(run, predict_logits, examples, cases),
+            **_score_elsewhere(run, predict_logits, examples, cases),
         },
     )
     output_dir, temperature = run.output_dir, metrics["calibration"]["temperature"]
@@ -75,6 +82,19 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         save_figure(figure, output_dir / "figures" / f"{name}.png")
     write_json(output_dir / "metrics.json", metrics)
     return metrics
+
+
+def find_logits(model: Any) -> Predict:
+    """Returns what maps counts (B, H, W, 1) to logits (B, 2), of a run or of a file.
+
+    A file gives probabilities; their logarithms are logits. What is rounded to 0 counts
+    as the smallest float32 with all its digits.
+    """
+    if hasattr(model, "learned"):
+        logits: Predict = model.compile(model.learned.predict_logits)
+        return logits
+    smallest = np.finfo(np.float32).tiny
+    return lambda counts: np.log(np.maximum(model.predict(counts), smallest))
 
 
 def predict_cases(
@@ -131,7 +151,15 @@ def _calibrate(run: FinishedRun, predict_logits: Predict, cases: Cases) -> Calib
         "temperature": None,
         "fitted_on": None,
     }
-    if run.calibration is None:
+    if run.brought is not None and run.brought.temperature is not None:
+        temperature, source = run.brought.temperature, str(run.brought.source)
+        return {
+            "before": calibration["before"],
+            "after": describe_calibration(cases.labels, cases.log_odds / temperature),
+            "temperature": temperature,
+            "fitted_on": source,
+        }
+    if run.calibration is None or run.brought is not None:
         return calibration
     examples = run.calibration().crop_centre(run.train_hw)
     fitted = predict_cases(predict_logits, examples, batch_size=run.batch_size)
@@ -148,6 +176,30 @@ def _calibrate(run: FinishedRun, predict_logits: Predict, cases: Cases) -> Calib
         "temperature": temperature,
         "fitted_on": source,
     }
+
+
+def _score_elsewhere(
+    run: FinishedRun, predict_logits: Predict, examples: Examples, cases: Cases
+) -> dict[str, Any]:
+    """Returns what is said of images of elsewhere besides.
+
+    Thresholds that the model brings, groups of images, and probabilities adjusted on
+    patients who are named for it and not scored.
+    """
+    if run.external is None or run.brought is None:
+        return {}
+    scores: dict[str, Any] = {
+        "at_model_thresholds": {
+            name: score_threshold(cases, threshold)
+            for name, threshold in run.brought.thresholds.items()
+        },
+        "subgroups": score_subgroups(examples, lambda rows: score_group(cases, rows)),
+    }
+    if run.calibration is None:
+        return scores
+    others = run.calibration().crop_centre(run.train_hw)
+    fitted = predict_cases(predict_logits, others, batch_size=run.batch_size)
+    return scores | {"adjusted": adjust(cases, fitted, others.split)}
 
 
 def _repeat(

@@ -76,7 +76,7 @@ def compare_classifiers(
     patients = next(iter(cases.values())).patients
     metrics = describe_folds(documents, workdirs, networks, patients, summarise_model)
     write_file(output_dir / "table.md", write_classification_table(metrics))
-    calibrated = {name: after for name, (_, after) in scaled.items()}
+    calibrated: dict[str, Any] = {name: after for name, (_, after) in scaled.items()}
     for name, figure in draw_classifiers(cases, calibrated, metrics).items():
         save_figure(figure, output_dir / "figures" / f"{name}.png")
     write_json(output_dir / "metrics.json", metrics)

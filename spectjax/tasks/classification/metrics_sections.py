@@ -3,9 +3,16 @@
 What is None in the file, an undefined score, is NaN until it is written.
 """
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
-from spectjax.evaluation.metrics_sections import Document, Learned, Score, Spreads
+from spectjax.evaluation.metrics_sections import (
+    Document,
+    External,
+    Intervals,
+    Learned,
+    Score,
+    Spreads,
+)
 
 
 class ImageScores(TypedDict):
@@ -96,12 +103,52 @@ class Repeated(Spreads):
     what: str
 
 
+class AtThreshold(TypedDict):
+    """What a threshold gives that was chosen on other images."""
+
+    threshold: float
+    recall: Score
+    specificity: Score
+    intervals: Intervals
+
+
+class ImageGroup(TypedDict):
+    """Scores of a group of images by the more probable class, and by rank."""
+
+    n_images: int
+    n_patients: int
+    n_metastasis: int
+    auc: Score
+    recall: Score
+    specificity: Score
+    intervals: Intervals
+
+
+class AdjustedScores(ImageScores):
+    """Scores after an adjustment on other patients of the same hospital."""
+
+    value: float
+    calibration: Reliable
+
+
+class Adjusted(TypedDict):
+    """Both adjustments: a temperature, and a shift of the log-odds."""
+
+    fitted_on: str
+    temperature: AdjustedScores
+    prevalence: AdjustedScores
+
+
 class ClassificationRun(Classification, Document):
     """`metrics.json` of a run."""
 
     model: str
     calibration: Calibration
     repeated: Repeated | None
+    at_model_thresholds: NotRequired[dict[str, AtThreshold]]
+    subgroups: NotRequired[dict[str, dict[str, ImageGroup]]]
+    adjusted: NotRequired[Adjusted]
+    external: NotRequired[External]
 
 
 class ClassificationModel(Classification, Learned):

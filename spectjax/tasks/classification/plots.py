@@ -56,15 +56,18 @@ def draw_classifier(
 
 def draw_classifiers(
     cases: Mapping[str, Cases],
-    calibrated: Mapping[str, np.ndarray],
+    calibrated: Mapping[str, np.ndarray | None],
     metrics: Mapping[str, Any],
+    title: str = "cross-validation over patients",
 ) -> dict[str, Figure]:
     """Returns the figures of several classifiers, by the names of their files.
 
     Args:
         cases: what each said about each image.
-        calibrated: its log-odds after temperature scaling, each (N,).
+        calibrated: its log-odds after temperature scaling, each (N,); None if there is
+            no temperature.
         metrics: a document with `data`, `n_images`, `n_patients` and `models`.
+        title: how they were scored.
     """
     models = metrics["models"]
     return draw_figures(
@@ -77,7 +80,7 @@ def draw_classifiers(
             for name, each in cases.items()
         },
         metrics,
-        title="cross-validation over patients",
+        title=title,
     )
 
 

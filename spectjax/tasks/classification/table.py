@@ -11,12 +11,18 @@ from typing import Any
 
 from spectjax.metrics.classification import score_confusion
 from spectjax.report.data_notes import count_images, end_table, name_source
+from spectjax.report.external import (
+    format_bounded,
+    tabulate_checks,
+    tabulate_subgroups,
+)
 from spectjax.report.markdown import (
     bracket,
     format_bounds,
     format_rows,
     format_score,
     list_spreads,
+    tabulate_differences,
     tabulate_sizes,
     tabulate_spreads,
 )
@@ -29,6 +35,19 @@ PAPER_SCORES = {
     "specificity": "Spe",
     "f1": "F-1 score",
     "auc": "AUC",
+}
+# What is compared between classifiers on the same images.
+COMPARED = {name: PAPER_SCORES[name] for name in ("auc", "accuracy", "recall")}
+COMPARED["specificity"] = PAPER_SCORES["specificity"]
+_GROUP_SCORES = {
+    "n_metastasis": "Metastasis",
+    "auc": "AUC",
+    "recall": "Rec",
+    "specificity": "Spe",
+}
+_ADJUSTMENTS = {
+    "temperature": "temperature T, log-odds / T",
+    "prevalence": "prevalence b, log-odds + b",
 }
 # [P2]'s tables of accuracy to F-1 score.
 _TABLES = {"D1": 6, "D2": 7, "D3": 8}
@@ -48,6 +67,7 @@ def write_classification_table(metrics: Mapping[str, Any]) -> str:
     """
     together, data = "models" in metrics, metrics["data"]
     models = metrics["models"] if together else {metrics["model"]: metrics}
+    crossed = all("folds" in model for model in models.values())
     rows, published, source = [], [], name_source(data)
     for name, model in models.items():
         printed = find_published(model["model"], data["name"])
@@ -62,19 +82,65 @@ def write_classification_table(metrics: Mapping[str, Any]) -> str:
     pooled = f" Scores of all folds together; in brackets {_INTERVALS}"
     alone = [f"In brackets: {_INTERVALS} Patients: {_OF_PATIENTS}."]
     lines = [
-        f"# Classification scores{', cross-validated' * together}",
+        f"# Classification scores{', cross-validated' * crossed}",
         "",
-        counted + pooled * together,
+        counted + pooled * crossed,
         "",
         *format_rows(["Classifier", "Data", *PAPER_SCORES.values()], rows),
-        *([] if together else [*alone, ""]),
+        *([] if crossed else [*alone, ""]),
+        *tabulate_checks(metrics),
         *explain_misprints(published),
         *(_compare_levels(models) if together else []),
+        *tabulate_differences(COMPARED, metrics.get("comparisons", [])),
         *format_details(models),
-        *(tabulate_sizes("Classifier", models) if together else []),
+        *(tabulate_sizes("Classifier", models) if crossed else []),
+        *_tabulate_elsewhere(metrics),
         *end_table(data),
     ]
     return "\n".join(lines)
+
+
+def _tabulate_elsewhere(metrics: Mapping[str, Any]) -> list[str]:
+    """Returns what is said besides of images that the model was not prepared with."""
+    lines = []
+    if metrics.get("at_model_thresholds"):
+        rows = [
+            [name, format_score(each["threshold"], ".3f")]
+            + [format_bounded(each, score) for score in ("recall", "specificity")]
+            for name, each in metrics["at_model_thresholds"].items()
+        ]
+        lines += [
+            "Thresholds that the model brings along, chosen for a specificity on the "
+            "patients that its own run held out:",
+            "",
+            *format_rows(
+                ["Specificity there", "Log-odds", "Recall here", "Specificity here"],
+                rows,
+            ),
+        ]
+    if "adjusted" in metrics:
+        lines += _tabulate_adjusted(metrics["adjusted"])
+    if "subgroups" in metrics:
+        note = "Recall and specificity by the more probable class."
+        lines += tabulate_subgroups(metrics["subgroups"], _GROUP_SCORES, note)
+    return lines
+
+
+def _tabulate_adjusted(adjusted: Mapping[str, Any]) -> list[str]:
+    """Returns the table of scores after an adjustment on other patients."""
+    rows = []
+    for key, name in _ADJUSTMENTS.items():
+        each = adjusted[key]
+        gaps = (each["calibration"][gap] for gap in ("ece", "brier"))
+        values = (each[score] for score in ("accuracy", "recall", "specificity"))
+        cells = [format_score(value) for value in (*values, *gaps)]
+        rows.append([name, format_score(each["value"], ".3f"), *cells])
+    header = ["Adjustment", "Value", "Acc", "Rec", "Spe", "ECE", "Brier"]
+    return [
+        f"Adjusted on {adjusted['fitted_on']}, who are not scored here:",
+        "",
+        *format_rows(header, rows),
+    ]
 
 
 def _list_patients(metrics: Mapping[str, Any], source: str) -> list[list[str]]:
@@ -90,10 +156,15 @@ def _list_patients(metrics: Mapping[str, Any], source: str) -> list[list[str]]:
 def _compare_levels(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Returns the tables of several classifiers by patient, and over folds."""
     patients = [[name, *format_scores(m["patient"])] for name, m in models.items()]
-    return [
+    tables = [
         f"By patient, from the {_OF_PATIENTS}:",
         "",
         *format_rows(["Classifier", *PAPER_SCORES.values()], patients),
+    ]
+    if not all("folds" in model for model in models.values()):
+        return tables
+    return [
+        *tables,
         "By image, mean of the folds ± standard deviation:",
         "",
         *tabulate_spreads(
@@ -114,7 +185,7 @@ def format_details(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     first = next(iter(models.values()))
     reached = list(first["image"]["sensitivity_at_specificity"])
     header = ["Classifier", "Average precision"]
-    header += [f"Recall at specificity {specificity}" for specificity in reached]
+    header += [f"Best achievable recall at specificity {each}" for each in reached]
     rows = []
     for name, model in models.items():
         image = model["image"]
@@ -146,7 +217,10 @@ def format_details(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _format_calibration(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
     header = ["Classifier", "ECE", "Brier", "T", "ECE after", "Brier after"]
-    rows, sources = [], set()
+    rows, sources = (
+        [],
+        dict.fromkeys(m["calibration"]["fitted_on"] for m in models.values()),
+    )
     for name, model in models.items():
         calibration = model["calibration"]
         before, after = calibration["before"], calibration["after"] or {}
@@ -159,9 +233,8 @@ def _format_calibration(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
             [name, format_score(before["ece"]), format_score(before["brier"]), shown]
             + [format_score(after.get(key)) for key in ("ece", "brier")]
         )
-        sources.add(calibration["fitted_on"])
-    (source,) = sources
-    text = "no images to fit a temperature T on" if source is None else source
+    texts = [each or "no images to fit a temperature T on" for each in sources]
+    text = "; ".join(texts)
     return [
         f"Calibration of the probabilities: {text}.",
         "",

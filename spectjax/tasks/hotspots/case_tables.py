@@ -97,7 +97,7 @@ def read_run_tables(eval_dir: pathlib.Path) -> SegmentationCases:
         UserError: if a table is missing, not such a one, or does not fit the others.
     """
     cases_path = eval_dir / "cases.csv"
-    rows = _read_rows(cases_path, CASE_COLUMNS)
+    rows = read_rows(cases_path, CASE_COLUMNS)
     example_ids = rows["example_id"]
     with _refuse_others(cases_path):
         pixels = PixelCounts(*(np.array(rows[name], np.int64) for name in _PIXELS))
@@ -116,7 +116,7 @@ def read_run_tables(eval_dir: pathlib.Path) -> SegmentationCases:
 
 
 def _read_lesions(path: pathlib.Path, example_ids: list[str]) -> Lesions:
-    rows = _read_rows(path, LESION_COLUMNS)
+    rows = read_rows(path, LESION_COLUMNS)
     images = {name: i for i, name in enumerate(example_ids)}
     with _refuse_others(path):
         found = [[int(digit) for digit in text] for text in rows["found_at"]]
@@ -128,7 +128,7 @@ def _read_lesions(path: pathlib.Path, example_ids: list[str]) -> Lesions:
 
 
 def _read_regions(path: pathlib.Path, example_ids: list[str]) -> Regions:
-    rows = _read_rows(path, REGION_COLUMNS)
+    rows = read_rows(path, REGION_COLUMNS)
     with _refuse_others(path):
         if rows["example_id"] != example_ids:
             raise ValueError("its images are not those of cases.csv")
@@ -137,7 +137,7 @@ def _read_regions(path: pathlib.Path, example_ids: list[str]) -> Regions:
         return Regions(total, false)
 
 
-def _read_rows(path: pathlib.Path, names: Sequence[str]) -> dict[str, list[str]]:
+def read_rows(path: pathlib.Path, names: Sequence[str]) -> dict[str, list[str]]:
     """Returns the columns of a table by their names.
 
     Raises:

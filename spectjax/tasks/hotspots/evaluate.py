@@ -6,12 +6,12 @@ and W.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from spectjax.evaluation.batches import predict_in_batches
+from spectjax.evaluation.batches import Fit, predict_in_batches
 from spectjax.evaluation.run import FinishedRun
 from spectjax.imaging.hotspots import classify_pixels
 from spectjax.input_pipeline import Examples
@@ -26,8 +26,8 @@ from spectjax.tasks.hotspots.case_tables import (
     format_regions,
     format_segmentation_cases,
 )
-from spectjax.tasks.hotspots.cases import measure_cases
-from spectjax.tasks.hotspots.fitting import make_operation
+from spectjax.tasks.hotspots.cases import SegmentationCases, measure_cases
+from spectjax.tasks.hotspots.fitting import fit_operation, make_operation
 from spectjax.tasks.hotspots.image_scores import (
     NONE,
     pool_probabilities,
@@ -40,8 +40,18 @@ from spectjax.tasks.hotspots.operation_scores import (
 )
 from spectjax.tasks.hotspots.picture import draw_case
 from spectjax.tasks.hotspots.precision_recall import draw_detection
-from spectjax.tasks.hotspots.region_cases import RegionCases, RegionCollector
+from spectjax.tasks.hotspots.region_cases import (
+    RegionCases,
+    RegionCollector,
+    collect_regions,
+)
 from spectjax.tasks.hotspots.scores import summarise_segmentation
+from spectjax.tasks.hotspots.subgroups import (
+    MARKED_FILE,
+    count_marked,
+    format_marked,
+    score_groups,
+)
 from spectjax.tasks.hotspots.table import write_segmentation_table
 
 PredictProbs = Callable[[np.ndarray], np.ndarray]
@@ -74,6 +84,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         run.held_out.images,
         batch_size=run.batch_size,
         look=collector.add,
+        fit=run.fit(run.held_out),
     )
     return write_scores(
         run,
@@ -91,7 +102,10 @@ def score_labels(run: FinishedRun) -> dict[str, Any]:
     """Returns how well a run's image scores tell the labels of all held-out images."""
     images, log_odds = run.held_out.images, np.zeros(len(run.held_out))
     for rows, probs in predict_in_batches(
-        run.model.predict, images, batch_size=run.batch_size
+        run.model.predict,
+        images,
+        batch_size=run.batch_size,
+        fit=run.fit(run.held_out),
     ):
         pooled = pool_probabilities(probs, run.image_score)
         log_odds[rows] = pooled[: rows.stop - rows.start]
@@ -171,6 +185,7 @@ def write_scores(
             **summarise_segmentation(cases),
             **(scores or {}),
             **({"operation": operated} if operated else {}),
+            **_score_elsewhere(run, cases, regions, operation),
         },
     )
     write_file(run.output_dir / "cases.csv", format_segmentation_cases(cases))
@@ -205,8 +220,47 @@ def write_scores(
     return metrics
 
 
+def _score_elsewhere(
+    run: FinishedRun,
+    cases: SegmentationCases,
+    regions: RegionCases,
+    operation: Operation | None,
+) -> dict[str, Any]:
+    """Returns what is said of images of elsewhere besides; writes `marked.csv`.
+
+    The points are measured anew on patients who are named for it and not scored.
+    """
+    if run.external is None:
+        return {}
+    marked = count_marked(cases, regions, operation)
+    table = format_marked(cases.example_ids, marked)
+    write_file(run.output_dir / MARKED_FILE, table)
+    scores: dict[str, Any] = {"subgroups": score_groups(run.held_out, cases, marked)}
+    if run.calibration is None:
+        return scores
+    examples = run.calibration()
+    level = operation.min_log_odds if operation else 0.0
+    (found,) = collect_regions(
+        run.model.predict,
+        examples,
+        batch_size=run.batch_size,
+        levels=(level,),
+        fit=run.fit(examples),
+    )
+    adjusted = fit_operation(found, examples, level, learnt_from=False)
+    if adjusted is None:
+        raise UserError(
+            f"{examples.name} {examples.split}: expected, to adjust operating points "
+            "on, images with lesions, marked ones and false marks, found none of one "
+            "kind. Name another part with --calibrate_on."
+        )
+    return scores | {"adjusted": summarise_operation(adjusted, regions)}
+
+
 def learn_operation(run: FinishedRun) -> Operation | None:
     """Returns what a run's model knows about its use; None if nothing tells."""
+    if run.brought is not None:
+        return cast(Operation | None, run.brought.operation)
     if run.calibration is None:
         return None
     return make_operation(
@@ -223,6 +277,7 @@ def predict_hotspots(
     *,
     batch_size: int,
     look: Callable[[slice, np.ndarray], None] | None = None,
+    fit: Fit | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the probability of a hotspot and the most probable class of every pixel.
 
@@ -234,6 +289,7 @@ def predict_hotspots(
         images: counts, (N, H, W, 1).
         batch_size: B.
         look: is shown the rows of each batch, and their probabilities.
+        fit: see `predict_in_batches`.
 
     Returns:
         The sum of the probabilities of all classes but background, float32, (N, H, W),
@@ -245,7 +301,7 @@ def predict_hotspots(
     """
     hotspot_probs = np.zeros(images.shape[:3], dtype=np.float32)
     classes = np.zeros(images.shape[:3], dtype=np.uint8)
-    batches = predict_in_batches(predict_probs, images, batch_size=batch_size)
+    batches = predict_in_batches(predict_probs, images, batch_size=batch_size, fit=fit)
     for rows, probs in batches:
         expected = (batch_size, *images.shape[1:3])
         if probs.ndim != 4 or probs.shape[:3] != expected or probs.shape[3] < 2:

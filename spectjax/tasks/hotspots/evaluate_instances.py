@@ -4,7 +4,6 @@ The number of images is N, of images in a batch B, of instances in each D, of cl
 height and width are H and W.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -100,7 +99,7 @@ def predict_detections(
     )
     for rows, answer in batches:
         instances = Instances(*(each[: rows.stop - rows.start] for each in answer))
-        parts.append(measure_detections(_select(examples, rows), instances))
+        parts.append(measure_detections(examples.select(rows), instances))
         if look is not None:
             look(rows, instances)
         probs = paint_probs(instances, num_classes)
@@ -117,17 +116,3 @@ def decode_marked(found: Outlines, hw: tuple[int, ...]) -> np.ndarray:
         if score > 0.5
     ]
     return np.array(masks, dtype=bool).reshape(-1, *hw)
-
-
-def _select(examples: Examples, rows: slice) -> Examples:
-    """Returns some of the examples."""
-    fields: dict[str, Any] = {
-        field.name: getattr(examples, field.name)
-        for field in dataclasses.fields(examples)
-    }
-    of_examples: dict[str, Any] = {
-        name: value[rows]
-        for name, value in fields.items()
-        if isinstance(value, np.ndarray | list)
-    }
-    return dataclasses.replace(examples, **of_examples)

@@ -221,16 +221,36 @@ def measure_point(
     return _count(cases, _find_highest(cases, operation), score, chosen)
 
 
+def count_by_image(
+    cases: RegionCases, operation: Operation, score: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Returns what is marked above a score in each of N images.
+
+    Returns:
+        Lesions, found lesions and false regions, int64, and whether anything is marked,
+        bool, each (N,).
+    """
+    highest, n = _find_highest(cases, operation), len(cases.without_lesion)
+    return (
+        np.bincount(cases.lesion_image, minlength=n),
+        np.bincount(cases.lesion_image[highest.lesion > score], minlength=n),
+        np.bincount(highest.false_image[highest.false > score], minlength=n),
+        highest.image > score,
+    )
+
+
 class _Highest(NamedTuple):
     """Scores of regions that may be marked; 0 for none.
 
     Attributes:
         false: of all that meet no lesion.
+        false_image: index of the image of each of them.
         lesion: the highest that meets each lesion, (L,).
         image: the highest in each image, (N,).
     """
 
     false: np.ndarray
+    false_image: np.ndarray
     lesion: np.ndarray
     image: np.ndarray
 
@@ -242,7 +262,8 @@ def _find_highest(cases: RegionCases, operation: Operation) -> _Highest:
     region, met = cases.meetings[large[cases.meetings[:, 0]]].T
     np.maximum.at(lesion, met, scores[region])
     np.maximum.at(image, cases.image[large], scores[large])
-    return _Highest(scores[large & ~cases.met], lesion, image)
+    false = large & ~cases.met
+    return _Highest(scores[false], cases.image[false], lesion, image)
 
 
 def _count(

@@ -8,6 +8,7 @@ from typing import Any, NotRequired, TypedDict
 from spectjax.evaluation.metrics_sections import (
     Comparison,
     Document,
+    External,
     Intervals,
     Learned,
     Score,
@@ -171,14 +172,29 @@ class Gaps(TypedDict):
     ece_after: Score
 
 
-class OperatedPoint(TypedDict):
+class MarkedScores(TypedDict):
+    """What marks at one threshold give, with intervals over patients."""
+
+    sensitivity: Score
+    false_per_image: Score
+    marked_without_lesion: Score
+    intervals: Intervals
+
+
+class OperatedPoint(MarkedScores):
     """What an operating point gives on held-out images."""
 
     score: float
-    sensitivity: Score
     evident_sensitivity: Score
-    false_per_image: float
-    marked_without_lesion: Score
+
+
+class MarkedGroup(MarkedScores):
+    """The same of a group of images."""
+
+    n_images: int
+    n_patients: int
+    n_lesions: int
+    IoU: Score
 
 
 # Sensitivity by false regions per image.
@@ -221,6 +237,9 @@ class SegmentationRun(Segmentation, Document):
     detection: NotRequired[Detection]
     operation: NotRequired[Operated]
     images: NotRequired[Images]
+    subgroups: NotRequired[dict[str, dict[str, MarkedGroup]]]
+    adjusted: NotRequired[Operated]
+    external: NotRequired[External]
 
 
 class SegmentationModel(Segmentation, Learned):

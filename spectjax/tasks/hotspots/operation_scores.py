@@ -20,6 +20,7 @@ from spectjax.report.curves import Probabilities, draw_reliability
 from spectjax.report.data_notes import Caption
 from spectjax.tasks.hotspots.fitting import (
     combine_all,
+    count_by_image,
     find_point,
     measure_point,
     trace_points,
@@ -32,6 +33,7 @@ from spectjax.tasks.hotspots.metrics_sections import (
 )
 from spectjax.tasks.hotspots.operation import Operation, Point
 from spectjax.tasks.hotspots.region_cases import CENTRES, RegionCases
+from spectjax.tasks.hotspots.subgroups import Marked, score_marked
 
 FALSE_PER_IMAGE = (0.1, 0.25, 0.5, 1.0)
 # What lies below is called background with hardly a doubt: it would hide all else.
@@ -122,14 +124,12 @@ def _tabulate(
 
 def _compare(point: Point, cases: RegionCases, operation: Operation) -> OperatedPoint:
     """Returns what a point gives on other images than those it was chosen on."""
-    found = measure_point(cases, operation, point.score)
+    counts = Marked(*count_by_image(cases, operation, point.score))
     evident = measure_point(cases, operation, point.score, cases.evident)
     return {
         "score": point.score,
-        "sensitivity": found.sensitivity,
         "evident_sensitivity": evident.sensitivity,
-        "false_per_image": found.false_per_image,
-        "marked_without_lesion": found.marked_without_lesion,
+        **score_marked(counts, cases.patients),
     }
 
 

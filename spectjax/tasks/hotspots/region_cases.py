@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spectjax.evaluation.batches import predict_in_batches
+from spectjax.evaluation.batches import Fit, predict_in_batches
 from spectjax.imaging.hotspots import Instances, number_regions
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.lesions import find_meetings, measure_contrast
@@ -194,6 +194,7 @@ def collect_regions(
     *,
     batch_size: int,
     levels: Sequence[float] = (0.0,),
+    fit: Fit | None = None,
 ) -> list[RegionCases]:
     """Returns the regions that a model marks in all images.
 
@@ -202,6 +203,7 @@ def collect_regions(
         examples: N images with truth.
         batch_size: B.
         levels: log-odds that a region's pixels must exceed.
+        fit: see `predict_in_batches`.
 
     Returns:
         The regions of each level.
@@ -210,7 +212,9 @@ def collect_regions(
         AnswerError: if a probability or a score is not finite.
     """
     collectors = [RegionCollector(examples, level) for level in levels]
-    batches = predict_in_batches(predict, examples.images, batch_size=batch_size)
+    batches = predict_in_batches(
+        predict, examples.images, batch_size=batch_size, fit=fit
+    )
     for rows, answer in batches:
         # Instances are the same at every level.
         for collector in collectors[: 1 if isinstance(answer, Instances) else None]:

@@ -19,6 +19,7 @@ from typing import Any
 
 from spectjax.metrics.pixel import SCORES, imply_iou
 from spectjax.report.data_notes import count_images, end_table, name_source
+from spectjax.report.external import format_bounded, tabulate_checks, tabulate_subgroups
 from spectjax.report.markdown import (
     bracket,
     format_bounds,
@@ -31,6 +32,7 @@ from spectjax.report.markdown import (
 from spectjax.tasks.hotspots.detection_table import tabulate_detections
 from spectjax.tasks.hotspots.image_scores import tabulate_images
 from spectjax.tasks.hotspots.lesion_table import tabulate_burden, tabulate_lesions
+from spectjax.tasks.hotspots.operation import DEFAULT_POINT
 from spectjax.tasks.hotspots.operation_table import tabulate_operation
 
 # Rows of [P1] Table 2 as printed.
@@ -73,6 +75,21 @@ _COMPARED = {
     "sensitivity_at_1": "Sensitivity at 1 false region per image",
 }
 
+_POINT_SCORES = {
+    "sensitivity": "Sensitivity",
+    "false_per_image": "False per image",
+    "marked_without_lesion": "Images without lesion: marked",
+}
+_MARKED = {
+    "sensitivity": "Sensitivity at its own threshold",
+    "false_per_image": "False per image there (fewer are better)",
+}
+_GROUP_SCORES = {
+    "n_lesions": "Lesions",
+    "IoU": "IoU, pooled",
+    **_POINT_SCORES,
+}
+
 Models = Mapping[str, Mapping[str, Any]]
 
 
@@ -83,17 +100,19 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         metrics: the content of `metrics.json` of a run, or of a cross-validation.
     """
     together = "models" in metrics
+    crossed = "at_equal_sensitivity" in metrics
     models: Models = (
         metrics["models"] if together else {metrics["model"]: dict(metrics)}
     )
     detections = {k: m["detection"] for k, m in models.items() if "detection" in m}
     lines = [
-        f"# Segmentation scores{', cross-validated' * together}",
+        f"# Segmentation scores{', cross-validated' * crossed}",
         "",
         f"{count_images(metrics)}, of these without lesion "
         f"{metrics['n_images_without_lesion']}. In brackets 95 % intervals, by "
         "bootstrap over patients.",
         "",
+        *tabulate_checks(metrics),
         *_tabulate_pixels(models, name_source(metrics["data"])),
         _NOTES,
         *_count_averaged(models),
@@ -101,12 +120,13 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         *(tabulate_images(metrics["images"]) if "images" in metrics else []),
         *tabulate_lesions(models),
         *(tabulate_operation(metrics["operation"]) if "operation" in metrics else []),
+        *_tabulate_elsewhere(metrics),
         *tabulate_burden(models),
     ]
     if together:
+        lines += ["## Models compared", ""]
+    if crossed:
         lines += [
-            "## Models compared",
-            "",
             "Mean of the folds ± standard deviation:",
             "",
             *tabulate_spreads(
@@ -114,7 +134,14 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
                 _FOLD_SCORES,
                 {k: m["folds"]["scores"] for k, m in models.items()},
             ),
-            *tabulate_differences(_COMPARED, metrics["comparisons"]),
+        ]
+    if together and not crossed:
+        lines += _tabulate_points(models)
+        lines += tabulate_differences(_MARKED, metrics["marked_comparisons"])
+        lines += ["By pixels, and by the threshold that suits these images best:", ""]
+    lines += tabulate_differences(_COMPARED, metrics.get("comparisons", []))
+    if crossed:
+        lines += [
             *_tabulate_equal_sensitivity(metrics["at_equal_sensitivity"]),
             *tabulate_sizes("Model", models),
         ]
@@ -123,6 +150,38 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
             detections, metrics.get("detection_comparisons", [])
         )
     return "\n".join([*lines, *end_table(metrics["data"])])
+
+
+def _tabulate_points(models: Models) -> list[str]:
+    """Returns what the models mark at their own points, those that know any."""
+    rows = [
+        [name, *(format_bounded(point, score) for score in _POINT_SCORES)]
+        for name, model in models.items()
+        if "operation" in model
+        for point in [model["operation"]["points"][DEFAULT_POINT]]
+    ]
+    return [
+        f"At the point {DEFAULT_POINT!r} that each model brings along:",
+        "",
+        *format_rows(["Model", *_POINT_SCORES.values()], rows),
+    ]
+
+
+def _tabulate_elsewhere(metrics: Mapping[str, Any]) -> list[str]:
+    """Returns what is said besides of images that the model was not prepared with."""
+    lines = []
+    if "adjusted" in metrics:
+        title = "Operating points measured anew on other patients of these data"
+        lines += tabulate_operation(metrics["adjusted"], title)
+    if "subgroups" in metrics:
+        threshold = "of pixels above a probability of 0.5"
+        if "operation" in metrics:
+            threshold = f"at the model's own point {DEFAULT_POINT!r}"
+        note = (
+            f"Sensitivity and false regions {threshold}; IoU of the most probable class"
+        )
+        lines += tabulate_subgroups(metrics["subgroups"], _GROUP_SCORES, f"{note}.")
+    return lines
 
 
 def _tabulate_pixels(models: Models, source: str) -> list[str]:
