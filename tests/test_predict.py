@@ -16,6 +16,7 @@ from scipy import ndimage
 from spectjax import predict
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.hotspots import decode_rle
+from spectjax.imaging.listed.found import Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.thorax import CropError, crop_thorax
 from spectjax.inference import runtimes
@@ -270,7 +271,9 @@ def test_run_keeps_files_of_one_name_apart_and_patients_unnamed(tmp_path, monkey
 
 def test_run_takes_the_users_word_for_the_view(workdir, tmp_path):
     path = get_testdata_file("JPEG2000.dcm")
-    predict.run([path], workdirs=[workdir], output_dir=tmp_path, view="posterior")
+    predict.run(
+        [path], workdirs=[workdir], output_dir=tmp_path, stated=Stated("posterior")
+    )
     source = read_json(tmp_path / "JPEG2000_posterior.json")["source"]
     assert source["view"] == "posterior"
     assert "user" in source["view_evidence"]

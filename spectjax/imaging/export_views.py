@@ -59,6 +59,7 @@ def render_view(counts: "np.ndarray", black_percentile: float) -> "np.ndarray":
 def main(arguments: list[str]) -> None:
     """Writes a picture for every view found in the paths."""
     from spectjax.imaging.intake import write_views
+    from spectjax.imaging.listed.found import Stated
 
     output_dir = cast(Path, _OUTPUT_DIR.value)
     write_views(
@@ -66,7 +67,7 @@ def main(arguments: list[str]) -> None:
         output_dir,
         _tie_names,
         lambda scan, name: _export(scan, output_dir / f"{name}.png"),
-        view=cast("View | None", _VIEW.value),
+        stated=Stated(cast("View | None", _VIEW.value)),
     )
 
 

@@ -1,16 +1,16 @@
 """Images that a table lists: pictures or DICOM files, with patient, view and label.
 
 `images.csv` at the top of a folder has a row for each view. Columns: `file`, `patient`,
-`view`, `label`, and, if needed, `mask`, `boxes`, `spacing_mm`, `inverted`, `crop_box`,
-`accept_crop`, `found_box`. `words.csv` beside it says what a hospital's words mean:
-columns `word` and `label`.
+`view`, `label`, and, if needed, `region`, `mask`, `boxes`, `spacing_mm`, `inverted`,
+`crop_box`, `accept_crop`, `found_box`. `words.csv` beside it says what a hospital's
+words mean: columns `word` and `label`.
 """
 
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 from spectjax.imaging.diagnosis import DIAGNOSES, clean_word
 from spectjax.imaging.dicom.views import find_view
@@ -21,19 +21,20 @@ from spectjax.imaging.listed.crop_cells import (
 )
 from spectjax.imaging.listed.csv_table import ImageTableError, read_table
 from spectjax.imaging.listed.image import ImageRow
-from spectjax.imaging.scan import PICTURE_SUFFIXES, View
+from spectjax.imaging.scan import PICTURE_SUFFIXES, REGIONS, BodyPart, View
 from spectjax.system.limits import SPACING_MM
 from spectjax.system.messages import UserError
 
-_TABLE_NAME, _WORDS_NAME = "images.csv", "words.csv"
+TABLE_NAME, WORDS_NAME = "images.csv", "words.csv"
 _REQUIRED = ("file", "patient", "view", "label")
-_OPTIONAL = ("mask", "boxes", "spacing_mm", "inverted", *CROP_COLUMNS)
+_OPTIONAL = ("mask", "boxes", "spacing_mm", "inverted", "region", *CROP_COLUMNS)
+UNKNOWN = "unknown"  # a size of pixels that nobody knows
 _OTHER_PICTURES = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2")
 
 
 def find_image_table(folder: Path) -> Path | None:
     """Returns the `images.csv` at the top of a folder, None if there is none."""
-    return find_table(Path(folder), _TABLE_NAME)
+    return find_table(Path(folder), TABLE_NAME)
 
 
 def find_table(folder: Path, name: str) -> Path | None:
@@ -66,7 +67,7 @@ def read_words(folder: Path) -> dict[str, str]:
         ImageTableError: a row cannot be read, has a label that is not known, or
             contradicts another one. There is no safe way to go on without it.
     """
-    path = find_table(Path(folder), _WORDS_NAME)
+    path = find_table(Path(folder), WORDS_NAME)
     if path is None:
         return {}
     rows, errors = read_table(path, ("word", "label"))
@@ -123,6 +124,20 @@ def read_image_table(
     return rows, errors
 
 
+def drop_contradicted(
+    rows: Sequence[ImageRow], errors: Sequence[ImageTableError]
+) -> tuple[list[ImageRow], list[ImageTableError]]:
+    """Returns the rows that no other row of their image contradicts, and all errors."""
+    unclear = {error.contradicted for error in errors}
+    reason = "another row says something else about its image: both are left out."
+    dropped = [
+        ImageTableError(f"{row.table}: row {row.number}: {reason} Delete one.")
+        for row in rows
+        if row.number in unclear
+    ]
+    return [row for row in rows if row.number not in unclear], [*errors, *dropped]
+
+
 def _read_row(
     table: Path, number: int, cells: Mapping[str, str], words: Mapping[str, str]
 ) -> ImageRow:
@@ -148,7 +163,7 @@ def _read_row(
             "expected anterior or posterior as view of a picture, found an empty cell. "
             "State it."
         )
-    _check_view(PurePosixPath(cells["file"].replace("\\", "/")), view)
+    check_view(PurePosixPath(cells["file"].replace("\\", "/")), view)
     mask = _find_file(folder, "mask", cells["mask"])
     boxes = _find_file(folder, "boxes", cells["boxes"])
     if mask and boxes:
@@ -159,6 +174,15 @@ def _read_row(
             "expected counts of a DICOM file as they are, found 'inverted' set. Leave "
             "it empty."
         )
+    region = _read_region(cells["region"])
+    crop = read_decision(cells, f"{table.name}, row {number}")
+    if region not in (None, "whole_body"):
+        if crop is not None:
+            raise UserError(
+                f"expected no decision about the crop of a {REGIONS[region]}, which is "
+                f"not cropped, found one. Leave {', '.join(CROP_COLUMNS)} empty."
+            )
+        check_asked(region, cells["spacing_mm"], is_picture=is_picture)
     return ImageRow(
         table=table,
         number=number,
@@ -168,9 +192,10 @@ def _read_row(
         diagnosis=_read_diagnosis(cells["label"], words),
         mask=mask,
         boxes=boxes,
-        spacing_mm=_read_spacing(cells["spacing_mm"]),
+        spacing_mm=read_spacing(cells["spacing_mm"]),
         inverted=inverted,
-        crop=read_decision(cells, f"{table.name}, row {number}"),
+        crop=crop,
+        region=region,
     )
 
 
@@ -221,8 +246,12 @@ def read_view(text: str) -> View | None:
     return view
 
 
-def _check_view(name: PurePosixPath, view: View | None) -> None:
-    """Compares the view with that in the name of the file, else of its folder."""
+def check_view(name: PurePath, view: View | None) -> None:
+    """Compares the view with that in the name of the file, else of its folder.
+
+    Raises:
+        UserError: if they are not the same.
+    """
     for part in (name.stem, name.parent.name):
         # wholeBodyANT is one word to `find_view`.
         named = find_view(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", part))
@@ -244,13 +273,46 @@ def _read_diagnosis(text: str, words: Mapping[str, str]) -> str | None:
     if diagnosis and diagnosis not in DIAGNOSES:
         raise UserError(
             f"expected as label one of {', '.join(DIAGNOSES)}, found {text[:80]!r}. "
-            f"Correct it, or say in {_WORDS_NAME} (columns word,label) what it means."
+            f"Correct it, or say in {WORDS_NAME} (columns word,label) what it means."
         )
     return diagnosis or None
 
 
-def _read_spacing(text: str) -> tuple[float, float] | None:
+def _read_region(text: str) -> BodyPart | None:
+    """Returns what an image shows, None for an empty cell."""
     if not text:
+        return None
+    for region in REGIONS:
+        if region == "_".join(re.split(r"[\s_-]+", text.lower())):
+            return region
+    raise UserError(
+        f"expected {', '.join(REGIONS)} as region, or nothing, found {text[:80]!r}. "
+        "Correct it."
+    )
+
+
+def check_asked(region: BodyPart, spacing: str, *, is_picture: bool) -> None:
+    """Refuses a cut picture of whose pixels nothing is said, not even "unknown".
+
+    Of a whole body the size can be guessed by its rows, and a DICOM file may tell it.
+
+    Raises:
+        UserError: if it is one.
+    """
+    if is_picture and region != "whole_body" and not spacing:
+        raise UserError(
+            f"expected as spacing_mm of a {REGIONS[region]} the size of a pixel in mm, "
+            f"or {UNKNOWN!r}, found nothing. State it: nothing else tells it."
+        )
+
+
+def read_spacing(text: str) -> tuple[float, float] | None:
+    """Returns the size of a pixel, None if it is not stated or not known.
+
+    Raises:
+        UserError: if the text is no such size.
+    """
+    if text.lower() in ("", UNKNOWN):
         return None
     low, high = SPACING_MM
     try:
@@ -260,7 +322,7 @@ def _read_spacing(text: str) -> tuple[float, float] | None:
     if not low <= spacing <= high:
         raise UserError(
             f"expected as spacing_mm the size of a pixel from {low:g} to {high:g} mm, "
-            f"found {text[:80]!r}. Correct it, or leave it empty."
+            f"found {text[:80]!r}. Correct it, or write {UNKNOWN!r}."
         )
     return spacing, spacing
 
