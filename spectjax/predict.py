@@ -265,7 +265,7 @@ def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
     answer = take(model.predict(counts[np.newaxis, :, :, np.newaxis]), 0)
     if zoom != 1:
         answer = carry_back(cast(np.ndarray, answer), zoom)
-    return SeenView(name, thorax, model.input_hw, answer)
+    return SeenView(name, thorax, model.input_hw, answer, zoom)
 
 
 def _find(
@@ -300,8 +300,8 @@ def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
         line += f", CROP FLAGGED: {'; '.join(view.thorax.flags)}"
     if view.thorax.decision:
         line += f", {view.thorax.decision}"
-    if scan.warnings:
-        line += f", WARNING: {'; '.join(scan.warnings)}"
+    if scan.warnings or view.input_notes:
+        line += f", WARNING: {'; '.join((*scan.warnings, *view.input_notes))}"
     print(make_printable(line))
 
 

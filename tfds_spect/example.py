@@ -81,6 +81,7 @@ class ThoraxExample:
         weak_view: whether the evidence for the view is weak.
         identity: what its file says of the patient; None if it was not read.
         crop_by_hand: what a person did about the crop, as `ThoraxImage.by_hand`.
+        region: what the image shows, as `BoneScan.region`.
     """
 
     counts: np.ndarray
@@ -102,6 +103,7 @@ class ThoraxExample:
     weak_view: bool = False
     identity: Identity | None = None
     crop_by_hand: str = ""
+    region: str = "whole_body"
 
     @property
     def example_id(self) -> str:

@@ -96,6 +96,7 @@ def make_example(
         weak_view=scan.has_weak_view,
         identity=scan.identity,
         crop_by_hand=thorax.by_hand,
+        region=scan.region,
     )
 
 

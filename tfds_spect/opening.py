@@ -37,6 +37,7 @@ _FILES: dict[str, Any] = {
         "parts": Maybe(Each(_SIZE)),
         "patients_on_both_sides": Maybe(int),
         "crops_by_hand": Maybe(Each(str)),
+        "regions": Maybe(Each(int)),
         KEY: Maybe({"fingerprint": str, "splits": Each(str), "files": Each(str)}),
     },
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -215,6 +216,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             crops_by_hand={
                 e.example_id: e.crop_by_hand for e in originals if e.crop_by_hand
             },
+            regions=dict(sorted(Counter(e.region for e in originals).items())),
             patients_per_fold=[len({e.patient for e in fold}) for fold in folds],
             diagnoses=count_diagnoses(originals, n_copies),
             parts={

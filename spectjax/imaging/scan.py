@@ -24,7 +24,7 @@ CANVAS_HW = (256, 256)
 REGIONS: dict[BodyPart, str] = {
     "whole_body": "whole body",
     "thorax": "thorax",
-    "chest_half": "half of a chest",
+    "chest_half": "chest half",
 }
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")

@@ -2,6 +2,8 @@ r"""Crops the thorax out of whole-body bone scans and shows how.
 
     python -m spectjax.imaging.thorax --output_dir=OUT FILE_OR_FOLDER ...
 
+Takes DICOM files, and pictures that images.csv at the top of a folder lists or of which
+--view says the view (docs/data.md); what shows a thorax already is shown as it is.
 For each view OUT/<file>_<view>.json gets the box and its landmarks in whole-body
 pixels, and OUT/<file>_<view>.png the evidence: the row-count curve, its fit and
 derivatives, the landmarks, the box and the crop. Where crops are flagged or not found,
