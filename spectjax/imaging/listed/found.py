@@ -212,8 +212,8 @@ def _find_in_folder(folder: Path, stated: Stated, output_dir: Path | None) -> Fo
     listed = {os.path.realpath(file) for row in rows for file in row.files}
     dicom, errors = find_dicom_files([folder])
     known = listed | {os.path.realpath(file) for file in dicom}
-    own = os.path.realpath(output_dir or folder)
-    if own == os.path.realpath(folder):
+    own = os.path.realpath(output_dir) if output_dir else ""
+    if Path(os.path.realpath(folder)) not in Path(own).parents:
         own = ""
     pictures = [
         file
@@ -249,7 +249,8 @@ def _is_picture(path: Path) -> bool:
 
 def _refuse(folder: Path, table: Path | None, pictures: Sequence[Path]) -> ScanError:
     """Returns what is wrong with pictures of which nobody says the view."""
-    such = f"{len(pictures)} pictures, such as {pictures[0]}"
+    many = f"{len(pictures)} pictures" if len(pictures) > 1 else "a picture"
+    such = f"{many}, such as {pictures[0]}"
     if table is not None:
         return UnknownViewError(
             f"{folder}: expected every picture in {table.name}, found {such}, in no "

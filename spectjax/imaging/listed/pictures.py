@@ -177,7 +177,8 @@ def _check_size(picture: Image.Image, region: BodyPart) -> None:
     if rows * columns > WHOLE_BODY_PIXELS or columns < _MIN_COLUMNS:
         raise UnreadableFileError(
             f"expected about 1024x256 pixels, found {rows}x{columns} (rows x "
-            "columns). Save it again in the size of the scan."
+            "columns). Save it again in the size of the scan. Of one that is cut to "
+            "the thorax already, say so (region)."
         )
     if rows < MIN_ROWS_PER_COLUMN * columns:
         raise NotWholeBodyError(

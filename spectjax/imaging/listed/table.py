@@ -259,8 +259,8 @@ def check_view(name: PurePath, view: View | None) -> None:
             continue
         if view not in (None, named):
             raise UserError(
-                f"expected a {named} view, as {part!r} in its path says, found {view} "
-                "as view. Correct the row, or rename the file or folder."
+                f"expected {named} as view, as {part!r} in its path says, found "
+                f"{view}. Correct the view, or rename the file or folder."
             )
         return
 

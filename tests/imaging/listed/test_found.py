@@ -47,7 +47,7 @@ def test_a_folder_of_both_kinds_is_read_whole(folder, capsys):
         "skipped:",
     ]
     text = "\n".join(lines)
-    assert "every picture in images.csv, found 1 pictures, such as" in text
+    assert "every picture in images.csv, found a picture, such as" in text
     assert "extra/c.png" in text and "1 *.txt, 1 hidden." in text
     assert "crops.csv: not heeded unless --crops names it." in text
     assert "extra/images.csv: not heeded, not at the top." in text
@@ -86,7 +86,7 @@ def test_pictures_of_a_folder_without_a_table_want_a_view(folder, capsys):
         "wholeBodyANT",
         1,
     )
-    assert "expected a posterior view, as 'wholeBodyPOST'" in capsys.readouterr().err
+    assert "expected posterior as view, as 'wholeBodyPOST'" in capsys.readouterr().err
 
 
 def test_single_pictures_are_examinations_of_their_own(tmp_path):
@@ -141,6 +141,14 @@ def test_results_of_before_are_no_pictures(tmp_path):
     found = find_images([tmp_path], Stated("anterior"), tmp_path / "out")
     assert [file.path.name for file in found.files] == ["a.png"]
     assert found.notes == []
+
+
+@pytest.mark.parametrize("output_dir", [".", "in"])
+def test_a_folder_for_results_hides_no_pictures_that_it_is_around(tmp_path, output_dir):
+    save(tmp_path / "in" / "a.png", draw_body())
+    output_dir = tmp_path / output_dir
+    found = find_images([tmp_path / "in"], Stated("anterior"), output_dir)
+    assert [file.path.name for file in found.files] == ["a.png"]
 
 
 def test_a_table_in_place_of_its_folder_is_refused(folder):
