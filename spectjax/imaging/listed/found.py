@@ -20,6 +20,12 @@ from spectjax.imaging.dicom.reading import (
 )
 from spectjax.imaging.folders import walk_files, walk_folders
 from spectjax.imaging.identity import Identity, compute_pseudonym
+from spectjax.imaging.listed.cells import (
+    WORDS_NAME,
+    check_asked,
+    check_view,
+    read_spacing,
+)
 from spectjax.imaging.listed.crops import CROPS_NAME
 from spectjax.imaging.listed.image import (
     ImageRow,
@@ -30,13 +36,9 @@ from spectjax.imaging.listed.image import (
 )
 from spectjax.imaging.listed.table import (
     TABLE_NAME,
-    WORDS_NAME,
-    check_asked,
-    check_view,
     drop_contradicted,
     find_image_table,
     read_image_table,
-    read_spacing,
     read_words,
 )
 from spectjax.imaging.scan import (
