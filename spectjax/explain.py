@@ -3,13 +3,16 @@
     python -m spectjax.explain --workdir=RUN --output_dir=OUT PATH...
     python -m spectjax.explain --workdir=RUN --output_dir=OUT --held_out
 
-RUN is the folder that training a classifier wrote; PATH is a DICOM file or a folder of
-them. With --held_out the images are the patients that the run has never seen: the
-surest right and wrong ones, or those of --examples; where readers have marked hotspots,
-OUT/metrics.json tells how often a map peaks on one, beside chance. For every image OUT
-receives `<name>.png` (counts with the map over them) and `<name>.json` (probability,
-map, place of its peak). --check_sanity writes `sanity.json` and `sanity.png`: what
-becomes of the maps when the network's weights are drawn anew, layer by layer.
+RUN is the folder that training a classifier wrote; PATH is a DICOM file, a picture
+(PNG, JPEG), or a folder of them. Of pictures images.csv at the top of the folder says
+view, patient and more (docs/data.md); single ones take --view, and --region if they
+show a thorax already. With --held_out the images are the patients that the run has
+never seen: the surest right and wrong ones, or those of --examples; where readers have
+marked hotspots, OUT/metrics.json tells how often a map peaks on one, beside chance. For
+every image OUT receives `<name>.png` (counts with the map over them) and `<name>.json`
+(probability, map, place of its peak). --check_sanity writes `sanity.json` and
+`sanity.png`: what becomes of the maps when the network's weights are drawn anew, layer
+by layer.
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
 at least one image was explained, else 1. It is 3 if one was passed over for an error
 that nobody expected, a bug: OUT/problems.log then has what to report.
@@ -28,15 +31,15 @@ from spectjax.config import ConfigError, load_config
 from spectjax.imaging.diagnosis import LABELS
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.listed.crops import read_crops
+from spectjax.imaging.listed.found import UNSTATED, Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
-from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.system.commands import (
     define_crops,
     define_data_dirs,
     define_path,
-    define_view,
+    define_stated,
     read_paths,
     run_command,
 )
@@ -63,11 +66,11 @@ def main(argv: list[str]) -> None:
     with hold(output_dir):
         check_classifier(workdir)
         if not (values.held_out or values.examples):
-            asked = {"view": values.view, "crops": values.crops}
+            asked = {"stated": Stated.of(values), "crops": values.crops}
             explain_scans(paths, workdir, output_dir, **asked, **common)
         elif paths:
             raise UserError(
-                f"Expected DICOM files or examples of the run's data set, found both: "
+                f"Expected scans or examples of the run's data set, found both: "
                 f"{paths[0]} and --held_out or --examples. Leave out one of them."
             )
         else:
@@ -102,15 +105,15 @@ def explain_scans(
     workdir: pathlib.Path,
     output_dir: pathlib.Path,
     *,
-    view: View | None = None,
+    stated: Stated = UNSTATED,
     crops: pathlib.Path | None = None,
     category: str = "metastasis",
     check_sanity: bool = False,
 ) -> None:
-    """Explains every view of all scans below `paths`, DICOM files or folders.
+    """Explains every view of all scans below `paths`, images or folders.
 
-    Maps speak for `category`; `view` holds whatever the files say; `crops` is a table
-    of what people decided about crops. With `check_sanity`
+    Maps speak for `category`; what is `stated` holds of every file that no table lists;
+    `crops` is a table of what people decided about crops. With `check_sanity`
     one sees what random weights make of the maps.
 
     Raises:
@@ -120,7 +123,7 @@ def explain_scans(
     """
     if not paths:
         raise UserError(
-            "Expected DICOM files or folders after the flags, or --held_out for the "
+            "Expected images or folders after the flags, or --held_out for the "
             "run's own data; found none."
         )
     # Here, since they load what draws: not before --help.
@@ -128,7 +131,7 @@ def explain_scans(
     from spectjax.explanation.writing import SANITY_IMAGES, shows_evidence
 
     problems = Problems(output_dir)
-    intake = Intake(paths, problems, view=view, crops=read_crops(crops))
+    intake = Intake(paths, problems, stated=stated, crops=read_crops(crops))
     names = OutputNames(intake.files, output_dir, mark="map")
     explainer: Explainer | None = None
     written = 0
@@ -323,7 +326,7 @@ if __name__ == "__main__":  # flags are global to a process
     flags.DEFINE_enum(
         "category", "metastasis", LABELS[::-1], "The class for which the maps speak."
     )
-    define_view()
+    define_stated()
     define_crops()
     flags.DEFINE_bool(
         "held_out", False, "Explain examples of the fold that the run has not seen."

@@ -4,11 +4,13 @@
     python -m spectjax.predict --workdir=RUN --output_dir=OUT PATH...
     python -m spectjax.predict --model=FILE --output_dir=OUT PATH...
 
-PATH is a DICOM file or a folder of them. The first form asks the model that ships with
-the package, which was trained on simulated patients alone: `--about` prints its model
-card. RUN is the folder that a training run wrote, FILE what `spectjax.export` made of
-it. JAX runs all but an ONNX file, which needs no JAX. Several runs, as of all folds,
-answer as one, unless they are Mask R-CNNs: `--workdir=RUN0 --workdir=RUN1 ...`.
+PATH is a DICOM file, a picture (PNG, JPEG), or a folder of them. Of pictures images.csv
+at the top of the folder says view, patient and more (docs/data.md); single ones take
+--view, and --region if they show a thorax already. The first form asks the model that
+ships with the package, which was trained on simulated patients alone: `--about` prints
+its model card. RUN is the folder that a training run wrote, FILE what `spectjax.export`
+made of it. JAX runs all but an ONNX file, which needs no JAX. Several runs, as of all
+folds, answer as one, unless they are Mask R-CNNs: `--workdir=RUN0 --workdir=RUN1 ...`.
 For every whole-body view OUT, by default `predictions` in the current folder, receives
 `<name>.json` and `<name>.png`. A segmenting model marks hotspots: category, score, box
 and mask in thorax and whole-body pixels, area, counts; those of a Mask R-CNN may
@@ -43,9 +45,10 @@ from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.hotspots import AnswerError
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.listed.crops import read_crops
+from spectjax.imaging.listed.found import UNSTATED, Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
-from spectjax.imaging.scan import BoneScan, ScanError, View
+from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
 from spectjax.inference.card import write_card
@@ -56,7 +59,7 @@ from spectjax.system.commands import (
     define_crops,
     define_path,
     define_paths,
-    define_view,
+    define_stated,
     read_paths,
     run_command,
 )
@@ -97,7 +100,7 @@ def main(argv: list[str]) -> None:
             model=flag_values.model,
             runtime=flag_values.runtime,
             output_dir=flag_values.output_dir,
-            view=flag_values.view,
+            stated=Stated.of(flag_values),
             crops=flag_values.crops,
             min_score=flag_values.min_score,
             operating_point=flag_values.operating_point,
@@ -112,7 +115,7 @@ def run(
     workdirs: Sequence[pathlib.Path] = (),
     model: pathlib.Path | None = None,
     runtime: str | None = None,
-    view: View | None = None,
+    stated: Stated = UNSTATED,
     crops: pathlib.Path | None = None,
     min_score: float | None = None,
     operating_point: str | None = None,
@@ -121,12 +124,12 @@ def run(
     """Predicts all scans below `paths`, with what is quick checked first.
 
     Args:
-        paths: DICOM files or folders.
+        paths: images or folders.
         output_dir: folder to write to.
         workdirs: see `find_model`, as `model` and `runtime`.
         model: exported model.
         runtime: what runs it.
-        view: view of every image, whatever its file says.
+        stated: what holds of every file that no table lists.
         crops: table of what people decided about crops, see `listed.crops`.
         min_score: see `predict_examinations`.
         operating_point: likewise.
@@ -149,9 +152,9 @@ def run(
         )
     load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
     if not paths:
-        raise UserError("Expected DICOM files or folders after the flags, found none.")
+        raise UserError("Expected images or folders after the flags, found none.")
     problems = Problems(output_dir)
-    intake = Intake(paths, problems, view=view, crops=read_crops(crops))
+    intake = Intake(paths, problems, stated=stated, crops=read_crops(crops))
     drafts = None
     if labelme:  # here, since most runs draw none
         from spectjax.tasks.hotspots.drafting import DraftFolder
@@ -289,7 +292,7 @@ def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
     answer = take(model.predict(counts[np.newaxis, :, :, np.newaxis]), 0)
     if zoom != 1:
         answer = carry_back(cast(np.ndarray, answer), zoom)
-    return SeenView(name, thorax, model.input_hw, answer)
+    return SeenView(name, thorax, model.input_hw, answer, zoom)
 
 
 def _find(
@@ -324,8 +327,8 @@ def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
         line += f", CROP FLAGGED: {'; '.join(view.thorax.flags)}"
     if view.thorax.decision:
         line += f", {view.thorax.decision}"
-    if scan.warnings:
-        line += f", WARNING: {'; '.join(scan.warnings)}"
+    if scan.warnings or view.input_notes:
+        line += f", WARNING: {'; '.join((*scan.warnings, *view.input_notes))}"
     print(make_printable(line))
 
 
@@ -355,7 +358,7 @@ if __name__ == "__main__":  # flags are global to a process
         False,
         "Also write drafts to correct in LabelMe, in the folder labelme of output_dir.",
     )
-    define_view()
+    define_stated()
     define_crops()
     flags.DEFINE_float(
         "min_score",

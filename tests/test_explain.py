@@ -13,6 +13,7 @@ from matplotlib.text import Text
 
 from spectjax import explain
 from spectjax.config import base_config, save_config
+from spectjax.explanation import writing
 from spectjax.explanation.drawing import Overlay, draw_explanation
 from spectjax.explanation.explainer import Explainer
 from spectjax.explanation.subjects import Subject, find_rows, pick_examples
@@ -25,6 +26,8 @@ from spectjax.training.assembly import create_task
 from spectjax.training.checkpoint import Checkpoints, Progress
 from spectjax.training.optimizer import create_optimizer
 from spectjax.training.step import create_train_state
+from tests.support.picture_files import save
+from tests.support.thorax_pictures import draw_thorax, write_weak_view
 
 HW = (160, 128)  # what the classifier sees; a cell has 16x16 pixels
 
@@ -88,6 +91,32 @@ def write_map(tmp_path, odds, evidence, category=1, **changes):
 
 def read_json(path):
     return json.loads(path.read_text())
+
+
+def test_explain_scans_takes_pictures_and_tells_of_weak_views(
+    workdir, tmp_path, monkeypatch, capsys
+):
+    drawn = []
+    save_figure = writing.save_figure
+    monkeypatch.setattr(
+        writing,
+        "save_figure",
+        lambda figure, path: (drawn.append(figure), save_figure(figure, path)),
+    )
+    save(tmp_path / "in" / "b.png", draw_thorax())
+    write_weak_view(tmp_path / "in" / "a.dcm")
+    table = "file,patient,view,label,region,spacing_mm\nb.png,P,POST,,thorax,unknown\n"
+    table += "a.dcm,,,,thorax,\n"
+    (tmp_path / "in" / "images.csv").write_text(table)
+    explain.explain_scans([tmp_path / "in"], workdir, tmp_path / "out")
+    names = ("b_posterior", "a_posterior")
+    documents = [read_json(tmp_path / "out" / f"{name}.json") for name in names]
+    assert [each["source"]["region"] for each in documents] == ["thorax", "thorax"]
+    assert documents[0]["source"]["view_evidence"] == "images.csv"
+    words = " ".join(text.get_text() for text in drawn[1].texts)
+    told = (capsys.readouterr().out, " ".join(documents[1]["warnings"]), words)
+    for where in told:
+        assert "by weak evidence: only the detector's start angle" in where
 
 
 def test_explain_scans_explains_every_view(workdir, hospital, tmp_path, capsys):

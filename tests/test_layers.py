@@ -19,7 +19,8 @@ FLOORS = (
     {"spectjax.imaging", "spectjax.metrics", "spectjax.ops"},
     {"spectjax.imaging.dicom", "spectjax.imaging.thorax"},
     {"spectjax.imaging.annotations"},
-    {"spectjax.imaging.intake", "spectjax.imaging.listed"},
+    {"spectjax.imaging.listed"},
+    {"spectjax.imaging.intake"},
     {
         "spectjax.imaging.check_images",
         "spectjax.imaging.deidentify",

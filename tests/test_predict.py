@@ -16,15 +16,18 @@ from scipy import ndimage
 from spectjax import predict
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.hotspots import decode_rle
+from spectjax.imaging.listed.found import Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.thorax import CropError, crop_thorax
 from spectjax.inference import runtimes
 from spectjax.inference.card import write_card
 from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.trained import TrainedModel
+from spectjax.report import picture_parts
 from spectjax.system.files import WriteError
 from tests.support.model_files import SCALE, make_metadata, write_stablehlo
 from tests.support.nm_files import detectors, write_nm
+from tests.support.thorax_pictures import HW, write_weak_view
 from tests.support.tiny_scans import (
     MODEL_INFO,
     SMALL_CROP,
@@ -270,10 +273,51 @@ def test_run_keeps_files_of_one_name_apart_and_patients_unnamed(tmp_path, monkey
 
 def test_run_takes_the_users_word_for_the_view(workdir, tmp_path):
     path = get_testdata_file("JPEG2000.dcm")
-    predict.run([path], workdirs=[workdir], output_dir=tmp_path, view="posterior")
+    predict.run(
+        [path], workdirs=[workdir], output_dir=tmp_path, stated=Stated("posterior")
+    )
     source = read_json(tmp_path / "JPEG2000_posterior.json")["source"]
     assert source["view"] == "posterior"
     assert "user" in source["view_evidence"]
+
+
+def test_run_tells_everywhere_of_a_weak_view_and_of_pixels_of_another_size(
+    tmp_path, monkeypatch, capsys
+):
+    """The image is a thorax by the user's word, its pixels are twice the model's."""
+    drawn, seen = [], []
+
+    def see(counts):
+        seen.append(counts)
+        answer = np.zeros((*counts.shape[:3], 2), np.float32)
+        answer[..., 0] = 1
+        return answer
+
+    model = TrainedModel(see, MODEL_INFO, "segmentation", (256, 256), pixel_mm=2.4)
+    workdir = make_run(tmp_path, monkeypatch, model)
+    save = picture_parts.save_figure
+    monkeypatch.setattr(
+        picture_parts,
+        "save_figure",
+        lambda figure, path: (drawn.append(figure), save(figure, path)),
+    )
+    predict.run(
+        [write_weak_view(tmp_path / "a.dcm")],
+        workdirs=[workdir],
+        output_dir=tmp_path / "out",
+        stated=Stated(region="thorax"),
+    )
+    document = read_json(next((tmp_path / "out").glob("*.json")))
+    assert document["crop"]["box"] == [0, 0, *HW]
+    assert document["source"]["region"] == "thorax"
+    # Of 120 rows, 240 on the same canvas.
+    rows = np.flatnonzero(seen[0][0, ..., 0].any(axis=1))
+    assert 200 < rows[-1] - rows[0] < 240
+    words = " ".join(text.get_text() for text in drawn[0].texts)
+    told = (capsys.readouterr().out, " ".join(document["warnings"]), words)
+    for where in told:
+        assert "by weak evidence: only the detector's start angle" in where
+        assert "resampled, 2.00 times as large" in where
 
 
 @SMALL_CROP

@@ -82,6 +82,7 @@ class ThoraxExample:
         identity: what its file says of the patient; None if it was not read.
         crop_by_hand: what a person did about the crop, as `ThoraxImage.by_hand`.
         camera: as `BoneScan.camera` has it.
+        region: what the image shows, as `BoneScan.region`.
     """
 
     counts: np.ndarray
@@ -104,6 +105,7 @@ class ThoraxExample:
     identity: Identity | None = None
     crop_by_hand: str = ""
     camera: str = ""
+    region: str = "whole_body"
 
     @property
     def example_id(self) -> str:

@@ -97,6 +97,7 @@ def make_example(
         identity=scan.identity,
         crop_by_hand=thorax.by_hand,
         camera=scan.camera,
+        region=scan.region,
     )
 
 

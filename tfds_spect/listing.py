@@ -29,7 +29,12 @@ from spectjax.imaging.identity import compute_pseudonym
 from spectjax.imaging.listed.crops import find_crop_table, list_idle, read_crops
 from spectjax.imaging.listed.csv_table import ImageTableError
 from spectjax.imaging.listed.image import ImageRow
-from spectjax.imaging.listed.table import find_image_table, read_image_table, read_words
+from spectjax.imaging.listed.table import (
+    drop_contradicted,
+    find_image_table,
+    read_image_table,
+    read_words,
+)
 from spectjax.imaging.scan import DICOM_SUFFIXES, PICTURE_SUFFIXES
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import SourceFile
@@ -73,14 +78,8 @@ def list_source(folder: pathlib.Path) -> Listing:
         name: tuple(translate_words(each, words) for each in of_image)
         for name, of_image in found.items()
     }
-    skips = [skip_for(error) for error in (*row_errors, *file_errors)]
-    unclear = {error.contradicted for error in row_errors}
-    reason = "another row says something else about its image: both are left out."
-    skips += [
-        Skip(str(row.table), f"row {row.number}: {reason} Delete one.")
-        for row in rows
-        if row.number in unclear
-    ]
+    usable, errors = drop_contradicted(rows, row_errors)
+    skips = [skip_for(error) for error in (*errors, *file_errors)]
     if rows:  # then a folder without DICOM files is no mistake
         skips = [skip for skip in skips if skip.name != str(folder)]
     names = {str(file.path) for file in unused}
@@ -97,7 +96,7 @@ def list_source(folder: pathlib.Path) -> Listing:
     unlisted = [path for path in paths if path.resolve() not in listed]
     found_in: list[tuple[pathlib.Path, ImageRow | None]]
     found_in = [(path, None) for path in unlisted]
-    found_in += [(row.file, row) for row in rows if row.number not in unclear]
+    found_in += [(row.file, row) for row in usable]
     files = [
         SourceFile(
             path,

@@ -41,6 +41,7 @@ _FILES: dict[str, Any] = {
         "crops_by_hand": Maybe(Each(str)),
         "cameras": Maybe(Each(str)),
         KEY_OF_PSEUDONYMS: Maybe(str),
+        "regions": Maybe(Each(int)),
         KEY: Maybe({"fingerprint": str, "splits": Each(str), "files": Each(str)}),
     },
 }

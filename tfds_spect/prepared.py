@@ -40,6 +40,7 @@ class Prepared:
         fingerprint: of its content, see `tfds_spect.content`.
         crops_by_hand: what a person did about the crop of an original, by its example
             id: "accepted by hand" or "box given by hand".
+        regions: how many images show what; empty for older data sets, of whole bodies.
     """
 
     builder_dir: pathlib.Path
@@ -58,6 +59,7 @@ class Prepared:
     reused: bool
     fingerprint: str
     crops_by_hand: Mapping[str, str] = field(default_factory=dict)
+    regions: Mapping[str, int] = field(default_factory=dict)
 
     def summarise(self) -> str:
         """Returns what is where, in a few lines for people."""
@@ -87,6 +89,10 @@ class Prepared:
                 "for weak evidence of the view; all of them: "
                 f"{self.skipped_path.with_name('warnings.csv')}"
             )
+        uncropped = {k: n for k, n in self.regions.items() if k != "whole_body"}
+        if uncropped:
+            counts = ", ".join(f"{region}: {n}" for region, n in uncropped.items())
+            lines.append(f"Images that are no whole body and are not cropped, {counts}")
         if self.crops_by_hand:
             done = Counter(self.crops_by_hand.values())
             counts = ", ".join(f"{what}: {n}" for what, n in sorted(done.items()))
@@ -131,6 +137,7 @@ def read_prepared(builder: Builder, *, reused: bool, fingerprint: str) -> Prepar
         fingerprint=fingerprint,
         **{name: metadata[name] for name in _AS_THEY_ARE},
         crops_by_hand=metadata.get("crops_by_hand") or {},
+        regions=metadata.get("regions") or {},
         # Older data sets have none of these.
         **{name: metadata.get(name, 0) for name in _LATER},
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -218,6 +219,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             },
             cameras={e.example_id: e.camera for e in originals if e.camera},
             pseudonym_key=compute_pseudonym(KEY_OF_PSEUDONYMS),
+            regions=dict(sorted(Counter(e.region for e in originals).items())),
             patients_per_fold=[len({e.patient for e in fold}) for fold in folds],
             diagnoses=count_diagnoses(originals, n_copies),
             parts={

@@ -86,7 +86,8 @@ class Findings:
         self.counts["Labels"][listed.diagnosis or "not stated"] += 1
         self.counts["Outlines"][listed.mask_evidence] += 1
         self.counts["Notes"].update(scan.notes)
-        self.counts["Crops"][thorax.by_hand or "found"] += 1
+        how = "found" if scan.region == "whole_body" else f"none, {scan.region}"
+        self.counts["Crops"][thorax.by_hand or how] += 1
 
     def report(self, n_rows: int) -> None:
         """Prints the problems and what the rest holds."""

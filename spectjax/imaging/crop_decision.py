@@ -67,6 +67,11 @@ def attach(
     decided = []
     for scan in scans:
         made = decisions.get(scan.view if scan.view in decisions else None)
+        if made is not None and scan.region != "whole_body":
+            raise ScanError(
+                f"{scan.path}: expected no decision about the crop of an image that is "
+                f"not cropped, found one in {made.origin}. Delete it."
+            )
         if made is not None and scan.crop_decision is not None:
             raise ScanError(
                 f"{scan.path}: expected one decision about its crop, found two, in "

@@ -37,6 +37,7 @@ _BLACK_PERCENTILE = flags.DEFINE_float(
 def main(arguments: list[str]) -> None:
     """Writes a picture for every view found in the paths."""
     from spectjax.imaging.intake import write_views
+    from spectjax.imaging.listed.found import Stated
     from spectjax.imaging.readers_pictures import tie_names
 
     output_dir = cast(Path, _OUTPUT_DIR.value)
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> None:
         output_dir,
         tie_names,
         lambda scan, name: _export(scan, output_dir / f"{name}.png"),
-        view=cast("View | None", _VIEW.value),
+        stated=Stated(cast("View | None", _VIEW.value)),
     )
 
 

@@ -7,23 +7,18 @@ their pixels are read when their turn comes.
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from spectjax.imaging.crop_decision import CropDecisions, attach
-from spectjax.imaging.dicom.file import read_dicom
-from spectjax.imaging.dicom.reading import (
-    check_first,
-    collect_warnings,
-    find_dicom_files,
-    read_bone_scans,
-)
-from spectjax.imaging.identity import Identity, identify
+from spectjax.imaging.crop_decision import CropDecisions
+from spectjax.imaging.dicom.reading import check_first
+from spectjax.imaging.identity import Identity
+from spectjax.imaging.listed.found import UNSTATED, ImageFile, Stated, find_images
 from spectjax.imaging.patients import IdentityError, unite_patients
 from spectjax.imaging.problems import Problems
-from spectjax.imaging.scan import BoneScan, ScanError, UnreadableFileError, View
+from spectjax.imaging.scan import BoneScan, ScanError, UnreadableFileError
 from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
 
 # A file and whose it is; None where its header cannot be read or does not tell.
-_Card = tuple[Path, Identity | None]
+_Card = tuple[ImageFile, Identity | None]
 
 
 class UnclearPatientError(ScanError):
@@ -42,31 +37,36 @@ class Intake:
         paths: Sequence[Path],
         problems: Problems,
         *,
-        view: View | None = None,
+        stated: Stated = UNSTATED,
         crops: CropDecisions | None = None,
     ) -> None:
         """Finds the files and reads their headers.
 
-        Paths are as in `find_dicom_files`, the view is as in `read_bone_scans`, for
-        every file; `problems` receives what cannot be used; `crops` are what people
-        decided about the crops of these and other files.
+        Paths and what is `stated` are as in `find_images`; `problems` receives what
+        cannot be used or is not read; `crops` are what people decided about the crops
+        of these and other files.
+
+        Raises:
+            ImageTableError: if images.csv or words.csv of a folder cannot be read.
         """
-        found, errors = find_dicom_files(paths)
-        for error in errors:
-            problems.refuse(error)
+        found = find_images(paths, stated, problems.log.parent)
+        for error, n_files in found.errors:
+            problems.refuse(error, n_files)
+        for note in found.notes:
+            problems.mention(note)
         groups: dict[str, list[_Card]] = {}
-        for path in found:
-            identity = read_identity(path)
-            key = f"{path}\0"
+        for file in found.files:
+            identity = file.identify()
+            key = f"{file.path}\0"
             if identity is not None:
                 key = identity.study or identity.patient
-            groups.setdefault(key, []).append((path, identity))
+            groups.setdefault(key, []).append((file, identity))
         self._groups = [
             cards for cards in groups.values() if _is_one_patient(cards, problems)
         ]
-        used = {path for cards in self._groups for path, _ in cards}
-        self.files = [path for path in found if path in used]
-        self._problems, self._view, self._crops = problems, view, crops or {}
+        used = {file.path for cards in self._groups for file, _ in cards}
+        self.files = [file.path for file in found.files if file.path in used]
+        self._problems, self._crops = problems, crops or {}
 
     def read_examinations(self) -> Iterator[list[BoneScan]]:
         """Yields the views of each patient's examinations, in the order of files.
@@ -75,17 +75,15 @@ class Intake:
         not mixed with those of the first examination. Those that name none belong
         together if they name the same patient. What cannot be read is reported and
         passed over, and so is a frame with the same SOP Instance UID as in an earlier
-        file.
+        file, and a picture of the same pixels.
         """
         first_files: dict[str, Path] = {}
         for cards in self._groups:
             scans: list[BoneScan] = []
-            for path, identity in cards:
-                with self._problems.passing_over(path):
-                    found = read_bone_scans(path, view=self._view)
-                    decided = self._crops.get(path.resolve(), {})
-                    for scan in attach(found, decided):
-                        with self._problems.passing_over(path):
+            for file, identity in cards:
+                with self._problems.passing_over(file.path):
+                    for scan in file.read(self._crops):
+                        with self._problems.passing_over(file.path):
                             _check_identity(scan, identity)
                             check_first(scan, first_files)
                             scans.append(scan)
@@ -99,7 +97,7 @@ def write_views(
     choose_names: Callable[[Sequence[Path]], Callable[[BoneScan], str]],
     write: Callable[[BoneScan, str], None],
     *,
-    view: View | None,
+    stated: Stated,
     crops: CropDecisions | None = None,
     finish: Callable[[], None] = lambda: None,
 ) -> None:
@@ -111,10 +109,10 @@ def write_views(
     `Problems` says.
     """
     if not paths:
-        raise UserError("Expected DICOM files or folders after the flags, found none.")
+        raise UserError("Expected images or folders after the flags, found none.")
     with hold(output_dir):
         problems = Problems(output_dir)
-        intake = Intake(paths, problems, view=view, crops=crops)
+        intake = Intake(paths, problems, stated=stated, crops=crops)
         choose = choose_names(intake.files)
         written = 0
         for scans in intake.read_examinations():
@@ -126,25 +124,14 @@ def write_views(
         problems.conclude(written, output_dir)
 
 
-def read_identity(path: Path) -> Identity | None:
-    """Returns whose file it is; what is wrong with it, reading it will tell."""
-    try:
-        with collect_warnings():
-            return identify(read_dicom(path))
-    except MemoryError:
-        raise
-    except Exception:
-        return None
-
-
 def _is_one_patient(cards: Sequence[_Card], problems: Problems) -> bool:
     """Tells whether files of one study are of one patient; if not, none is used."""
-    known = [(identity, str(path)) for path, identity in cards if identity]
+    known = [(identity, str(file.path)) for file, identity in cards if identity]
     try:
         unite_patients(known)
     except IdentityError as error:
-        for path, _ in cards:
-            problems.refuse(UnclearPatientError(f"{path}: not used. {error}"))
+        for file, _ in cards:
+            problems.refuse(UnclearPatientError(f"{file.path}: not used. {error}"))
         return False
     return True
 

@@ -39,10 +39,17 @@ class Problems:
         self.refused = 0
         self.unexpected = 0
 
-    def refuse(self, error: ScanError) -> None:
-        """Prints one line about a file or view that is passed over."""
-        self.refused += 1
+    def refuse(self, error: UserError, n_files: int = 1) -> None:
+        """Prints one line about a file or view that is passed over, or about several.
+
+        Its text starts with a path.
+        """
+        self.refused += n_files
         print(f"skipped: {error}", file=sys.stderr)
+
+    def mention(self, note: str) -> None:
+        """Prints one line about files that hold no image for us."""
+        print(make_printable(f"note: {note}"), file=sys.stderr)
 
     @contextlib.contextmanager
     def passing_over(self, path: Path) -> Iterator[None]:

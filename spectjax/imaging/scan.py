@@ -16,7 +16,16 @@ from spectjax.imaging.identity import Identity, PatientEvidence
 from spectjax.system.messages import UserError, make_printable
 
 View = Literal["anterior", "posterior"]
+BodyPart = Literal["whole_body", "thorax", "chest_half"]
 
+# What is cropped out of a whole body, and takes a thorax whole; [P1] and [P2].
+CANVAS_HW = (256, 256)
+# As words of a sentence.
+REGIONS: dict[BodyPart, str] = {
+    "whole_body": "whole body",
+    "thorax": "thorax",
+    "chest_half": "chest half",
+}
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -80,6 +89,8 @@ class BoneScan:
             files by `spectjax.imaging.patients`; None if nobody asked the file.
         crop_decision: what a person decided about the crop; None if nobody did.
         camera: manufacturer and model, as the file says; empty if it does not.
+        region: the part of the body that the image shows, by a person's word if it is
+            not the whole body: there is nothing to crop then.
     """
 
     counts: np.ndarray
@@ -97,6 +108,7 @@ class BoneScan:
     identity: Identity | None = dataclasses.field(default=None, repr=False)
     crop_decision: CropDecision | None = None
     camera: str = ""
+    region: BodyPart = "whole_body"
 
     @property
     def title(self) -> str:
@@ -111,6 +123,7 @@ class BoneScan:
             "image_key": self.image_key,
             "view": self.view,
             "view_evidence": self.view_evidence,
+            "region": self.region,
             "spacing_mm": self.spacing_mm,
             "frame_hw": self.counts.shape,
             "synthetic": self.synthetic,
@@ -134,6 +147,8 @@ class BoneScan:
             found.insert(0, f"{self.view} by weak evidence: {evidence}")
         if self.spacing_mm is None and not any("pacing" in note for note in found):
             found.append("the size of a pixel is not known")
+        if self.region != "whole_body":
+            found.append(f"a {REGIONS[self.region]} by a person's word: not cropped")
         return tuple(found)
 
     @property

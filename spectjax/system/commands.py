@@ -142,6 +142,30 @@ def define_view(
     return flags.DEFINE_enum("view", None, ["anterior", "posterior"], description)
 
 
+def define_stated() -> None:
+    """Defines --view, --region and --spacing_mm, see `spectjax.imaging.listed.found`.
+
+    What they say holds for each file that no images.csv lists.
+    """
+    define_view(
+        "View of each given file (of its first detector, if it has two), for files "
+        "that do not tell it, such as pictures."
+    )
+    flags.DEFINE_enum(
+        "region",
+        None,
+        ["whole_body", "thorax", "chest_half"],
+        "What each given file shows, whatever its header says. What is no whole body "
+        "is not cropped. Default: whole_body.",
+    )
+    flags.DEFINE_string(
+        "spacing_mm",
+        "",
+        "Size of a pixel in mm, or unknown; to be said of pictures that --region says "
+        "to be no whole body.",
+    )
+
+
 def define_crops() -> flags.FlagHolder[pathlib.Path | None]:
     """Defines --crops, see `spectjax.imaging.listed.crops`."""
     return define_path(

@@ -32,12 +32,14 @@ class SeenView:
         answer: of a segmenting model class probabilities, float32, (H, W, K), of a
             classifier (K,); of one that marks instances those of one image: `Instances`
             without the first axis.
+        zoom: how many times larger the model saw it than it is.
     """
 
     name: str
     thorax: ThoraxImage
     input_hw: tuple[int, int]
     answer: Any
+    zoom: float = 1.0
 
     @property
     def counts(self) -> np.ndarray:
@@ -51,16 +53,22 @@ class SeenView:
 
     @property
     def input_notes(self) -> tuple[str, ...]:
-        """Says what of the crop the model did not see; empty if it saw all of it."""
+        """Says what of the crop the model did not see, or saw resampled."""
+        notes = []
+        if self.zoom != 1:
+            notes.append(
+                f"the model sees it resampled, {self.zoom:.2f} times as large: it has "
+                "learnt from pixels of another size"
+            )
         y0, x0, y1, x1 = self.thorax.transform.box
         lost = (max(0, y1 - y0 - self.input_hw[0]), max(0, x1 - x0 - self.input_hw[1]))
-        if not any(lost):
-            return ()
-        return (
-            f"the model sees {self.input_hw[0]}x{self.input_hw[1]} pixels of a crop of "
-            f"{y1 - y0}x{x1 - x0}: {lost[0]} rows and {lost[1]} columns of its rim are "
-            "left out",
-        )
+        if any(lost):
+            notes.append(
+                f"the model sees {self.input_hw[0]}x{self.input_hw[1]} pixels of a "
+                f"crop of {y1 - y0}x{x1 - x0}: {lost[0]} rows and {lost[1]} columns "
+                "of its rim are left out"
+            )
+        return tuple(notes)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import pytest
 
 from spectjax import predict
 from spectjax.imaging import folders
-from spectjax.imaging import intake as intakes
 from spectjax.imaging.intake import Intake
+from spectjax.imaging.listed import found
 from spectjax.imaging.outputs import OutputNames, shorten
 from spectjax.imaging.problems import BUG_STATUS, Problems
 from spectjax.imaging.scan import ScanError
@@ -96,7 +96,7 @@ def test_scans_are_read_when_their_examination_is_asked_for(tmp_path, monkeypatc
         for scans in take_all(tmp_path, problems)
         for scan in scans
     }
-    monkeypatch.setattr(intakes, "read_bone_scans", note)
+    monkeypatch.setattr(found, "read_bone_scans", note)
     examinations = Intake([tmp_path], problems).read_examinations()
     assert read == []
     assert [scan.path.name for scan in next(examinations)] == ["0.dcm", "2.dcm"]

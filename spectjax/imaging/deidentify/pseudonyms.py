@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from spectjax.imaging.dicom.reading import read_identity
 from spectjax.imaging.identity import Identity
-from spectjax.imaging.intake import read_identity
 from spectjax.imaging.patients import IdentityError, StudyError, unite_patients
 
 

@@ -27,8 +27,9 @@ from spectjax.imaging.dicom.whole_body import (
     describe_doubts,
 )
 from spectjax.imaging.folders import BROKEN_LINK, walk_files
-from spectjax.imaging.identity import compute_pseudonym, identify
+from spectjax.imaging.identity import Identity, compute_pseudonym, identify
 from spectjax.imaging.scan import (
+    BodyPart,
     BoneScan,
     DuplicateScanError,
     ScanError,
@@ -44,7 +45,10 @@ _MAX_SPACING_RATIO = 4
 
 
 def read_bone_scans(
-    path: str | os.PathLike[str], *, view: View | None = None
+    path: str | os.PathLike[str],
+    *,
+    view: View | None = None,
+    region: BodyPart | None = None,
 ) -> list[BoneScan]:
     """Reads all views of a whole-body file, one scan for each detector.
 
@@ -53,7 +57,9 @@ def read_bone_scans(
     then GE's private label, then the words of Image ID and of the descriptions, then,
     each with a warning, an X-ray projection as View Code and the start angle of the
     detector (`spectjax.imaging.dicom.views`). `view` is that of the first frame that is
-    kept, whatever the file says; a second frame is then the opposite view.
+    kept, whatever the file says; a second frame is then the opposite view. `region` is
+    what the images show by a person's word; None: the whole body, and the header has to
+    say so.
 
     Returns:
         One or two scans, in the order of their frames.
@@ -64,11 +70,14 @@ def read_bone_scans(
         UnknownViewError: evidence for the view is missing or contradictory.
         EmptyImageError: a view without any count.
     """
-    return read_with_scans(path, view=view)[1]
+    return read_with_scans(path, view=view, region=region)[1]
 
 
 def read_with_scans(
-    path: str | os.PathLike[str], *, view: View | None = None
+    path: str | os.PathLike[str],
+    *,
+    view: View | None = None,
+    region: BodyPart | None = None,
 ) -> tuple[Dataset, list[BoneScan]]:
     """Reads a file once, for those who need the rest of it beside its views.
 
@@ -82,7 +91,7 @@ def read_with_scans(
         try:
             dataset = read_dicom(path)
             with naming(path):
-                scans = _read_scans(path, dataset, view)
+                scans = _read_scans(path, dataset, view, region)
         except ScanError:
             raise
         except Exception as error:
@@ -94,6 +103,17 @@ def read_with_scans(
             ) from error
     remarks = tuple(dict.fromkeys(_without_values(w.message) for w in caught))
     return dataset, [dataclasses.replace(s, notes=s.notes + remarks) for s in scans]
+
+
+def read_identity(path: Path) -> Identity | None:
+    """Returns whose file it is; what is wrong with it, reading it will tell."""
+    try:
+        with collect_warnings():
+            return identify(read_dicom(path))
+    except MemoryError:
+        raise
+    except Exception:
+        return None
 
 
 def find_bone_scans(
@@ -130,8 +150,8 @@ def check_first(scan: BoneScan, first_files: dict[str, Path]) -> None:
     first = first_files.setdefault(scan.image_key, scan.path)
     if first is not scan.path:
         raise DuplicateScanError(
-            f"{scan.path}: frame {scan.frame + 1} is the same image (SOP Instance UID) "
-            f"as in {first} and is left out. Keep one of the files."
+            f"{scan.path}: frame {scan.frame + 1} is the same image (SOP Instance UID "
+            f"or pixels) as in {first} and is left out. Keep one of the files."
         )
 
 
@@ -178,8 +198,10 @@ def find_dicom_files(
     return list(files.values()), errors
 
 
-def _read_scans(path: Path, dataset: Dataset, view: View | None) -> list[BoneScan]:
-    check_whole_body(dataset)
+def _read_scans(
+    path: Path, dataset: Dataset, view: View | None, region: BodyPart | None
+) -> list[BoneScan]:
+    check_whole_body(dataset, region)
     frames, window_note = choose_frames(dataset)
     claims = decide_views(dataset, frames, view)
 
@@ -214,6 +236,7 @@ def _read_scans(path: Path, dataset: Dataset, view: View | None) -> list[BoneSca
                 study_key=identity.study,
                 identity=identity,
                 camera=_read_camera(dataset),
+                region=region or "whole_body",
             )
         )
     check_proportions(dataset)

@@ -1,9 +1,23 @@
-"""Whether a DICOM file is an emission image of the whole body, by its header alone."""
+"""Whether a DICOM file is an emission image of the whole body, by its header alone.
+
+Or whether it can be one of another part, if somebody says that it is.
+"""
 
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, NuclearMedicineImageStorage
+from pydicom.uid import (
+    UID,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    NuclearMedicineImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
-from spectjax.imaging.scan import NotWholeBodyError, UnreadableFileError
+from spectjax.imaging.scan import (
+    REGIONS,
+    BodyPart,
+    NotWholeBodyError,
+    UnreadableFileError,
+)
 from spectjax.system.limits import WHOLE_BODY_FRAMES, WHOLE_BODY_PIXELS
 
 # A whole-body frame is at least so many times higher than wide. Cameras give 1024x256
@@ -11,16 +25,26 @@ from spectjax.system.limits import WHOLE_BODY_FRAMES, WHOLE_BODY_PIXELS
 MIN_ROWS_PER_COLUMN = 1.8
 # Nobody is so tall: Rows and Columns are not those of the pixels.
 _MAX_ROWS_PER_COLUMN = 12
+# What programs make of images of any kind.
+_CAPTURES = (
+    SecondaryCaptureImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+)
 
 
-def check_whole_body(dataset: Dataset) -> None:
+def check_whole_body(dataset: Dataset, region: BodyPart | None = None) -> None:
     """Refuses what is not an emission image of the whole body, by name.
 
     Real whole-body files exist as Secondary Capture: so Modality counts as well as the
-    SOP class.
+    SOP class. Where a person says what `region` a file shows, that counts in place of
+    its image type: what is refused then are other modalities.
     """
-    _check_kind(dataset)
-    _check_size(dataset)
+    if region is None:
+        _check_kind(dataset)
+    else:
+        _check_modality(dataset, region)
+    _check_size(dataset, region or "whole_body")
     _check_grey_values(dataset)
 
 
@@ -53,11 +77,15 @@ def _sop_class(dataset: Dataset) -> UID:
     return UID(str(dataset.get("SOPClassUID") or stored or ""))
 
 
+def _image_type(dataset: Dataset) -> list[str]:
+    value = dataset.get("ImageType") or []
+    return [value] if isinstance(value, str) else [str(v) for v in value]
+
+
 def _check_kind(dataset: Dataset) -> None:
     sop_class = _sop_class(dataset)
     modality = str(dataset.get("Modality") or "")
-    value = dataset.get("ImageType") or []
-    image_type = [value] if isinstance(value, str) else [str(v) for v in value]
+    image_type = _image_type(dataset)
     kind = image_type[2].replace("_", " ") if len(image_type) > 2 else "unstated"
     if sop_class != NuclearMedicineImageStorage and modality != "NM":
         known = [sop_class.name, f"modality {modality}" if modality else ""]
@@ -74,7 +102,27 @@ def _check_kind(dataset: Dataset) -> None:
     )
 
 
-def _check_size(dataset: Dataset) -> None:
+def _check_modality(dataset: Dataset, region: BodyPart) -> None:
+    """Refuses what a gamma camera cannot have made."""
+    sop_class, modality = _sop_class(dataset), str(dataset.get("Modality") or "")
+    found = ""
+    if "TRANSMISSION" in _image_type(dataset):
+        found = "a transmission image"
+    elif not (
+        sop_class == NuclearMedicineImageStorage
+        or modality == "NM"
+        or (sop_class in _CAPTURES and modality in ("", "OT", "SC"))
+    ):
+        named = sop_class.name or "no SOP class"
+        found = f"{named}, modality {modality or 'unstated'}"
+    if found:
+        raise NotWholeBodyError(
+            f"expected an NM image or a secondary capture of a {REGIONS[region]}, "
+            f"found {found}. Choose the emission image."
+        )
+
+
+def _check_size(dataset: Dataset, region: BodyPart) -> None:
     rows, columns = (int(dataset.get(k) or 0) for k in ("Rows", "Columns"))
     frames = int(dataset.get("NumberOfFrames") or 1)
     pixels = rows * columns * frames
@@ -85,11 +133,11 @@ def _check_size(dataset: Dataset) -> None:
             f"{rows}x{columns} (rows x columns). The file is cut off or damaged: "
             "export it again."
         )
-    if rows < MIN_ROWS_PER_COLUMN * columns:
+    if region == "whole_body" and rows < MIN_ROWS_PER_COLUMN * columns:
         raise NotWholeBodyError(
             f"expected whole-body frames, at least {MIN_ROWS_PER_COLUMN} times "
             f"higher than wide, found {rows}x{columns} pixels (rows x columns). Choose "
-            "the whole-body series."
+            "the whole-body series. Of an image of the thorax alone say so (region)."
         )
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from spectjax.imaging.crop_decision import CropDecision, CropDecisions
+from spectjax.imaging.listed.cells import read_view
 from spectjax.imaging.listed.crop_cells import CROP_COLUMNS, read_decision
 from spectjax.imaging.listed.csv_table import ImageTableError, read_table
-from spectjax.imaging.listed.table import find_table, read_view
+from spectjax.imaging.listed.table import find_table
 from spectjax.imaging.scan import View
 from spectjax.system.messages import UserError
 

@@ -1,19 +1,26 @@
 """Images that a table lists: pictures or DICOM files, with patient, view and label.
 
 `images.csv` at the top of a folder has a row for each view. Columns: `file`, `patient`,
-`view`, `label`, and, if needed, `mask`, `boxes`, `spacing_mm`, `inverted`, `crop_box`,
-`accept_crop`, `found_box`. `words.csv` beside it says what a hospital's words mean:
-columns `word` and `label`.
+`view`, `label`, and, if needed, `region`, `mask`, `boxes`, `spacing_mm`, `inverted`,
+`crop_box`, `accept_crop`, `found_box`. `words.csv` beside it says what a hospital's
+words mean: columns `word` and `label`.
 """
 
 import dataclasses
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from spectjax.imaging.diagnosis import DIAGNOSES, clean_word
-from spectjax.imaging.dicom.views import find_view
+from spectjax.imaging.listed.cells import (
+    WORDS_NAME,
+    check_asked,
+    check_view,
+    read_diagnosis,
+    read_region,
+    read_spacing,
+    read_view,
+)
 from spectjax.imaging.listed.crop_cells import (
     CROP_COLUMNS,
     read_answer,
@@ -21,19 +28,18 @@ from spectjax.imaging.listed.crop_cells import (
 )
 from spectjax.imaging.listed.csv_table import ImageTableError, read_table
 from spectjax.imaging.listed.image import ImageRow
-from spectjax.imaging.scan import PICTURE_SUFFIXES, View
-from spectjax.system.limits import SPACING_MM
+from spectjax.imaging.scan import PICTURE_SUFFIXES, REGIONS, View
 from spectjax.system.messages import UserError
 
-_TABLE_NAME, _WORDS_NAME = "images.csv", "words.csv"
+TABLE_NAME = "images.csv"
 _REQUIRED = ("file", "patient", "view", "label")
-_OPTIONAL = ("mask", "boxes", "spacing_mm", "inverted", *CROP_COLUMNS)
+_OPTIONAL = ("mask", "boxes", "spacing_mm", "inverted", "region", *CROP_COLUMNS)
 _OTHER_PICTURES = (".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2")
 
 
 def find_image_table(folder: Path) -> Path | None:
     """Returns the `images.csv` at the top of a folder, None if there is none."""
-    return find_table(Path(folder), _TABLE_NAME)
+    return find_table(Path(folder), TABLE_NAME)
 
 
 def find_table(folder: Path, name: str) -> Path | None:
@@ -66,7 +72,7 @@ def read_words(folder: Path) -> dict[str, str]:
         ImageTableError: a row cannot be read, has a label that is not known, or
             contradicts another one. There is no safe way to go on without it.
     """
-    path = find_table(Path(folder), _WORDS_NAME)
+    path = find_table(Path(folder), WORDS_NAME)
     if path is None:
         return {}
     rows, errors = read_table(path, ("word", "label"))
@@ -123,6 +129,20 @@ def read_image_table(
     return rows, errors
 
 
+def drop_contradicted(
+    rows: Sequence[ImageRow], errors: Sequence[ImageTableError]
+) -> tuple[list[ImageRow], list[ImageTableError]]:
+    """Returns the rows that no other row of their image contradicts, and all errors."""
+    unclear = {error.contradicted for error in errors}
+    reason = "another row says something else about its image: both are left out."
+    dropped = [
+        ImageTableError(f"{row.table}: row {row.number}: {reason} Delete one.")
+        for row in rows
+        if row.number in unclear
+    ]
+    return [row for row in rows if row.number not in unclear], [*errors, *dropped]
+
+
 def _read_row(
     table: Path, number: int, cells: Mapping[str, str], words: Mapping[str, str]
 ) -> ImageRow:
@@ -148,7 +168,7 @@ def _read_row(
             "expected anterior or posterior as view of a picture, found an empty cell. "
             "State it."
         )
-    _check_view(PurePosixPath(cells["file"].replace("\\", "/")), view)
+    check_view(PurePosixPath(cells["file"].replace("\\", "/")), view)
     mask = _find_file(folder, "mask", cells["mask"])
     boxes = _find_file(folder, "boxes", cells["boxes"])
     if mask and boxes:
@@ -159,18 +179,28 @@ def _read_row(
             "expected counts of a DICOM file as they are, found 'inverted' set. Leave "
             "it empty."
         )
+    region = read_region(cells["region"])
+    crop = read_decision(cells, f"{table.name}, row {number}")
+    if region not in (None, "whole_body"):
+        if crop is not None:
+            raise UserError(
+                f"expected no decision about the crop of a {REGIONS[region]}, which is "
+                f"not cropped, found one. Leave {', '.join(CROP_COLUMNS)} empty."
+            )
+        check_asked(region, cells["spacing_mm"], is_picture=is_picture)
     return ImageRow(
         table=table,
         number=number,
         file=file,
         patient=cells["patient"],
         view=view,
-        diagnosis=_read_diagnosis(cells["label"], words),
+        diagnosis=read_diagnosis(cells["label"], words),
         mask=mask,
         boxes=boxes,
-        spacing_mm=_read_spacing(cells["spacing_mm"]),
+        spacing_mm=read_spacing(cells["spacing_mm"]),
         inverted=inverted,
-        crop=read_decision(cells, f"{table.name}, row {number}"),
+        crop=crop,
+        region=region,
     )
 
 
@@ -204,65 +234,6 @@ def _find_file(folder: Path, column: str, text: str) -> Path | None:
             "file. Correct the name; capitals count."
         )
     return path
-
-
-def read_view(text: str) -> View | None:
-    """Returns the view that a cell names, None for an empty one.
-
-    Raises:
-        UserError: if it is something else.
-    """
-    view = find_view(text) if text else None
-    if text and view is None:
-        raise UserError(
-            "expected anterior or posterior (or ANT, POST) as view, found "
-            f"{text[:80]!r}. Correct it."
-        )
-    return view
-
-
-def _check_view(name: PurePosixPath, view: View | None) -> None:
-    """Compares the view with that in the name of the file, else of its folder."""
-    for part in (name.stem, name.parent.name):
-        # wholeBodyANT is one word to `find_view`.
-        named = find_view(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", part))
-        if named is None:
-            continue
-        if view not in (None, named):
-            raise UserError(
-                f"expected a {named} view, as {part!r} in its path says, found {view} "
-                "as view. Correct the row, or rename the file or folder."
-            )
-        return
-
-
-def _read_diagnosis(text: str, words: Mapping[str, str]) -> str | None:
-    label = clean_word(text)
-    # An empty label in words.csv is about outlines: a row still may be "normal" where
-    # outlines of that name are ignored.
-    diagnosis = words.get(label) or label
-    if diagnosis and diagnosis not in DIAGNOSES:
-        raise UserError(
-            f"expected as label one of {', '.join(DIAGNOSES)}, found {text[:80]!r}. "
-            f"Correct it, or say in {_WORDS_NAME} (columns word,label) what it means."
-        )
-    return diagnosis or None
-
-
-def _read_spacing(text: str) -> tuple[float, float] | None:
-    if not text:
-        return None
-    low, high = SPACING_MM
-    try:
-        spacing = float(text.replace(",", "."))
-    except ValueError:
-        spacing = 0.0
-    if not low <= spacing <= high:
-        raise UserError(
-            f"expected as spacing_mm the size of a pixel from {low:g} to {high:g} mm, "
-            f"found {text[:80]!r}. Correct it, or leave it empty."
-        )
-    return spacing, spacing
 
 
 class _RepeatedError(UserError):

@@ -2,6 +2,8 @@ r"""Crops the thorax out of whole-body bone scans and shows how.
 
     python -m spectjax.imaging.thorax --output_dir=OUT FILE_OR_FOLDER ...
 
+Takes DICOM files, and pictures that images.csv at the top of a folder lists or of which
+--view says the view (docs/data.md); what shows a thorax already is shown as it is.
 For each view OUT/<file>_<view>.json gets the box and its landmarks in whole-body
 pixels, and OUT/<file>_<view>.png the evidence: the row-count curve, its fit and
 derivatives, the landmarks, the box and the crop. Where crops are flagged or not found,
@@ -16,10 +18,12 @@ OUT/problems.log then has what to report.
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from absl import flags
+
 from spectjax.system.commands import (
     define_crops,
     define_path,
-    define_view,
+    define_stated,
     read_paths,
     run_command,
 )
@@ -27,12 +31,12 @@ from spectjax.system.messages import make_printable
 
 if TYPE_CHECKING:  # takes a third of a second: not before --help
     from spectjax.imaging.listed.crop_review import DoubtfulCrop
-    from spectjax.imaging.scan import BoneScan, View
+    from spectjax.imaging.scan import BoneScan
 
 _OUTPUT_DIR = define_path(
     "output_dir", "Folder for the results; made if it is missing.", required=True
 )
-_VIEW = define_view("The view, for one-frame files that do not say it.")
+define_stated()
 _CROPS = define_crops()
 
 
@@ -41,6 +45,7 @@ def main(arguments: list[str]) -> None:
     from spectjax.imaging.intake import write_views
     from spectjax.imaging.listed.crop_review import write_review
     from spectjax.imaging.listed.crops import read_crops
+    from spectjax.imaging.listed.found import Stated
     from spectjax.imaging.outputs import OutputNames
 
     output_dir = cast(Path, _OUTPUT_DIR.value)
@@ -56,7 +61,7 @@ def main(arguments: list[str]) -> None:
         output_dir,
         lambda files: OutputNames(files, output_dir, mark="landmarks").choose,
         lambda scan, name: _crop(scan, name, output_dir, doubtful),
-        view=cast("View | None", _VIEW.value),
+        stated=Stated.of(flags.FLAGS),
         crops=decisions,
         finish=finish,
     )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from spectjax.imaging.crop_decision import ACCEPTED, BOX_GIVEN
-from spectjax.imaging.scan import BoneScan, ScanError
+from spectjax.imaging.scan import CANVAS_HW, REGIONS, BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
 from spectjax.imaging.thorax.doubts import doubt_body, doubt_box
@@ -20,8 +20,6 @@ from spectjax.imaging.thorax.second_opinion import (
 )
 from spectjax.imaging.thorax.transform import Box, CropTransform
 from spectjax.system.messages import make_printable
-
-CANVAS_HW = (256, 256)  # [P1] and [P2]
 
 PENALTY_RANGE_PX = (5, 15)  # [P2] stage 5: sigma in (5, 15)
 # [P2] draws sigma at random; a crop must be reproducible, so ours is fixed. Small,
@@ -110,6 +108,7 @@ class ThoraxImage:
             "image_key": self.scan.image_key,
             "view": self.scan.view,
             "view_evidence": self.scan.view_evidence,
+            "region": self.scan.region,
             "spacing_mm": self.scan.spacing_mm,
             "synthetic": self.scan.synthetic,
             "box": self.transform.box,
@@ -130,6 +129,7 @@ class ThoraxImage:
 def crop_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
     """Crops the thorax as a person decided, else by the five stages of [P2].
 
+    An image that is no whole body by a person's word is kept whole: `keep_whole`.
     A box that was given is cut. So is one that was accepted, also where the rules would
     find another one today; without its flags, which are kept as overruled. A crop that
     was refused is flagged. Arguments and errors as of `find_thorax`.
@@ -138,6 +138,8 @@ def crop_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
         CropError: also if a given box does not fit the frame or the canvas or has no
             counts in it, or if there is no crop to accept.
     """
+    if scan.region != "whole_body":
+        return keep_whole(scan)
     decision = scan.crop_decision
     if decision is None:
         return find_thorax(scan, penalty_px=penalty_px)
@@ -163,6 +165,34 @@ def crop_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
         what = f"the rules of now find the box {' '.join(map(str, box))}"
         return cut_box(scan, decision.seen_box, ACCEPTED, what)
     return dataclasses.replace(found, flags=(), by_hand=ACCEPTED, overruled=found.flags)
+
+
+def keep_whole(scan: BoneScan) -> ThoraxImage:
+    """Returns an image of a thorax, or of a part of one, in the middle of the canvas.
+
+    It is padded with zeros, and its pixels are what they were.
+
+    Raises:
+        ScanError: if it is larger than the canvas, or its pixels are not square.
+    """
+    hw, region = scan.counts.shape, REGIONS[scan.region]
+    if hw[0] > CANVAS_HW[0] or hw[1] > CANVAS_HW[1]:
+        raise ScanError(
+            f"{scan.path}: expected at most {CANVAS_HW[0]}x{CANVAS_HW[1]} pixels of a "
+            f"{region}, found {hw[0]}x{hw[1]}. Cut it closer, or save it with larger "
+            "pixels: it is not resampled here."
+        )
+    if scan.spacing_mm is not None:
+        try:
+            _measure_pixel(scan)
+        except NoThoraxError as error:
+            raise ScanError(
+                f"{scan.path}: expected square pixels, found {error}. Leave the file "
+                "out."
+            ) from error
+    transform = CropTransform((0, 0, *hw), hw, CANVAS_HW)
+    counts = transform.apply(scan.counts)
+    return ThoraxImage(counts, scan, transform, None, (), None)
 
 
 def cut_box(scan: BoneScan, box: Box, by_hand: str, *overruled: str) -> ThoraxImage:

@@ -190,7 +190,7 @@ def test_the_view_must_not_contradict_the_name_of_the_file(tmp_path, file, named
         if named in (None, view):
             assert read(tmp_path, line)[1] == []
         else:
-            assert f"expected a {named} view" in error_of(tmp_path, line)
+            assert f"expected {named} as view" in error_of(tmp_path, line)
 
 
 def test_read_image_table_refuses_an_image_a_second_time(folder):
