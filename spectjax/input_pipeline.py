@@ -279,8 +279,6 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         example_ids.append(_text(example["example_id"]))
         patients.append(_text(example["patient"]))
         views.append(features["view"].int2str(int(example["view"])))
-        evidence = features["mask_evidence"].int2str(int(example["mask_evidence"]))
-        mask_evidence.append(evidence)
         matrices.append("x".join(str(side) for side in example["frame_hw"].tolist()))
         synthetic |= bool(example["synthetic"])
     return Examples(

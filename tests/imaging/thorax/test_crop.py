@@ -324,7 +324,8 @@ def doubt(thorax, pixel_mm=2.3, **sides):
 
 
 @pytest.mark.parametrize(
-    ("brightness", "bulge", "doubted"), [(0.4, 0, True), (0.4, 9, False), (1, 0, False)]
+    ("brightness", "bulge", "doubted"),
+    [(0.25, 0, True), (0.25, 9, False), (1, 0, False)],
 )
 def test_faint_edge_is_doubted_where_it_is_straight(
     phantom, brightness, bulge, doubted

@@ -266,13 +266,15 @@ def test_the_level_of_regions_is_the_one_that_finds_most():
         return np.stack([1 - hot, hot], axis=-1)
 
     unsure = make_operation(predict_unsure, EXAMPLES, batch_size=4)
-    assert unsure.min_log_odds == -1  # of 0.3 they are -0.85
+    # Of 0.3 they are -0.85: 0 finds nothing, and of equals the lowest is taken.
+    assert unsure.min_log_odds == -3
     assert unsure.points["balanced"].sensitivity == 1
     image = EXAMPLES.images[7:8]
     args = image[0, :, :, 0], (2.5, 2.5), unsure
     lesion = score_regions(predict_unsure(image)[0], *args)[0]
     assert lesion.area_px == 25
-    assert make_operation(PREDICT, EXAMPLES, batch_size=4).min_log_odds == 0
+    (least,) = collect_regions(predict_unsure, EXAMPLES, batch_size=4, levels=(0.0,))
+    assert fit_operation(least, EXAMPLES, 0.0, learnt_from=False) is None
 
 
 def test_images_that_do_not_tell_give_no_operation():
