@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from spectjax import predict
-from spectjax.imaging import intake
+from spectjax.imaging.listed import found
 from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
 from spectjax.tasks.views import Finding
@@ -20,7 +20,7 @@ def test_no_more_scans_are_alive_after_twelve_files_than_after_four(
     tmp_path, monkeypatch
 ):
     alive, peaks = [0], []
-    read = intake.read_bone_scans
+    read = found.read_bone_scans
 
     class Counted(predict.BoneScan):
         def __del__(self):
@@ -32,7 +32,7 @@ def test_no_more_scans_are_alive_after_twelve_files_than_after_four(
         peaks[-1] = max(peaks[-1], alive[0])
         return scans
 
-    monkeypatch.setattr(intake, "read_bone_scans", count)
+    monkeypatch.setattr(found, "read_bone_scans", count)
     monkeypatch.setattr(predict, "crop_thorax", crop_stub())
     monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
     model = TrainedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))

@@ -52,8 +52,8 @@ _PLACES = (
     # Acromioclavicular, shoulder, sternoclavicular joint; first rib at the manubrium.
     Place(("scapula", "clavicle"), (151, 250, 12), (11, 8, 16), 1.3, 0.40, 0.20),
     Place(("humerus", "scapula"), (158, 280, 18), (16, 20, 22), 1.25, 0.30, 0.18),
-    Place(("clavicle", "sternum"), (27, 304, -74), (14, 13, 16), 1.6, 0.2, 0.15),
-    Place(("sternum", "rib 1"), (34, 320, -82), (15, 13, 18), 1.4, 0.2, 0.15),
+    Place(("clavicle", "sternum"), (27, 304, -74), (15, 14, 16), 1.75, 0.2, 0.15),
+    Place(("sternum", "rib 1"), (34, 320, -82), (16, 14, 18), 1.5, 0.2, 0.15),
 )
 
 
@@ -165,7 +165,7 @@ def _heat_sternum(
     rng: np.random.Generator, skeleton: Skeleton, uptake: np.ndarray
 ) -> None:
     """A hot manubrium; some sterna have a hole above their lower end."""
-    factor = rng.lognormal(np.log(1.2), 0.18)
+    factor = rng.lognormal(np.log(1.5), 0.18)
     _heat(uptake, skeleton, ["sternum"], (0, 318, -82), (30, 18, 20), factor)
     if rng.random() < 0.06:
         radius = rng.uniform(5, 9)

@@ -136,7 +136,7 @@ def test_write_phantom_of_the_other_population_is_mostly_normal(tmp_path):
     )
     record = json.loads((folder / "phantom.json").read_text())
     assert record["population"] == "classification"
-    assert record["version"] == 3
+    assert record["version"] == 4
     assert record["views_by_diagnosis"].keys() == {
         "normal",
         "multiple bone metastasis",

@@ -23,6 +23,7 @@ ROW = Row(
     learn=Elsewhere(f"{__name__}.learning:Presence"),
     evaluate=Elsewhere(f"{__name__}.reports:evaluate"),
     compare=Elsewhere(f"{__name__}.reports:compare"),
+    contrast=Elsewhere(f"{__name__}.reports:compare"),
     summarise=Elsewhere(f"{__name__}.reports:summarise"),
     describe=Elsewhere(f"{__name__}.reports:describe"),
     average=(Elsewhere("spectjax.inference.ensembles:average_probs"), "mean"),

@@ -292,7 +292,7 @@ def test_scores_of_another_kind_are_one_line(tmp_path, changes, found):
     [
         ({"data": 3}, "found one without data.augmentation"),
         ({"seed": "seven"}, "'seven' as 'seed' instead of a whole number"),
-        ({"class_weights": [1, "2"]}, "'2' as 'class_weights[1]' instead of a number"),
+        ({"class_weights": [1, {}]}, "{} as 'class_weights[1]' instead of a number"),
         ({"model": []}, "[] as 'model' instead of an object"),
     ],
 )
