@@ -50,7 +50,7 @@ def encode_dicom_files(hospital: pathlib.Path) -> list[bytes]:
     encoded.append(_encode(small[0], ExplicitVRBigEndian))
     encoded.append(_encode(small[0], DeflatedExplicitVRLittleEndian))
     bare = encoded[1]
-    encoded.append(bare[bare.index(b"\x08\0\x05\0") :])  # without preamble and header
+    encoded.append(bare[bare.index(b"\x08\0\x08\0") :])  # without preamble and header
     real = [pathlib.Path(str(get_testdata_file(name))).read_bytes() for name in _REAL]
     return [*encoded, *encoded, *whole, *real]
 
