@@ -1,5 +1,6 @@
 """Models on patients that they were not prepared with: scored, refused, compared."""
 
+import csv
 import json
 import shutil
 
@@ -140,10 +141,28 @@ def test_groups_say_what_is_known_of_camera_and_matrix(scored):
     assert images["matrix"] == {"1024x256": 4}
 
 
-def test_metastases_that_nobody_outlined_are_left_out_and_counted(scored):
-    _, metrics = scored
-    assert metrics["n_images"] == 4
-    assert metrics["external"]["left_out"] == {"metastases that nobody outlined": 1}
+def test_a_metastasis_that_nobody_outlined_is_scored_by_its_label_alone(scored):
+    out, metrics = scored
+    assert metrics["n_images"] == 4 and metrics["external"]["left_out"] == {}
+    images = metrics["images"]
+    counts = {name: images[f"n_{name}"] for name in ("outlined", "normal_by_label")}
+    assert counts == {"outlined": 3, "normal_by_label": 1}
+    assert images["n_labels_alone"] == 1
+    with (out / "labels.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    said = {0: [], 1: []}
+    for row in rows:
+        said[int(row["label"])].append(float(row["log_odds"]))
+    (alone,) = (row for row in rows if row["label"] == "1" and row["outlined"] == "0")
+    assert alone["marked"] == "1"
+    (normal,) = said[0]
+    won = [(x > normal) + (x == normal) / 2 for x in said[1]]
+    found = images["by_view"]["all"]
+    assert len(won) == found["n_metastasis"] == 4
+    assert found["auc"] == pytest.approx(sum(won) / 4)
+    assert found["marked"]["abnormal"] == 1
+    table = (out / "table.md").read_text()
+    assert "1 images have a label and no outlines: they are scored here alone." in table
 
 
 def test_a_training_that_is_not_there_is_not_taken_for_another(scored):
@@ -220,6 +239,9 @@ def test_several_runs_stand_in_one_table_with_paired_differences(elsewhere, tmp_
     assert pair["models"] == ["bright", "all_hot"]
     first, second = (m["pixel"]["pooled"]["IoU"] for m in metrics["models"].values())
     assert pair["differences"]["pooled_IoU"] == pytest.approx(first - second)
+    (told,) = metrics["label_comparisons"]
+    auc = [m["images"]["by_view"]["all"]["auc"] for m in metrics["models"].values()]
+    assert told["differences"]["auc"] == pytest.approx(auc[0] - auc[1])
     low, high = pair["intervals"]["pooled_IoU"]
     assert 0 < low <= first - second <= high
     assert (tmp_path / "out/models/all_hot/metrics.json").is_file()
