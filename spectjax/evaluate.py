@@ -125,7 +125,10 @@ def evaluate(
     task = TASKS[candidates[0].model.task]
     if manual_dir is not None:
         prepared = prepare(
-            _CONFIGS[task.answer], data_dir=output_dir / "data", manual_dir=manual_dir
+            _CONFIGS[task.answer],
+            data_dir=output_dir / "data",
+            manual_dir=manual_dir,
+            flag="--output_dir",
         )
         print(prepared.summarise(), flush=True)
         dataset = prepared.builder_dir

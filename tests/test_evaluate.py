@@ -69,7 +69,7 @@ def elsewhere(tmp_path_factory):
     )
 
 
-def write_training(data_dir, **metadata):
+def write_training(data_dir, name="segmentation_smoke", **metadata):
     """A data set of which folds 1 to 4 trained; p2 was held out of it.
 
     It has p0 on another day, and the acquisition of p1, mirrored, under another name.
@@ -87,7 +87,7 @@ def write_training(data_dir, **metadata):
         synthetic=True,
         **metadata,
     )
-    folder = locate("segmentation_smoke", data_dir)
+    folder = locate(name, data_dir)
     shutil.copytree(written, folder)
     return read_content(open_data_set(folder)).fingerprint
 
@@ -198,6 +198,36 @@ def test_patients_and_acquisitions_of_the_training_are_refused(elsewhere, tmp_pa
     )
     with pytest.raises(UserError, match="other did not learn from, found 3 that"):
         evaluate(**(given | {"workdirs": [other]}), output_dir=out)
+
+
+def test_pictures_that_do_not_say_that_they_are_simulated_are_known_again(tmp_path):
+    name = "segmentation_smoke_phantom"
+    images = [make_normal(f"r{seed}", seed, synthetic=False) for seed in (13, 20)]
+    pictures = write_data_set(tmp_path / "pictures", {"fold0": images}, synthetic=False)
+    fingerprint = write_training(tmp_path / "data", name)
+    changes = {"data.name": name, "data.fingerprint": fingerprint}
+    given = {
+        "workdirs": [write_kmeans(tmp_path / "run", **changes)],
+        "dataset": pictures,
+        "output_dir": tmp_path / "out",
+    }
+    with pytest.raises(UserError, match=r"found 1 that share .*\(same counts: 1\)"):
+        evaluate(**given, data_dir=tmp_path / "data")
+    metrics = evaluate(**given, data_dir=tmp_path / "nowhere")
+    (checked,) = metrics["external"]["checked"]
+    assert "simulated patients alone; no image says that it is of one" in checked
+
+
+def test_images_that_are_neither_outlined_nor_normal_are_refused(tmp_path):
+    hot = make_image("p4", counts=make_counts(4, SPOT), evidence="none")
+    written = write_data_set(tmp_path / "hot", {"fold0": [hot]}, synthetic=True)
+    with pytest.raises(UserError, match=f"{written}: .* found neither among 1"):
+        evaluate(
+            workdirs=[write_kmeans(tmp_path / "run")],
+            dataset=written,
+            data_dir=tmp_path / "nowhere",
+            output_dir=tmp_path / "out",
+        )
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,15 @@ def load_scored(
             f"{builder_dir}: expected images to score, found none: of {len(ids)}, all "
             f"were left out ({reasons})."
         )
-    return examples.select(kept), left_out
+    found = examples.select(kept)
+    marking = any(TASKS[each.model.task].answer != "image" for each in candidates)
+    if marking and not found.located.any():
+        raise UserError(
+            f"{builder_dir}: expected, for a model that marks hotspots, images that "
+            f"somebody outlined or that are normal, found neither among {len(found)}. "
+            "Add some: without normal images labels tell nothing either."
+        )
+    return found, left_out
 
 
 def find_brought(candidate: Candidate) -> Brought:

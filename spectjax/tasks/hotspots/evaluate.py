@@ -161,12 +161,10 @@ def leave_out_unknown(run: FinishedRun) -> FinishedRun:
     load = run.calibration
     held_out = _take_known(run.held_out)
     if not len(held_out):
-        remedy = "Hold out another fold with --config.data.fold."
-        if run.external is not None:
-            remedy = "Add normal ones: without them labels tell nothing either."
         raise UserError(
             f"{run.held_out.name}, {run.held_out.split}: expected images that are "
-            f"outlined or normal, found none among {len(run.held_out)}. {remedy}"
+            f"outlined or normal, found none among {len(run.held_out)}. Hold out "
+            "another fold with --config.data.fold."
         )
     return dataclasses.replace(
         run,
