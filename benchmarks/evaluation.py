@@ -1,14 +1,14 @@
 """Times `spectjax.evaluate` on pictures of simulated patients, by stages.
 
     python -m benchmarks.evaluation
-    python -m benchmarks.evaluation --pictures=100 --patients=5 --workdir=RUN
+    python -m benchmarks.evaluation --pictures=100 --patients=6 --workdir=RUN
 
 Some patients are simulated, every other one normal, and each of their views is counted
-again and again with fresh noise, every time as another patient's, until there are
-enough pictures. Seconds are processor time, which other programs on the machine disturb
-least: of this process, and of those that share the preparation. A profiler that watches
-the stages makes them a little slower; with `--notimes` it does not, and the one line
-that is left can be set beside a clock.
+again and again with fresh noise until there are enough pictures. Seconds are processor
+time, which other programs on the machine disturb least: of this process, and of those
+that share the preparation. A profiler that watches the stages makes them a little
+slower; with `--notimes` it does not, and the one line that is left can be set beside a
+clock.
 """
 
 import cProfile
@@ -29,8 +29,9 @@ from spectjax.system.commands import define_paths, refuse_arguments, run_command
 from spectjax.system.files import format_csv, write_file
 
 _PICTURES = flags.DEFINE_integer("pictures", 2000, "How many.", lower_bound=20)
-_PATIENTS = flags.DEFINE_integer("patients", 10, "Simulated patients.", lower_bound=2)
+_PATIENTS = flags.DEFINE_integer("patients", 10, "Simulated patients.", lower_bound=5)
 _TIMES = flags.DEFINE_boolean("times", True, "Show the time of each stage.")
+_WORKDIR = define_paths("workdir", "Run to score; may be repeated. Default: ours.")
 _COLUMNS = ("file", "patient", "view", "label", "mask", "spacing_mm")
 _ROOT = pathlib.Path(__file__).parents[1]
 # What is shown: a word, the function and the end of its file's name.
@@ -66,8 +67,7 @@ def write_pictures(folder: pathlib.Path, pictures: int, patients: int) -> None:
                 counts = count_photons(rng, seen.expectation)
                 Image.fromarray(counts).save(folder / file)
                 told = (MULTIPLE, mask) if marked.any() else (NORMAL, "")
-                patient = f"{number}_{copy}"
-                rows.append((file, patient, view, *told, f"{found.spacing_mm:.3f}"))
+                rows.append((file, number, view, *told, f"{found.spacing_mm:.3f}"))
     write_file(folder / "images.csv", format_csv(_COLUMNS, rows[:pictures]))
 
 
@@ -99,7 +99,7 @@ def main(argv: list[str]) -> None:
         evaluate(
             manual_dir=folder,
             output_dir=pathlib.Path(scratch, "out"),
-            workdirs=flags.FLAGS.workdir,
+            workdirs=_WORKDIR.value,
         )
         profile.disable()
         clock, after = time.monotonic() - start, os.times()
@@ -115,5 +115,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    define_paths("workdir", "Run to score; may be repeated. Default: what ships.")
     run_command(main)
