@@ -22,6 +22,7 @@ from spectjax.training.checkpoint import Checkpoints, Progress
 from spectjax.training.feed import Dispatch
 from spectjax.training.log import TrainingLog
 from spectjax.training.parallel import Layout, is_first_process, wait_for_all
+from spectjax.training.sessions import note_session
 
 LONG_HOURS = 1  # of training on a CPU, from which on the program names :quick
 
@@ -124,6 +125,7 @@ class Recorder:
         if is_first_process():
             self._checkpoints = self._exits.enter_context(Checkpoints(self._workdir))
             save_config(self._config, self._workdir / "config.json")
+            note_session(self._workdir, self._epoch)
             self._log = TrainingLog(self._workdir, epoch=self._epoch)
         self._saved = time.monotonic()
         return self
