@@ -7,6 +7,7 @@ of a machine or of a person is noted.
 import importlib.metadata
 import pathlib
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -25,6 +26,7 @@ FORMAT = 1  # raise it when a name changes or what it means
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "tensorflow-datasets")
 _SESSION = {
     "epochs_done": int,
+    "weights": [str],
     "spectjax_version": str,
     "commit": Maybe(str),
     "python": str,
@@ -38,12 +40,15 @@ _SESSION = {
 }
 
 
-def note_session(workdir: pathlib.Path, epochs_done: int) -> None:
+def note_session(
+    workdir: pathlib.Path, epochs_done: int, weights: Sequence[str] = ()
+) -> None:
     """Adds to `run.json` what trains from here on.
 
     Args:
         workdir: folder of the run.
         epochs_done: how many epochs were trained before.
+        weights: what is to be known of those of another model that it begins with.
 
     Raises:
         ConfigError: if there is a `run.json` that cannot be read.
@@ -51,6 +56,7 @@ def note_session(workdir: pathlib.Path, epochs_done: int) -> None:
     """
     session = {
         "epochs_done": epochs_done,
+        "weights": list(weights),
         "spectjax_version": spectjax.__version__,
         "commit": find_commit(),
         "python": platform.python_version(),
