@@ -25,6 +25,7 @@ from spectjax.system.commands import (
 )
 from spectjax.system.files import write_file, write_json
 from spectjax.system.locks import hold
+from spectjax.system.messages import UserError
 
 _HERE = pathlib.Path("checklist")  # of the model that ships, as `predictions` is
 
@@ -75,6 +76,11 @@ def write_checklists(
 
     start_jax()
 
+    if workdir is None and (data_dir or watts is not None):
+        raise UserError(
+            "Expected --workdir=RUN with --data_dir and --watts, found none: they tell "
+            "of a run. Leave them out for the model that ships."
+        )
     if workdir is None:
         subject = read_shipped(evaluations)
     else:

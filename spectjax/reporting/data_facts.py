@@ -41,7 +41,7 @@ def describe_origin(subject: Subject) -> Fact:
             for each in subject.shipped["members"]
         ]
         cited = (*cited, Source(subject.config_file, "members[].trained_on"))
-    return state(lines, *cited, missing=_explain(subject, "how many patients it has"))
+    return state(lines, *cited, missing=_explain("how many patients it has"))
 
 
 def _name_population(subject: Subject) -> str:
@@ -57,16 +57,16 @@ def _name_population(subject: Subject) -> str:
     )
 
 
-def _explain(subject: Subject, what: str) -> str:
-    """Returns that the data set was not read, and why."""
-    return f"{what}: the data set was not read ({subject.no_data})"
+def _explain(what: str) -> str:
+    """Returns that something is not known since the data set was not read."""
+    return f"{what}: the data set was not read"
 
 
 def describe_acquisition(subject: Subject) -> Fact:
     """Returns views, matrices, pixel sizes and cameras."""
     data_set = subject.data_set
     if data_set is None:
-        return Fact(missing=_explain(subject, "views, matrices, pixel sizes, cameras"))
+        return Fact(missing=_explain("views, matrices, pixel sizes, cameras"))
     originals = data_set.originals
     sizes = sorted(each.spacing_mm[0] for each in originals if each.spacing_mm)
     told = f"{sizes[0]:.2f} to {sizes[-1]:.2f} mm" if sizes else "unknown"
@@ -111,7 +111,7 @@ def describe_exclusions(subject: Subject) -> Fact:
     """Returns what preparation left out."""
     data_set = subject.data_set
     if data_set is None:
-        return Fact(missing=_explain(subject, "what preparation left out"))
+        return Fact(missing=_explain("what preparation left out"))
     if "n_skipped" not in data_set.metadata:
         return Fact(missing="what preparation left out: the data set is older")
     lines = [
@@ -132,7 +132,7 @@ def describe_pseudonyms(subject: Subject) -> Fact:
     """Returns what of a patient's identity the data set holds."""
     data_set = subject.data_set
     if data_set is None:
-        return Fact(missing=_explain(subject, "what it holds of patients' identity"))
+        return Fact(missing=_explain("what it holds of patients' identity"))
     return state(
         "The data set holds keyed hashes in place of patient and acquisition, no name, "
         "no number and no date; text burned into pixels is not looked for.",
@@ -148,7 +148,7 @@ def describe_reference(subject: Subject) -> Fact:
         "half of them marked it, and the image abnormal if more than half called it so."
     )
     if data_set is None:
-        return state(rule, missing=_explain(subject, "where outlines come from"))
+        return state(rule, missing=_explain("where outlines come from"))
     originals = data_set.originals
     by_label = sum(
         each.evidence == NO_EVIDENCE and each.diagnosis != NORMAL for each in originals
@@ -168,7 +168,7 @@ def describe_readers(subject: Subject) -> Fact:
     """Returns how many readers outlined each image, and how far they agree."""
     data_set, what = subject.data_set, "how many readers there were and how they agree"
     if data_set is None:
-        return Fact(missing=_explain(subject, what))
+        return Fact(missing=_explain(what))
     readers = data_set.metadata.get("readers")
     if not readers:
         return Fact(missing=f"{what}: the data set is older than the note of it")
@@ -224,7 +224,7 @@ def describe_partitions(subject: Subject) -> Fact:
                 "patients."
             )
             sources = [Source(METRICS, "n_images"), Source(METRICS, "n_patients")]
-        missing = _explain(subject, "how many patients and lesions each partition has")
+        missing = _explain("how many patients and lesions each partition has")
         return state(lines, *sources, missing=missing)
     lines = [
         f"{name}: {count_part(part)}." for name, part in _list_parts(subject, data_set)
@@ -248,7 +248,7 @@ def describe_cases(subject: Subject) -> Fact:
     """Returns diagnoses and views in each partition."""
     data_set = subject.data_set
     if data_set is None:
-        return Fact(missing=_explain(subject, "diagnoses and views of each partition"))
+        return Fact(missing=_explain("diagnoses and views of each partition"))
     lines = []
     for name, part in _list_parts(subject, data_set):
         originals = [each for each in part if not each.copy]
@@ -269,7 +269,7 @@ def describe_disjoint(subject: Subject) -> Fact:
                 "on both sides.",
                 *subject.cite("data.name"),
             )
-        return Fact(missing=_explain(subject, "whether partitions are disjoint"))
+        return Fact(missing=_explain("whether partitions are disjoint"))
     shared, source = data_set.count_shared(subject.splits), Source(_RECORDS, "patient")
     if shared:
         text = f"NOT disjoint: {shared} of the patients scored were learned from too."
@@ -292,7 +292,7 @@ def describe_imbalance(subject: Subject) -> Fact:
         text = "Nothing is trained, so no class is weighed."
     lines, cited = [text], subject.cite("class_weights", "num_epochs")
     if subject.data_set is None:
-        missing = _explain(subject, "how frequent the classes are")
+        missing = _explain("how frequent the classes are")
         return state(lines, *cited, missing=missing)
     part = subject.data_set.select(subject.splits.train)
     abnormal = [each.diagnosis != NORMAL for each in part]

@@ -12,6 +12,7 @@ from spectjax.reporting.data_facts import DATA_FACTS
 from spectjax.reporting.external_facts import EXTERNAL_FACTS
 from spectjax.reporting.facts import Fact
 from spectjax.reporting.items import TITLES, Item, read_items
+from spectjax.reporting.limits import find_limits
 from spectjax.reporting.model_facts import MODEL_FACTS
 from spectjax.reporting.score_facts import SCORE_FACTS
 from spectjax.reporting.subject import Subject
@@ -19,7 +20,13 @@ from spectjax.system.messages import DISCLAIMER, make_printable
 
 FORMAT = 1  # raise it when a name changes or what it means
 RUN, PART, AUTHORS = "run", "part", "authors"
-FACTS = {**MODEL_FACTS, **DATA_FACTS, **SCORE_FACTS, **EXTERNAL_FACTS}
+FACTS = {
+    **MODEL_FACTS,
+    **DATA_FACTS,
+    **SCORE_FACTS,
+    **EXTERNAL_FACTS,
+    "limits": ("Limits", find_limits),
+}
 
 
 class SourceEntry(TypedDict):

@@ -15,7 +15,7 @@ def describe_external(subject: Subject) -> Fact:
         metrics = each.metrics
         lines.append(f"Evaluation {number}: {_name_data(metrics)}.")
         scores, found = list_scores(metrics, each.file)
-        lines += [f"Evaluation {number}, {line}" for line in scores]
+        lines += [f"Evaluation {number}: {line}" for line in scores]
         sources += [Source(each.file, "data"), *found]
         for name, point in (look_up(metrics, "operation.points") or {}).items():
             told = [
@@ -69,6 +69,8 @@ def describe_elsewhere(subject: Subject) -> Fact:
     """Returns views, diagnoses, cameras and matrices of the data of elsewhere."""
     lines, sources = [], []
     for number, each in enumerate(subject.evaluations, start=1):
+        lines.append(f"Evaluation {number}: {_name_data(each.metrics)}.")
+        sources.append(Source(each.file, "data"))
         for kind, groups in (each.metrics.get("subgroups") or {}).items():
             found = ", ".join(f"{k} ({v['n_images']})" for k, v in groups.items())
             lines.append(f"Evaluation {number}, images by {kind}: {found}.")
@@ -106,7 +108,7 @@ def describe_updating(subject: Subject) -> Fact:
         adjusted = each.metrics.get("adjusted")
         if not adjusted:
             lines.append(f"Evaluation {number}: nothing was adjusted.")
-            sources.append(Source(each.file, "adjusted"))
+            sources.append(Source(each.file))
             continue
         on = adjusted.get("fitted_on") or (adjusted.get("measured_on") or {}).get(
             "split"

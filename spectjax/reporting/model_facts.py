@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from spectjax.inference.metadata import FORMULAS
 from spectjax.inference.start import SHIPPED
@@ -13,7 +14,7 @@ from spectjax.training.sessions import NAME
 _LOG = "train.csv"
 _ANSWERS = {
     "image": "the probability that an image shows a metastasis",
-    "pixels": "the probability of each pixel to belong to a hotspot",
+    "pixels": "for each pixel how probable a hotspot is",
     "instances": "hotspots one by one, each with score, box and mask",
 }
 _UNTRAINED = "Nothing is trained: the model has no parameters to learn."
@@ -143,7 +144,7 @@ def describe_progress(subject: Subject) -> Fact:
         return Fact(missing=f"epochs trained of {asked}: there is no {_LOG}")
     done = len(subject.log)
     text = f"Epochs: {done} of {asked}."
-    if subject.stopped:
+    if not subject.finished:
         text = f"STOPPED: {done} of {asked} epochs; the training is not finished."
     return state(text, *cited, Source(_LOG, "epoch"))
 
@@ -154,8 +155,8 @@ def describe_selection(subject: Subject) -> Fact:
     cited = subject.cite("data.validation_fold", "num_epochs")
     if not subject.trained:
         return state(_UNTRAINED, *cited)
-    if subject.stopped:
-        return Fact(missing="which state is the final model: training was stopped")
+    if not subject.finished:
+        return Fact(missing="which state is the final model: training is not finished")
     if fold is None:
         text = (
             "The state after the last epoch; no fold validates, so nothing was "
@@ -180,10 +181,13 @@ def describe_ensemble(subject: Subject) -> Fact:
 
 def describe_seeds(subject: Subject) -> Fact:
     """Returns which seeds decide about numbers."""
+    hashed = "Folds and copies follow from hashes of pseudonyms, not from a seed."
+    if not subject.trained:
+        return state(hashed)
     lines = [
         f"Seed {subject.config.seed}, of the initial parameters and of the order of "
         "the examples.",
-        "Folds and copies follow from hashes of pseudonyms, not from a seed.",
+        hashed,
     ]
     return state(lines, *subject.cite("seed"))
 
@@ -200,7 +204,7 @@ def describe_software(subject: Subject) -> Fact:
     for each in subject.sessions or ():
         packages = ", ".join(f"{k} {v}" for k, v in each["packages"].items())
         lines.append(
-            f"From epoch {each['epochs_done'] + 1}: spectjax "
+            f"{_name_beginning(subject, each)}: spectjax "
             f"{each['spectjax_version']}, commit {each['commit'] or 'unknown'}, Python "
             f"{each['python']} on {each['system']}, {packages}."
         )
@@ -209,20 +213,26 @@ def describe_software(subject: Subject) -> Fact:
     if subject.metrics is not None:
         lines.append(f"Scored by spectjax {subject.metrics['spectjax_version']}.")
         sources.append(Source(METRICS, "spectjax_version"))
-    missing = _name_gap(subject, "by which software")
+    missing = _name_gap(subject, "software")
     return state(_merge(lines), *sources, missing=missing)
 
 
 def describe_hardware(subject: Subject) -> Fact:
     """Returns on which devices it was trained."""
     lines = [
-        f"From epoch {each['epochs_done'] + 1}: {each['num_devices']} x "
+        f"{_name_beginning(subject, each)}: {each['num_devices']} x "
         f"{each['device']}, {each['num_processes']} process(es); {each['processor']}, "
         f"{each['cores']} cores."
         for each in subject.sessions or ()
     ]
     source = Source(NAME, "sessions")
-    return state(_merge(lines), source, missing=_name_gap(subject, "on which machine"))
+    return state(_merge(lines), source, missing=_name_gap(subject, "machine"))
+
+
+def _name_beginning(subject: Subject, session: Mapping[str, Any]) -> str:
+    """Returns from when on a session counts."""
+    epoch = session["epochs_done"] + 1
+    return f"Trained from epoch {epoch} on" if subject.trained else "Run"
 
 
 def _merge(lines: list[str]) -> list[str]:
@@ -235,13 +245,13 @@ def _merge(lines: list[str]) -> list[str]:
 
 def _name_gap(subject: Subject, what: str) -> str:
     """Returns which part of the training no session tells of."""
+    if subject.shipped is not None:
+        return f"{what} of the training: the model that ships does not say"
     if subject.sessions is None:
-        return f"{what} it was trained: there is no {NAME}, which older runs lack"
+        return f"{what} of the training: there is no {NAME}, which older runs lack"
     first = subject.sessions[0]["epochs_done"] if subject.sessions else 0
     if first:
-        return (
-            f"{what} the first {first} epochs were trained: they are older than {NAME}"
-        )
+        return f"{what} of the first {first} epochs: they are older than {NAME}"
     return ""
 
 
@@ -250,7 +260,7 @@ def describe_time(subject: Subject) -> Fact:
     if not subject.trained:
         return state(_UNTRAINED, *subject.cite("num_epochs"))
     if not subject.log:
-        return Fact(missing=f"how long training took: there is no {_LOG}")
+        return Fact(missing=f"how long training took: there is no {_LOG} of it")
     text = f"Training took {_count_seconds(subject):.0f} s, the sum of its epochs."
     return state(text, Source(_LOG, "seconds"))
 

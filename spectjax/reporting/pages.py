@@ -61,8 +61,12 @@ def _name(item: ItemEntry) -> str:
 def _write_item(item: ItemEntry, filled: Filled, told: dict[str, str]) -> list[str]:
     """Returns the lines of an item; `told` has the items that facts stand under."""
     lines = [f"### {_name(item)} ({_STATES[item['state']]})", ""]
+    shown: list[list[str]] = []
     for name in item["facts"]:
         fact = filled["facts"][name]
+        if fact["lines"] in shown:  # that nothing is trained is said once
+            continue
+        shown.append(fact["lines"])
         if name in told:
             lines += [f"- {fact['title']}: see {told[name]}."] * bool(fact["lines"])
         elif fact["lines"]:

@@ -1,6 +1,6 @@
 """What a run can say of its scores: held out, and of elsewhere."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from spectjax.inference.card import read_measured
@@ -152,16 +152,21 @@ def describe_groups(subject: Subject) -> Fact:
 def describe_calibration(subject: Subject) -> Fact:
     """Returns how far probabilities are from frequencies."""
     lines, sources = [], []
-    for path, label in (
-        ("calibration.before.ece", "Expected calibration error of images, as it says"),
-        ("calibration.after.ece", "with the temperature of other patients"),
-        ("operation.calibration.regions.ece_before", "Of region scores, before"),
-        ("operation.calibration.regions.ece_after", "and calibrated"),
+    regions = "operation.calibration.regions.ece_"
+    for what, paths in (
+        ("images", ("calibration.before.ece", "calibration.after.ece")),
+        ("region scores", (f"{regions}before", f"{regions}after")),
     ):
-        text = quote_score(subject.metrics or {}, path, METRICS)
-        if text:
-            lines.append(f"{label}: {text}.")
-            sources.append(Source(METRICS, path))
+        before, after = (
+            quote_score(subject.metrics or {}, path, METRICS) for path in paths
+        )
+        if before:
+            told = f", {after} after" if after else "; none was fitted"
+            lines.append(
+                f"Expected calibration error of {what}: {before} before "
+                f"calibration{told}."
+            )
+            sources += [Source(METRICS, path) for path in paths[: 1 + bool(after)]]
     if not lines:
         why = _explain(subject) if subject.metrics is None else "nobody measured it"
         return Fact(missing=f"calibration: {why}")
@@ -228,45 +233,6 @@ def describe_failures(subject: Subject) -> Fact:
     return state(lines, *sources)
 
 
-def find_limits(subject: Subject) -> Fact:
-    """Returns what a reader of the scores has to know first."""
-    found: list[tuple[str, Iterable[Source]]] = []
-    cited = subject.cite("data.name")
-    metrics = subject.metrics
-    simulated = metrics is not None and metrics["data"]["synthetic"]
-    if subject.config.data.name.endswith("_phantom") or simulated:
-        found.append(
-            ("SYNTHETIC: simulated patients; it says nothing about real ones.", cited)
-        )
-    if "_leaking" in subject.config.data.name:
-        text = "LEAKING: patients stand on both sides; scores say little of new ones."
-        found.append((text, cited))
-    if subject.trained and subject.stopped:
-        text = (
-            f"NOT FINISHED: {len(subject.log)} of {subject.config.num_epochs} epochs."
-        )
-        found.append((text, [Source("train.csv", "epoch")]))
-    if subject.shipped is None and metrics is None:
-        found.append(
-            ("NOT SCORED: there are no scores of this run.", [Source(METRICS)])
-        )
-    if subject.trained and subject.config.data.validation_fold is None:
-        text = (
-            "No fold validates: settings and thresholds met no patients of their own."
-        )
-        found.append((text, subject.cite("data.validation_fold")))
-    operation = subject.operation if subject.trained else None
-    learnt = operation is not None and operation.measured_on["learnt_from"]
-    if learnt:
-        text = "Operating points were measured on patients who trained it: too good."
-        found.append((text, [Source(f"eval/{OPERATION}", "measured_on.learnt_from")]))
-    if not subject.evaluations:
-        found.append(("No data of elsewhere: no --evaluation was named.", []))
-    return state(
-        [text for text, _ in found], *(source for _, many in found for source in many)
-    )
-
-
 SCORE_FACTS: Mapping[str, tuple[str, Callable[[Subject], Fact]]] = {
     "measures": ("Measures", describe_measures),
     "uncertainty": ("Intervals", describe_uncertainty),
@@ -275,5 +241,4 @@ SCORE_FACTS: Mapping[str, tuple[str, Callable[[Subject], Fact]]] = {
     "calibration": ("Calibration", describe_calibration),
     "thresholds": ("Thresholds", describe_thresholds),
     "failures": ("Failures", describe_failures),
-    "limits": ("Limits", find_limits),
 }

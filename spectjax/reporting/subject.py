@@ -2,6 +2,7 @@
 
 import csv
 import pathlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,7 @@ class Evaluation:
     """Scores of the model on data that it was not prepared with.
 
     Attributes:
-        file: of them, as the user named its folder.
+        file: of them, seen from where its folder lies.
         metrics: what it holds.
     """
 
@@ -74,7 +75,6 @@ class Subject:
         sessions: of `run.json`; None if it is older, or ships.
         operation: what it knows about its use; None if nobody measured that.
         data_set: that it learned from; None if that was not read.
-        no_data: why it was not.
         evaluations: scores of elsewhere.
         watts: power while it trained, as the authors state it; None if they do not.
         shipped: `model.json`; None of a run.
@@ -89,7 +89,6 @@ class Subject:
     sessions: Sequence[Mapping[str, Any]] | None = None
     operation: Any = None
     data_set: DataSet | None = None
-    no_data: str = ""
     evaluations: Sequence[Evaluation] = ()
     watts: float | None = None
     shipped: Mapping[str, Any] | None = None
@@ -105,9 +104,10 @@ class Subject:
         return bool(self.config.num_epochs)
 
     @property
-    def stopped(self) -> bool:
-        """Whether epochs are missing."""
-        return self.shipped is None and len(self.log) < self.config.num_epochs
+    def finished(self) -> bool:
+        """Whether training came to its end: only then is a run scored."""
+        done = len(self.log) >= self.config.num_epochs
+        return self.shipped is not None or self.metrics is not None or done
 
     @property
     def splits(self) -> Splits:
@@ -148,13 +148,13 @@ def read_run(
 
     check_run(workdir)
     config = load_config(workdir / "config.json")
-    data_set, no_data = None, ""
+    data_set = None
     try:
         data_set = read_data_set(find_data([workdir], data_dir))
     except (PrepareError, OtherDataError) as error:
         if data_dir is not None:
             raise
-        no_data = str(error)
+        print(f"NOT read: {error}", file=sys.stderr, flush=True)
     scored = locate_metrics(workdir).is_file()
     expected = {
         "model": config.model.name,
@@ -170,7 +170,6 @@ def read_run(
         sessions=read_sessions(workdir),
         operation=read_operation(workdir, config.task),
         data_set=data_set,
-        no_data=no_data,
         evaluations=_read_evaluations(evaluations, expected, str(workdir)),
         watts=watts,
     )
@@ -192,7 +191,6 @@ def read_shipped(evaluations: Sequence[pathlib.Path] = ()) -> Subject:
         operation=parse_operation(
             document["operation"], document["task"], FOLDER / DOCUMENT
         ),
-        no_data="it does not ship with the model",
         evaluations=_read_evaluations(evaluations, {"name": name}, name),
         shipped=document,
     )
@@ -245,7 +243,8 @@ def _find_evaluation(
         model = metrics["external"]["scored_model"]
         found = {"name": model["name"]} | model["info"]
         if all(found.get(key) == value for key, value in expected.items()):
-            return Evaluation(str(file), metrics)
+            shown = file.relative_to(folder.parent) if folder.name else file
+            return Evaluation(str(shown), metrics)
         others.append(model["name"])
     raise UserError(
         f"{path}: expected scores of {name}, found those of {', '.join(others)}: "
