@@ -82,6 +82,8 @@ def finished(data_dir, tmp_path_factory):
         "Evaluation 1, NOT checked: patients of the training.",
         "Evaluation 1, left out: learned from: 3.",
         "Evaluation 1, camera Maker B. 2: lesions found 0.500.",
+        "was made on fold1, none of which was scored",
+        "Evaluation 1, adjusted: at the point specific lesions found 0.625.",
         "> SYNTHETIC",
     ],
 )
@@ -232,6 +234,9 @@ def test_scores_of_another_model_are_refused(data_dir, tmp_path):
         fill(run, data_dir, evaluations=[other])
     with pytest.raises(UserError, match="found no 'external'"):
         fill(run, data_dir, evaluations=[run / "eval"])
+    own = write_evaluation(tmp_path / "own", run)
+    with pytest.raises(UserError, match="found one twice"):
+        fill(run, data_dir, evaluations=[own, own])
 
 
 def test_the_model_that_ships_has_its_one_card(tmp_path):

@@ -7,6 +7,15 @@ from spectjax.reporting.facts import Fact, Source, look_up, quote_score, state
 from spectjax.reporting.score_facts import POINT_SCORES, list_scores
 from spectjax.reporting.subject import Evaluation, Subject
 
+_ADJUSTED = {
+    "adjusted.temperature.value": "temperature",
+    "adjusted.temperature.calibration.ece": "with it, expected calibration error",
+    "adjusted.prevalence.value": "shift of the log-odds for another prevalence",
+    "adjusted.prevalence.calibration.ece": "with it, expected calibration error",
+    "adjusted.prevalence.recall": "with it, sensitivity of images",
+    "adjusted.prevalence.specificity": "with it, specificity of images",
+}
+
 
 def describe_external(subject: Subject) -> Fact:
     """Returns scores on data that the model was not prepared with."""
@@ -118,7 +127,21 @@ def describe_updating(subject: Subject) -> Fact:
             f"made on {on}, none of which was scored; the model itself is as it was."
         )
         sources.append(Source(each.file, "adjusted"))
+        for path, label in _list_adjusted(adjusted).items():
+            text = quote_score(each.metrics, path, each.file)
+            if text:
+                lines.append(f"Evaluation {number}, adjusted: {label} {text}.")
     return _or_none(subject, lines, sources)
+
+
+def _list_adjusted(adjusted: Mapping[str, Any]) -> dict[str, str]:
+    """Returns which scores after an adjustment are told, by their paths."""
+    points = {
+        f"adjusted.points.{name}.{score}": f"at the point {name} {label}"
+        for name in adjusted.get("points") or {}
+        for score, label in POINT_SCORES.items()
+    }
+    return points | _ADJUSTED
 
 
 EXTERNAL_FACTS: Mapping[str, tuple[str, Callable[[Subject], Fact]]] = {

@@ -56,20 +56,27 @@ def _explain(subject: Subject) -> str:
     return _SHIPPED if subject.shipped is not None else _UNSCORED
 
 
+def _choose_document(subject: Subject) -> tuple[str, Mapping[str, Any] | None]:
+    """Returns scores and their file: those held out, else the first of elsewhere."""
+    if subject.metrics is None and subject.evaluations:
+        return subject.evaluations[0].file, subject.evaluations[0].metrics
+    return METRICS, subject.metrics
+
+
 def describe_measures(subject: Subject) -> Fact:
     """Returns which scores there are."""
-    metrics = subject.metrics
+    file, metrics = _choose_document(subject)
     if metrics is None:
         return Fact(missing=f"measures: {_explain(subject)}")
     lines = [f"Of {text}." for key, text in _MEASURES.items() if metrics.get(key)]
     lines.append("docs/metrics.md of spectjax defines each.")
-    keys = [Source(METRICS, key) for key in _MEASURES if metrics.get(key)]
+    keys = [Source(file, key) for key in _MEASURES if metrics.get(key)]
     return state(lines, *keys)
 
 
 def describe_uncertainty(subject: Subject) -> Fact:
     """Returns how intervals were made."""
-    metrics = subject.metrics
+    file, metrics = _choose_document(subject)
     if metrics is None:
         return Fact(missing=f"uncertainty: {_explain(subject)}")
     for key in ("intervals", "image"):
@@ -78,8 +85,8 @@ def describe_uncertainty(subject: Subject) -> Fact:
             return state(
                 f"Intervals of {section['level']:.0%}: percentiles of a bootstrap over "
                 f"patients, {section['resamples']} resamples. No test of significance.",
-                Source(METRICS, f"{key}.resamples"),
-                Source(METRICS, f"{key}.level"),
+                Source(file, f"{key}.resamples"),
+                Source(file, f"{key}.level"),
             )
     return Fact(missing="uncertainty: the scores are older than their intervals")
 

@@ -219,8 +219,13 @@ def _read_evaluations(
     """Returns the scores of a model in folders that `spectjax.evaluate` wrote.
 
     Raises:
-        UserError: if there are none of this very model.
+        UserError: if there are none of this very model, or a folder is named twice.
     """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError(
+            "Expected --evaluation of another folder each time, found one twice. Name "
+            "each once."
+        )
     return [_find_evaluation(folder, expected, name) for folder in folders]
 
 

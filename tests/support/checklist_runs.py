@@ -118,6 +118,10 @@ def write_evaluation(folder, workdir, **info):
                 "Maker B. 2": {"n_images": 40, "n_patients": 20, "sensitivity": 0.5}
             }
         },
+        "adjusted": {
+            "measured_on": {"split": "fold1"},
+            "points": {"specific": {"sensitivity": 0.625, "false_per_image": 0.25}},
+        },
         "external": {
             "scored_model": {
                 "name": workdir.name,
