@@ -45,9 +45,9 @@ PICTURES = "pictures"
 QUALITY = 90
 SHIPPED = "shipped"
 SCORES = {
-    "sensitivity": "Lesions found",
-    "false_per_image": "False per image",
-    "marked_without_lesion": "Images without lesion: marked",
+    "sensitivity": "Sensitivity",
+    "false_per_image": "False per image (fewer are better)",
+    "marked_without_lesion": "Images without lesion: marked (fewer are better)",
     "IoU": "IoU, pooled",
 }
 
@@ -185,6 +185,7 @@ def compare(
                 name: {
                     "n_images_usable": len(tables[name]),
                     "n_lesions": sum(tables[name][image][0] for image in shared),
+                    "n_found": sum(tables[name][image][1] for image in shared),
                     **{key: float(each[0]) for key, each in of(everyone).items()},
                     "intervals": describe_intervals(bootstrap_sums(patients, of)),
                 }
@@ -262,7 +263,11 @@ def format_table(document: Mapping[str, Any]) -> list[str]:
     lines = [f"SIMULATED patients of the phantom's version {document['phantom']}."]
     for model, each in document["models"].items():
         rows = [
-            [name, str(hospital["n_images_usable"]), str(hospital["n_lesions"])]
+            [
+                name,
+                str(hospital["n_images_usable"]),
+                f"{hospital['n_found']} of {hospital['n_lesions']}",
+            ]
             + [
                 f"{hospital[key]:.3f}{format_bounds(hospital['intervals'][key])}"
                 for key in SCORES
@@ -273,7 +278,9 @@ def format_table(document: Mapping[str, Any]) -> list[str]:
             "",
             f"## {model}: {each['n_images']} images of {each['n_patients']} patients",
             "",
-            *format_rows(["", "Images usable", "Lesions", *SCORES.values()], rows),
+            *format_rows(
+                ["", "Images usable", "Lesions found", *SCORES.values()], rows
+            ),
             "",
             *tabulate_differences(SCORES, each["comparisons"]),
         ]
