@@ -37,6 +37,19 @@ _ANY_FRAME = flags.DEFINE_bool(
     "Scans of 128 to 1024 columns and pixels of 1.8 to 4.8 mm; by default all have the "
     "papers' 256 columns of some 2.3 mm.",
 )
+_CAMERA = flags.DEFINE_enum(
+    "camera",
+    "usual",
+    ["usual", "fast", "coarse"],
+    "Which camera the same patients lie under: fast has a collimator of lower "
+    "resolution and half of the counts, coarse also 128 columns of 4.7 mm.",
+)
+_ISSUER = flags.DEFINE_string(
+    "issuer",
+    "",
+    "Issuer of the Patient IDs; all phantoms count from P0001, and only another "
+    "issuer tells their patients apart.",
+)
 _SEED = flags.DEFINE_integer(
     "seed", 0, "The same seed gives the same bytes.", lower_bound=0
 )
@@ -61,6 +74,8 @@ def main(argv: list[str]) -> None:
             seed=_SEED.value,
             population=_POPULATION.value,
             any_frame=_ANY_FRAME.value,
+            camera=_CAMERA.value,
+            issuer=_ISSUER.value,
             processes=_PROCESSES.value,
         )
     print(

@@ -14,20 +14,21 @@ from spectjax.imaging.scan import View
 
 ATTENUATION_PER_MM = 0.012  # water, broad beam; 0.015 would be the narrow beam
 INTRINSIC_FWHM_MM = 3.8
-_HOLE_DIAMETER_MM = 1.11
 _HOLE_LENGTH_MM = 24.05 - 2 / 2.64  # effective: lead at 140 keV has 2.64 per mm
 _FWHM_PER_SIGMA = float(np.sqrt(8 * np.log(2)))
 _SLAB_MM = 20.0
 _MARGIN_PX = 16  # more than three times the widest blur
 
 
-def fwhm_mm(distance_mm: np.ndarray | float) -> np.ndarray:
+def fwhm_mm(
+    distance_mm: np.ndarray | float, hole_diameter_mm: float = 1.11
+) -> np.ndarray:
     """Returns the resolution at a distance from the face of the collimator.
 
     FWHM(z) = sqrt(R_int^2 + (d (l_e + z) / l_e)^2), in mm, with hole diameter d and
     effective hole length l_e.
     """
-    spread = _HOLE_DIAMETER_MM * (1 + np.asarray(distance_mm) / _HOLE_LENGTH_MM)
+    spread = hole_diameter_mm * (1 + np.asarray(distance_mm) / _HOLE_LENGTH_MM)
     return np.hypot(INTRINSIC_FWHM_MM, spread)
 
 
@@ -43,6 +44,7 @@ class Camera:
         gap_mm: distance of the collimators from the skin or the table.
         table: share of the photons that the table lets through to the posterior view.
         scatter: share of the detected counts that scattered in the body.
+        hole_diameter_mm: of the collimator.
     """
 
     frame_hw: tuple[int, int] = (1024, 256)
@@ -51,6 +53,7 @@ class Camera:
     gap_mm: float = 25.0
     table: float = 1.0
     scatter: float = 0.35
+    hole_diameter_mm: float = 1.11
 
     def find_field(self, view: View) -> tuple[slice, slice]:
         """Returns the rows and columns of a view that the detector sees."""
@@ -259,8 +262,8 @@ def _let_through(body: Body, camera: Camera, view: View) -> np.ndarray:
 
 def _variance_px(plane: float, camera: Camera) -> float:
     """Returns the variance of the blur on a plane, in square pixels."""
-    sigma_mm = fwhm_mm(plane * _SLAB_MM) / _FWHM_PER_SIGMA
-    return float((sigma_mm / camera.spacing_mm) ** 2)
+    fwhm = fwhm_mm(plane * _SLAB_MM, camera.hole_diameter_mm)
+    return float((fwhm / _FWHM_PER_SIGMA / camera.spacing_mm) ** 2)
 
 
 def _diffuse(image: np.ndarray, variance_px: float) -> None:

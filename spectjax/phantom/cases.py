@@ -17,11 +17,14 @@ from spectjax.imaging.diagnosis import METASTASIS, NORMAL
 from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import Box, CropTransform
 from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.phantom.devices import USUAL, Device
 from spectjax.phantom.frames import Frame
 from spectjax.phantom.patient import SimulatedPatient, draw_disease, take_images
 from spectjax.phantom.readers import METASTASES, READERS, Reading, read_view
 from spectjax.phantom.subject import (
     VIEWS,
+    Exposure,
+    PlacedSpot,
     Subject,
     derive_rng,
     derive_seed,
@@ -57,12 +60,16 @@ def find_case(
     views: Sequence[View],
     wanted: Set[str] = METASTASES,
     frame: Frame | None = None,
+    device: Device = USUAL,
 ) -> Case:
     """Returns the first patient of a seed whose views all show the diagnosis.
 
     The diagnosis "metastasis" takes any image with at least one hotspot that the
     readers agree upon; views that are not kept are not simulated. The readers outline
     spots of the wanted kinds. The frame is that of `draw_person`.
+
+    Whatever the device, the patient is the one whom the usual one finds: the diagnoses
+    are what that shows, and the readings and the images are the device's.
     """
     bodies = trials = 0
     while True:
@@ -73,20 +80,48 @@ def find_case(
         subject = draw_subject(body_seed, views, frame)
         for attempt in range(_TRIALS_PER_BODY):
             trials += 1
-            rng = derive_rng(body_seed, _DISEASE, attempt)
-            lesions = draw_disease(rng, subject, diagnosis)
+            lesions = _draw_lesions(body_seed, attempt, subject, diagnosis)
+            look = (body_seed, attempt, wanted)
             exposures, readings, diagnoses = {}, {}, {}
             for view in views:
-                exposures[view] = expose(subject, lesions, view)
-                rng = derive_rng(body_seed, _READING, attempt, VIEWS.index(view))
-                readings[view] = read_view(rng, exposures[view], wanted)
+                exposures[view], readings[view] = _look(subject, lesions, view, *look)
                 found = diagnose_view(readings[view], subject, view)
                 if found is None or not _is_wanted(found, diagnosis):
                     break
                 diagnoses[view] = found
-            if len(diagnoses) == len(views):
-                patient = take_images(body_seed, subject, lesions, exposures)
-                return Case(patient, readings, diagnoses, trials)
+            if len(diagnoses) < len(views):
+                continue
+            if device != USUAL:
+                frame = device.frame or frame
+                subject = draw_subject(body_seed, views, frame, device)
+                lesions = _draw_lesions(body_seed, attempt, subject, diagnosis)
+                for view in views:
+                    exposures[view], readings[view] = _look(
+                        subject, lesions, view, *look
+                    )
+            patient = take_images(body_seed, subject, lesions, exposures)
+            return Case(patient, readings, diagnoses, trials)
+
+
+def _draw_lesions(
+    seed: np.random.SeedSequence, attempt: int, subject: Subject, diagnosis: str
+) -> list[PlacedSpot]:
+    """Draws the disease of an attempt: the same one in every frame."""
+    return draw_disease(derive_rng(seed, _DISEASE, attempt), subject, diagnosis)
+
+
+def _look(
+    subject: Subject,
+    lesions: Sequence[PlacedSpot],
+    view: View,
+    seed: np.random.SeedSequence,
+    attempt: int,
+    wanted: Set[str],
+) -> tuple[Exposure, Reading]:
+    """Returns what a view shows and what readers outline in it."""
+    exposure = expose(subject, lesions, view)
+    rng = derive_rng(seed, _READING, attempt, VIEWS.index(view))
+    return exposure, read_view(rng, exposure, wanted)
 
 
 def diagnose_view(reading: Reading, subject: Subject, view: View) -> str | None:

@@ -7,6 +7,8 @@ the truth apart. Every file is a function of the seed: no clock, no host, no cha
 import datetime
 import io
 import pathlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -47,13 +49,17 @@ def write_patient(
     case: Case,
     layout: Layout,
     identity: tuple[str, ...],
+    stated: Mapping[str, str],
 ) -> None:
-    """Writes dicom/, annotations/ and, last, truth/<name>.npz of one patient."""
+    """Writes dicom/, annotations/ and, last, truth/<name>.npz of one patient.
+
+    `stated` are attributes of all its files, by keyword.
+    """
     groups = [layout.views] if layout.one_file else [(view,) for view in layout.views]
     for number, views in enumerate(groups, 1):
         stem = name if layout.one_file else f"{name}_{views[0][0].upper()}"
         content = encode_dicom(
-            name, case.patient, views, layout.evidence, identity, number
+            name, case.patient, views, layout.evidence, identity, number, stated
         )
         write_file(folder / "dicom" / f"{stem}.dcm", content)
         for view in views:
@@ -74,11 +80,12 @@ def encode_dicom(
     evidence: Evidence,
     identity: tuple[str, ...],
     number: int = 1,
+    stated: Mapping[str, str] = MappingProxyType({}),
 ) -> bytes:
     """Returns an NM whole-body file with one frame for each view, little endian.
 
     The name, "P0001", is the Patient ID; detector n saw the n-th of the views;
-    `identity` makes the UIDs unique.
+    `identity` makes the UIDs unique; `stated` has further attributes, by keyword.
     """
     frames = np.stack([patient.views[view].counts for view in views])
     entropy = ["spectjax phantom", *identity, name]
@@ -150,6 +157,8 @@ def encode_dicom(
         block = ds.private_block(0x0011, "GEMS_GENIE_1", create=True)
         block.add_new(0x12, "LO", _GE_NAMES[evidence, views[0]])
         block.add_new(0x30, "LO", _GE_NAMES[evidence, views[0]])
+    for keyword, text in stated.items():
+        setattr(ds, keyword, text)
     ds.PixelData = frames.astype("<u2").tobytes()
 
     buffer = DicomBytesIO()

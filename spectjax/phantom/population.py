@@ -17,6 +17,7 @@ from collections import Counter
 from tqdm import tqdm
 
 from spectjax.phantom.cases import find_case
+from spectjax.phantom.devices import DEVICES
 from spectjax.phantom.files import write_patient
 from spectjax.phantom.frames import draw_frame
 from spectjax.phantom.readers import METASTASES, SUSPICIOUS
@@ -32,6 +33,7 @@ _SECONDS_PER_PATIENT = 0.3
 _FRAME = 30  # a stream of a patient's seed, beside the bodies of `find_case`
 _COMPLETE = "phantom.json"
 _STARTED = "phantom.partial.json"
+_BEFORE: dict[str, int | str] = {"camera": "usual", "issuer": ""}
 
 
 class PhantomError(UserError):
@@ -45,6 +47,8 @@ def write_phantom(
     seed: int,
     population: str = "segmentation",
     any_frame: bool = False,
+    camera: str = "usual",
+    issuer: str = "",
     processes: int | None = None,
 ) -> pathlib.Path:
     """Writes a population of patients, or finds it written.
@@ -53,8 +57,10 @@ def write_phantom(
     was left half-written by the same call is continued. 76 patients of "segmentation",
     all with metastases in every thorax, have [P1]'s 112 images, 251 of
     "classification", mostly normal, [P2]'s 346. Scans have the papers' 256 columns of
-    some 2.3 mm, or with `any_frame` those of `draw_frame`. The folder does not exist
-    yet, is empty, or holds this phantom; there is a process for each core by default.
+    some 2.3 mm, or with `any_frame` those of `draw_frame`. The camera is one of
+    `DEVICES`; the Patient IDs are of the issuer, if one is named. The folder does not
+    exist yet, is empty, or holds this phantom; there is a process for each core by
+    default.
 
     Raises:
         PhantomError: if the folder holds anything else, a number is out of range, or a
@@ -71,6 +77,11 @@ def write_phantom(
             f"Expected a population, one of {', '.join(POPULATIONS)}, got "
             f"{population!r}."
         )
+    if camera not in DEVICES or (any_frame and DEVICES[camera].frame):
+        raise PhantomError(
+            f"Expected a camera, one of {', '.join(DEVICES)}, and any_frame for one "
+            f"without a frame of its own, got {camera!r} and any_frame={any_frame}."
+        )
     folder = pathlib.Path(output_dir)
     wanted: dict[str, int | str] = {
         "population": population,
@@ -80,13 +91,16 @@ def write_phantom(
         "version": VERSION,
         "synthetic": True,
     }
-    if _is_complete(folder, wanted):
+    # What a folder of before there was a choice has is not written.
+    choice = {"camera": camera, "issuer": issuer}
+    wanted |= {key: choice[key] for key in choice if choice[key] != _BEFORE[key]}
+    if _is_complete(folder, _BEFORE | wanted):
         return folder
     write_file(folder / _STARTED, json.dumps(wanted))
 
     slots = draw_slots(population, patients, seed)
     jobs = [
-        (folder, population, seed, any_frame, number, slot)
+        (folder, population, seed, any_frame, camera, issuer, number, slot)
         for number, slot in enumerate(slots, 1)
         # The truth is a patient's last file.
         if not (folder / "truth" / f"{_name(number)}.npz").exists()
@@ -111,7 +125,7 @@ def _is_complete(folder: pathlib.Path, wanted: dict[str, int | str]) -> bool:
     """Returns whether the folder holds the phantom; False if it can be written."""
     for name in (_COMPLETE, _STARTED):
         try:
-            found = json.loads((folder / name).read_text())
+            found = _BEFORE | json.loads((folder / name).read_text())
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
@@ -137,18 +151,22 @@ def _is_complete(folder: pathlib.Path, wanted: dict[str, int | str]) -> bool:
     return False
 
 
-_Job = tuple[pathlib.Path, str, int, bool, int, Slot]
+_Job = tuple[pathlib.Path, str, int, bool, str, str, int, Slot]
 
 
 def _write_one(job: _Job) -> None:
-    folder, population, seed, any_frame, number, slot = job
+    folder, population, seed, any_frame, camera, issuer, number, slot = job
     # Each patient has a seed of their own: no process depends on another.
     patient_seed = seed_patient(population, seed, number)
     wanted = SUSPICIOUS if population == "screening" else METASTASES
     frame = draw_frame(derive_rng(patient_seed, _FRAME)) if any_frame else None
-    case = find_case(patient_seed, slot.diagnosis, slot.layout.views, wanted, frame)
-    identity = (population, str(seed), str(number))
-    write_patient(folder, _name(number), case, slot.layout, identity)
+    case = find_case(
+        patient_seed, slot.diagnosis, slot.layout.views, wanted, frame, DEVICES[camera]
+    )
+    stated = {"ManufacturerModelName": camera} if camera != _BEFORE["camera"] else {}
+    stated |= {"IssuerOfPatientID": issuer} if issuer else {}
+    identity = (population, str(seed), str(number), *stated.values())
+    write_patient(folder, _name(number), case, slot.layout, identity, stated)
 
 
 def _name(number: int) -> str:

@@ -14,6 +14,7 @@ from spectjax.phantom.body import draw_tracer
 from spectjax.phantom.camera import Body, Camera, Sources, project, project_spot
 from spectjax.phantom.covers import Cover, draw_cover_map, draw_covers
 from spectjax.phantom.detector import detect
+from spectjax.phantom.devices import USUAL, Device
 from spectjax.phantom.frames import USUAL_PIXEL_MM, Frame, draw_usual_frame
 from spectjax.phantom.lesions import Spot
 from spectjax.phantom.mimics import draw_mimics
@@ -150,15 +151,16 @@ def draw_subject(
     seed: np.random.SeedSequence,
     views: Sequence[View] = VIEWS,
     frame: Frame | None = None,
+    device: Device = USUAL,
 ) -> Subject:
     """Draws a patient without metastases, on the frame of `draw_person`.
 
-    A view does not depend on the others.
+    A view does not depend on the others. Of the device everything but its frame counts.
     """
     uptake_rng, benign_rng = derive_rng(seed, _UPTAKE), derive_rng(seed, _BENIGN)
     exam_rng = derive_rng(seed, _EXAM)
     person = draw_person(seed, frame)
-    camera = _draw_camera(exam_rng, person)
+    camera = _draw_camera(exam_rng, person, device)
     hours = draw_hours(exam_rng)
     covers = draw_covers(
         derive_rng(seed, _COVERS), person.sex if person.age > 12 else "M"
@@ -176,7 +178,7 @@ def draw_subject(
     tracer[find_growth_plates()] *= np.interp(person.age, [8, 14, 18], [6, 4, 1])
     skeleton = skeleton._replace(weight=tracer)
     bones = _place(person, (skeleton.xyz_mm, skeleton.segment, tracer))
-    exam = draw_exam(exam_rng, hours, weight_kg)
+    exam = device.use(draw_exam(exam_rng, hours, weight_kg))
     retained = share_in_bone(hours) + share_in_soft_tissue(hours)
     units = tracer.sum() + float((volume_mm3 * body.tracer).sum())
     counts_per_unit = exam.counts_per_share * retained / units
@@ -260,7 +262,7 @@ def _place(
     return Sources(row, column, placed[:, 2], weight)
 
 
-def _draw_camera(rng: np.random.Generator, person: Person) -> Camera:
+def _draw_camera(rng: np.random.Generator, person: Person, device: Device) -> Camera:
     _, _, (height, width), spacing_mm, posture = person
     usual = USUAL_PIXEL_MM / spacing_mm
     toes = posture.place(np.array([[0.0, 1745.0, 0.0]]), np.array([1]))
@@ -277,6 +279,7 @@ def _draw_camera(rng: np.random.Generator, person: Person) -> Camera:
         gap_mm=rng.uniform(25, 65),
         table=rng.uniform(0.88, 0.95),
         scatter=rng.uniform(0.30, 0.40),
+        hole_diameter_mm=device.hole_diameter_mm,
     )
 
 
