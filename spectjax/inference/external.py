@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from spectjax import input_pipeline
@@ -23,9 +24,9 @@ from spectjax.system.schema import Each, Maybe
 from spectjax.tasks import TASKS
 from tfds_spect.names import AUGMENTED, LEAKING, SCALED
 
-# A network of 256x256 pixels takes a sixth longer for an image among eight on a CPU:
-# what it computes in between no longer fits into a processor's cache.
-BATCH_SIZE = 1
+# Images at once. A network of 256x256 pixels takes a sixth longer for an image among
+# eight on a CPU: what it computes in between no longer fits into a processor's cache.
+_ON_CPU, _ON_OTHERS = 1, 16
 _KNOWN = {
     "calibration": Maybe({"temperature": Maybe(float), "fitted_on": Maybe(str)}),
     "image": {"sensitivity_at_specificity": Each({"threshold": Maybe(float)})},
@@ -193,7 +194,7 @@ def score_candidate(
             model=model,
             held_out=examples,
             num_classes=len(row.class_names()),
-            batch_size=BATCH_SIZE,
+            batch_size=_ON_CPU if jax.default_backend() == "cpu" else _ON_OTHERS,
             output_dir=output_dir,
             model_name=str(model.info.get("model") or candidate.name),
             train_hw=model.input_hw,
