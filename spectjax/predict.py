@@ -6,11 +6,12 @@
 
 PATH is a DICOM file, a picture (PNG, JPEG), or a folder of them. Of pictures images.csv
 at the top of the folder says view, patient and more (docs/data.md); single ones take
---view, and --region if they show a thorax already. The first form asks the model that
-ships with the package, which was trained on simulated patients alone: `--about` prints
-its model card. RUN is the folder that a training run wrote, FILE what `spectjax.export`
-made of it. JAX runs all but an ONNX file, which needs no JAX. Several runs, as of all
-folds, answer as one, unless they are Mask R-CNNs: `--workdir=RUN0 --workdir=RUN1 ...`.
+--view, --region if they show a thorax already, and --inverted where no background tells
+that hot is dark. The first form asks the model that ships with the package, which was
+trained on simulated patients alone: `--about` prints its model card. RUN is the folder
+that a training run wrote, FILE what `spectjax.export` made of it. JAX runs all but an
+ONNX file, which needs no JAX. Several runs, as of all folds, answer as one, unless they
+are Mask R-CNNs: `--workdir=RUN0 --workdir=RUN1 ...`.
 For every whole-body view OUT, by default `predictions` in the current folder, receives
 `<name>.json` and `<name>.png`. A segmenting model marks hotspots: category, score, box
 and mask in thorax and whole-body pixels, area, counts; those of a Mask R-CNN may
@@ -53,6 +54,7 @@ from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.answers import take
 from spectjax.inference.card import write_card
 from spectjax.inference.pixels import carry_back, choose_zoom, enlarge
+from spectjax.inference.regions import describe_mismatch, tell_unknown
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.commands import (
@@ -224,6 +226,7 @@ def predict_examinations(
                 )
             if "name" in model.info:
                 print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
+            tell_unknown(model.info)
         seen = []
         for scan in scans:
             with problems.passing_over(scan.path):
@@ -292,7 +295,8 @@ def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
     answer = take(model.predict(counts[np.newaxis, :, :, np.newaxis]), 0)
     if zoom != 1:
         answer = carry_back(cast(np.ndarray, answer), zoom)
-    return SeenView(name, thorax, model.input_hw, answer, zoom)
+    strange = describe_mismatch(model.info, scan.region)
+    return SeenView(name, thorax, model.input_hw, answer, zoom, strange)
 
 
 def _find(

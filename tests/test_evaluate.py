@@ -150,7 +150,8 @@ def test_a_training_that_is_not_there_is_not_taken_for_another(scored):
     out, metrics = scored
     external = metrics["external"]
     assert external["checked"] == []
-    missing, never = external["not_checked"]
+    region, missing, never = external["not_checked"]
+    assert "the part of the body" in region
     assert "segmentation_smoke" in missing and "expected the run's data set" in missing
     assert "under two names" in never
     assert missing in (out / "table.md").read_text()
@@ -172,7 +173,8 @@ def test_patients_and_acquisitions_of_the_training_are_refused(elsewhere, tmp_pa
     assert metrics["n_images"] == 2
     (checked,) = metrics["external"]["checked"]
     assert "4 images" in checked
-    (never,) = metrics["external"]["not_checked"]
+    region, never = metrics["external"]["not_checked"]
+    assert "the part of the body" in region and "under two names" in never
     # A model of which these patients were not held out refuses them all.
     other = write_kmeans(
         tmp_path / "other", **{"data.fingerprint": fingerprint, "data.fold": 3}
@@ -202,6 +204,27 @@ def test_what_could_not_be_compared_is_said(
         leave_out_seen=True,
     )
     assert any(line in each for each in metrics["external"]["not_checked"])
+
+
+def test_images_of_another_part_of_the_body_are_told(tmp_path, capsys):
+    """The run learned from simulated patients: whole bodies, whatever its age."""
+    halves = write_data_set(
+        tmp_path / "halves", {"fold0": [make_hot("p0", 0)]}, regions={"chest_half": 1}
+    )
+    metrics = evaluate(
+        workdirs=[
+            write_kmeans(tmp_path / "run", **{"data.name": "segmentation_phantom"})
+        ],
+        dataset=halves,
+        data_dir=tmp_path / "nowhere",
+        output_dir=tmp_path / "out",
+    )
+    line = "the model learned from thoraxes alone, this is a chest half"
+    (warning,) = metrics["external"]["warnings"]
+    assert warning.startswith(line)
+    assert f"WARNING: run: {line}" in capsys.readouterr().err
+    assert f"**WARNING: {line}" in (tmp_path / "out/table.md").read_text()
+    assert metrics["data"]["regions"] == ["chest_half"]
 
 
 def test_several_runs_stand_in_one_table_with_paired_differences(elsewhere, tmp_path):

@@ -281,10 +281,10 @@ def test_run_takes_the_users_word_for_the_view(workdir, tmp_path):
     assert "user" in source["view_evidence"]
 
 
-def test_run_tells_everywhere_of_a_weak_view_and_of_pixels_of_another_size(
+def test_run_tells_everywhere_of_a_weak_view_and_of_images_unlike_the_models(
     tmp_path, monkeypatch, capsys
 ):
-    """The image is a thorax by the user's word, its pixels are twice the model's."""
+    """A thorax by the user's word, of pixels twice those of the model's halves."""
     drawn, seen = [], []
 
     def see(counts):
@@ -293,7 +293,8 @@ def test_run_tells_everywhere_of_a_weak_view_and_of_pixels_of_another_size(
         answer[..., 0] = 1
         return answer
 
-    model = TrainedModel(see, MODEL_INFO, "segmentation", (256, 256), pixel_mm=2.4)
+    info = MODEL_INFO | {"trained_on_regions": "chest_half"}
+    model = TrainedModel(see, info, "segmentation", (256, 256), pixel_mm=2.4)
     workdir = make_run(tmp_path, monkeypatch, model)
     save = picture_parts.save_figure
     monkeypatch.setattr(
@@ -318,6 +319,19 @@ def test_run_tells_everywhere_of_a_weak_view_and_of_pixels_of_another_size(
     for where in told:
         assert "by weak evidence: only the detector's start angle" in where
         assert "resampled, 2.00 times as large" in where
+        assert "the model learned from chest halves alone, this is a thorax" in where
+
+
+@SMALL_CROP
+def test_predict_tells_once_that_nobody_knows_what_a_model_learned_from(
+    tmp_path, capsys
+):
+    model = TrainedModel(predict_probs, {"model": "old"}, "segmentation", (8, 8))
+    scans = [make_scan(f"{n}.dcm", image_key=f"{n}" * 16) for n in range(2)]
+    assert ask(model, [[scan] for scan in scans], tmp_path) == (2, 0, 0)
+    assert capsys.readouterr().err.count("NOT checked of the model: whether it") == 1
+    predict_views(scans, tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 @SMALL_CROP

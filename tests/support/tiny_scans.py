@@ -14,7 +14,7 @@ from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.inference import runtimes
 
 SMALL_CROP = pytest.mark.usefixtures("small_crop")
-MODEL_INFO = {"model": "unet_res", "step": 7}
+MODEL_INFO = {"model": "unet_res", "step": 7, "trained_on_regions": "whole_body"}
 
 
 def make_scan(path="a/IM1.dcm", **changes):
