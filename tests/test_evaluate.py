@@ -9,7 +9,6 @@ import pytest
 from spectjax.config import save_config
 from spectjax.evaluate import evaluate
 from spectjax.inference.external import choose_parts
-from spectjax.metrics import intervals
 from spectjax.system.messages import UserError
 from spectjax.tasks.hotspots.metrics_sections import SegmentationRun
 from tests.support.data_sets import make_image, write_data_set
@@ -19,6 +18,7 @@ from tfds_spect.opening import open_data_set, read_content
 from tfds_spect.overlap import describe_key
 from tfds_spect.prepare import locate
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
 SPOT = (100, 90, 112, 104)
 
 
@@ -39,14 +39,6 @@ def make_hot(patient, seed, **fields):
 def make_normal(patient, seed, **fields):
     fields |= {"diagnosis": "normal", "evidence": "none"}
     return make_image(patient, counts=make_counts(seed), **fields)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples():
-    """How many resamples there are changes no fact here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 100)
-        yield
 
 
 @pytest.fixture(scope="module")

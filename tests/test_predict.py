@@ -19,7 +19,7 @@ from spectjax.imaging.hotspots import decode_rle
 from spectjax.imaging.listed.found import Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.thorax import CropError, crop_thorax
-from spectjax.inference import runtimes
+from spectjax.inference import asking, runtimes
 from spectjax.inference.card import write_card
 from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.trained import TrainedModel
@@ -113,7 +113,7 @@ def test_predict_leaves_the_area_open_without_a_spacing(tmp_path):
 
 @SMALL_CROP
 def test_predict_uses_a_doubted_crop_and_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "crop_thorax", crop_stub(("no neck",)))
+    monkeypatch.setattr(asking, "crop_thorax", crop_stub(("no neck",)))
     predict_views([make_scan()], tmp_path)
     assert read_json(tmp_path / "IM1_anterior.json")["crop"]["flags"] == ["no neck"]
     assert "CROP FLAGGED: no neck" in capsys.readouterr().out
@@ -126,7 +126,7 @@ def test_predict_passes_over_a_scan_without_thorax(tmp_path, monkeypatch, capsys
             raise CropError(f"{scan.path}: no body")
         return crop_stub()(scan)
 
-    monkeypatch.setattr(predict, "crop_thorax", refuse)
+    monkeypatch.setattr(asking, "crop_thorax", refuse)
     scans = [make_scan(view="posterior"), make_scan(image_key="cd" * 8)]
     assert predict_views(scans, tmp_path) == (1, 1, 0)
     assert sorted(os.listdir(tmp_path)) == ["IM1_anterior.json", "IM1_anterior.png"]
@@ -345,7 +345,7 @@ def test_run_heeds_a_table_of_crops(workdir, tmp_path, monkeypatch, capsys):
             crop_stub()(scan), by_hand=by_hand, overruled=("no neck",)
         )
 
-    monkeypatch.setattr(predict, "crop_thorax", crop)
+    monkeypatch.setattr(asking, "crop_thorax", crop)
     path = get_testdata_file("JPEG2000.dcm")
     table = tmp_path / "crops.csv"
     file = os.path.relpath(path, tmp_path)

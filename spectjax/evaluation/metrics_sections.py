@@ -43,6 +43,13 @@ class Document(TypedDict):
     disclaimer: str
 
 
+class RunDocument(Document):
+    """`metrics.json` of a run, also where a model met images of elsewhere."""
+
+    model: str
+    external: NotRequired[External]
+
+
 class Spread(TypedDict):
     """One score over repetitions."""
 
