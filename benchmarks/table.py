@@ -4,7 +4,6 @@ import dataclasses
 import datetime
 import os
 import pathlib
-import platform
 import shlex
 import statistics
 import subprocess
@@ -12,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.processes import Timed
+from spectjax.system.machine import name_processor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,21 +96,12 @@ def describe_run(
     )
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "device": _processor() if device == "cpu" else device,
-        "processor": f"{_processor()}, {cores} of {os.cpu_count()} cores{load}",
+        "device": name_processor() if device == "cpu" else device,
+        "processor": f"{name_processor()}, {cores} of {os.cpu_count()} cores{load}",
         "versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
         "commit": _commit(),
         "command": f"`python -m {command} {shlex.join(sys.argv[1:])}`",
     }
-
-
-def _processor() -> str:
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _commit() -> str:

@@ -365,6 +365,8 @@ def write_results(
     )
     ways = [way for way in WAYS if any(way == done for done, _ in log_odds)]
     table = format_table(scores, list(dict.fromkeys(sizes)), ways, NOTHING)
+    if not log_odds:
+        table = f"No training has finished on all {len(FOLDS)} folds yet.\n"
     counted = f"{len(rows)} pictures of {len(split)} patients, each held out once.\n\n"
     write_json(
         output_dir / "learning_curve.json",

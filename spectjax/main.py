@@ -150,6 +150,7 @@ def train_and_evaluate(
         is_first_process,
         wait_for_all,
     )
+    from spectjax.training.sessions import note_session
     from tfds_spect.prepare import choose_config, prepare
 
     config = config.copy_and_resolve_references()
@@ -200,6 +201,7 @@ def train_and_evaluate(
         )
     elif is_first_process():
         save_config(config, workdir / "config.json")
+        note_session(workdir, epochs_done=0)
     if not is_first_process():
         wait_for_all("evaluated")
         return read_scores(workdir)

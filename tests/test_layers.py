@@ -35,8 +35,9 @@ FLOORS = (
     {"spectjax.config"},
     {"spectjax.recipes", "spectjax.training"},
     {"configs", "spectjax.inference"},
-    {"spectjax.explanation", "spectjax.paper_figures"},
+    {"spectjax.explanation", "spectjax.paper_figures", "spectjax.reporting"},
     {
+        "spectjax.checklist",
         "spectjax.corrections",
         "spectjax.evaluate",
         "spectjax.explain",

@@ -99,7 +99,8 @@ def test_a_model_without_parameters_is_scored_and_restored_untrained(
     # Nothing is trained: the others' originals tell its operating points.
     others = "fold1+fold2+fold3+fold4"
     assert [split for _, split in data[1:]] == ["fold0", others]
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "eval"}
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {"config.json", "eval", "run.json"}
     print_results(metrics, tmp_path)
     assert "train.csv" not in capsys.readouterr().out
     model = load_run(tmp_path)

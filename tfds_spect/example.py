@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from spectjax.imaging.annotations.consensus import Readings
 from spectjax.imaging.annotations.labelme import Annotation
 from spectjax.imaging.crop_decision import CropDecision
 from spectjax.imaging.diagnosis import label_diagnosis
@@ -83,6 +84,7 @@ class ThoraxExample:
         crop_by_hand: what a person did about the crop, as `ThoraxImage.by_hand`.
         camera: as `BoneScan.camera` has it.
         region: what the image shows, as `BoneScan.region`.
+        readings: how its readers agree; None if nobody outlined it by hand.
     """
 
     counts: np.ndarray
@@ -106,6 +108,7 @@ class ThoraxExample:
     crop_by_hand: str = ""
     camera: str = ""
     region: str = "whole_body"
+    readings: Readings | None = None
 
     @property
     def example_id(self) -> str:

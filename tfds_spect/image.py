@@ -7,6 +7,7 @@ import numpy as np
 from spectjax.imaging.annotations.consensus import (
     Hotspots,
     agree,
+    compare_readers,
     crop_hotspots,
     diagnose,
 )
@@ -74,10 +75,13 @@ def make_example(
     if thorax.flags:
         raise UncertainCropError(thorax)
     hotspots, diagnosis = Hotspots(np.zeros(CANVAS_HW, np.int32), ()), stated
+    readings = None
     if annotations:
         everywhere = agree(annotations, thorax.transform.frame_hw)
         hotspots = crop_hotspots(everywhere, thorax.transform)
         outlined = diagnose(annotations, hotspots, thorax.transform)
+        if evidence == OUTLINES:
+            readings = compare_readers(annotations, thorax.transform)
         diagnosis = reconcile(outlined, stated, elsewhere=bool(everywhere.labels))
     return ThoraxExample(
         counts=store_counts(thorax.counts),
@@ -98,6 +102,7 @@ def make_example(
         crop_by_hand=thorax.by_hand,
         camera=scan.camera,
         region=scan.region,
+        readings=readings,
     )
 
 

@@ -42,6 +42,15 @@ _FILES: dict[str, Any] = {
         "cameras": Maybe(Each(str)),
         KEY_OF_PSEUDONYMS: Maybe(str),
         "regions": Maybe(Each(int)),
+        "readers": Maybe(
+            {
+                "images_by_number": Each(int),
+                "n_compared": int,
+                "n_unanimous": int,
+                "n_dice": int,
+                "dice": Maybe(float),
+            }
+        ),
         KEY: Maybe({"fingerprint": str, "splits": Each(str), "files": Each(str)}),
     },
 }

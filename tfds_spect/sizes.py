@@ -1,7 +1,9 @@
 """How many patients, images and copies a data set and its parts hold."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from spectjax.imaging.diagnosis import DIAGNOSES
 from tfds_spect.example import ThoraxExample
@@ -47,6 +49,28 @@ def count_patients_on_both_sides(splits: Mapping[str, Sequence[Portion]]) -> int
             parts = parts_of.setdefault(portion.original.patient, set())
             parts.add(name.removesuffix(AUGMENTED))
     return sum(len(parts) > 1 for parts in parts_of.values())
+
+
+def summarise_readings(originals: Sequence[ThoraxExample]) -> dict[str, Any]:
+    """Returns how readers agree, of the images that somebody outlined by hand.
+
+    Returns:
+        `images_by_number`: how many images were outlined by so many readers;
+        `n_compared`: how many of them by several, `n_unanimous`: of those, how many all
+        called alike, normal or abnormal; `dice`: mean over `n_dice` images, None if
+        there is none.
+    """
+    readings = [each.readings for each in originals if each.readings]
+    compared = [each for each in readings if each.number > 1]
+    dice = [each.dice for each in compared if each.dice is not None]
+    numbers = Counter(each.number for each in readings)
+    return {
+        "images_by_number": {str(n): numbers[n] for n in sorted(numbers)},
+        "n_compared": len(compared),
+        "n_unanimous": sum(each.abnormal in (0, each.number) for each in compared),
+        "n_dice": len(dice),
+        "dice": sum(dice) / len(dice) if dice else None,
+    }
 
 
 def count_diagnoses(

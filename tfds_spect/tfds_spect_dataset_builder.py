@@ -31,6 +31,7 @@ from tfds_spect.sizes import (
     count_diagnoses,
     count_patients_on_both_sides,
     measure_parts,
+    summarise_readings,
 )
 from tfds_spect.skips import Skip, write_skips, write_tracebacks, write_warnings
 from tfds_spect.source import read_source
@@ -220,6 +221,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             cameras={e.example_id: e.camera for e in originals if e.camera},
             pseudonym_key=compute_pseudonym(KEY_OF_PSEUDONYMS),
             regions=dict(sorted(Counter(e.region for e in originals).items())),
+            readers=summarise_readings(originals),
             patients_per_fold=[len({e.patient for e in fold}) for fold in folds],
             diagnoses=count_diagnoses(originals, n_copies),
             parts={

@@ -39,7 +39,7 @@ def write_card(folder: pathlib.Path = FOLDER) -> str:
     document = read_document(folder)
     path = find_file(folder, TEMPLATE)
     text = read_limited(path, CONFIG_BYTES, error=ModelFileError)
-    measured = _read_measured(folder, document["name"])
+    measured = read_measured(folder, document["name"])
     try:
         return (
             string.Template(text.decode())
@@ -66,7 +66,7 @@ def write_card(folder: pathlib.Path = FOLDER) -> str:
         ) from error
 
 
-def _read_measured(folder: pathlib.Path, name: str) -> dict[str, Any]:
+def read_measured(folder: pathlib.Path, name: str) -> dict[str, Any]:
     """Returns what was measured on a model: of another one, the questions alone."""
     document: dict[str, Any] = read_json(
         find_file(folder, MEASURED),

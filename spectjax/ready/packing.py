@@ -2,7 +2,6 @@
 
 import hashlib
 import pathlib
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,12 +10,13 @@ from spectjax.inference.answers import measure_difference
 from spectjax.inference.conversion import make_test_images
 from spectjax.inference.ensembles import check_agreement, combine
 from spectjax.inference.metadata import hash_parameters, make_metadata
-from spectjax.inference.ready import DOCUMENT, FOLDER, FORMAT, load_ready
+from spectjax.inference.ready import DOCUMENT, FORMAT, load_ready
 from spectjax.inference.trained import TrainedRun, check_run, load_run, parse_operation
 from spectjax.phantom.frames import USUAL_PIXEL_MM
 from spectjax.system.files import write_file, write_json
 from spectjax.system.jax_setup import start_jax
 from spectjax.system.limits import METADATA_BYTES, READY_BYTES
+from spectjax.system.machine import find_commit
 from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.system.schema import read_json
 
@@ -170,7 +170,7 @@ def _describe(run: TrainedRun, members: Sequence[Mapping[str, Any]]) -> dict[str
         "task": metadata["task"],
         "class_names": metadata["class_names"],
         "input": metadata["input"] | {"pixel_mm": _find_pixel(run.config)},
-        "commit": _find_commit(),
+        "commit": find_commit(),
     }
 
 
@@ -182,26 +182,6 @@ def _find_pixel(config: Any) -> float | None:
     if config.task == "segmentation" and config.data.randomisation > 0:
         return USUAL_PIXEL_MM
     return None
-
-
-def _find_commit() -> str | None:
-    """Returns the commit of the clone that this is, None where it is none.
-
-    It ends in "-dirty" if tracked files differ from it.
-    """
-    describe = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        # A clone of something else may hold the environment that this is installed in.
-        for command in (
-            ["git", "ls-files", "--error-unmatch", "__init__.py"],
-            describe,
-        ):
-            found = subprocess.run(
-                command, cwd=FOLDER, capture_output=True, text=True, check=True
-            )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()
 
 
 def _read_operation(

@@ -126,8 +126,9 @@ def train(
     first = _create_state(task, optimizer, init_key, hw, averaged=decay > 0)
     check_frozen(frozen, first.params)
     host_state, progress = _restore(workdir, examples, first)
+    notes: list[str] = []
     if config.pretrained is not None and host_state is first:
-        host_state = _take_weights(config, optimizer, first, start)
+        host_state, notes = _take_weights(config, optimizer, first, start)
     done = int(host_state.step)
     if done == config.num_epochs * steps_per_epoch:
         return
@@ -152,7 +153,7 @@ def train(
     validate = None if validation is None else _Validation(task, config, validation)
 
     with (
-        Recorder(config, workdir, epoch=done // steps_per_epoch) as recorder,
+        Recorder(config, workdir, done // steps_per_epoch, notes) as recorder,
         Bar(config.num_epochs * steps_per_epoch, done, batch_size) as bar,
         StopRequest() as stop,
     ):
@@ -232,8 +233,10 @@ def _take_weights(
     optimizer: optax.GradientTransformation,
     first: TrainState,
     start: OwnWeights | None,
-) -> TrainState:
+) -> tuple[TrainState, list[str]]:
     """Returns the state before the first step with weights from `config.pretrained`.
+
+    And, a sentence each, what its user should know of them.
 
     Raises:
         WeightsError: if they cannot be read or do not fit the model.
@@ -247,7 +250,7 @@ def _take_weights(
     if is_first_process():
         for note in notes:
             print(note, flush=True)
-    return dataclasses.replace(
+    state = dataclasses.replace(
         first,
         params=variables["params"],
         batch_stats=variables["batch_stats"],
@@ -255,6 +258,7 @@ def _take_weights(
         # Some optimizers keep what they began with.
         opt_state=jax.device_get(optimizer.init(variables["params"])),
     )
+    return state, notes
 
 
 def _restore(

@@ -7,6 +7,7 @@ import pathlib
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ from spectjax.training.checkpoint import Checkpoints, Progress
 from spectjax.training.feed import Dispatch
 from spectjax.training.log import TrainingLog
 from spectjax.training.parallel import Layout, is_first_process, wait_for_all
+from spectjax.training.sessions import note_session
 
 LONG_HOURS = 1  # of training on a CPU, from which on the program names :quick
 
@@ -107,9 +109,16 @@ class EpochSums:
 class Recorder:
     """Writes a run's files; in all processes but the first it writes nothing."""
 
-    def __init__(self, config: ConfigDict, workdir: pathlib.Path, epoch: int) -> None:
-        """Takes the run's config and folder and the number of epochs done."""
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: pathlib.Path,
+        epoch: int,
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Takes the run's config and folder, the epochs done, what its weights are."""
         self._config, self._workdir, self._epoch = config, workdir, epoch
+        self._notes = notes
         self._checkpoints: Checkpoints | None = None
         self._log: TrainingLog | None = None
         self._exits = contextlib.ExitStack()
@@ -124,6 +133,7 @@ class Recorder:
         if is_first_process():
             self._checkpoints = self._exits.enter_context(Checkpoints(self._workdir))
             save_config(self._config, self._workdir / "config.json")
+            note_session(self._workdir, self._epoch, self._notes)
             self._log = TrainingLog(self._workdir, epoch=self._epoch)
         self._saved = time.monotonic()
         return self

@@ -36,6 +36,19 @@ def prepared(hospital, tmp_path_factory):
     )
 
 
+def test_readers_are_counted_and_compared(prepared):
+    metadata = tfds.builder_from_directory(prepared.builder_dir).info.metadata
+    n_images, readers = (
+        sum(p.images for p in prepared.parts.values()),
+        metadata["readers"],
+    )
+    # The phantom's three readers outline every image.
+    assert readers["images_by_number"] == {"3": n_images}
+    assert readers["n_compared"] == n_images
+    assert 0 < readers["n_unanimous"] <= n_images
+    assert 0.5 < readers["dice"] < 1 and 0 < readers["n_dice"] <= n_images
+
+
 def prepare_in(tmp_path, manual_dir, config=CONFIG):
     return prepare(config, data_dir=str(tmp_path / "data"), manual_dir=str(manual_dir))
 

@@ -23,6 +23,7 @@ from spectjax.training.recorder import EpochSums
 from spectjax.training.run import (
     create_task,
 )
+from spectjax.training.sessions import read_sessions
 from spectjax.training.step import TrainState, train_step
 from tests.support.examples import make_spots
 from tests.support.tiny_runs import assert_equal, make_config, read_log, read_state
@@ -54,6 +55,7 @@ def test_train_leaves_checkpoints_curves_and_events(finished):
     assert float(rows[1]["loss"]) < float(rows[0]["loss"])
     assert 0 <= float(rows[0]["PA"]) <= 1
     assert list((finished / "tensorboard").iterdir())
+    assert [each["epochs_done"] for each in read_sessions(finished)] == [0]
 
 
 def test_train_says_what_it_is_fed_and_early_that_it_is_long_on_a_cpu(
@@ -87,6 +89,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(
     assert_equal(run(make_config(), tmp_path), read_state(finished))
     assert [row["epoch"] for row in read_log(tmp_path)] == ["1", "2"]
     assert read_scores(tmp_path) == read_scores(finished)
+    assert [each["epochs_done"] for each in read_sessions(tmp_path)] == [0, 1]
 
 
 def test_a_finished_run_is_not_trained_again(finished):

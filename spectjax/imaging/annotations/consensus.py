@@ -4,6 +4,7 @@ H and W are rows and columns, T is the number of hotspots.
 """
 
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -82,6 +83,42 @@ def agree(annotations: Sequence[Annotation], hw: tuple[int, int]) -> Hotspots:
             f"found {count}, as in a mask of dots or of noise. Draw it again."
         )
     return Hotspots(numbers, _majority_labels(placed, numbers, count))
+
+
+@dataclasses.dataclass(frozen=True)
+class Readings:
+    """How the readers of an image agree, before a majority decides.
+
+    Attributes:
+        number: of readers.
+        abnormal: how many of them outlined anything in the thorax.
+        dice: of the pixels that two readers outlined in the thorax, mean of all pairs
+            of which either did; None if there is no such pair.
+    """
+
+    number: int
+    abnormal: int
+    dice: float | None
+
+
+def compare_readers(
+    annotations: Sequence[Annotation], transform: CropTransform
+) -> Readings:
+    """Returns how readers of an image agree; arguments as of `diagnose`."""
+    hw = transform.frame_hw
+    masks = [
+        transform.apply(_unite(_place_regions(each, hw), hw)) for each in annotations
+    ]
+    pairs = [
+        2 * np.sum(one & other) / (one.sum() + other.sum())
+        for one, other in itertools.combinations(masks, 2)
+        if one.any() or other.any()
+    ]
+    return Readings(
+        number=len(masks),
+        abnormal=sum(bool(mask.any()) for mask in masks),
+        dice=float(np.mean(pairs)) if pairs else None,
+    )
 
 
 def crop_hotspots(hotspots: Hotspots, transform: CropTransform) -> Hotspots:

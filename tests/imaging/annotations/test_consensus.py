@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from spectjax.imaging.annotations.consensus import Hotspots, agree, crop_hotspots
+from spectjax.imaging.annotations.consensus import (
+    Hotspots,
+    Readings,
+    agree,
+    compare_readers,
+    crop_hotspots,
+)
 from spectjax.imaging.annotations.labelme import (
     AnnotationError,
 )
@@ -147,3 +153,18 @@ def test_crop_hotspots_of_none_is_none():
     transform = CropTransform(box=(5, 2, 9, 8), frame_hw=HW, canvas_hw=(8, 8))
     hotspots = crop_hotspots(Hotspots(np.zeros(HW, np.int32), ()), transform)
     assert hotspots.masks.shape == (0, 8, 8)
+
+
+def test_readers_are_compared_two_by_two_inside_of_the_crop():
+    transform = CropTransform((0, 0, 6, 8), HW, HW)
+    outside = filled((8, 0, 9, 1))
+    readers = [
+        annotation(("metastasis", filled((0, 0, 2, 2))), reader="1"),
+        annotation(("metastasis", filled((0, 0, 2, 4)) | outside), reader="2"),
+        annotation(("metastasis", outside), reader="3"),
+    ]
+    # 4 and 8 pixels, 4 of them shared: 2 * 4 / 12; the third has none in the crop.
+    found = compare_readers(readers, transform)
+    assert (found.number, found.abnormal) == (3, 2)
+    assert found.dice == pytest.approx((2 / 3 + 0 + 0) / 3)
+    assert compare_readers(readers[2:], transform) == Readings(1, 0, None)
