@@ -37,13 +37,13 @@ from spectjax.system.commands import (
 from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
 from spectjax.tasks import TASKS
+from tfds_spect.names import LABELLED
 
 if TYPE_CHECKING:
     from spectjax.inference.provenance import Candidate
 
 # What a folder is prepared as: all originals and no copies.
-_CONFIGS = {"pixels": "segmentation_originals", "instances": "segmentation_originals"}
-_CONFIGS["image"] = "classification_d1"
+_CONFIGS = {"pixels": LABELLED, "instances": LABELLED, "image": "classification_d1"}
 
 
 def main(argv: list[str]) -> None:
@@ -125,7 +125,10 @@ def evaluate(
     task = TASKS[candidates[0].model.task]
     if manual_dir is not None:
         prepared = prepare(
-            _CONFIGS[task.answer], data_dir=output_dir / "data", manual_dir=manual_dir
+            _CONFIGS[task.answer],
+            data_dir=output_dir / "data",
+            manual_dir=manual_dir,
+            flag="--output_dir",
         )
         print(prepared.summarise(), flush=True)
         dataset = prepared.builder_dir
@@ -178,9 +181,12 @@ def evaluate(
     if len(candidates) > 1:
         metrics = task.contrast()(documents, folders, output_dir)
     kind = "SYNTHETIC" if examples.synthetic else "real"
+    part = ""
+    if metrics["n_images"] < len(examples):
+        part = f", of {metrics['n_images']} pixels and lesions too"
     print(
         f"{len(examples)} images of {len(set(examples.patients))} {kind} patients of "
-        f"elsewhere. Scores: {output_dir}/metrics.json, table.md, figures/"
+        f"elsewhere{part}. Scores: {output_dir}/metrics.json, table.md, figures/"
     )
     return metrics
 
@@ -204,6 +210,9 @@ def check_one_table(candidates: Sequence["Candidate"]) -> None:
 def describe(metrics: dict[str, Any]) -> str:
     """Returns the main scores of a model in a line."""
     line = TASKS[metrics["task"]].summarise()(metrics)
+    if "images" in metrics:
+        auc = metrics["images"]["by_view"]["all"]["auc"]
+        line += f"; labels: AUC {'undefined' if auc is None else f'{auc:.3f}'}"
     if "operation" not in metrics:
         return line
     name, point = next(iter(metrics["operation"]["points"].items()))

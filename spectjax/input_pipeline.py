@@ -100,6 +100,11 @@ class Examples:
             return np.ones(len(self), bool)
         return np.array([word != NO_EVIDENCE for word in self.mask_evidence])
 
+    @property
+    def located(self) -> np.ndarray:
+        """Whether it is known where lesions are, bool, (N,): outlined, or normal."""
+        return self.outlined | (self.labels == 0)
+
     def select(self, rows: np.ndarray | slice) -> "Examples":
         """Returns some of the examples, in the order of `rows`."""
         chosen: dict[str, Any] = {}

@@ -1,5 +1,6 @@
 """Models on patients that they were not prepared with: scored, refused, compared."""
 
+import csv
 import json
 import shutil
 
@@ -60,7 +61,7 @@ def elsewhere(tmp_path_factory):
     )
 
 
-def write_training(data_dir, **metadata):
+def write_training(data_dir, name="segmentation_smoke", **metadata):
     """A data set of which folds 1 to 4 trained; p2 was held out of it.
 
     It has p0 on another day, and the acquisition of p1, mirrored, under another name.
@@ -78,7 +79,7 @@ def write_training(data_dir, **metadata):
         synthetic=True,
         **metadata,
     )
-    folder = locate("segmentation_smoke", data_dir)
+    folder = locate(name, data_dir)
     shutil.copytree(written, folder)
     return read_content(open_data_set(folder)).fingerprint
 
@@ -132,10 +133,28 @@ def test_groups_say_what_is_known_of_camera_and_matrix(scored):
     assert images["matrix"] == {"1024x256": 4}
 
 
-def test_metastases_that_nobody_outlined_are_left_out_and_counted(scored):
-    _, metrics = scored
-    assert metrics["n_images"] == 4
-    assert metrics["external"]["left_out"] == {"metastases that nobody outlined": 1}
+def test_a_metastasis_that_nobody_outlined_is_scored_by_its_label_alone(scored):
+    out, metrics = scored
+    assert metrics["n_images"] == 4 and metrics["external"]["left_out"] == {}
+    images = metrics["images"]
+    counts = {name: images[f"n_{name}"] for name in ("outlined", "normal_by_label")}
+    assert counts == {"outlined": 3, "normal_by_label": 1}
+    assert images["n_labels_alone"] == 1
+    with (out / "labels.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    said = {0: [], 1: []}
+    for row in rows:
+        said[int(row["label"])].append(float(row["log_odds"]))
+    (alone,) = (row for row in rows if row["label"] == "1" and row["outlined"] == "0")
+    assert alone["marked"] == "1"
+    (normal,) = said[0]
+    won = [(x > normal) + (x == normal) / 2 for x in said[1]]
+    found = images["by_view"]["all"]
+    assert len(won) == found["n_metastasis"] == 4
+    assert found["auc"] == pytest.approx(sum(won) / 4)
+    assert found["marked"]["abnormal"] == 1
+    table = (out / "table.md").read_text()
+    assert "1 images have a label and no outlines: they are scored here alone." in table
 
 
 def test_a_training_that_is_not_there_is_not_taken_for_another(scored):
@@ -173,6 +192,36 @@ def test_patients_and_acquisitions_of_the_training_are_refused(elsewhere, tmp_pa
     )
     with pytest.raises(UserError, match="other did not learn from, found 3 that"):
         evaluate(**(given | {"workdirs": [other]}), output_dir=out)
+
+
+def test_pictures_that_do_not_say_that_they_are_simulated_are_known_again(tmp_path):
+    name = "segmentation_smoke_phantom"
+    images = [make_normal(f"r{seed}", seed, synthetic=False) for seed in (13, 20)]
+    pictures = write_data_set(tmp_path / "pictures", {"fold0": images}, synthetic=False)
+    fingerprint = write_training(tmp_path / "data", name)
+    changes = {"data.name": name, "data.fingerprint": fingerprint}
+    given = {
+        "workdirs": [write_kmeans(tmp_path / "run", **changes)],
+        "dataset": pictures,
+        "output_dir": tmp_path / "out",
+    }
+    with pytest.raises(UserError, match=r"found 1 that share .*\(same counts: 1\)"):
+        evaluate(**given, data_dir=tmp_path / "data")
+    metrics = evaluate(**given, data_dir=tmp_path / "nowhere")
+    (checked,) = metrics["external"]["checked"]
+    assert "simulated patients alone; no image says that it is of one" in checked
+
+
+def test_images_that_are_neither_outlined_nor_normal_are_refused(tmp_path):
+    hot = make_image("p4", counts=make_counts(4, SPOT), evidence="none")
+    written = write_data_set(tmp_path / "hot", {"fold0": [hot]}, synthetic=True)
+    with pytest.raises(UserError, match=f"{written}: .* found neither among 1"):
+        evaluate(
+            workdirs=[write_kmeans(tmp_path / "run")],
+            dataset=written,
+            data_dir=tmp_path / "nowhere",
+            output_dir=tmp_path / "out",
+        )
 
 
 @pytest.mark.parametrize(
@@ -235,6 +284,9 @@ def test_several_runs_stand_in_one_table_with_paired_differences(elsewhere, tmp_
     assert pair["models"] == ["bright", "all_hot"]
     first, second = (m["pixel"]["pooled"]["IoU"] for m in metrics["models"].values())
     assert pair["differences"]["pooled_IoU"] == pytest.approx(first - second)
+    (told,) = metrics["label_comparisons"]
+    auc = [m["images"]["by_view"]["all"]["auc"] for m in metrics["models"].values()]
+    assert told["differences"]["auc"] == pytest.approx(auc[0] - auc[1])
     low, high = pair["intervals"]["pooled_IoU"]
     assert 0 < low <= first - second <= high
     assert (tmp_path / "out/models/all_hot/metrics.json").is_file()

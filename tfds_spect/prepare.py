@@ -33,6 +33,7 @@ def prepare(
     manual_dir: str | os.PathLike[str] | None,
     beam: str | None = None,
     processes: int | None = None,
+    flag: str = "--data_dir",
 ) -> Prepared:
     """Prepares a data set, or finds it prepared.
 
@@ -48,6 +49,7 @@ def prepare(
         beam: arguments for Apache Beam, which then shares the work out.
         processes: how many processes share the work otherwise; None: one for each core
             if there is much to do. The result is the same.
+        flag: what names `data_dir` to the user.
 
     Raises:
         PrepareError: if the config is unknown, Beam is asked for but not installed,
@@ -59,12 +61,12 @@ def prepare(
     if processes is not None and processes < 1:
         raise PrepareError(f"Expected processes >= 1, got {processes}.")
     name = choose_config(config_name, manual_dir)
-    root = read_path(data_dir or tfds.core.constants.DATA_DIR, "--data_dir")
+    root = read_path(data_dir or tfds.core.constants.DATA_DIR, flag)
     source = None if manual_dir is None else read_path(manual_dir, "--manual_dir")
 
-    with quiet_tfds(), explain_errors(root):
+    with quiet_tfds(), explain_errors(root, flag):
         if source is not None:
-            check_folder(source, root)
+            check_folder(source, root, flag=flag)
         folder = locate(name, root)
         reused = folder.exists()
         if not reused:
@@ -74,7 +76,7 @@ def prepare(
                     build(Builder(config=name, data_dir=root), source, beam, processes)
         content = check_prepared(folder)
         builder = Builder(config=name, data_dir=root)
-        check_source(builder, source)
+        check_source(builder, source, flag)
         return read_prepared(builder, reused=reused, fingerprint=content.fingerprint)
 
 
@@ -191,10 +193,11 @@ def check_prepared(folder: pathlib.Path) -> Content:
     return read_content(opened)
 
 
-def check_source(builder: Builder, source: pathlib.Path | None) -> None:
+def check_source(builder: Builder, source: pathlib.Path | None, flag: str) -> None:
     """Checks that a data set is of a hospital's folder as it is now.
 
-    Simulated patients need no such check: the config names them.
+    Another place for it is given with `flag`. Simulated patients need no such check:
+    the config names them.
 
     Raises:
         PrepareError: if it is not.
@@ -208,7 +211,7 @@ def check_source(builder: Builder, source: pathlib.Path | None) -> None:
     raise PrepareError(
         f"{builder.data_path} was prepared from {name}, not from {source} as it is "
         "now: images, annotations, tables or the pseudonym key differ, or an older "
-        "version of spectjax prepared it, by other rules. Give another --data_dir, or "
+        f"version of spectjax prepared it, by other rules. Give another {flag}, or "
         f"remove {builder.data_path} to prepare it anew."
     )
 
@@ -228,7 +231,7 @@ def quiet_tfds() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explain_errors(folder: pathlib.Path) -> Iterator[None]:
+def explain_errors(folder: pathlib.Path, flag: str = "--data_dir") -> Iterator[None]:
     """Turns what the system refuses into one line with a remedy."""
     try:
         yield
@@ -241,6 +244,6 @@ def explain_errors(folder: pathlib.Path) -> Iterator[None]:
             first = first.__cause__
         raise PrepareError(
             f"{first.filename or folder}: {first.strerror or first}. The data set was "
-            "not prepared. Make room, or choose another --data_dir, and run the same "
+            f"not prepared. Make room, or choose another {flag}, and run the same "
             "command again."
         ) from error

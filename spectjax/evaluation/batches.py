@@ -3,9 +3,11 @@
 The number of images is N, of images in a batch B; height and width are H and W.
 """
 
+import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
@@ -21,6 +23,7 @@ class Fit(Protocol):
         """Returns what is said of these rows, on the images' own pixels."""
 
 
+_AHEAD = 2  # batches
 Predict = Callable[[np.ndarray], np.ndarray]
 _Answer = TypeVar("_Answer")
 
@@ -55,7 +58,9 @@ def predict_in_batches(
 
     The last batch is filled up with copies of its last image: the model sees one shape
     and compiles once. What it says about the copies is yielded too, so that its whole
-    output can be checked; the slice tells how many rows are of images.
+    output can be checked; the slice tells how many rows are of images. A thread asks
+    about the next batches, one after another, while the caller looks at an answer:
+    networks leave cores idle, and so does what looks at their answers.
 
     Args:
         predict: maps counts (B, H, W, 1) to an array whose first axis is B, or several.
@@ -66,11 +71,25 @@ def predict_in_batches(
     Yields:
         The slice of the images, and the model's answer for all B rows.
     """
-    for start in range(0, len(images), batch_size):
+
+    def ask(start: int) -> tuple[slice, _Answer]:
         batch = images[start : start + batch_size]
         rows = slice(start, start + len(batch))
         if fit is not None:
             batch = fit.enter(rows, batch)
         padding = np.repeat(batch[-1:], batch_size - len(batch), axis=0)
         answer = predict(np.concatenate([batch, padding]))
-        yield rows, answer if fit is None else fit.leave(rows, answer)
+        return rows, answer if fit is None else fit.leave(rows, answer)
+
+    waiting = iter(range(0, len(images), batch_size))
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        asked = collections.deque(
+            thread.submit(ask, start) for start in itertools.islice(waiting, _AHEAD)
+        )
+        try:
+            while asked:
+                yield asked.popleft().result()
+                asked += [thread.submit(ask, i) for i in itertools.islice(waiting, 1)]
+        finally:  # the caller may have had enough
+            for each in asked:
+                each.cancel()

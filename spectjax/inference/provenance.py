@@ -149,23 +149,27 @@ def _find_seen_by(
                 f"what the weights that it began from ({config['pretrained']}) "
                 "learned from"
             )
-        if name.endswith(PHANTOM) and not any(each.synthetic for each in scored):
-            seen.checked.append(f"{name}: simulated patients alone; none is scored")
-            continue
+        expected, missing = data.get("fingerprint"), ""
         try:
             folder = find_prepared(name, data_dir=data_dir)
             found = check_prepared(folder).fingerprint
+            if expected not in (None, found):
+                missing = (
+                    f"{folder} has another content ({found[:12]}) than what it learned "
+                    f"from ({expected[:12]}); name the right --data_dir"
+                )
         except PrepareError as error:
-            seen.not_checked.append(
-                f"patients and acquisitions of its training, {name}: {error}"
+            missing = str(error)
+        simulated = any(each.synthetic for each in scored)
+        if missing and name.endswith(PHANTOM) and not simulated:
+            # A picture does not say what it is of: where the data set is, it is asked.
+            seen.checked.append(
+                f"{name}: simulated patients alone; no image says that it is of one"
             )
             continue
-        expected = data.get("fingerprint")
-        if expected not in (None, found):
+        if missing:
             seen.not_checked.append(
-                f"patients and acquisitions of its training: {folder} has another "
-                f"content ({found[:12]}) than what it learned from ({expected[:12]}); "
-                "name the right --data_dir"
+                f"patients and acquisitions of its training, {name}: {missing}"
             )
             continue
         if expected is None:

@@ -16,8 +16,11 @@ from benchmarks import (
     processes,
     steps,
 )
+from spectjax.config import save_config
+from spectjax.metrics import intervals
 from spectjax.recipes import SMOKE_MASK_RCNN
 from tests.support.flagged_commands import run_in_process
+from tests.support.untrained_runs import make_config
 
 
 class _Caller:
@@ -121,6 +124,21 @@ def test_reading_names_stages_of_phantom_and_crop(capsys):
     said = capsys.readouterr().out
     for line in ("phantom: ", "  find_case ", "reading: ", "crop: ", "  crop_thorax "):
         assert f"\n{line}" in f"\n{said}"
+
+
+def test_evaluation_names_its_stages(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(intervals, "RESAMPLES", 10)
+    save_config(
+        make_config("kmeans", **{"model.restarts": 1}), tmp_path / "config.json"
+    )
+    flags = ("--pictures=20", "--patients=5", f"--workdir={tmp_path}")
+    run_in_process("benchmarks.evaluation", *flags)
+    said = capsys.readouterr().out
+    assert "\n20 pictures: " in said
+    stages = [line for line in said.splitlines() if line.endswith(" s")]
+    seconds = {line[:32].strip(): float(line.split()[-2]) for line in stages}
+    assert seconds["preparing the folder"] > 0 and seconds["scoring"] > 0
+    assert seconds["the model's answers"] == 0  # what ships was not asked
 
 
 def test_clustering_compares_with_scikit_learn(capsys):

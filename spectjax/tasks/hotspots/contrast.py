@@ -12,6 +12,7 @@ from spectjax.tasks.hotspots.case_tables import read_run_tables
 from spectjax.tasks.hotspots.comparison import compare_detections, compare_segmentation
 from spectjax.tasks.hotspots.detections_file import FILE, read_run_detections
 from spectjax.tasks.hotspots.froc import draw_froc
+from spectjax.tasks.hotspots.labels import compare_labels
 from spectjax.tasks.hotspots.subgroups import MARKED_FILE, compare_marked, read_marked
 from spectjax.tasks.hotspots.table import write_segmentation_table
 
@@ -40,6 +41,7 @@ def contrast_segmentations(
         n_images_without_lesion=first["n_images_without_lesion"],
         comparisons=compare_segmentation(cases),
         marked_comparisons=compare_marked(marked, next(iter(cases.values())).patients),
+        label_comparisons=compare_labels(folders),
         detection_comparisons=compare_detections(detections),
     )
     write_file(output_dir / "table.md", write_segmentation_table(metrics))

@@ -28,10 +28,16 @@ from spectjax.tasks.hotspots.case_tables import (
 )
 from spectjax.tasks.hotspots.cases import SegmentationCases, measure_cases
 from spectjax.tasks.hotspots.fitting import fit_operation, make_operation
-from spectjax.tasks.hotspots.image_scores import (
-    NONE,
-    pool_probabilities,
-    summarise_images,
+from spectjax.tasks.hotspots.image_scores import NONE
+from spectjax.tasks.hotspots.labels import (
+    FILE as LABELS_FILE,
+)
+from spectjax.tasks.hotspots.labels import (
+    SUREST,
+    ImageCollector,
+    Judged,
+    format_labels,
+    summarise_labels,
 )
 from spectjax.tasks.hotspots.operation import FILE, Operation
 from spectjax.tasks.hotspots.operation_scores import (
@@ -61,7 +67,7 @@ FindMasks = Callable[[int], np.ndarray]
 def evaluate(run: FinishedRun) -> dict[str, Any]:
     """Scores a model that gives each pixel its probabilities, see `write_scores`.
 
-    Where images without outlines teach, pixels and lesions are scored on the others and
+    Where images may have labels alone, pixels and lesions are scored on the others and
     on those whose label says that there is nothing to outline; the section `images`
     scores the labels of all.
 
@@ -71,14 +77,9 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
             is not finite.
         WriteError: if a file cannot be written.
     """
-    scores: dict[str, Any] = {}
-    if run.image_score != NONE:
-        scores["images"] = score_labels(run)
-        run = leave_out_unknown(run)
+    whole, run = run, leave_out_unknown(run)
     operation = learn_operation(run)
-    collector = RegionCollector(
-        run.held_out, operation.min_log_odds if operation else 0.0
-    )
+    collector = start_collector(run, operation)
     probs, classes = predict_hotspots(
         run.model.predict,
         run.held_out.images,
@@ -86,6 +87,7 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         look=collector.add,
         fit=run.fit(run.held_out),
     )
+    regions, judged = collector.finish(operation)
     return write_scores(
         run,
         "segmentation",
@@ -93,23 +95,59 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         classes,
         find_masks=lambda row: classes[row] > 0,
         operation=operation,
-        regions=collector.finish(),
-        scores=scores,
+        regions=regions,
+        scores=score_labels(whole, judged, operation),
     )
 
 
-def score_labels(run: FinishedRun) -> dict[str, Any]:
-    """Returns how well a run's image scores tell the labels of all held-out images."""
-    images, log_odds = run.held_out.images, np.zeros(len(run.held_out))
-    for rows, probs in predict_in_batches(
-        run.model.predict,
-        images,
-        batch_size=run.batch_size,
-        fit=run.fit(run.held_out),
-    ):
-        pooled = pool_probabilities(probs, run.image_score)
-        log_odds[rows] = pooled[: rows.stop - rows.start]
-    return summarise_images(run.held_out, log_odds, run.image_score)
+def has_labels_alone(run: FinishedRun) -> bool:
+    """Tells whether some of a run's images may have a label and no outlines."""
+    return run.image_score != NONE or run.external is not None
+
+
+def start_collector(run: FinishedRun, operation: Operation | None) -> ImageCollector:
+    """Returns what takes a model's answers about the images of a run."""
+    level = operation.min_log_odds if operation else 0.0
+    return ImageCollector(RegionCollector(run.held_out, level), run.image_score)
+
+
+def score_labels(
+    run: FinishedRun, judged: Judged, operation: Operation | None
+) -> dict[str, Any]:
+    """Returns `images`, how well labels are told, and writes `labels.csv`.
+
+    Args:
+        run: with all images, those that nobody outlined among them.
+        judged: what the model says of the images whose lesions are known.
+        operation: what it knows about its use, if that is known.
+
+    Returns:
+        Nothing where no image may have a label alone.
+
+    Raises:
+        WriteError: if the file cannot be written.
+    """
+    if not has_labels_alone(run):
+        return {}
+    examples, known = run.held_out, run.held_out.located
+    found = Judged(np.zeros(len(examples)), np.zeros(len(examples), bool))
+    parts = [(known, judged)]
+    if not known.all():
+        others = dataclasses.replace(run, held_out=examples.select(~known))
+        collector = start_collector(others, operation)
+        for rows, answer in predict_in_batches(
+            run.model.predict,
+            others.held_out.images,
+            batch_size=run.batch_size,
+            fit=run.fit(others.held_out),
+        ):
+            collector.add(rows, answer)
+        parts.append((~known, collector.finish(operation)[1]))
+    for chosen, said in parts:
+        found.log_odds[chosen], found.marked[chosen] = said.log_odds, said.marked
+    write_file(run.output_dir / LABELS_FILE, format_labels(examples, found))
+    how = SUREST if run.image_score == NONE else run.image_score
+    return {"images": summarise_labels(examples, found, how)}
 
 
 def leave_out_unknown(run: FinishedRun) -> FinishedRun:
@@ -118,6 +156,8 @@ def leave_out_unknown(run: FinishedRun) -> FinishedRun:
     Raises:
         UserError: if that is known of none that are held out.
     """
+    if not has_labels_alone(run):
+        return run
     load = run.calibration
     held_out = _take_known(run.held_out)
     if not len(held_out):
@@ -134,7 +174,7 @@ def leave_out_unknown(run: FinishedRun) -> FinishedRun:
 
 
 def _take_known(examples: Examples) -> Examples:
-    return examples.select(examples.outlined | (examples.labels == 0))
+    return examples.select(examples.located)
 
 
 def write_scores(

@@ -25,8 +25,13 @@ from spectjax.tasks.hotspots.detections import (
     measure_detections,
 )
 from spectjax.tasks.hotspots.detections_file import FILE, write_detections
-from spectjax.tasks.hotspots.evaluate import learn_operation, write_scores
-from spectjax.tasks.hotspots.region_cases import RegionCollector
+from spectjax.tasks.hotspots.evaluate import (
+    learn_operation,
+    leave_out_unknown,
+    score_labels,
+    start_collector,
+    write_scores,
+)
 
 PredictInstances = Callable[[np.ndarray], Instances]
 
@@ -40,7 +45,9 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
     average precision of boxes and masks under `detection`. The overlays show the
     instances whose score exceeds 0.5, each with an outline of its own.
     """
-    collector = RegionCollector(run.held_out)
+    whole, run = run, leave_out_unknown(run)
+    operation = learn_operation(run)
+    collector = start_collector(run, operation)
     probs, classes, found = predict_detections(
         run.model.predict,
         run.held_out,
@@ -48,7 +55,11 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         batch_size=run.batch_size,
         look=collector.add,
     )
-    scores = {"detection": summarise_detections(found)}
+    regions, judged = collector.finish(operation)
+    scores = {
+        "detection": summarise_detections(found),
+        **score_labels(whole, judged, operation),
+    }
     write_detections(run.output_dir / FILE, found, run.data)
 
     def find_masks(row: int) -> np.ndarray:
@@ -60,8 +71,8 @@ def evaluate(run: FinishedRun) -> dict[str, Any]:
         probs,
         classes,
         find_masks=find_masks,
-        operation=learn_operation(run),
-        regions=collector.finish(),
+        operation=operation,
+        regions=regions,
         scores=scores,
     )
 

@@ -4,18 +4,12 @@ The log-odds of a hotspot are l = log(p / (1 - p)) of each pixel. Batch, height,
 and class axes are B, H, W and K, class 0 is background; P is H times W.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from scipy.special import logsumexp
 
-from spectjax.input_pipeline import Examples
-from spectjax.report.markdown import format_bounds, format_rows, format_score
-from spectjax.tasks.classification.scores import summarise_scores
 from spectjax.tasks.hotspots.candidates import compute_log_odds
 
 NONE, LOG_SUM_EXP, TOP_K = "none", "log_sum_exp", "top_k"
@@ -62,62 +56,3 @@ def pool_probabilities(probs: np.ndarray, how: str) -> np.ndarray:
         highest: np.ndarray = np.sort(odds, axis=1)[:, -LEAST_PX:]
         return np.asarray(highest.mean(axis=1))
     return np.asarray(logsumexp(odds, axis=1) - np.log(LEAST_PX))
-
-
-def summarise_images(
-    examples: Examples, log_odds: np.ndarray, how: str
-) -> dict[str, Any]:
-    """Returns what `metrics.json` says of labels, of all images and of each view.
-
-    Args:
-        examples: N images with labels.
-        log_odds: that they show a hotspot, (N,).
-        how: see `pool_logits`.
-    """
-    views = np.array(examples.views)
-    groups = {"all": np.ones(len(examples), bool)} | {
-        view: views == view for view in sorted(set(examples.views))
-    }
-    return {
-        "score": how,
-        "n_without_outlines": int(np.sum(~examples.outlined)),
-        "by_view": {
-            name: summarise_scores(
-                examples.labels[rows],
-                log_odds[rows],
-                [examples.patients[row] for row in np.flatnonzero(rows)],
-            )
-            for name, rows in groups.items()
-        },
-    }
-
-
-def tabulate_images(images: Mapping[str, Any]) -> list[str]:
-    """Returns the lines of the section on labels, Markdown."""
-
-    def say(scores: Mapping[str, Any], name: str) -> str:
-        bounds = scores["intervals"][name]
-        return format_score(scores[name]) + format_bounds(bounds)
-
-    return [
-        "## Labels of whole images",
-        "",
-        f"{images['n_without_outlines']} images have a label and no outlines: they are "
-        "scored here alone, and so they taught. What an image is ranked by: "
-        f"{images['score']} of the log-odds of its pixels.",
-        "",
-        *format_rows(
-            ["View", "Images", "Abnormal", "AUC", "Average precision"],
-            [
-                [
-                    view,
-                    str(found["n"]),
-                    str(found["n_metastasis"]),
-                    say(found, "auc"),
-                    say(found, "average_precision"),
-                ]
-                for view, found in images["by_view"].items()
-            ],
-        ),
-        "",
-    ]

@@ -221,12 +221,29 @@ class Segmentation(TypedDict):
     intervals: Intervals
 
 
+class MarkedImages(TypedDict):
+    """Shares of abnormal and of normal images in which something is marked."""
+
+    abnormal: Score
+    normal: Score
+    intervals: Intervals
+
+
+class LabelScores(BoundedScores):
+    """How well the images of a view are told apart."""
+
+    marked: MarkedImages
+
+
 class Images(TypedDict):
     """How well whole images are told apart by their labels."""
 
     score: str
     n_without_outlines: int
-    by_view: dict[str, BoundedScores]
+    n_outlined: int
+    n_normal_by_label: int
+    n_labels_alone: int
+    by_view: dict[str, LabelScores]
 
 
 class SegmentationRun(Segmentation, RunDocument):

@@ -3,8 +3,6 @@
 The number of regions is M, of images N.
 """
 
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -25,6 +23,7 @@ from spectjax.tasks.hotspots.fitting import (
     measure_point,
     trace_points,
 )
+from spectjax.tasks.hotspots.labels import rank_images
 from spectjax.tasks.hotspots.metrics_sections import (
     Gaps,
     Operated,
@@ -144,9 +143,4 @@ def _rank_views(operation: Operation, cases: RegionCases) -> Score:
     labels = (~cases.without_lesion).astype(np.int64)
     if len(np.unique(labels)) < 2:
         return None
-    scores = np.full(len(labels), -np.inf)
-    np.maximum.at(scores, cases.image, combine_all(cases.features, operation))
-    lone = ~np.isnan(cases.lone).all(axis=1)
-    scores[lone] = combine_all(cases.lone[lone], operation)
-    ranks: Any = np.unique(scores, return_inverse=True)[1]  # none is infinite
-    return area_under_roc(labels, ranks.astype(np.float64))
+    return area_under_roc(labels, rank_images(cases, operation))

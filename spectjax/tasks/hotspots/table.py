@@ -30,7 +30,7 @@ from spectjax.report.markdown import (
     tabulate_spreads,
 )
 from spectjax.tasks.hotspots.detection_table import tabulate_detections
-from spectjax.tasks.hotspots.image_scores import tabulate_images
+from spectjax.tasks.hotspots.labels import tabulate_labels
 from spectjax.tasks.hotspots.lesion_table import tabulate_burden, tabulate_lesions
 from spectjax.tasks.hotspots.operation import DEFAULT_POINT
 from spectjax.tasks.hotspots.operation_table import tabulate_operation
@@ -84,6 +84,7 @@ _MARKED = {
     "sensitivity": "Sensitivity at its own threshold",
     "false_per_image": "False per image there (fewer are better)",
 }
+_TOLD = {"auc": "AUC of the labels of whole images"}
 _GROUP_SCORES = {
     "n_lesions": "Lesions",
     "IoU": "IoU, pooled",
@@ -117,7 +118,7 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
         _NOTES,
         *_count_averaged(models),
         *([_PAINTED, ""] if detections else []),
-        *(tabulate_images(metrics["images"]) if "images" in metrics else []),
+        *_tabulate_labels(models),
         *tabulate_lesions(models),
         *(tabulate_operation(metrics["operation"]) if "operation" in metrics else []),
         *_tabulate_elsewhere(metrics),
@@ -138,6 +139,7 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
     if together and not crossed:
         lines += _tabulate_points(models)
         lines += tabulate_differences(_MARKED, metrics["marked_comparisons"])
+        lines += tabulate_differences(_TOLD, metrics.get("label_comparisons", []))
         lines += ["By pixels, and by the threshold that suits these images best:", ""]
     lines += tabulate_differences(_COMPARED, metrics.get("comparisons", []))
     if crossed:
@@ -150,6 +152,17 @@ def write_segmentation_table(metrics: Mapping[str, Any]) -> str:
             detections, metrics.get("detection_comparisons", [])
         )
     return "\n".join([*lines, *end_table(metrics["data"])])
+
+
+def _tabulate_labels(models: Models) -> list[str]:
+    """Returns how well labels are told by the models that were asked for them."""
+    lines = []
+    for name, model in models.items():
+        if "images" in model:
+            told = f": {name}" * (len(models) > 1)
+            taught = "external" not in model
+            lines += tabulate_labels(model["images"], told, taught=taught)
+    return lines
 
 
 def _tabulate_points(models: Models) -> list[str]:

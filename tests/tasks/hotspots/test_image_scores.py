@@ -173,7 +173,8 @@ def test_a_run_is_scored_on_labels_where_nobody_outlined(tmp_path):
     assert everything["auc"] == 1
     assert images["by_view"]["posterior"]["auc"] is None  # abnormal ones alone
     table = (tmp_path / "table.md").read_text()
-    assert "6 images have a label and no outlines" in table
+    assert "2 images have a label and no outlines" in table
+    assert "on 2 that somebody outlined and 4 that are normal by their label" in table
     assert "| anterior | 4 | 0 |" in " ".join(table.split())
 
     alone = examples.select((examples.labels == 1) & ~outlined)

@@ -39,3 +39,11 @@ def test_pixels_without_a_count_are_part_of_a_body_but_not_of_its_mean():
     counts[::2, ::2] = 0
     np.testing.assert_allclose(measure_spots(counts)[20:80, 20:70], 0, atol=1e-9)
     assert np.isnan(measure_spots(np.zeros((20, 20)))).all()
+
+
+def test_how_much_of_nothing_is_around_a_body_changes_no_spot():
+    counts = np.random.default_rng(0).poisson(8, (60, 40))
+    alone = measure_spots(np.pad(counts, 20))
+    wide = measure_spots(np.pad(counts, ((90, 31), (20, 77))))
+    np.testing.assert_array_equal(wide[90:150, 20:60], alone[20:80, 20:60])
+    assert np.isfinite(alone).any() and np.isnan(wide[:90]).all()
