@@ -22,7 +22,7 @@ def build(mode: str, *, threads: int, **spec: Any) -> Measurement:
 def _export(*, path: str, parameters: int, batch_size: int, **which: Any) -> None:
     """Writes the model with its initial parameters as ONNX."""
     from benchmarks import workloads
-    from spectjax import export
+    from spectjax.inference.conversion import write_onnx
     from spectjax.inference.metadata import make_metadata
 
     workload = workloads.create(**which)
@@ -36,7 +36,7 @@ def _export(*, path: str, parameters: int, batch_size: int, **which: Any) -> Non
         parameters_sha256="of a benchmark",
     )
     metadata["input"]["shape"] = ["B", *workload.image_hwc]
-    content = export.write_onnx(
+    content = write_onnx(
         lambda counts: workload.task.predict(variables, counts), metadata
     )
     pathlib.Path(path).write_bytes(content)

@@ -27,6 +27,7 @@ from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.inference.asking import predict_examinations
 from spectjax.inference.trained import TrainedModel
 from spectjax.phantom import write_phantom
 from spectjax.system.commands import run_command
@@ -81,7 +82,7 @@ def measure(folder: Path, output_dir: Path, pictures: bool) -> Measurement:
     problems = Problems(output_dir)
     intake = Intake([folder], problems)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        written = predict.predict_examinations(
+        written = predict_examinations(
             intake.read_examinations(),
             lambda: model,
             names=OutputNames(intake.files, output_dir, mark=predict.MARK),

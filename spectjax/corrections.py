@@ -8,15 +8,16 @@ one model after the other drew them. Every file still knows its draft. OUT recei
 `corrections.md` and `corrections.json`: what was added, removed and moved, Dice, and
 lesions found over false regions (FROC), each round over what was corrected before it;
 `files.csv`, a row for every file, also for those that could not be compared and why;
-`learning_curve.png` and `froc.png`. Every outline counts as a lesion, whatever its
-word: `words.csv` is not read. Files that cannot be used are named on stderr and passed
-over; a round without a corrected draft ends the command with exit status 1.
+`learning_curve.png` and `froc.png`. What the outlines' words mean is said by words.csv
+of the hospital's folder, --manual_dir, as where a data set is prepared of it. Files
+that cannot be used are named on stderr and passed over; a round without a corrected
+draft ends the command with exit status 1.
 """
 
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,13 @@ from spectjax.system.commands import define_path, read_paths, run_command
 from spectjax.system.messages import DISCLAIMER, UserError, make_printable
 
 if TYPE_CHECKING:  # not before --help
+    from spectjax.imaging.annotations.labelme import Annotation
     from spectjax.tasks.hotspots.corrections import Corrections
 
 _COMPARED = "compared"
 _COLUMNS = (
     *("round", "file", "state", "reader", "image", "model", "checked", "unchanged"),
-    *("moved", "removed", "added", "outside_of_crop", "dice"),
+    *("moved", "removed", "added", "outside_of_crop", "dice", "ignored"),
 )
 
 
@@ -44,12 +46,14 @@ class Round:
         parts: the files that were compared, one by one.
         rows: of `files.csv`, of all files.
         images: keys of the images that were corrected.
+        ignored: number of outlines that words.csv says to be no lesions.
     """
 
     name: str
     parts: "list[Corrections]"
     rows: list[tuple[Any, ...]]
     images: set[str]
+    ignored: int = 0
 
 
 def main(argv: list[str]) -> None:
@@ -61,17 +65,23 @@ def main(argv: list[str]) -> None:
         raise UserError("Expected folders of corrected drafts after the flags.")
     output_dir = flags.FLAGS.output_dir
     with hold(output_dir):
-        run(paths, output_dir)
+        run(paths, output_dir, manual_dir=flags.FLAGS.manual_dir)
     print(f"Written to {output_dir}. {DISCLAIMER}")
 
 
-def run(paths: Sequence[Path], output_dir: Path) -> None:
+def run(
+    paths: Sequence[Path], output_dir: Path, *, manual_dir: Path | None = None
+) -> None:
     """Writes what the rounds of drafts in some folders say.
 
+    `manual_dir` is the hospital's folder, whose words.csv tells what words mean.
+
     Raises:
-        UserError: if a round has no file that can be compared.
+        UserError: if a round has no file that can be compared, or words.csv cannot be
+            read.
         WriteError: if a file cannot be written.
     """
+    from spectjax.imaging.listed.table import read_words
     from spectjax.report.picture_parts import save_figure
     from spectjax.system.files import (
         format_csv,
@@ -81,7 +91,10 @@ def run(paths: Sequence[Path], output_dir: Path) -> None:
     )
     from spectjax.tasks.hotspots import corrections_report as report
 
-    rounds = [read_round(path, _name(path, paths)) for path in paths]
+    if manual_dir is not None and not manual_dir.is_dir():
+        raise UserError(f"--manual_dir={manual_dir}: expected a folder, found none.")
+    words = read_words(manual_dir) if manual_dir else {}
+    rounds = [read_round(path, _name(path, paths), words) for path in paths]
     document = replace_undefined(compare_rounds(rounds))
     rows = (row for each in rounds for row in each.rows)
     write_file(output_dir / "files.csv", format_csv(_COLUMNS, rows))
@@ -97,8 +110,10 @@ def run(paths: Sequence[Path], output_dir: Path) -> None:
         print(make_printable(f"{name}: {report.summarise(each)}"))
 
 
-def read_round(path: Path, name: str) -> Round:
+def read_round(path: Path, name: str, words: Mapping[str, str]) -> Round:
     """Compares the files of a folder, or one file, with the drafts in them.
+
+    `words` are as of `translate_words`.
 
     Raises:
         UserError: if none can be compared.
@@ -129,7 +144,8 @@ def read_round(path: Path, name: str) -> Round:
             if annotation.draft is None:
                 found.rows.append(_note(name, file, "no draft in it"))
                 continue
-            part = measure_correction(annotation, annotation.draft)
+            ours = _translate(annotation, words)
+            part = measure_correction(ours, annotation.draft)
         except UncheckedDraftError:
             found.rows.append(_note(name, file, "draft that nobody checked"))
         except AnnotationError as error:
@@ -138,7 +154,9 @@ def read_round(path: Path, name: str) -> Round:
         else:
             found.parts.append(part)
             found.images.add(annotation.draft.image_key)
-            found.rows.append(_list_file(name, file, part))
+            ignored = len(annotation.regions) - len(ours.regions)
+            found.ignored += ignored
+            found.rows.append((*_list_file(name, file, part), ignored))
     if not found.parts:
         raise UserError(
             f"{path}: expected drafts that a reader corrected and saved in LabelMe, "
@@ -163,6 +181,7 @@ def compare_rounds(rounds: Sequence[Round]) -> dict[str, Any]:
             "images_corrected_before": len(images),
             "n_patients_of_earlier_rounds": len(patients & set(files.cases.patients)),
             "not_compared": dict(states),
+            "outlines_ignored": each.ignored,
             **summarise_round(files),
         }
         images |= each.images
@@ -173,6 +192,26 @@ def compare_rounds(rounds: Sequence[Round]) -> dict[str, Any]:
         "spectjax_version": __version__,
         "disclaimer": DISCLAIMER,
     }
+
+
+def _translate(annotation: "Annotation", words: Mapping[str, str]) -> "Annotation":
+    """Returns an annotation in our words, without what is no lesion.
+
+    Raises:
+        AnnotationError: if it has words that nobody explains.
+    """
+    from spectjax.imaging.annotations.consensus import translate_words
+    from spectjax.imaging.annotations.labelme import AnnotationError
+    from tfds_spect.image import UnusableImageError, check_words
+
+    translated = translate_words(annotation, words)
+    try:
+        check_words([translated])
+    except UnusableImageError as error:
+        raise AnnotationError(
+            f"{annotation.path}: {error}, in the folder that --manual_dir names."
+        ) from error
+    return translated
 
 
 def _name(path: Path, paths: Sequence[Path]) -> str:
@@ -203,5 +242,6 @@ def _count_states(found: Round) -> str:
 
 
 if __name__ == "__main__":
+    define_path("manual_dir", "Folder with words.csv. Default: words are ours.")
     define_path("output_dir", "Folder to write to; made if missing.", required=True)
     run_command(main)

@@ -154,6 +154,9 @@ def evaluate(
     documents, folders = {}, {}
     for candidate in candidates:
         name = candidate.name
+        external = describe_external(candidate, seen[name], left_out, examples.regions)
+        for line in external["warnings"]:
+            print(f"WARNING: {name}: {line}", file=sys.stderr, flush=True)
         folders[name] = output_dir
         if len(candidates) > 1:
             folders[name] = output_dir / "models" / name
@@ -165,7 +168,7 @@ def evaluate(
             examples,
             calibration,
             folders[name],
-            external=describe_external(candidate, seen[name], left_out),
+            external=external,
             dataset_info={
                 "config": builder.info.config_name,
                 "fingerprint": fingerprint,

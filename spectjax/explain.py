@@ -35,6 +35,7 @@ from spectjax.imaging.listed.found import UNSTATED, Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.thorax import crop_thorax
+from spectjax.inference.regions import describe_mismatch, tell_unknown
 from spectjax.system.commands import (
     define_crops,
     define_data_dirs,
@@ -137,11 +138,14 @@ def explain_scans(
     written = 0
     fit: list[Subject] = []
     for scans in intake.read_examinations():
-        explainer = explainer or _load(workdir, category)
+        if explainer is None:
+            explainer = _load(workdir, category)
+            tell_unknown(explainer.run.info)
         for scan in scans:
             with problems.passing_over(scan.path):
                 thorax, name = crop_thorax(scan), names.choose(scan)
-                subject = take_view(thorax, name, explainer.run.input_hw)
+                strange = describe_mismatch(explainer.run.info, scan.region)
+                subject = take_view(thorax, name, explainer.run.input_hw, strange)
                 (evidence,) = _write(explainer, [subject], output_dir)
                 written += 1
                 if len(fit) < SANITY_IMAGES and shows_evidence(subject, evidence):

@@ -62,6 +62,7 @@ class Examples:
             N; empty if nobody asked, as are the next two.
         matrices: rows and columns of each whole image, "1024x256", length N.
         cameras: what took each image, "unknown" where the data set does not say.
+        regions: what the images of the data set show, see `BoneScan.region`.
     """
 
     images: np.ndarray
@@ -83,6 +84,7 @@ class Examples:
     mask_evidence: list[str] = dataclasses.field(default_factory=list)
     matrices: list[str] = dataclasses.field(default_factory=list)
     cameras: list[str] = dataclasses.field(default_factory=list)
+    regions: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Returns N."""
@@ -271,7 +273,8 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     spacing_mm = np.empty((count, 2), np.float32)
     diagnoses, example_ids, patients, views = [], [], [], []
     mask_evidence, matrices = [], []
-    cameras = (builder.info.metadata or {}).get("cameras") or {}
+    metadata = builder.info.metadata or {}
+    cameras = metadata.get("cameras") or {}
     synthetic = False
     for row in range(count):
         example = source[row]
@@ -303,6 +306,8 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         mask_evidence=mask_evidence,
         matrices=matrices,
         cameras=[cameras.get(name, "unknown") for name in example_ids],
+        # Before there were others, all images were whole bodies.
+        regions=tuple(sorted(metadata.get("regions") or ["whole_body"])),
     )
 
 

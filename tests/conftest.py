@@ -103,6 +103,16 @@ def hospital(tmp_path_factory):
     return write_phantom(folder, patients=6, seed=3, processes=1)
 
 
+@pytest.fixture(scope="module")
+def few_resamples():
+    """Draws few samples for intervals, in files where their number changes no fact."""
+    from spectjax.metrics import intervals
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intervals, "RESAMPLES", 50)
+        yield
+
+
 @pytest.fixture
 def spoilt(hospital, tmp_path):
     """A copy of the hospital's folder, for tests that spoil it."""
@@ -111,8 +121,8 @@ def spoilt(hospital, tmp_path):
 
 @pytest.fixture
 def small_crop(monkeypatch):
-    """Makes `spectjax.predict` crop a tiny scan as `crop_stub` does."""
-    from spectjax import predict
+    """Makes `predict` crop a tiny scan as `crop_stub` does."""
+    from spectjax.inference import asking
     from tests.support.tiny_scans import crop_stub
 
-    monkeypatch.setattr(predict, "crop_thorax", crop_stub())
+    monkeypatch.setattr(asking, "crop_thorax", crop_stub())

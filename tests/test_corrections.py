@@ -50,10 +50,10 @@ def write_draft(path, *outlines, patient="p1", above=0.5):
     return path
 
 
-def correct(path, *outlines):
+def correct(path, *outlines, words=("metastasis",) * 4):
     shapes = [
-        {"label": "metastasis", "points": points, "shape_type": "polygon"}
-        for points in outlines
+        {"label": word, "points": points, "shape_type": "polygon"}
+        for points, word in zip(outlines, words, strict=False)
     ]
     save_as_labelme(path, shapes, checked=True)
 
@@ -69,8 +69,8 @@ def write_round(folder, number=1):
     return folder
 
 
-def compare(tmp_path, *folders):
-    corrections.run(list(folders), tmp_path / "out")
+def compare(tmp_path, *folders, **options):
+    corrections.run(list(folders), tmp_path / "out", **options)
     return json.loads((tmp_path / "out" / "corrections.json").read_text())["rounds"]
 
 
@@ -144,6 +144,28 @@ def test_what_is_not_compared_is_listed_with_its_reason(tmp_path, capsys):
     assert len(rows) == 7
     compared = [row for row in rows if row["state"] == "compared"]
     assert [row["dice"] for row in compared] == ["0.6292", "1.0000"]
+
+
+def test_words_of_a_hospital_mean_what_its_table_says(tmp_path, capsys):
+    """One draft was right, one shows no lesion by the reader's word, one is missed."""
+    ward, folder = tmp_path / "ward", tmp_path / "ward" / "annotations" / "r"
+    for number in range(2):
+        path = folder / "anna" / f"P{number}_anterior.json"
+        write_draft(path, KEPT, WRONG)
+        correct(path, KEPT, WRONG, MISSED, words=("Met", "arthrosis", "Met"))
+    unknown = folder / "anna" / "P7_anterior.json"
+    write_draft(unknown, KEPT)
+    correct(unknown, KEPT, words=("fracture",))
+    (ward / "words.csv").write_text("word,label\nmet,metastasis\narthrosis,\n")
+    found = compare(tmp_path, folder, manual_dir=ward)["r"]
+    assert found["regions"] == {"unchanged": 2, "moved": 0, "removed": 2, "added": 2}
+    assert found["outlines_ignored"] == 2
+    assert found["not_compared"] == {"cannot be used": 1}
+    assert "labelled 'fracture'; expected 'metastasis'" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"cannot be used: 3"):
+        compare(tmp_path, folder)
+    with pytest.raises(UserError, match=r"--manual_dir=.*expected a folder"):
+        compare(tmp_path, folder, manual_dir=tmp_path / "none")
 
 
 def test_a_round_without_a_corrected_draft_ends_the_command(tmp_path):

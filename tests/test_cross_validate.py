@@ -20,13 +20,14 @@ from spectjax.cross_validate import (
     parse_folds,
 )
 from spectjax.evaluation.folds import read_metrics, read_training_seconds
-from spectjax.metrics import intervals
 from spectjax.tasks.classification.cases import Cases, format_cases
 from spectjax.tasks.classification.folds import scale_folds
 from spectjax.tasks.classification.metrics_sections import ClassificationFolds
 from spectjax.training.run import describe_network
 from tests.support.typed_dicts import find_fault
 from tfds_spect import prepare
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Log-odds of the normal image and of the metastasis of each fold.
@@ -84,11 +85,6 @@ def write_run(folder, name, fold, log_odds, *, fold_names=None):
     (workdir / "eval" / "metrics.json").write_text(json.dumps(metrics))
 
 
-@pytest.fixture(autouse=True)
-def few_resamples(monkeypatch):
-    monkeypatch.setattr(intervals, "RESAMPLES", 50)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A folder with the runs of two classifiers and what was made of them."""
@@ -97,7 +93,6 @@ def finished(tmp_path_factory):
         write_run(folder, "good", fold, GOOD[fold])
         write_run(folder, "poor", fold, POOR[fold])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 50)
         patch.setattr(main, "train_and_evaluate", None)  # nothing is left to train
         assert (
             cross_validate({"good": make_config(), "poor": make_config()}, folder) == []

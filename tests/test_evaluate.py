@@ -10,7 +10,6 @@ import pytest
 from spectjax.config import save_config
 from spectjax.evaluate import evaluate
 from spectjax.inference.external import choose_parts
-from spectjax.metrics import intervals
 from spectjax.system.messages import UserError
 from spectjax.tasks.hotspots.metrics_sections import SegmentationRun
 from tests.support.data_sets import make_image, write_data_set
@@ -20,6 +19,7 @@ from tfds_spect.opening import open_data_set, read_content
 from tfds_spect.overlap import describe_key
 from tfds_spect.prepare import locate
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
 SPOT = (100, 90, 112, 104)
 
 
@@ -40,14 +40,6 @@ def make_hot(patient, seed, **fields):
 def make_normal(patient, seed, **fields):
     fields |= {"diagnosis": "normal", "evidence": "none"}
     return make_image(patient, counts=make_counts(seed), **fields)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples():
-    """How many resamples there are changes no fact here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 100)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +161,8 @@ def test_a_training_that_is_not_there_is_not_taken_for_another(scored):
     out, metrics = scored
     external = metrics["external"]
     assert external["checked"] == []
-    missing, never = external["not_checked"]
+    region, missing, never = external["not_checked"]
+    assert "the part of the body" in region
     assert "segmentation_smoke" in missing and "expected the run's data set" in missing
     assert "under two names" in never
     assert missing in (out / "table.md").read_text()
@@ -191,7 +184,8 @@ def test_patients_and_acquisitions_of_the_training_are_refused(elsewhere, tmp_pa
     assert metrics["n_images"] == 2
     (checked,) = metrics["external"]["checked"]
     assert "4 images" in checked
-    (never,) = metrics["external"]["not_checked"]
+    region, never = metrics["external"]["not_checked"]
+    assert "the part of the body" in region and "under two names" in never
     # A model of which these patients were not held out refuses them all.
     other = write_kmeans(
         tmp_path / "other", **{"data.fingerprint": fingerprint, "data.fold": 3}
@@ -251,6 +245,27 @@ def test_what_could_not_be_compared_is_said(
         leave_out_seen=True,
     )
     assert any(line in each for each in metrics["external"]["not_checked"])
+
+
+def test_images_of_another_part_of_the_body_are_told(tmp_path, capsys):
+    """The run learned from simulated patients: whole bodies, whatever its age."""
+    halves = write_data_set(
+        tmp_path / "halves", {"fold0": [make_hot("p0", 0)]}, regions={"chest_half": 1}
+    )
+    metrics = evaluate(
+        workdirs=[
+            write_kmeans(tmp_path / "run", **{"data.name": "segmentation_phantom"})
+        ],
+        dataset=halves,
+        data_dir=tmp_path / "nowhere",
+        output_dir=tmp_path / "out",
+    )
+    line = "the model learned from thoraxes alone, this is a chest half"
+    (warning,) = metrics["external"]["warnings"]
+    assert warning.startswith(line)
+    assert f"WARNING: run: {line}" in capsys.readouterr().err
+    assert f"**WARNING: {line}" in (tmp_path / "out/table.md").read_text()
+    assert metrics["data"]["regions"] == ["chest_half"]
 
 
 def test_several_runs_stand_in_one_table_with_paired_differences(elsewhere, tmp_path):

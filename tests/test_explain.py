@@ -108,6 +108,14 @@ def test_explain_scans_takes_pictures_and_tells_of_weak_views(
     table = "file,patient,view,label,region,spacing_mm\nb.png,P,POST,,thorax,unknown\n"
     table += "a.dcm,,,,thorax,\n"
     (tmp_path / "in" / "images.csv").write_text(table)
+    load = explain._load
+
+    def load_halves(*asked):
+        explainer = load(*asked)
+        explainer.run.info["trained_on_regions"] = "chest_half"
+        return explainer
+
+    monkeypatch.setattr(explain, "_load", load_halves)
     explain.explain_scans([tmp_path / "in"], workdir, tmp_path / "out")
     names = ("b_posterior", "a_posterior")
     documents = [read_json(tmp_path / "out" / f"{name}.json") for name in names]
@@ -117,6 +125,7 @@ def test_explain_scans_takes_pictures_and_tells_of_weak_views(
     told = (capsys.readouterr().out, " ".join(documents[1]["warnings"]), words)
     for where in told:
         assert "by weak evidence: only the detector's start angle" in where
+        assert "the model learned from chest halves alone, this is a thorax" in where
 
 
 def test_explain_scans_explains_every_view(workdir, hospital, tmp_path, capsys):

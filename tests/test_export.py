@@ -13,9 +13,9 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from spectjax import export, predict
-from spectjax.export import ExportError
 from spectjax.imaging.hotspots import decode_rle
-from spectjax.inference import runtimes
+from spectjax.inference import conversion, runtimes
+from spectjax.inference.conversion import ExportError
 from spectjax.inference.engines import MissingPackageError
 from spectjax.inference.metadata import ModelFileError, make_metadata
 from spectjax.inference.trained import load_run
@@ -76,7 +76,7 @@ def read_metadata(path):
 
 
 def test_stablehlo_gives_the_probabilities_of_the_run(workdir, stablehlo):
-    counts = export.make_test_images((256, 256))
+    counts = conversion.make_test_images((256, 256))
     expected = load_run(workdir).predict(counts)
     predict_probs = runtimes.load_file(stablehlo, "jax", isolated=False).predict
     np.testing.assert_allclose(predict_probs(counts), expected, atol=1e-5)
@@ -111,8 +111,8 @@ def test_metadata_tells_where_the_model_comes_from(workdir, stablehlo):
 
 
 def test_a_run_always_becomes_the_same_file(workdir, stablehlo):
-    model, metadata = export.load_predict(workdir)
-    assert export.write_stablehlo(model, metadata) == stablehlo.read_bytes()
+    model, metadata = conversion.load_predict(workdir)
+    assert conversion.write_stablehlo(model, metadata) == stablehlo.read_bytes()
 
 
 def test_a_file_does_not_tell_where_its_makers_keep_their_files(stablehlo):
@@ -129,7 +129,7 @@ def test_a_bfloat16_run_is_exported_in_float32(workdir, stablehlo, tmp_path, cap
     assert "float32; the run itself in bfloat16" in capsys.readouterr().out
     metadata = read_metadata(path)
     assert (metadata["dtype"], metadata["config"]["dtype"]) == ("float32", "bfloat16")
-    counts = export.make_test_images((256, 256))[:1]
+    counts = conversion.make_test_images((256, 256))[:1]
     half, single = (
         runtimes.load_file(file, "jax", isolated=False).predict(counts)
         for file in (path, stablehlo)
@@ -138,7 +138,7 @@ def test_a_bfloat16_run_is_exported_in_float32(workdir, stablehlo, tmp_path, cap
 
 
 def test_test_images_are_counts_of_two_exposures():
-    first, second = export.make_test_images((256, 256))
+    first, second = conversion.make_test_images((256, 256))
     assert first.shape == (256, 256, 1) and first.dtype == np.float32
     assert (first == np.rint(first)).all() and first.min() == 0
     assert second.sum() / first.sum() == pytest.approx(4, rel=0.01)
@@ -182,7 +182,7 @@ def test_a_model_that_jax2onnx_cannot_convert_is_one_line(tmp_path, monkeypatch)
         "output": {"name": "probs"},
     }
     with pytest.raises(ExportError, match="unet: jax2onnx cannot.*of cumsum") as error:
-        export.write_onnx(lambda x: x, metadata)
+        conversion.write_onnx(lambda x: x, metadata)
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -222,7 +222,9 @@ def test_a_file_that_nothing_can_check_is_refused(monkeypatch):
 
     monkeypatch.setattr(runtimes, "load_file", load_nothing)
     with pytest.raises(ExportError, match="found none. Install one: pip install onnx"):
-        export.compare_runtimes(b"", "model.onnx", lambda x: x, np.zeros((2, 4, 4, 1)))
+        conversion.compare_runtimes(
+            b"", "model.onnx", lambda x: x, np.zeros((2, 4, 4, 1))
+        )
 
 
 @NEEDS_JAX2ONNX
@@ -252,7 +254,9 @@ def test_onnx_gives_the_probabilities_of_jax(
     metadata = make_metadata(config.to_dict(), info, parameters_sha256="0")
     metadata["input"]["shape"] = ["B", 16, 24, 1]
     path = tmp_path / "model.onnx"
-    path.write_bytes(export.write_onnx(lambda x: task.predict(variables, x), metadata))
+    path.write_bytes(
+        conversion.write_onnx(lambda x: task.predict(variables, x), metadata)
+    )
 
     counts = np.random.default_rng(0).poisson(9, (3, 16, 24, 1)).astype(np.float32)
     expected = np.asarray(jax.jit(task.predict)(variables, counts))
@@ -322,7 +326,9 @@ def test_onnx_gives_the_probabilities_of_a_classifier(tmp_path, name):
         parameters_sha256="0",
     )
     path = tmp_path / "model.onnx"
-    path.write_bytes(export.write_onnx(lambda x: task.predict(variables, x), metadata))
+    path.write_bytes(
+        conversion.write_onnx(lambda x: task.predict(variables, x), metadata)
+    )
 
     # Patches of 8x8 pixels, so that the smallest maps still differ.
     patches = np.random.default_rng(1).exponential(9, (3, 6, 5, 1))

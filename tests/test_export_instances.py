@@ -10,9 +10,9 @@ import pytest
 
 from spectjax import export
 from spectjax.config import save_config
-from spectjax.export import ExportError
-from spectjax.inference import runtimes
+from spectjax.inference import conversion, runtimes
 from spectjax.inference.answers import measure_difference
+from spectjax.inference.conversion import ExportError
 from spectjax.inference.trained import load_run
 from tests.support.model_files import write_instances
 from tests.support.untrained_runs import make_config, write_run
@@ -39,7 +39,7 @@ def test_compare_runtimes_compares_instances(tmp_path):
         return held._replace(scores=held.scores + np.float32([score, 0]))._asdict()
 
     for score in (0.0, 0.125):
-        found = export.compare_runtimes(
+        found = conversion.compare_runtimes(
             path.read_bytes(), path.name, partial(predict, score=score), counts
         )
         assert found == {"jax": score}
@@ -53,10 +53,10 @@ def write_mask_rcnn(workdir):
 def test_a_mask_rcnn_is_exported_for_any_number_of_images(tmp_path):
     pytest.importorskip("flatbuffers")
     write_mask_rcnn(tmp_path)
-    predict, metadata = export.load_predict(tmp_path)
+    predict, metadata = conversion.load_predict(tmp_path)
     metadata["input"]["shape"] = ["B", 64, 64, 1]  # compiles in a fraction of the time
     (tmp_path / "model.stablehlo.zip").write_bytes(
-        export.write_stablehlo(predict, metadata)
+        conversion.write_stablehlo(predict, metadata)
     )
     with zipfile.ZipFile(tmp_path / "model.stablehlo.zip") as bundle:
         program = jax.export.deserialize(bytearray(bundle.read("model.jax_export")))
@@ -78,7 +78,7 @@ def test_an_exported_mask_rcnn_gives_the_instances_of_the_run(tmp_path, capsys):
     path = tmp_path / "model.stablehlo.zip"
     export.run(tmp_path, path)
     assert "Hotspots in new scans" in capsys.readouterr().out
-    counts = export.make_test_images((256, 256))
+    counts = conversion.make_test_images((256, 256))
     expected = load_run(tmp_path).predict(counts)
     found = runtimes.load_file(path, "jax", isolated=False).predict(counts)
     assert expected.valid.any()

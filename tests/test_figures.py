@@ -16,7 +16,6 @@ from spectjax import figures, input_pipeline
 from spectjax.config import ConfigError, base_config, save_config
 from spectjax.inference.trained import TrainedModel
 from spectjax.input_pipeline import Examples
-from spectjax.metrics import intervals
 from spectjax.paper_figures import draw as run_figures
 from spectjax.paper_figures.cluster_pictures import ClusterCurve, draw_cluster_curve
 from spectjax.paper_figures.cluster_scan import scan_clusters
@@ -26,6 +25,8 @@ from spectjax.tasks.hotspots.evaluate import evaluate
 from tests.support.finished_runs import make_run
 from tfds_spect.errors import PrepareError
 from tfds_spect.prepare import find_prepared
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 HW = 48
 WORDS = Caption("K-means", "fold1", True)
@@ -82,10 +83,8 @@ def workdir(tmp_path_factory):
     config.data.name = "segmentation_phantom"
     save_config(config, folder / "config.json")
     (folder / "train.csv").write_text("epoch,loss,PA\n1,0.5,0.9\n2,0.4,0.95\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 20)
-        log = folder / "train.csv"
-        evaluate(make_run(predict_probs, EXAMPLES, folder / "eval", training_log=log))
+    log = folder / "train.csv"
+    evaluate(make_run(predict_probs, EXAMPLES, folder / "eval", training_log=log))
     return folder
 
 
@@ -96,7 +95,6 @@ TRAINED = TrainedModel(predict_probs, {"model": "unet_res"}, "segmentation", (HW
 @pytest.fixture
 def at_hand(monkeypatch):
     """Lets the run's model and data be found."""
-    monkeypatch.setattr(intervals, "RESAMPLES", 20)
     monkeypatch.setattr(run_figures, "load_run", lambda _: TRAINED)
     monkeypatch.setattr(input_pipeline, "load_examples", lambda *_: EXAMPLES)
 

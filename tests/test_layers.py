@@ -83,7 +83,7 @@ OUTSIDE = {
 HOMES = {
     "apache_beam": {"tfds_spect"},
     "grain": {"spectjax.training"},
-    "jax2onnx": {"spectjax.export"},
+    "jax2onnx": {"spectjax.inference"},
     "onnxruntime": {"spectjax.inference"},
     "openvino": {"spectjax.inference"},
     "optax": {"spectjax.tasks", "spectjax.training"},

@@ -19,7 +19,7 @@ from spectjax.imaging.hotspots import decode_rle
 from spectjax.imaging.listed.found import Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.thorax import CropError, crop_thorax
-from spectjax.inference import runtimes
+from spectjax.inference import asking, runtimes
 from spectjax.inference.card import write_card
 from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.trained import TrainedModel
@@ -113,7 +113,7 @@ def test_predict_leaves_the_area_open_without_a_spacing(tmp_path):
 
 @SMALL_CROP
 def test_predict_uses_a_doubted_crop_and_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "crop_thorax", crop_stub(("no neck",)))
+    monkeypatch.setattr(asking, "crop_thorax", crop_stub(("no neck",)))
     predict_views([make_scan()], tmp_path)
     assert read_json(tmp_path / "IM1_anterior.json")["crop"]["flags"] == ["no neck"]
     assert "CROP FLAGGED: no neck" in capsys.readouterr().out
@@ -126,7 +126,7 @@ def test_predict_passes_over_a_scan_without_thorax(tmp_path, monkeypatch, capsys
             raise CropError(f"{scan.path}: no body")
         return crop_stub()(scan)
 
-    monkeypatch.setattr(predict, "crop_thorax", refuse)
+    monkeypatch.setattr(asking, "crop_thorax", refuse)
     scans = [make_scan(view="posterior"), make_scan(image_key="cd" * 8)]
     assert predict_views(scans, tmp_path) == (1, 1, 0)
     assert sorted(os.listdir(tmp_path)) == ["IM1_anterior.json", "IM1_anterior.png"]
@@ -281,10 +281,10 @@ def test_run_takes_the_users_word_for_the_view(workdir, tmp_path):
     assert "user" in source["view_evidence"]
 
 
-def test_run_tells_everywhere_of_a_weak_view_and_of_pixels_of_another_size(
+def test_run_tells_everywhere_of_a_weak_view_and_of_images_unlike_the_models(
     tmp_path, monkeypatch, capsys
 ):
-    """The image is a thorax by the user's word, its pixels are twice the model's."""
+    """A thorax by the user's word, of pixels twice those of the model's halves."""
     drawn, seen = [], []
 
     def see(counts):
@@ -293,7 +293,8 @@ def test_run_tells_everywhere_of_a_weak_view_and_of_pixels_of_another_size(
         answer[..., 0] = 1
         return answer
 
-    model = TrainedModel(see, MODEL_INFO, "segmentation", (256, 256), pixel_mm=2.4)
+    info = MODEL_INFO | {"trained_on_regions": "chest_half"}
+    model = TrainedModel(see, info, "segmentation", (256, 256), pixel_mm=2.4)
     workdir = make_run(tmp_path, monkeypatch, model)
     save = picture_parts.save_figure
     monkeypatch.setattr(
@@ -318,6 +319,19 @@ def test_run_tells_everywhere_of_a_weak_view_and_of_pixels_of_another_size(
     for where in told:
         assert "by weak evidence: only the detector's start angle" in where
         assert "resampled, 2.00 times as large" in where
+        assert "the model learned from chest halves alone, this is a thorax" in where
+
+
+@SMALL_CROP
+def test_predict_tells_once_that_nobody_knows_what_a_model_learned_from(
+    tmp_path, capsys
+):
+    model = TrainedModel(predict_probs, {"model": "old"}, "segmentation", (8, 8))
+    scans = [make_scan(f"{n}.dcm", image_key=f"{n}" * 16) for n in range(2)]
+    assert ask(model, [[scan] for scan in scans], tmp_path) == (2, 0, 0)
+    assert capsys.readouterr().err.count("NOT checked of the model: whether it") == 1
+    predict_views(scans, tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 @SMALL_CROP
@@ -331,7 +345,7 @@ def test_run_heeds_a_table_of_crops(workdir, tmp_path, monkeypatch, capsys):
             crop_stub()(scan), by_hand=by_hand, overruled=("no neck",)
         )
 
-    monkeypatch.setattr(predict, "crop_thorax", crop)
+    monkeypatch.setattr(asking, "crop_thorax", crop)
     path = get_testdata_file("JPEG2000.dcm")
     table = tmp_path / "crops.csv"
     file = os.path.relpath(path, tmp_path)

@@ -7,6 +7,8 @@ import numpy as np
 
 from spectjax import predict
 from spectjax.imaging.listed import found
+from spectjax.imaging.scan import BoneScan
+from spectjax.inference import asking
 from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
 from spectjax.tasks.views import Finding
@@ -22,7 +24,7 @@ def test_no_more_scans_are_alive_after_twelve_files_than_after_four(
     alive, peaks = [0], []
     read = found.read_bone_scans
 
-    class Counted(predict.BoneScan):
+    class Counted(BoneScan):
         def __del__(self):
             alive[0] -= 1
 
@@ -33,7 +35,7 @@ def test_no_more_scans_are_alive_after_twelve_files_than_after_four(
         return scans
 
     monkeypatch.setattr(found, "read_bone_scans", count)
-    monkeypatch.setattr(predict, "crop_thorax", crop_stub())
+    monkeypatch.setattr(asking, "crop_thorax", crop_stub())
     monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
     model = TrainedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
     workdir = make_run(tmp_path, monkeypatch, model)

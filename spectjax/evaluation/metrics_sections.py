@@ -15,6 +15,7 @@ class Data(TypedDict):
     split: str
     synthetic: bool
     leaking: bool
+    regions: NotRequired[list[str]]
     config: NotRequired[str]
     fingerprint: NotRequired[str | None]
     held_out_fold: NotRequired[int | None]
@@ -28,6 +29,7 @@ class External(TypedDict):
     checked: list[str]
     not_checked: list[str]
     left_out: dict[str, int]
+    warnings: NotRequired[list[str]]
 
 
 class Document(TypedDict):
@@ -39,6 +41,13 @@ class Document(TypedDict):
     n_patients: int
     spectjax_version: str
     disclaimer: str
+
+
+class RunDocument(Document):
+    """`metrics.json` of a run, also where a model met images of elsewhere."""
+
+    model: str
+    external: NotRequired[External]
 
 
 class Spread(TypedDict):

@@ -85,6 +85,7 @@ class FinishedRun:
             "split": examples.split,
             "synthetic": examples.synthetic,
             "leaking": examples.leaking,
+            **({"regions": list(examples.regions)} if examples.regions else {}),
             **self.dataset_info,
         }
         found: Data = data

@@ -77,8 +77,10 @@ class Subject:
         return {"box": box, "centre": centre, "centre_mm": in_mm}
 
 
-def take_view(thorax: ThoraxImage, name: str, image_hw: tuple[int, int]) -> Subject:
-    """Returns the subject of a view of a DICOM file."""
+def take_view(
+    thorax: ThoraxImage, name: str, image_hw: tuple[int, int], strange: str = ""
+) -> Subject:
+    """Returns the subject of a view; `strange` as of `SeenView`."""
     scan, transform = thorax.scan, thorax.transform
     return Subject(
         name=name,
@@ -90,7 +92,7 @@ def take_view(thorax: ThoraxImage, name: str, image_hw: tuple[int, int]) -> Subj
         | {"crop_decision": thorax.by_hand or None},
         spacing_mm=scan.spacing_mm,
         synthetic=scan.synthetic,
-        warnings=thorax.doubts,
+        warnings=(*([f"Note: {strange}."] if strange else []), *thorax.doubts),
         transform=transform,
     )
 

@@ -18,6 +18,7 @@ from spectjax.evaluation.metrics_file import locate_metrics, read_metrics
 from spectjax.evaluation.run import Brought, FinishedRun
 from spectjax.inference.pixels import PixelFit
 from spectjax.inference.provenance import NEVER_FOUND, Candidate, Seen
+from spectjax.inference.regions import list_mismatches
 from spectjax.input_pipeline import Examples
 from spectjax.system.messages import UserError
 from spectjax.system.schema import Each, Maybe
@@ -209,12 +210,16 @@ def score_candidate(
 
 
 def describe_external(
-    candidate: Candidate, seen: Seen, left_out: Mapping[str, int]
+    candidate: Candidate,
+    seen: Seen,
+    left_out: Mapping[str, int],
+    regions: Sequence[str],
 ) -> dict[str, Any]:
-    """Returns the section `external` of `metrics.json`."""
+    """Returns the section `external` of `metrics.json`; images show these regions."""
     return {
         "scored_model": {"name": candidate.name, "info": candidate.model.info},
         "checked": list(dict.fromkeys(seen.checked)),
         "not_checked": list(dict.fromkeys([*seen.not_checked, NEVER_FOUND])),
         "left_out": dict(left_out),
+        "warnings": list_mismatches(candidate.model.info, regions),
     }

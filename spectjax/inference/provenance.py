@@ -14,6 +14,7 @@ from spectjax.config import load_config
 from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.model_files import read_model_file
 from spectjax.inference.ready import read_document
+from spectjax.inference.regions import UNKNOWN, is_unknown
 from spectjax.inference.runtimes import find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.messages import UserError
@@ -136,6 +137,8 @@ def _find_seen_by(
     from tfds_spect.prepare import check_prepared, find_prepared
 
     seen = Seen()
+    if is_unknown(candidate.model.info):
+        seen.not_checked.append(UNKNOWN)
     if not candidate.configs:
         seen.not_checked.append("its file does not say what it learned from")
     for config in candidate.configs:

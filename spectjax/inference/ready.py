@@ -18,6 +18,7 @@ from spectjax.inference.answers import Answer
 from spectjax.inference.engines import quote
 from spectjax.inference.ensembles import combine
 from spectjax.inference.metadata import ModelFileError, find_input_hw
+from spectjax.inference.regions import add_regions
 from spectjax.inference.trained import TrainedModel, parse_operation
 from spectjax.system.jax_setup import start_jax
 from spectjax.system.limits import METADATA_BYTES, READY_BYTES, read_limited
@@ -196,7 +197,7 @@ def _make_member(
 
     return TrainedModel(
         predict,
-        member["model"]
+        add_regions(member["model"], member["config"])
         | {
             "parameters_sha256": member["parameters_sha256"],
             "verified": True,

@@ -35,6 +35,7 @@ from spectjax.inference.model_files import (
     read_model_file,
 )
 from spectjax.inference.ready import load_ready, read_document
+from spectjax.inference.regions import add_regions
 from spectjax.inference.sandbox import Child, ChildError
 from spectjax.inference.trained import (
     TrainedModel,
@@ -191,7 +192,7 @@ def load_file(
 
     return TrainedModel(
         predict,
-        metadata["model"]
+        add_regions(metadata["model"], metadata.get("config"))
         | {
             "parameters_sha256": metadata["parameters_sha256"],
             "verified": file.verified,

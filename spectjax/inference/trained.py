@@ -13,8 +13,9 @@ import numpy as np
 import spectjax
 from spectjax.inference.answers import Predict
 from spectjax.inference.metadata import OPERATION, ModelFileError, find_input_hw
+from spectjax.inference.regions import LEARNED, tell_regions
 from spectjax.system.limits import SCORES_BYTES
-from spectjax.system.schema import read_json
+from spectjax.system.schema import Maybe, read_json
 from spectjax.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
     learned = create_task(config)
     state, verified = restore_state(config, workdir)
     data = config.data
+    scored = _read_data(workdir)
 
     def compile_it(function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
         compiled = jax.jit(function, compiler_options=compiler_options())
@@ -112,7 +114,10 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
             "step": int(state.step),
             "spectjax_version": spectjax.__version__,
             "verified": verified,
-            "trained_on_synthetic_data": _is_trained_on_synthetic(workdir),
+            "trained_on_synthetic_data": scored.get("synthetic"),
+            LEARNED: tell_regions(
+                ", ".join(scored.get("regions") or ()), data.to_dict()
+            ),
             "runtime": f"jax {jax.__version__}",
         },
         config.task,
@@ -186,20 +191,17 @@ def parse_operation(document: Any, task: str, path: pathlib.Path) -> Any:
     return row.operation()(document, str(path))
 
 
-def _is_trained_on_synthetic(workdir: pathlib.Path) -> bool | None:
-    """Returns whether a run learnt from simulated patients.
-
-    None if it is not evaluated yet: its scores tell.
-    """
+def _read_data(workdir: pathlib.Path) -> dict[str, Any]:
+    """Returns what the scores of a run say of its data; nothing if it has none yet."""
     metrics = workdir / "eval" / "metrics.json"
     if not metrics.is_file():
-        return None
+        return {}
     document = read_json(
         metrics,
-        {"data": {"synthetic": bool}},
+        {"data": {"synthetic": bool, "regions": Maybe([str])}},
         what="the scores of a finished run",
         remedy=f"Remove {metrics.parent}; training again writes it.",
         most=SCORES_BYTES,
         error=ModelFileError,
     )
-    return bool(document["data"]["synthetic"])
+    return dict(document["data"])

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spectjax.config import load_config
-from spectjax.export import make_test_images
 from spectjax.inference.answers import measure_difference
+from spectjax.inference.conversion import make_test_images
 from spectjax.inference.ensembles import check_agreement, combine
 from spectjax.inference.metadata import hash_parameters, make_metadata
 from spectjax.inference.ready import DOCUMENT, FORMAT, load_ready

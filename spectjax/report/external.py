@@ -23,6 +23,7 @@ def tabulate_checks(metrics: Mapping[str, Any]) -> list[str]:
     return [
         f"## External validation of {external['scored_model']['name']}",
         "",
+        *(f"**WARNING: {line}.**\n" for line in external.get("warnings", [])),
         "What it marks or calls follows what it brings along; what the threshold that "
         "suits these very images best would give is marked as such.",
         "",

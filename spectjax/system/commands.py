@@ -143,9 +143,9 @@ def define_view(
 
 
 def define_stated() -> None:
-    """Defines --view, --region and --spacing_mm, see `spectjax.imaging.listed.found`.
+    """Defines what is said of each file that no images.csv lists.
 
-    What they say holds for each file that no images.csv lists.
+    --view, --region, --spacing_mm and --inverted: `spectjax.imaging.listed.found`.
     """
     define_view(
         "View of each given file (of its first detector, if it has two), for files "
@@ -163,6 +163,11 @@ def define_stated() -> None:
         "",
         "Size of a pixel in mm, or unknown; to be said of pictures that --region says "
         "to be no whole body.",
+    )
+    flags.DEFINE_bool(
+        "inverted",
+        None,
+        "Whether hot is dark in each given picture. Default: its background tells.",
     )
 
 

@@ -33,6 +33,7 @@ class SeenView:
             classifier (K,); of one that marks instances those of one image: `Instances`
             without the first axis.
         zoom: how many times larger the model saw it than it is.
+        strange: that the model learned from another part of the body; else empty.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SeenView:
     input_hw: tuple[int, int]
     answer: Any
     zoom: float = 1.0
+    strange: str = ""
 
     @property
     def counts(self) -> np.ndarray:
@@ -53,8 +55,8 @@ class SeenView:
 
     @property
     def input_notes(self) -> tuple[str, ...]:
-        """Says what of the crop the model did not see, or saw resampled."""
-        notes = []
+        """Says how what the model saw differs from the crop or from its training."""
+        notes = [self.strange] if self.strange else []
         if self.zoom != 1:
             notes.append(
                 f"the model sees it resampled, {self.zoom:.2f} times as large: it has "

@@ -19,13 +19,14 @@ from spectjax.imaging.problems import BUG_STATUS, Problems
 from spectjax.imaging.scan import ScanError
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.imaging.thorax.evidence import draw_evidence, save_evidence
-from spectjax.inference import runtimes
+from spectjax.inference import asking, runtimes
 from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
 from spectjax.system.files import WriteError, write_file
 from spectjax.system.messages import UserError
 from tests.support.nm_files import detectors, write_nm
 from tests.support.tiny_scans import (
+    MODEL_INFO,
     crop_stub,
     make_run,
     make_scan,
@@ -49,8 +50,8 @@ NAMES = (
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
     """A run whose model marks three pixels, and a crop of a few pixels."""
-    monkeypatch.setattr(predict, "crop_thorax", crop_stub())
-    model = TrainedModel(predict_probs, {"model": "a"}, "segmentation", (8, 8))
+    monkeypatch.setattr(asking, "crop_thorax", crop_stub())
+    model = TrainedModel(predict_probs, MODEL_INFO, "segmentation", (8, 8))
     return make_run(tmp_path, monkeypatch, model)
 
 
@@ -148,7 +149,7 @@ def test_an_unexpected_error_of_one_scan_is_its_skip(
             raise IndexError("index -1 is out of bounds")
         return crop_stub()(scan)
 
-    monkeypatch.setattr(predict, "crop_thorax", fail)
+    monkeypatch.setattr(asking, "crop_thorax", fail)
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as end:
         predict.run([tmp_path / "scans"], workdirs=[workdir], output_dir=out)
@@ -200,7 +201,7 @@ def test_an_answer_that_is_not_finite_costs_its_view_alone(
         found = next(answers)
         return predict_probs(counts) if found is None else found
 
-    model = TrainedModel(answer, {"model": "a"}, "segmentation", (8, 8))
+    model = TrainedModel(answer, MODEL_INFO, "segmentation", (8, 8))
     monkeypatch.setattr(runtimes, "load_run", lambda _: model)
     out = tmp_path / "out"
     predict.run([tmp_path / "scans"], workdirs=[workdir], output_dir=out)

@@ -1,5 +1,7 @@
 """Tests of `spectjax.inference.trained`, with a run that needs no checkpoint."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,18 @@ def test_a_run_tells_where_it_comes_from_and_what_runs_it(workdir, synthetic):
     assert (run.info["model"], run.info["step"]) == ("kmeans", 0)
     # The whole canvas, whatever part of it was trained on.
     assert (run.task, run.input_hw) == ("segmentation", (256, 256))
+
+
+@pytest.mark.parametrize("regions", [["chest_half", "thorax"], None])
+def test_a_run_tells_what_its_images_show(workdir, regions):
+    document = json.loads((workdir / "config.json").read_text())
+    document["data"]["name"] = "segmentation_originals"
+    write_json(workdir / "config.json", document)
+    # Of scores by an older version nobody knows it.
+    scores = {"synthetic": False} | ({"regions": regions} if regions else {})
+    write_json(workdir / "eval" / "metrics.json", {"data": scores})
+    told = load_run(workdir).origin["trained_on_regions"]
+    assert told == (regions and "chest_half, thorax")
 
 
 def test_scores_that_cannot_be_read_are_one_line(workdir):

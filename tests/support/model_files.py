@@ -22,6 +22,7 @@ MODEL_INFO = {
     "step": 7,
     "spectjax_version": "0.0.7",
     "trained_on_synthetic_data": True,
+    "trained_on_regions": "whole_body",
 }
 
 

@@ -12,9 +12,10 @@ from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.inference import runtimes
+from spectjax.inference.asking import predict_examinations
 
 SMALL_CROP = pytest.mark.usefixtures("small_crop")
-MODEL_INFO = {"model": "unet_res", "step": 7}
+MODEL_INFO = {"model": "unet_res", "step": 7, "trained_on_regions": "whole_body"}
 
 
 def make_scan(path="a/IM1.dcm", **changes):
@@ -59,7 +60,7 @@ def ask(model, examinations, output_dir, **options):
     """How many views were written, and what was passed over."""
     files = [scan.path for scans in examinations for scan in scans]
     problems = Problems(output_dir)
-    written = predict.predict_examinations(
+    written = predict_examinations(
         examinations,
         lambda: model,
         names=OutputNames(files, output_dir, mark=predict.MARK),

@@ -61,16 +61,18 @@ class Stated:
         view: of each file, of its first detector if it has two.
         region: what each shows; None: the whole body.
         spacing: size of a pixel in mm as text, "unknown", or nothing.
+        inverted: whether hot is dark in pictures; None: their background tells.
     """
 
     view: View | None = None
     region: BodyPart | None = None
     spacing: str = ""
+    inverted: bool | None = None
 
     @classmethod
     def of(cls, values: Any) -> Self:
         """Takes the values of the flags that `define_stated` defines."""
-        return cls(values.view, values.region, values.spacing_mm)
+        return cls(values.view, values.region, values.spacing_mm, values.inverted)
 
 
 UNSTATED = Stated()
@@ -128,10 +130,16 @@ class ImageFile:
             identity=identity,
             spacing_mm=spacing_mm,
             region=self.stated.region or "whole_body",
+            inverted=self.stated.inverted,
         )
         return attach([scan], decided)
 
     def _read_dicom(self, spacing_mm: tuple[float, float] | None) -> list[BoneScan]:
+        if self.stated.inverted:
+            raise UserError(
+                "expected a picture for --inverted, found a DICOM file, whose counts "
+                "stay as they are. Name it in a call without --inverted."
+            )
         view, region = self.stated.view, self.stated.region
         scans = read_bone_scans(self.path, view=view, region=region)
         return [check_stated(scan, spacing_mm, region) for scan in scans]

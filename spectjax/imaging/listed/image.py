@@ -237,7 +237,8 @@ def check_stated(
                 raise ScanError(
                     f"{scan.path}: expected a {REGIONS[region]} on which hot is "
                     "bright, found the bright background of one on which hot is dark. "
-                    "Save it as PNG, and state 'inverted' in images.csv."
+                    "Save it as PNG, and state 'inverted' in images.csv, or "
+                    "--inverted."
                 )
     if spacing_mm is None:
         return scan

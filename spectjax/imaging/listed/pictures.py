@@ -256,7 +256,7 @@ def is_dark_hot(grey: np.ndarray, region: BodyPart) -> bool:
         f"expected a background at one end of the grey scale, found the rim at "
         f"{rim:.0%} of it, {dark:.0%} of the pixels at the dark end and {bright:.0%} "
         "at the bright one. State 'inverted' in images.csv: yes if hot is dark, else "
-        "no."
+        "no; of a picture that no table lists say --inverted or --noinverted."
     )
 
 

@@ -7,9 +7,9 @@ from typing import NotRequired, TypedDict
 
 from spectjax.evaluation.metrics_sections import (
     Document,
-    External,
     Intervals,
     Learned,
+    RunDocument,
     Score,
     Spreads,
 )
@@ -139,16 +139,14 @@ class Adjusted(TypedDict):
     prevalence: AdjustedScores
 
 
-class ClassificationRun(Classification, Document):
+class ClassificationRun(Classification, RunDocument):
     """`metrics.json` of a run."""
 
-    model: str
     calibration: Calibration
     repeated: Repeated | None
     at_model_thresholds: NotRequired[dict[str, AtThreshold]]
     subgroups: NotRequired[dict[str, dict[str, ImageGroup]]]
     adjusted: NotRequired[Adjusted]
-    external: NotRequired[External]
 
 
 class ClassificationModel(Classification, Learned):

@@ -30,6 +30,7 @@ _SCORES = {
     "Lesions in the draft": ("lesion", "sensitivity"),
     "False regions a file": ("lesion", "false_per_image"),
 }
+_MOST_LETTERS = 12  # of a round's name in a figure
 _Paths = Mapping[str, tuple[str, ...]]
 _PANELS: tuple[tuple[str, _Paths], ...] = (
     (
@@ -70,6 +71,7 @@ def write_corrections_table(document: Mapping[str, Any]) -> str:
             "; ".join(f"{model}: {n}" for model, n in each["models"].items()),
             *(str(each["regions"][kind]) for kind in KINDS),
             str(each["lesions_outside_of_crop"]),
+            str(each["outlines_ignored"]),
             f"{each['n_checked']} of {each['n_files']}",
             "; ".join(f"{why}: {n}" for why, n in each["not_compared"].items()) or "–",
             str(each["n_patients_of_earlier_rounds"]),
@@ -98,6 +100,7 @@ def write_corrections_table(document: Mapping[str, Any]) -> str:
                 "Drawn by",
                 *KINDS,
                 "outside of the crop",
+                "Ignored by words.csv",
                 "Ticked as checked",
                 "Not compared",
                 "Patients of earlier rounds",
@@ -127,11 +130,16 @@ def draw_learning_curve(document: Mapping[str, Any]) -> Figure:
     rounds = list(document["rounds"].values())
     figure = Figure(figsize=(7.2, 7.4), dpi=150)
     x = [each["images_corrected_before"] for each in rounds]
+    ticks = [
+        f"{place}\n{name[:_MOST_LETTERS]}"
+        for place, name in zip(x, document["rounds"], strict=True)
+    ]
     for place, (title, paths) in enumerate(_PANELS):
-        axes = figure.add_axes((0.105, 0.53 - 0.42 * place, 0.865, 0.36))
+        axes = figure.add_axes((0.105, 0.55 - 0.425 * place, 0.865, 0.34))
         for number, (label, path) in enumerate(paths.items()):
             _plot(axes, x, rounds, path, number, label, len(paths))
         axes.set_ylabel(title)
+        axes.set_xticks(x, ticks)
         axes.set_ylim(bottom=0, top=1.02 if place else None)
         axes.grid(color="0.92")
         axes.set_axisbelow(True)

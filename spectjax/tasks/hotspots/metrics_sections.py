@@ -8,9 +8,9 @@ from typing import Any, NotRequired, TypedDict
 from spectjax.evaluation.metrics_sections import (
     Comparison,
     Document,
-    External,
     Intervals,
     Learned,
+    RunDocument,
     Score,
     Spreads,
 )
@@ -246,17 +246,15 @@ class Images(TypedDict):
     by_view: dict[str, LabelScores]
 
 
-class SegmentationRun(Segmentation, Document):
+class SegmentationRun(Segmentation, RunDocument):
     """`metrics.json` of a run."""
 
-    model: str
     n_images_without_lesion: int
     detection: NotRequired[Detection]
     operation: NotRequired[Operated]
     images: NotRequired[Images]
     subgroups: NotRequired[dict[str, dict[str, MarkedGroup]]]
     adjusted: NotRequired[Operated]
-    external: NotRequired[External]
 
 
 class SegmentationModel(Segmentation, Learned):

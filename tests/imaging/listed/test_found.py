@@ -11,7 +11,7 @@ from spectjax.imaging.problems import Problems
 from tests.support.listed_tables import ANT, POST, write_table
 from tests.support.nm_files import FRAMES, detectors, write_nm
 from tests.support.picture_files import draw_body, save
-from tests.support.thorax_pictures import draw_thorax
+from tests.support.thorax_pictures import draw_thorax, write_weak_view
 
 ROWS = (f"{ANT},P1,ANT,normal", f"{POST},P1,POST,normal")
 
@@ -126,6 +126,29 @@ def test_a_single_thorax_is_read_by_the_users_word(tmp_path):
         "posterior",
         (2.4, 2.4),
     )
+
+
+def test_whether_hot_is_dark_is_the_users_word_where_no_background_tells(
+    tmp_path, capsys
+):
+    trunk = draw_thorax()[20:100, 20:70]  # from rim to rim
+    path = save(tmp_path / "a.png", trunk)
+    stated = {"view": "anterior", "region": "chest_half", "spacing": "unknown"}
+    assert take([path], tmp_path, **stated) == ([], 1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "say --inverted or --noinverted" in line
+    for inverted, counts in ((True, trunk.max() - trunk), (False, trunk - trunk.min())):
+        ((scan,),), _ = take([path], tmp_path, **stated, inverted=inverted)
+        np.testing.assert_array_equal(scan.counts, counts)
+
+
+def test_a_dicom_file_is_never_inverted(tmp_path, capsys):
+    path = write_weak_view(tmp_path / "a.dcm")
+    stated = {"view": "anterior", "region": "thorax"}
+    assert take([path], tmp_path, **stated, inverted=True) == ([], 1)
+    assert "without --inverted" in capsys.readouterr().err
+    ((scan,),), _ = take([path], tmp_path, **stated, inverted=False)
+    np.testing.assert_array_equal(scan.counts, draw_thorax())
 
 
 def test_the_same_picture_twice_is_one_image(tmp_path, capsys):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from spectjax.evaluation.run import Brought
-from spectjax.metrics import intervals
 from spectjax.tasks.classification import evaluate as classification_evaluate
 from spectjax.tasks.classification.contrast import contrast_classifiers
 from spectjax.tasks.classification.evaluate import find_logits
@@ -16,6 +15,7 @@ from tests.support.examples import make_examples
 from tests.support.finished_runs import make_run
 from tests.support.typed_dicts import find_fault
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
 EXTERNAL = {"scored_model": {"name": "a"}, "checked": [], "not_checked": ["all"]}
 EXTERNAL["left_out"] = {}
 # Images of eight patients, four of each camera.
@@ -47,14 +47,6 @@ def evaluate(folder, log_odds=LOG_ODDS, **changes):
     given = {"brought": brought, "external": EXTERNAL, "model_name": "specs_v7"}
     run = make_run(answer(log_odds), EXAMPLES, folder, **(given | changes))
     return classification_evaluate.evaluate(run)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples():
-    """How many resamples there are changes no fact here."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 100)
-        yield
 
 
 @pytest.fixture(scope="module")

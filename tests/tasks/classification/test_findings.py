@@ -13,6 +13,7 @@ from pydicom.data import get_testdata_file
 from spectjax import predict
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.imaging.thorax import CropError, crop_thorax
+from spectjax.inference import asking
 from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
 from spectjax.tasks.classification.findings import average, describe_diagnoses, diagnose
@@ -55,7 +56,7 @@ def predict_views(monkeypatch, tmp_path):
     monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
 
     def run(*examinations, flags=(), **kind):
-        monkeypatch.setattr(predict, "crop_thorax", crop_stub(flags))
+        monkeypatch.setattr(asking, "crop_thorax", crop_stub(flags))
         ask(make_model(**kind), examinations, tmp_path)
         return read_rows(tmp_path)
 
@@ -177,7 +178,7 @@ def test_a_view_without_thorax_does_not_count(monkeypatch, tmp_path, capsys):
             raise CropError("b.dcm: no body")
         return crop_stub()(scan)
 
-    monkeypatch.setattr(predict, "crop_thorax", refuse)
+    monkeypatch.setattr(asking, "crop_thorax", refuse)
     monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
     scans = [make_view(80), make_view(10, "posterior", "2", patient_key="c" * 16)]
     scans += [make_view(10, "posterior", "3")]
@@ -304,7 +305,7 @@ def test_run_diagnoses_a_real_scan_with_an_exported_model(tmp_path, capsys):
 
 
 def test_run_groups_the_files_of_a_patient(tmp_path, monkeypatch):
-    monkeypatch.setattr(predict, "crop_thorax", crop_stub())
+    monkeypatch.setattr(asking, "crop_thorax", crop_stub())
     monkeypatch.setattr(picture_parts, "save_figure", lambda figure, path: None)
     workdir = make_run(tmp_path, monkeypatch, make_model())
     scans = tmp_path / "scans"

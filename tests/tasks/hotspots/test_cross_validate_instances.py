@@ -12,7 +12,6 @@ import pytest
 from spectjax import cross_validate, main
 from spectjax.config import ConfigError, Faults
 from spectjax.imaging.hotspots import bound_mask, encode_rle
-from spectjax.metrics import intervals
 from spectjax.tasks.hotspots.detections import DetectionCases, Outlines
 from spectjax.tasks.hotspots.detections_file import write_detections
 from spectjax.tasks.hotspots.metrics_sections import SegmentationFolds
@@ -26,6 +25,8 @@ from tests.support.segmentation_runs import (
     write_run,
 )
 from tests.support.typed_dicts import find_fault
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 MASK = np.zeros((10, 10), bool)
 MASK[2:4, 2:5] = True
@@ -64,10 +65,9 @@ def make_configs():
 
 @pytest.fixture(scope="module", autouse=True)
 def quick():
-    """Few resamples; nothing to train; no network to measure."""
+    """Nothing to train; no network to measure."""
     network = {"num_parameters": 7, "num_epochs": 1, "image_hw": [32, 32]}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 50)
         patch.setattr(main, "train_and_evaluate", None)
         patch.setattr(run, "describe_network", lambda _: network)
         yield

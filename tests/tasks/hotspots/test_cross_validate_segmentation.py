@@ -6,7 +6,6 @@ import pytest
 
 from spectjax import main
 from spectjax.cross_validate import cross_validate
-from spectjax.metrics import intervals
 from spectjax.metrics.lesions import THRESHOLDS
 from spectjax.tasks.hotspots.folds import summarise
 from spectjax.tasks.hotspots.metrics_sections import SegmentationFolds
@@ -20,6 +19,8 @@ from tests.support.segmentation_runs import (
 )
 from tests.support.typed_dicts import find_fault
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 ALL = len(THRESHOLDS)
 
 
@@ -31,7 +32,6 @@ def finished(tmp_path_factory):
         write_run(folder, "net", "unet_res", fold, make_net(fold))
         write_run(folder, "poor", "kmeans", fold, make_poor(fold))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 50)
         patch.setattr(main, "train_and_evaluate", None)  # nothing is left to train
         configs = {"net": make_config(), "poor": make_config()}
         assert cross_validate(configs, folder) == []

@@ -11,6 +11,7 @@ from spectjax import predict
 from spectjax.imaging.annotations.files import find_annotations
 from spectjax.imaging.hotspots import Instances, decode_rle
 from spectjax.imaging.readers_pictures import render_view
+from spectjax.inference import asking
 from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
 from spectjax.system.messages import UserError
@@ -97,7 +98,7 @@ def test_most_doubtful_first(tmp_path, monkeypatch):
     def crop(scan):
         return crop_stub(("no neck",) if scan.path.stem == "IM3" else ())(scan)
 
-    monkeypatch.setattr(predict, "crop_thorax", crop)
+    monkeypatch.setattr(asking, "crop_thorax", crop)
     keys = ("aa", "bb", "cc")
     scans = [
         make_scan(f"a/IM{i}.dcm", image_key=key * 8) for i, key in enumerate(keys, 1)

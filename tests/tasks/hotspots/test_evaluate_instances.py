@@ -12,7 +12,6 @@ from spectjax.config import base_config
 from spectjax.imaging.hotspots import Instances
 from spectjax.inference import scoring as held_out
 from spectjax.input_pipeline import Examples
-from spectjax.metrics import intervals
 from spectjax.tasks.hotspots import evaluate_instances
 from spectjax.tasks.hotspots.case_tables import read_run_tables
 from spectjax.tasks.hotspots.detections_file import read_detections
@@ -25,6 +24,8 @@ from spectjax.tasks.hotspots.metrics_sections import SegmentationRun
 from tests.support.finished_runs import make_run
 from tests.support.typed_dicts import find_fault
 from tfds_spect.names import Splits
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 HW = (8, 8)
 LOG = (
@@ -76,13 +77,6 @@ def predict_instances(images, depth=4):
             scores[i, k], boxes[i, k], valid[i, k] = score, box, True
             masks[i, k] = fill([box])[0]
     return Instances(boxes, scores, np.ones((n, depth), np.int32), valid, masks)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_resamples():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intervals, "RESAMPLES", 50)
-        yield
 
 
 @pytest.fixture(scope="module")

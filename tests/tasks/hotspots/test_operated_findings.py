@@ -8,7 +8,7 @@ import pytest
 
 from spectjax import predict
 from spectjax.imaging.hotspots import Instances
-from spectjax.inference import trained
+from spectjax.inference import asking, trained
 from spectjax.inference.metadata import make_metadata
 from spectjax.inference.trained import TrainedModel
 from spectjax.report import picture_parts
@@ -148,7 +148,7 @@ def test_what_is_said_is_abnormal_uptake_whatever_the_class_is_called(tmp_path, 
 
 
 def test_nothing_found_in_a_flagged_crop_is_no_reading(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(predict, "crop_thorax", crop_stub(("no neck",)))
+    monkeypatch.setattr(asking, "crop_thorax", crop_stub(("no neck",)))
     document = find(tmp_path, predict_nothing)
     assert document["crop_in_doubt"] is True
     assert "No region marked" in document["statement"]

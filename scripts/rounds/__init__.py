@@ -1,0 +1,1 @@
+"""What `scripts/correction_rounds.py` is made of."""

@@ -1,0 +1,197 @@
+"""A trained model, asked about examinations one by one, and what is written of each."""
+
+import functools
+import gc
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from spectjax.imaging.geometry import cut_centre
+from spectjax.imaging.hotspots import AnswerError
+from spectjax.imaging.outputs import OutputNames
+from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import BoneScan, ScanError
+from spectjax.imaging.thorax import crop_thorax
+from spectjax.inference.answers import take
+from spectjax.inference.pixels import carry_back, choose_zoom, enlarge
+from spectjax.inference.regions import describe_mismatch, tell_unknown
+from spectjax.inference.trained import TrainedModel
+from spectjax.system.files import format_csv, write_file, write_json
+from spectjax.system.messages import UserError, make_printable
+from spectjax.tasks import TASKS
+from spectjax.tasks.views import (
+    TRAINED_ALONE,
+    Describe,
+    Finding,
+    ModelInfo,
+    SeenView,
+)
+
+if TYPE_CHECKING:
+    from spectjax.tasks.hotspots.drafting import DraftFolder
+
+SUMMARY = "summary.csv"
+_EXAMINATIONS_TO_COLLECT = 20  # a picture is a cycle of megabytes
+
+
+def predict_examinations(
+    examinations: Iterable[Sequence[BoneScan]],
+    load_model: Callable[[], TrainedModel],
+    *,
+    names: OutputNames,
+    output_dir: pathlib.Path,
+    problems: Problems,
+    min_score: float | None = None,
+    operating_point: str | None = None,
+    drafts: "DraftFolder | None" = None,
+) -> int:
+    """Writes what a model says of every view, as JSON and as a picture.
+
+    Examinations are taken one by one, and nothing of one is kept but its lines of the
+    table. The JSON file is written last: where it is, the picture is too. A
+    classifier's table of all these views, `summary.csv`, follows at the end.
+
+    Args:
+        examinations: whole-body views, each time those of one examination.
+        load_model: loads what is asked; called when there is something to ask.
+        names: gives each view a name.
+        output_dir: folder to write to.
+        problems: receives the views that had to be passed over.
+        min_score: what the score of an instance must exceed to be a hotspot, in (0, 1);
+            None: 0.5. Models of other tasks refuse it, and what a model knows of its
+            operating points is passed over.
+        operating_point: one that the model knows, or false regions per image; None: the
+            model's own choice, if it knows any.
+        drafts: receives what was marked, for readers to correct; None: nobody does.
+
+    Returns:
+        Number of views written.
+
+    Raises:
+        UserError: if the model takes other images, has no use for `min_score`, does
+            not know the operating point, or marks nothing that could be a draft.
+        WriteError: if a file cannot be written.
+    """
+    model: TrainedModel | None = None
+    written, rows = 0, []
+    for number, scans in enumerate(examinations, start=1):
+        if model is None:
+            model = load_model()
+            describe = choose_describe(model, min_score, operating_point)
+            if drafts and TASKS[model.task].answer == "image":
+                raise UserError(
+                    "--labelme: expected a model that marks hotspots, found one for "
+                    f"{model.task}, which draws nothing. Leave --labelme out."
+                )
+            if "name" in model.info:
+                print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
+            tell_unknown(model.info)
+        seen = []
+        for scan in scans:
+            with problems.passing_over(scan.path):
+                seen.append(show_to(model, scan, names.choose(scan)))
+        for view, finding in _find(describe, seen, model.info, problems):
+            with problems.passing_over(view.thorax.scan.path):
+                _write(view, finding, output_dir)
+                written += 1
+                if finding.row:
+                    rows.append({"examination": number} | finding.row)
+                if drafts:
+                    drafts.write(view, finding.document)
+        if number % _EXAMINATIONS_TO_COLLECT == 0:
+            gc.collect()
+    if drafts:
+        drafts.finish()
+    if rows:
+        table = format_csv(list(rows[0]), (row.values() for row in rows))
+        write_file(output_dir / SUMMARY, table)
+    return written
+
+
+def choose_describe(
+    model: TrainedModel, min_score: float | None, operating_point: str | None
+) -> Describe:
+    """Returns what tells the findings of a model.
+
+    Raises:
+        UserError: if there is a `min_score`, but hotspots have no score to begin with;
+            if there is no such operating point.
+    """
+    row = TASKS[model.task]
+    if min_score is not None:
+        if not row.scored:
+            raise UserError(
+                f"--min_score={min_score:g}: expected a model that marks instances, a "
+                f"Mask R-CNN, found one for {model.task}. Leave --min_score out."
+            )
+        return functools.partial(row.describe(), min_score=min_score)
+    if model.operation is not None:
+        model.operation.choose_point(operating_point)
+        return functools.partial(
+            row.describe(), operation=model.operation, operating_point=operating_point
+        )
+    if operating_point is not None:
+        raise UserError(
+            f"--operating_point={operating_point}: expected a model that knows its "
+            f"operating points, found one for {model.task} without them. Leave "
+            "--operating_point out, or score the run again with this version."
+        )
+    return row.describe()
+
+
+def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
+    """Returns a view as the model saw it, and what the model made of it.
+
+    Raises:
+        CropError: if no thorax can be found.
+        ModelFileError: if the model takes images of another size.
+    """
+    thorax = crop_thorax(scan)
+    counts = cut_centre(thorax.counts, model.input_hw)
+    zoom = choose_zoom(scan.spacing_mm, model.pixel_mm)
+    if zoom != 1:
+        counts = enlarge(counts, zoom)
+    answer = take(model.predict(counts[np.newaxis, :, :, np.newaxis]), 0)
+    if zoom != 1:
+        answer = carry_back(cast(np.ndarray, answer), zoom)
+    strange = describe_mismatch(model.info, scan.region)
+    return SeenView(name, thorax, model.input_hw, answer, zoom, strange)
+
+
+def _find(
+    describe: Describe, views: Sequence[SeenView], info: ModelInfo, problems: Problems
+) -> list[tuple[SeenView, Finding]]:
+    """Returns what is said of each view; one whose answer is none is passed over.
+
+    It does not count in what is said of the examination either.
+    """
+    try:
+        return list(zip(views, describe(views, info), strict=True))
+    except Exception:
+        usable = []
+        for view in views:
+            path = view.thorax.scan.path
+            with problems.passing_over(path):
+                try:
+                    describe([view], info)
+                except AnswerError as error:
+                    raise ScanError(f"{path}: {error}") from error
+                usable.append(view)
+        return list(zip(usable, describe(usable, info), strict=True))
+
+
+def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
+    """Writes picture and document of one view, and prints a line about it."""
+    finding.save_picture(output_dir / f"{view.name}.png")
+    write_json(output_dir / f"{view.name}.json", finding.document)
+    scan = view.thorax.scan
+    line = f"{view.name}: {scan.view} view, {finding.summary}"
+    if view.thorax.flags:
+        line += f", CROP FLAGGED: {'; '.join(view.thorax.flags)}"
+    if view.thorax.decision:
+        line += f", {view.thorax.decision}"
+    if scan.warnings or view.input_notes:
+        line += f", WARNING: {'; '.join((*scan.warnings, *view.input_notes))}"
+    print(make_printable(line))
