@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import measure_shift
+from scripts.shift.comparison import compare, format_table
+from scripts.shift.hospitals import write_pictures
 from spectjax.imaging.dicom.reading import find_bone_scans
 from spectjax.phantom import write_phantom
 from tests.support.flagged_commands import run_in_process
@@ -27,10 +28,8 @@ del OTHER["P0003", "anterior"]  # its crop is in doubt
 
 
 @pytest.fixture
-def document(monkeypatch, tmp_path):
-    tables = {"usual": USUAL, "fast": USUAL, "coarse": OTHER}
-    monkeypatch.setattr(measure_shift, "read_images", lambda path: tables[path.name])
-    return measure_shift.compare(tmp_path, ["shipped"], list(tables))
+def document():
+    return compare({"shipped": {"usual": USUAL, "fast": USUAL, "coarse": OTHER}})
 
 
 def test_only_images_that_every_hospital_could_use_are_compared(document):
@@ -58,7 +57,7 @@ def test_differences_are_to_the_usual_camera_of_the_same_patients(document):
     assert coarse["differences"]["sensitivity"] == -1 / 4
     # Of two patients a resample has one twice, or both: -1/2, -1/4 or 0.
     assert coarse["intervals"]["sensitivity"] == [-0.5, 0]
-    table = "\n".join(measure_shift.format_table(document))
+    table = "\n".join(format_table(document))
     assert (
         "SIMULATED" in table and "| coarse − usual | −0.250 (−0.500 to +0.000)" in table
     )
@@ -68,7 +67,7 @@ def test_pictures_are_the_scans_in_8_bits_with_their_outlines(tmp_path):
     source = write_phantom(
         tmp_path / "source", patients=2, seed=4, camera="coarse", processes=1
     )
-    folder = measure_shift.write_pictures(source, tmp_path / "pictures")
+    folder = write_pictures(source, tmp_path / "pictures")
     with open(folder / "images.csv", newline="") as stream:
         rows = {row["file"]: row for row in csv.DictReader(stream)}
     scans, _ = find_bone_scans([source / "dicom"])

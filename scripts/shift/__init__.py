@@ -1,0 +1,1 @@
+"""What `scripts/measure_shift.py` is made of."""
