@@ -246,6 +246,7 @@ def test_the_model_that_ships_has_its_one_card(tmp_path):
     assert set(filled["checklists"]) == {"claim_2024", "tripod_ai"}
     page = (tmp_path / "claim_2024.md").read_text()
     assert "`member1.safetensors` differs in " in page
+    assert "of 1798 simulated patients" in page and "how many patients it" not in page
     assert states(filled)["33"] == AUTHORS
     with pytest.raises(UserError, match="Expected --workdir=RUN with"):
         write_checklists(tmp_path, watts=300)

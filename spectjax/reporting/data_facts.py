@@ -34,14 +34,14 @@ def describe_origin(subject: Subject) -> Fact:
             f"{len(originals)} images are simulated."
         )
         return state(lines, *cited, Source(_RECORDS))
-    if subject.shipped is not None:
-        lines += [
-            f"`{each['file']}` learned from {each['trained_on']['images']} images of "
-            f"{each['trained_on']['patients']} simulated patients."
-            for each in subject.shipped["members"]
-        ]
-        cited = (*cited, Source(subject.config_file, "members[].trained_on"))
-    return state(lines, *cited, missing=_explain("how many patients it has"))
+    if subject.shipped is None:
+        return state(lines, *cited, missing=_explain("how many patients it has"))
+    lines += [
+        f"`{each['file']}` learned from {each['trained_on']['images']} images of "
+        f"{each['trained_on']['patients']} simulated patients."
+        for each in subject.shipped["members"]
+    ]
+    return state(lines, *cited, Source(subject.config_file, "members[].trained_on"))
 
 
 def _name_population(subject: Subject) -> str:
