@@ -43,7 +43,7 @@ from spectjax.imaging.listed.crops import read_crops
 from spectjax.imaging.listed.found import UNSTATED, Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
-from spectjax.inference.asking import predict_examinations
+from spectjax.inference.asking import Product, predict_examinations
 from spectjax.inference.card import write_card
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.system.commands import (
@@ -132,11 +132,11 @@ def run(
         raise UserError("Expected images or folders after the flags, found none.")
     problems = Problems(output_dir)
     intake = Intake(paths, problems, stated=stated, crops=read_crops(crops))
-    drafts = None
+    products: list[Product] = []
     if labelme:  # here, since most runs draw none
         from spectjax.tasks.hotspots.drafting import DraftFolder
 
-        drafts = DraftFolder(intake.files, output_dir / DRAFTS)
+        products.append(DraftFolder(intake.files, output_dir / DRAFTS))
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -145,7 +145,7 @@ def run(
         problems=problems,
         min_score=min_score,
         operating_point=operating_point,
-        drafts=drafts,
+        products=products,
     )
     problems.conclude(written, output_dir, DISCLAIMER)
 

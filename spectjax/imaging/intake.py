@@ -79,6 +79,7 @@ class Intake:
         """
         first_files: dict[str, Path] = {}
         for cards in self._groups:
+            self._problems.recent.clear()
             scans: list[BoneScan] = []
             for file, identity in cards:
                 with self._problems.passing_over(file.path):

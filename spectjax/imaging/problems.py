@@ -31,6 +31,8 @@ class Problems:
         log: file that receives the tracebacks.
         refused: number of files and views that are not what they should be.
         unexpected: number of files and views that met a bug.
+        recent: what was printed about files and views that are passed over, since
+            somebody emptied it: `Intake` does before each examination.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,6 +40,7 @@ class Problems:
         self.log = folder / LOG_NAME
         self.refused = 0
         self.unexpected = 0
+        self.recent: list[str] = []
 
     def refuse(self, error: UserError, n_files: int = 1) -> None:
         """Prints one line about a file or view that is passed over, or about several.
@@ -45,7 +48,7 @@ class Problems:
         Its text starts with a path.
         """
         self.refused += n_files
-        print(f"skipped: {error}", file=sys.stderr)
+        self._tell(str(error))
 
     def mention(self, note: str) -> None:
         """Prints one line about files that hold no image for us."""
@@ -92,8 +95,12 @@ class Problems:
     def _note(self, path: Path, error: Exception) -> None:
         """Reports a bug: a line for the user, the traceback for who mends it."""
         self.unexpected += 1
-        print(f"skipped: {describe_bug(path, error, self.log)}", file=sys.stderr)
+        self._tell(describe_bug(path, error, self.log))
         append_traceback(self.log, str(path), error)
+
+    def _tell(self, sentence: str) -> None:
+        print(f"skipped: {sentence}", file=sys.stderr)
+        self.recent.append(sentence)
 
 
 def describe_bug(path: Path | str, error: Exception, log: Path | str) -> str:

@@ -4,7 +4,7 @@ import functools
 import gc
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -26,14 +26,39 @@ from spectjax.tasks.views import (
     Describe,
     Finding,
     ModelInfo,
+    Reading,
     SeenView,
 )
 
-if TYPE_CHECKING:
-    from spectjax.tasks.hotspots.drafting import DraftFolder
-
 SUMMARY = "summary.csv"
 _EXAMINATIONS_TO_COLLECT = 20  # a picture is a cycle of megabytes
+
+
+class Product(Protocol):
+    """Something more that is written of what a model says, as drafts to correct."""
+
+    def begin(self, task: str, info: ModelInfo) -> None:
+        """Takes what a model answers and where it comes from, before it is asked.
+
+        Raises:
+            UserError: if nothing of this kind can be written of what it says.
+        """
+
+    def write(self, reading: Reading, problems: Problems) -> None:
+        """Writes what is said of an examination that has at least one view.
+
+        `problems` receives views of which nothing can be written.
+
+        Raises:
+            WriteError: if a file cannot be written.
+        """
+
+    def finish(self) -> None:
+        """Writes what is said of all of them together.
+
+        Raises:
+            WriteError: if a file cannot be written.
+        """
 
 
 def predict_examinations(
@@ -45,7 +70,7 @@ def predict_examinations(
     problems: Problems,
     min_score: float | None = None,
     operating_point: str | None = None,
-    drafts: "DraftFolder | None" = None,
+    products: Sequence[Product] = (),
 ) -> int:
     """Writes what a model says of every view, as JSON and as a picture.
 
@@ -64,14 +89,14 @@ def predict_examinations(
             operating points is passed over.
         operating_point: one that the model knows, or false regions per image; None: the
             model's own choice, if it knows any.
-        drafts: receives what was marked, for readers to correct; None: nobody does.
+        products: what else is written, each of every examination.
 
     Returns:
         Number of views written.
 
     Raises:
         UserError: if the model takes other images, has no use for `min_score`, does
-            not know the operating point, or marks nothing that could be a draft.
+            not know the operating point, or says nothing for one of the products.
         WriteError: if a file cannot be written.
     """
     model: TrainedModel | None = None
@@ -80,11 +105,8 @@ def predict_examinations(
         if model is None:
             model = load_model()
             describe = choose_describe(model, min_score, operating_point)
-            if drafts and TASKS[model.task].answer == "image":
-                raise UserError(
-                    "--labelme: expected a model that marks hotspots, found one for "
-                    f"{model.task}, which draws nothing. Leave --labelme out."
-                )
+            for product in products:
+                product.begin(model.task, model.info)
             if "name" in model.info:
                 print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
             tell_unknown(model.info)
@@ -92,18 +114,21 @@ def predict_examinations(
         for scan in scans:
             with problems.passing_over(scan.path):
                 seen.append(show_to(model, scan, names.choose(scan)))
-        for view, finding in _find(describe, seen, model.info, problems):
+        findings = _find(describe, seen, model.info, problems)
+        for view, finding in findings:
             with problems.passing_over(view.thorax.scan.path):
                 _write(view, finding, output_dir)
                 written += 1
                 if finding.row:
                     rows.append({"examination": number} | finding.row)
-                if drafts:
-                    drafts.write(view, finding.document)
+        if findings:
+            reading = Reading(findings, tuple(problems.recent))
+            for product in products:
+                product.write(reading, problems)
         if number % _EXAMINATIONS_TO_COLLECT == 0:
             gc.collect()
-    if drafts:
-        drafts.finish()
+    for product in products:
+        product.finish()
     if rows:
         table = format_csv(list(rows[0]), (row.values() for row in rows))
         write_file(output_dir / SUMMARY, table)

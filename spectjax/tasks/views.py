@@ -74,6 +74,19 @@ class SeenView:
 
 
 @dataclass(frozen=True)
+class MarkedHotspot:
+    """A hotspot that a model marked, where the scan shows it.
+
+    Attributes:
+        entry: what the view's document says of it.
+        mask: its pixels on the whole frame, bool, (H, W). Those of two may overlap.
+    """
+
+    entry: Mapping[str, Any]
+    mask: np.ndarray
+
+
+@dataclass(frozen=True)
 class Finding:
     """What is said about one view.
 
@@ -82,12 +95,14 @@ class Finding:
         draw: draws the picture.
         summary: a few words for the terminal.
         row: of the table of all views; empty where a task has no table.
+        hotspots: by falling score; None where a task marks none.
     """
 
     document: dict[str, Any]
     draw: Callable[[], "Figure"]
     summary: str
     row: dict[str, Any] = field(default_factory=dict)
+    hotspots: tuple[MarkedHotspot, ...] | None = None
 
     def save_picture(self, path: pathlib.Path) -> None:
         """Draws the picture and writes it.
@@ -99,6 +114,20 @@ class Finding:
         from spectjax.report.picture_parts import save_figure
 
         save_figure(self.draw(), path)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was said of one examination.
+
+    Attributes:
+        views: those that the model saw, and what is said of each.
+        passed_over: why files and views of it could not be used, a sentence each that
+            begins with a path.
+    """
+
+    views: Sequence[tuple[SeenView, Finding]]
+    passed_over: Sequence[str]
 
 
 # What is said of the views of one examination, in their order.

@@ -14,11 +14,14 @@ from spectjax.imaging.annotations.drafts import KEY, VERSION, Draft, DraftOutlin
 from spectjax.imaging.annotations.labelme_json import encode_json
 from spectjax.imaging.annotations.tracing import trace_polygons
 from spectjax.imaging.hotspots import decode_rle
+from spectjax.imaging.problems import Problems
 from spectjax.imaging.readers_pictures import tie_names, write_picture
 from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.system.files import format_csv, write_file
 from spectjax.system.limits import LABELME_BYTES, read_limited
-from spectjax.tasks.views import ModelInfo, SeenView
+from spectjax.system.messages import UserError
+from spectjax.tasks import TASKS
+from spectjax.tasks.views import ModelInfo, Reading, SeenView
 
 ORDER = "order.csv"
 _COLUMNS = ("draft", "outlines", "expected_corrections", "crop_in_doubt")
@@ -37,18 +40,32 @@ class DraftFolder:
         self._folder = folder
         self._rows: list[tuple[Any, ...]] = []
 
-    def write(self, view: SeenView, document: Mapping[str, Any]) -> None:
-        """Writes the draft of a view and its picture.
-
-        Args:
-            view: what was seen.
-            document: what is said of it, see `findings.report_hotspots`.
+    def begin(self, task: str, info: ModelInfo) -> None:
+        """Checks that a model marks hotspots.
 
         Raises:
-            ScanError: if another file has the scan's name, or if a file that somebody
-                saved, or another image's, is in the way.
+            UserError: if it does not.
+        """
+        if TASKS[task].answer == "image":
+            raise UserError(
+                "--labelme: expected a model that marks hotspots, found one for "
+                f"{task}, which draws nothing. Leave --labelme out."
+            )
+
+    def write(self, reading: Reading, problems: Problems) -> None:
+        """Writes the draft of each view and its picture.
+
+        A view is passed over if another file has the scan's name, or if a file that
+        somebody saved, or another image's, is in the way.
+
+        Raises:
             WriteError: if a file cannot be written.
         """
+        for view, finding in reading.views:
+            with problems.passing_over(view.thorax.scan.path):
+                self._write(view, finding.document)
+
+    def _write(self, view: SeenView, document: Mapping[str, Any]) -> None:
         scan = view.thorax.scan
         name = self._choose(scan)
         path = self._folder / f"{name}.json"

@@ -24,6 +24,7 @@ from spectjax.tasks.hotspots.wording import (
 )
 from spectjax.tasks.views import (
     Finding,
+    MarkedHotspot,
     ModelInfo,
     SeenView,
     describe_origin,
@@ -254,6 +255,10 @@ def report_hotspots(
         summary=f"hotspots: {len(hotspots)}"
         + count_left_out(operated)
         + " (the crop is in doubt, this is no reading of the view)" * view.in_doubt,
+        hotspots=tuple(
+            MarkedHotspot(entry, view.thorax.transform.undo(hotspot.mask))
+            for hotspot, entry in zip(hotspots, entries, strict=True)
+        ),
     )
 
 

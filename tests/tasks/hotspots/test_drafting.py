@@ -61,7 +61,9 @@ def draw(tmp_path, *scans, answer=predict_probs, operation=None, **options):
         answer, MODEL_INFO, "segmentation", (8, 8), operation=operation
     )
     drafts = DraftFolder(files, folder)
-    result = ask(model, [[scan] for scan in scans], tmp_path, drafts=drafts, **options)
+    result = ask(
+        model, [[scan] for scan in scans], tmp_path, products=[drafts], **options
+    )
     return folder, result
 
 
@@ -202,7 +204,7 @@ def test_the_command_writes_drafts_without_a_patients_name(tmp_path, monkeypatch
 def test_a_classifier_draws_no_drafts(tmp_path):
     model = TrainedModel(lambda _: np.ones((1, 2)) / 2, {}, "classification", (8, 8))
     with pytest.raises(UserError, match="--labelme: expected a model that marks"):
-        ask(model, [[make_scan()]], tmp_path, drafts=DraftFolder([], tmp_path))
+        ask(model, [[make_scan()]], tmp_path, products=[DraftFolder([], tmp_path)])
 
 
 def test_a_model_has_one_name():
