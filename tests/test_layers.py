@@ -35,7 +35,13 @@ FLOORS = (
     {"spectjax.config"},
     {"spectjax.recipes", "spectjax.training"},
     {"configs", "spectjax.inference"},
-    {"spectjax.explanation", "spectjax.paper_figures", "spectjax.reporting"},
+    {
+        "spectjax.dicom_results",
+        "spectjax.explanation",
+        "spectjax.pages",
+        "spectjax.paper_figures",
+        "spectjax.reporting",
+    },
     {
         "spectjax.checklist",
         "spectjax.corrections",
@@ -46,7 +52,7 @@ FLOORS = (
         "spectjax.main",
         "spectjax.predict",
     },
-    {"spectjax.cross_validate", "spectjax.ready"},
+    {"spectjax.cross_validate", "spectjax.node", "spectjax.ready"},
 )
 # What a room may import from inside, where that is limited: configs load in
 # milliseconds.
@@ -82,6 +88,8 @@ OUTSIDE = {
 # Libraries with one home each.
 HOMES = {
     "apache_beam": {"tfds_spect"},
+    "highdicom": {"spectjax.dicom_results"},
+    "pynetdicom": {"spectjax.node"},
     "grain": {"spectjax.training"},
     "jax2onnx": {"spectjax.inference"},
     "onnxruntime": {"spectjax.inference"},
@@ -90,7 +98,12 @@ HOMES = {
     "orbax": {"spectjax.training"},
     "tensorflow_datasets": {"spectjax.input_pipeline", "tfds_spect"},
     "tensorboardX": {"spectjax.training"},
-    "pydicom": {"spectjax.imaging", "spectjax.phantom"},
+    "pydicom": {
+        "spectjax.dicom_results",
+        "spectjax.imaging",
+        "spectjax.node",
+        "spectjax.phantom",
+    },
     "safetensors": {"spectjax.weights"},
 }
 
