@@ -19,7 +19,7 @@ from tests.support.dicom_studies import (
     write_results,
     write_study_file,
 )
-from tests.support.nm_files import FRAMES, detectors, windows
+from tests.support.nm_files import FRAMES, detectors, item, windows
 
 ALL = ("pdf", "gsps")
 
@@ -394,3 +394,29 @@ def test_an_outline_with_too_many_corners_is_a_box(tmp_path):
     group = groups_of(report)[1]
     assert len(group.roi.value) == 5
     assert comments_of(group)[0].startswith("The outline has too many corners")
+
+
+def test_the_procedure_is_that_of_the_images(tmp_path):
+    stated = item(
+        CodeValue="NMBONE", CodingSchemeDesignator="99CLINIC", CodeMeaning="Bone scan"
+    )
+    scan = write_study_file(tmp_path / "scan.dcm", ProcedureCodeSequence=[stated])
+    _, files = write(tmp_path, [scan], [])
+    procedures = hd.sr.utils.find_content_items(
+        hd.sr.srread(files["sr.dcm"]), name=codes.DCM.ProcedureReported
+    )
+    found = [each.value.value for each in procedures]
+    assert found == ["49118-3", "NMBONE"]
+
+
+def test_every_group_names_the_algorithm(two_frames):
+    _, files = two_frames
+    for group in groups_of(files["sr.dcm"]):
+        told = {
+            each.name.meaning: each.value
+            for each in group[0].ContentSequence
+            if each.name.meaning.startswith("Algorithm ")
+        }
+        assert told["Algorithm Name"] == "spectjax unet_res step 7"
+        assert told["Algorithm Version"].endswith("weights abababababab")
+        assert told["Algorithm Parameters"].startswith("8-connected regions")
