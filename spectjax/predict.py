@@ -24,7 +24,8 @@ and its probability, of the view and of all views of the patient's examination;
 `summary.csv` lists them. A label of a flagged crop says so.
 `--labelme` also writes OUT/labelme: for every view a picture and what was marked as
 outlines, a draft to correct in LabelMe, and `order.csv`, the most doubtful first
-(docs/correcting.md).
+(docs/correcting.md). `--html` also writes OUT/pages: for every examination one HTML
+file to look at, and `index.html`, the most doubtful first (docs/pages.md).
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
 at least one view was written, else 1. It is 3 if a view was passed over for an error
 that nobody expected, a bug: OUT/problems.log then has what to report. A view's result
@@ -48,6 +49,7 @@ from spectjax.inference.card import write_card
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.system.commands import (
     define_crops,
+    define_html,
     define_path,
     define_paths,
     define_stated,
@@ -82,6 +84,7 @@ def main(argv: list[str]) -> None:
             min_score=flag_values.min_score,
             operating_point=flag_values.operating_point,
             labelme=flag_values.labelme,
+            html=flag_values.html,
         )
 
 
@@ -97,6 +100,7 @@ def run(
     min_score: float | None = None,
     operating_point: str | None = None,
     labelme: bool = False,
+    html: bool = False,
 ) -> None:
     """Predicts all scans below `paths`, with what is quick checked first.
 
@@ -111,6 +115,7 @@ def run(
         min_score: see `predict_examinations`.
         operating_point: likewise.
         labelme: whether drafts to correct are written too.
+        html: whether a page of each examination is written too.
 
     Raises:
         UserError: if there is no trained model, nothing that runs it, no scan that
@@ -137,6 +142,10 @@ def run(
         from spectjax.tasks.hotspots.drafting import DraftFolder
 
         products.append(DraftFolder(intake.files, output_dir / DRAFTS))
+    if html:
+        from spectjax.pages.folder import FOLDER, PageFolder
+
+        products.append(PageFolder(output_dir / FOLDER, problems, intake.files))
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -176,6 +185,7 @@ if __name__ == "__main__":  # flags are global to a process
         False,
         "Also write drafts to correct in LabelMe, in the folder labelme of output_dir.",
     )
+    define_html()
     define_stated()
     define_crops()
     flags.DEFINE_float(
