@@ -48,9 +48,8 @@ class PageFolder:
         scan = reading.views[0][0].thorax.scan
         with problems.passing_over(scan.path):
             views = [show_view(view, finding) for view, finding in reading.views]
-            said = drop_folders(reading.passed_over, self._folders)
-            scans = [view.thorax.scan for view, _ in reading.views]
-            self.add(name_study(scans), views, said, "predict", scan.path)
+            title = name_study([view.thorax.scan for view, _ in reading.views])
+            self.add(title, views, reading.passed_over, "predict", scan.path)
 
     def add(
         self,
@@ -59,15 +58,19 @@ class PageFolder:
         passed_over: Sequence[str],
         command: str,
         path: Path,
+        notes: Sequence[str] = (),
     ) -> None:
         """Writes the page of a study, see `Study`; `path` names it in an error.
+
+        What was passed over may still be told with folders.
 
         Raises:
             ScanError: if a file that is no page of it is in the way.
             WriteError: if a file cannot be written.
         """
         ordered = sort_views(views)
-        study = Study(title, ordered, passed_over, self._model, command)
+        said = drop_folders(passed_over, self._folders)
+        study = Study(title, ordered, said, self._model, command, notes)
         row = make_row(study)
         page = self._folder / f"{ordered[0].name}.html"
         if os.path.lexists(page):

@@ -99,8 +99,8 @@ def write_index(folder: Path, rows: Mapping[str, Row], problems: Sequence[str]) 
     parts = [
         "<h2>This run</h2>",
         f"<p>{_count(len(rows), 'study', 'studies')}, the most doubtful first: crops "
-        "in doubt, then the most corrections expected. A study in which nothing is "
-        "marked is not a normal one.</p>",
+        "in doubt, then the most corrections expected. Nothing marked does not "
+        "mean normal.</p>",
         _make_table(rank(rows), set()),
     ]
     if problems:
@@ -109,7 +109,7 @@ def write_index(folder: Path, rows: Mapping[str, Row], problems: Sequence[str]) 
         parts += [
             "<h2>Not read in this run</h2>",
             f"<p>{_count(len(problems), 'file or view', 'files and views')} could not "
-            "be used: nothing is said of them.</p>",
+            "be used: nothing is said of what is in them.</p>",
             f'<ul class="problems">{shown}</ul>',
             f"<p>... and {more} more: see what the command printed.</p>" * (more > 0),
         ]

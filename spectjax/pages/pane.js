@@ -24,9 +24,8 @@ class Pane {
   }
 
   sayHung() {
-    const left = this.mirrored ? "left" : "right";
-    const sure = this.view.weak_view ? "if the view is right, which is in doubt: " : "";
-    return `as recorded; ${sure}patient's ${left} side at the left`;
+    if (this.view.weak_view) return "as recorded; view in doubt, and so are the sides";
+    return `as recorded; patient's ${this.mirrored ? "left" : "right"} side at the left`;
   }
 
   /* Grey values anew: after a change of the window or of the ground. */
@@ -114,14 +113,14 @@ class Pane {
   }
 
   drawFrame(c, colours) {
+    if (isWhole(this.view)) return;
     const [y0, x0, y1, x1] = this.view.crop;
-    if (y0 === 0 && x0 === 0 && y1 === this.h && x1 === this.w) return;
     const [left, top] = this.place(x0, y0), [right, bottom] = this.place(x1, y1);
     c.setLineDash([5 * this.ratio, 4 * this.ratio]);
     c.strokeStyle = colours.frame; c.lineWidth = this.ratio;
     c.strokeRect(left, top, right - left, bottom - top);
     c.setLineDash([]);
-    if (this.view.in_doubt) this.write(c, "frame in doubt", left, top - 5 * this.ratio, colours, { size: 11 });
+    if (this.view.in_doubt) this.write(c, "crop in doubt", left, top - 5 * this.ratio, colours, { size: 11 });
   }
 
   drawSpot(c, spot, colours, chosen) {

@@ -15,12 +15,12 @@ function sayScore(score) {
   return score < 0.01 ? "< 0.01" : score.toFixed(2);
 }
 const sayCounts = (counts) => (Number.isInteger(counts) ? counts.toLocaleString("en") : counts.toPrecision(4));
-const sayArea = (spot) => (spot.area_mm2 === null ? `${spot.area_px} px` : spot.area_mm2.toFixed(0));
+const sayArea = (spot, inMm) => (spot.area_mm2 === null ? `${spot.area_px} px` : `${spot.area_mm2.toFixed(0)}${inMm ? "" : " mm²"}`);
 
 /* What the lines on the pictures are. */
 function sayLegend({ views }) {
   const some = (name) => views.some((view) => view.spots.some((spot) => spot.by === name));
-  const parts = ["Dashed frame: what the model looked at"];
+  const parts = [views.every(isWhole) ? "The model looked at the whole image" : "Dashed frame: the crop, what the model looked at"];
   if (some("model")) parts.push("solid: what it marked");
   if (some("readers")) parts.push("dashed outline: what readers marked");
   if (views.some((view) => view.document.map)) parts.push("cells: what spoke for the class, the strongest of the image most opaque");
@@ -41,7 +41,7 @@ function fillResult(panel, data) {
     const said = view.document;
     const box = add("div", section, undefined, view.in_doubt ? "box" : "");
     const name = capital(view.view);
-    if (view.in_doubt) add("p", box, `${name}: THE FRAME IS IN DOUBT. What is not marked there is no reading of the view.`, "doubt");
+    if (view.in_doubt) add("p", box, `${name}: THE CROP IS IN DOUBT. What is not marked is not read.`, "doubt");
     if (said.diagnosis) {
       const alone = data.views.length === 1 ? "label" : "";
       add("p", box, `${name}: ${said.diagnosis.label}, probability of metastasis ${said.diagnosis.probability.toFixed(3)}`, alone);
@@ -53,6 +53,8 @@ function fillResult(panel, data) {
     if (said.statement) add("p", box, `${name}: ${said.statement}`);
     if (view.truth) add("p", box, `Readers: ${view.truth.said}`);
   }
+  const rule = data.views.map((view) => view.truth && view.truth.rule).find(Boolean);
+  if (rule) add("p", section, rule, "note");
   if (data.views.some((view) => view.document.map)) return;
   add("p", section, examined
     ? "A label is a class of the images that the model learned from, no diagnosis."
@@ -70,7 +72,7 @@ function fillMarks(panel, data, choose) {
   const truth = data.views.some((view) => view.truth);
   const inMm = spots.every((spot) => spot.area_mm2 !== null);
   const head = add("tr", add("thead", table));
-  for (const [name, kind] of [["", ""], ["Score", "number"], [inMm ? "Area mm²" : "Area", "number"], ["Max", "number"], ["Mean", "number"], ["Counts", "number"], ...(truth ? [["Readers", ""]] : [])]) {
+  for (const [name, kind] of [["", ""], ["Score", "number"], [inMm ? "Area mm²" : "Area", "number"], ["Max", "number"], ...(truth ? [] : [["Mean", "number"]]), ["Counts", "number"], ...(truth ? [["Readers", ""]] : [])]) {
     add("th", head, name, kind).scope = "col";
   }
   const body = add("tbody", table);
@@ -82,8 +84,8 @@ function fillMarks(panel, data, choose) {
     name.scope = "row";
     add("span", name, undefined, `key ${spot.by}`).style.color = ON_WHITE[spot.by];
     name.append(`${spot.tag} `);
-    add("small", name, `${spot.view.view}${spot.by === "readers" ? ", readers" : ""}`);
-    const cells = [spot.score === undefined ? "" : sayScore(spot.score), sayArea(spot), sayCounts(spot.max_counts), (spot.counts / spot.area_px).toFixed(1), sayCounts(spot.counts)];
+    add("small", name, spot.by === "readers" ? "readers" : spot.view.view);
+    const cells = [spot.score === undefined ? "" : sayScore(spot.score), sayArea(spot, inMm), sayCounts(spot.max_counts), ...(truth ? [] : [(spot.counts / spot.area_px).toFixed(1)]), sayCounts(spot.counts)];
     for (const text of cells) add("td", row, text, "number");
     if (truth) add("td", row, spot.said);
     row.addEventListener("click", () => choose(spot));
@@ -127,10 +129,11 @@ function fillRead(panel, data) {
     add("h3", section, capital(view.view));
     const facts = add("dl", section);
     const lines = [
-      ["File", source.file === undefined ? view.name : `${source.file}, frame ${source.frame + 1}`],
+      ["File", source.file === undefined ? undefined : `${source.file}, frame ${source.frame + 1}`],
+      ["Example", source.example_id],
       ["View by", source.view_evidence],
       ["Image", `${h} x ${w} pixels${mm ? ` of ${mm[0].toFixed(2)} x ${mm[1].toFixed(2)} mm` : ", their size is not known"}`],
-      ["Frame", `rows ${view.crop[0]} to ${view.crop[2]}, columns ${view.crop[1]} to ${view.crop[3]}${view.in_doubt ? ": in doubt" : ""}`],
+      ["Crop", `rows ${view.crop[0]} to ${view.crop[2]}, columns ${view.crop[1]} to ${view.crop[3]}${view.in_doubt ? ": in doubt" : ""}`],
       ["Corrections", view.document.expected_corrections === undefined ? undefined : `${view.document.expected_corrections.toFixed(2)} expected by the model itself`],
     ];
     for (const [name, text] of lines) {
@@ -194,7 +197,7 @@ function fillKeys(panel) {
     ["+ −", "larger, smaller; also the mouse wheel"],
     ["← ↑ ↓ →", "move, when a picture has the focus; also drag"],
     ["0", "the whole image"],
-    ["F", "the framed part"],
+    ["F", "the crop"],
     ["[ ]", "darker, lighter"],
     ["I O M", "inverse, outlines, map"],
     ["Tab, Enter", "reach a row of the list, choose it"],

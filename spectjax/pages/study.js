@@ -22,7 +22,8 @@ async function unpack({ hw: [h, w], levels, planes, gzip }) {
 
 /* Outlines of a view: the model's, then the readers', with what the list says. */
 function collectSpots(view) {
-  const letter = view.view === "posterior" ? "P" : "A", { truth } = view;
+  const alike = data.views.filter((each) => each.view === view.view), { truth } = view;
+  const letter = (view.view === "posterior" ? "P" : "A") + (alike.length > 1 ? `${alike.indexOf(view) + 1}.` : "");
   const take = (entry, mask, more) => {
     const pixels = decodeMask(mask), [h, w] = mask.size;
     return { ...entry, ...more, view, mask: pixels, ...traceMask(pixels, h, w) };
@@ -80,7 +81,22 @@ function showBox(pane, [x0, y0, x1, y1], room) {
   setLook(pane.view, { zoom, u: pane.mirrored ? 1 - u : u, v: (y0 + y1) / 2 / pane.h });
 }
 
-const showFrame = (pane) => { const [y0, x0, y1, x1] = pane.view.crop; showBox(pane, [x0, y0, x1, y1], 0.94); };
+/* Whether the model looked at the whole image: there is no frame then. */
+const isWhole = ({ crop, counts: { hw } }) => crop[0] === 0 && crop[1] === 0 && crop[2] === hw[0] && crop[3] === hw[1];
+
+/* What the model looked at; of a whole image the part that has counts. */
+function showCrop(pane) {
+  const { crop, pixels } = pane.view;
+  if (!isWhole(pane.view)) return showBox(pane, [crop[1], crop[0], crop[3], crop[2]], 0.94);
+  const box = [pane.w, pane.h, 0, 0];
+  pixels.forEach((count, k) => {
+    if (!count) return;
+    const x = k % pane.w, y = Math.floor(k / pane.w);
+    box[0] = Math.min(box[0], x); box[1] = Math.min(box[1], y);
+    box[2] = Math.max(box[2], x + 1); box[3] = Math.max(box[3], y + 1);
+  });
+  if (box[2]) showBox(pane, box, 0.94);
+}
 
 function choose(spot, fromPicture) {
   state.chosen = state.chosen === spot ? null : spot;
@@ -170,13 +186,13 @@ function listenToControls() {
     });
   }
   const acts = {
-    0: () => setLook(focused().view, WHOLE), f: () => showFrame(focused()),
+    0: () => setLook(focused().view, WHOLE), f: () => showCrop(focused()),
     "+": () => zoomMiddle(focused(), 1.25), "=": () => zoomMiddle(focused(), 1.25), "-": () => zoomMiddle(focused(), 0.8),
     "[": () => setWhite(state.white * 0.85), "]": () => setWhite(state.white / 0.85),
     i: () => toggle("inverse"), o: () => toggle("outlines"), m: () => toggle("map"),
     escape: () => { if (state.chosen) choose(state.chosen); },
   };
-  for (const [id, key] of [["body", "0"], ["frame", "f"], ["out", "-"], ["in", "+"]]) get(id).addEventListener("click", acts[key]);
+  for (const [id, key] of [["body", "0"], ["crop", "f"], ["out", "-"], ["in", "+"]]) get(id).addEventListener("click", acts[key]);
   document.addEventListener("keydown", (event) => {
     const act = acts[event.key.toLowerCase()];
     if (act && !event.ctrlKey && !event.metaKey && !event.altKey) act();
@@ -192,7 +208,8 @@ async function start() {
   data.views.forEach((view, i) => { view.index = i; view.spots = collectSpots(view); });
   const badges = get("badges");
   if (data.synthetic) add("span", badges, "SYNTHETIC DATA", "badge");
-  if (data.views.some((view) => view.in_doubt)) add("span", badges, "FRAME IN DOUBT", "badge doubt");
+  if (data.views.some((view) => view.in_doubt)) add("span", badges, "CROP IN DOUBT", "badge doubt");
+  if (data.views.some((view) => view.weak_view)) add("span", badges, "VIEW IN DOUBT", "badge doubt");
   if (data.passed_over.length) add("span", badges, "NOT ALL WAS READ", "badge doubt");
   const panel = get("panel");
   fillResult(panel, data);
@@ -218,6 +235,7 @@ async function start() {
   get("legend").textContent = sayLegend(data);
   get("pointer").textContent = HINT;
   resize();
+  if (data.views.every(isWhole)) showCrop(panes[0]);
   for (const pane of panes) listen(pane);
   listenToControls();
   setWhite(Math.max(...data.views.map((view) => view.white)));

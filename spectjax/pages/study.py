@@ -36,7 +36,7 @@ class PageView:
         in_doubt: whether that may be something else than the thorax.
         weak_view: whether the view, and so which side is which, is in doubt.
         map_box: of an explanation what its map covers, as `crop_box`; else None.
-        truth: what readers say of it; None if nobody asked. See `evaluated`.
+        truth: what readers say of it, see `truth`; None if nobody asked.
     """
 
     name: str
@@ -93,6 +93,7 @@ class Study:
         passed_over: sentences on what of it could not be used, without folders.
         model: where the model comes from.
         command: that writes the page.
+        notes: on what is shown, a sentence each.
     """
 
     title: str
@@ -100,6 +101,7 @@ class Study:
     passed_over: Sequence[str]
     model: ModelInfo
     command: str
+    notes: Sequence[str] = ()
 
 
 def sort_views(views: Sequence[PageView]) -> list[PageView]:
@@ -151,7 +153,7 @@ def write_page(study: Study, row: Row) -> str:
                 "command": study.command,
                 "synthetic": row.synthetic,
                 "views": [_show(view) for view in study.views],
-                "limits": list_limits(study.views),
+                "limits": [*study.notes, *list_limits(study.views)],
                 "passed_over": study.passed_over,
                 "model": study.model,
                 "digest": describe_digest(study.model),
@@ -242,6 +244,7 @@ def _say_found(views: Sequence[PageView]) -> str:
     return ", ".join(
         f"{view.view}: {len(view.document['hotspots']) or 'none'} marked"
         + " (crop in doubt: no reading)" * view.in_doubt
+        + (f" ({view.truth['short']})" if view.truth else "")
         for view in views
     )
 
