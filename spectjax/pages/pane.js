@@ -79,7 +79,9 @@ class Pane {
     c.setTransform(1, 0, 0, 1, 0, 0);
     c.fillStyle = colours.back;
     c.fillRect(0, 0, this.canvas.width, this.canvas.height);
-    c.imageSmoothingEnabled = false;
+    // Pixels as they are where there is room for each; else their mean: none is lost.
+    c.imageSmoothingEnabled = Math.min(this.sx, this.sy) < 1;
+    c.imageSmoothingQuality = "high";
     c.setTransform(this.sx, 0, 0, this.sy, this.tx, this.ty);
     c.drawImage(this.flat, 0, 0);
     if (state.map) this.drawMap(c, colours);
