@@ -9,7 +9,6 @@ from matplotlib.patches import Rectangle
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-import spectjax
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
 from spectjax.dicom_results.subject import MAKER, Study, Subject
 from spectjax.imaging.dicom.views import make_item
@@ -24,7 +23,7 @@ from spectjax.system.messages import SYNTHETIC
 
 _DPI = 110
 _SIDE_BY_SIDE = 4  # of more views there are more rows
-_MOST_LABELS = 99
+_MOST_LABELS, _MOST_NOTES = 99, 20
 
 
 def make_capture(study: Study, number: int) -> Dataset:
@@ -39,7 +38,7 @@ def make_capture(study: Study, number: int) -> Dataset:
     canvas.draw()
     first = study.first.header.dataset
     result = hd.sc.SCImage.from_ref_dataset(
-        ref_dataset=first,
+        ref_dataset=study.place(first),
         pixel_array=np.asarray(canvas.buffer_rgba())[..., :3].copy(),
         photometric_interpretation="RGB",
         bits_allocated=8,
@@ -75,7 +74,7 @@ def draw_study(study: Study, dpi: int) -> Figure:
     columns = min(n, _SIDE_BY_SIDE)
     rows = -(-n // columns)
     width, height = max(3.4 * columns + 0.2, 5.0), 9.4 * rows
-    notes = _list_notes(study, int(19 * width))
+    notes = list_notes(study, int(19 * width), most=_MOST_NOTES)
     foot = 0.16 * len(notes) + 0.1
     figure = Figure(figsize=(width, height + foot), dpi=dpi)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -106,7 +105,7 @@ def _draw_view(panel: Axes, subject: Subject) -> None:
         if number <= _MOST_LABELS:
             y, x = np.argwhere(hotspot.mask).min(axis=0)
             panel.text(x, y - 2, str(number), color=TRUTH, size=8, ha="right")
-    panel.set_title(_title(subject), size=9, parse_math=False)
+    panel.set_title(subject.summary, size=9, parse_math=False)
     panel.text(
         0.5,
         0.5,
@@ -121,30 +120,14 @@ def _draw_view(panel: Axes, subject: Subject) -> None:
     )
 
 
-def _title(subject: Subject) -> str:
-    """Returns what was found in a view, two lines; a doubt of the crop comes first."""
-    doubt = "CROP IN DOUBT, NO READING. " * subject.seen.in_doubt
-    name = subject.title.upper()
-    if subject.finding.hotspots is None:
-        said = subject.document["diagnosis"]
-        return (
-            f"{name}: {doubt}\nclass by the model, no diagnosis: {said['label']} "
-            f"{said['probability']:.2f}"
-        )
-    n = len(subject.hotspots)
-    return f"{name}: {doubt}\n{n or 'no'} hotspot{'' if n == 1 else 's'} marked"
-
-
-def _list_notes(study: Study, width: int) -> list[str]:
-    """Returns the lines below the picture."""
+def list_notes(study: Study, width: int, *, most: int) -> list[str]:
+    """Returns what else to know, in lines of `width` letters, and `most` of them."""
     sentences = [
-        f"{RESEARCH}. {spectjax.__name__} {study.model.version}, {study.model.name}.",
+        f"{RESEARCH}. {MAKER} {study.model.version}, {study.model.name}.",
         *([SYNTHETIC] * study.synthetic),
         "Only what lies in the blue boxes was read.",
         *study.unread,
     ]
     for subject in study.subjects:
-        sentences += [
-            f"{subject.title}: {text}" for text in subject.document["warnings"]
-        ]
-    return wrap_warnings(sentences, width=width)
+        sentences += [f"{subject.title}: {text}" for text in subject.doubts]
+    return wrap_warnings(sentences, width=width, most=most, rest="the report (SR)")

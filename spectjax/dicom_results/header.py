@@ -46,6 +46,16 @@ _DESCRIBING = (
     "PatientWeight",
     "TimezoneOffsetFromUTC",
 )
+# Say which image it is, and of what size.
+PLACE = (
+    "SeriesInstanceUID",
+    "SOPInstanceUID",
+    "SOPClassUID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+)
 _CODES = ("ProcedureCodeSequence", "DeidentificationMethodCodeSequence")
 _CODE_PARTS = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
 # Type 2: there, and empty where nothing is known.
@@ -77,6 +87,7 @@ class Header:
         dataset: patient, study, what identifies series and instance, size in pixels.
         study_key: names the study's folder, 16 hexadecimal digits.
         orientation: cosines of rows and columns of the file's first detector.
+        rescale: slope and intercept of the counts over the stored values.
         moment: date and time of the scan, as DICOM writes them.
         notes: what of the header is not taken over, a sentence each.
     """
@@ -84,6 +95,7 @@ class Header:
     dataset: Dataset
     study_key: str
     orientation: tuple[float, ...]
+    rescale: tuple[float, float]
     moment: tuple[str, str]
     notes: tuple[str, ...]
 
@@ -155,6 +167,10 @@ def _take_over(path: Path, source: Dataset) -> Header:
         header,
         compute_pseudonym("study", fold_text(header.StudyInstanceUID)),
         _read_orientation(source),
+        (
+            float(_read(source, "RescaleSlope") or 1),
+            float(_read(source, "RescaleIntercept") or 0),
+        ),
         _read_moment(source),
         tuple(notes),
     )

@@ -121,6 +121,8 @@ class DicomResults:
         """Yields names of files, and what makes their contents; the report last."""
         # Here, since highdicom and matplotlib take a second.
         from spectjax.dicom_results.capture import make_capture
+        from spectjax.dicom_results.document import make_document
+        from spectjax.dicom_results.presentation import make_state
         from spectjax.dicom_results.report import make_report
         from spectjax.dicom_results.segmentation import make_segmentation
 
@@ -129,6 +131,12 @@ class DicomResults:
                 name = f"seg_{subject.title.replace(' no. ', '_')}.dcm"
                 yield name, partial(make_segmentation, study, subject, number)
         yield "sc.dcm", partial(make_capture, study, _CAPTURE)
+        if self._pdf:
+            yield "pdf.dcm", partial(make_document, study, _DOCUMENT)
+        if self._gsps:
+            for i, file in enumerate(study.files):
+                name = f"gsps_{i + 1}.dcm"
+                yield name, partial(make_state, study, file, _STATE + i)
         yield REPORT, partial(make_report, study, _REPORT)
 
 

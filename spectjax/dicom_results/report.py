@@ -40,7 +40,7 @@ def make_report(study: Study, number: int) -> Dataset:
     groups = [
         group for subject in study.subjects for group in _list_groups(study, subject)
     ]
-    files = study.files
+    files = [study.place(file) for file in study.files]
     content = hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(
             observer_device_context=hd.sr.ObserverContext(
@@ -163,8 +163,7 @@ def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
         ],
     )
     document = subject.document
-    said = document.get("statement", "")
-    comments = (said, *document["warnings"], *subject.header.notes, *study.unread)
+    comments = (document.get("statement", ""), *subject.doubts, *study.unread)
     _comment(group, [*filter(None, comments), RESEARCH])
     return group
 

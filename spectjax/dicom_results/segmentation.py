@@ -67,10 +67,7 @@ def _pretend_capture(study: Study, subject: Subject) -> Dataset:
     highdicom 0.28 refuses frames of nuclear medicine, which have no position; what it
     writes of the class is put right by `_correct_references`.
     """
-    header = copy.deepcopy(study.first.header.dataset)
-    own = subject.header.dataset
-    for keyword in ("SeriesInstanceUID", "SOPInstanceUID", "Rows", "Columns"):
-        header[keyword] = own[keyword]
+    header = study.place(subject.header.dataset)
     header.SOPClassUID = SecondaryCaptureImageStorage
     if "NumberOfFrames" in header:
         del header.NumberOfFrames

@@ -1,5 +1,6 @@
 """What results are about: views of one study, what was found, and by which model."""
 
+import copy
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID, generate_uid
 
 import spectjax
-from spectjax.dicom_results.header import Header
+from spectjax.dicom_results.header import PLACE, Header
 from spectjax.system.messages import UserError, make_printable
 from spectjax.tasks.hotspots.drafting import name_model
 from spectjax.tasks.views import Finding, MarkedHotspot, ModelInfo, SeenView
@@ -96,6 +97,24 @@ class Subject:
         return self.finding.document
 
     @property
+    def summary(self) -> str:
+        """What was found, two lines; a doubt of the crop comes first."""
+        doubt = "CROP IN DOUBT, NO READING." * self.seen.in_doubt
+        if self.finding.hotspots is None:
+            said = self.document["diagnosis"]
+            found = f"{said['label']} {said['probability']:.2f}"
+            found = f"class by the model, no diagnosis: {found}"
+        else:
+            n = len(self.hotspots)
+            found = f"{n or 'no'} hotspot{'' if n == 1 else 's'} marked"
+        return f"{self.title.upper()}: {doubt}\n{found}"
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Reasons to doubt what is said, a sentence each."""
+        return *self.document["warnings"], *self.header.notes
+
+    @property
     def counts(self) -> np.ndarray:
         """Counts of the whole frame, (H, W)."""
         return self.seen.thorax.scan.counts
@@ -158,6 +177,20 @@ class Study:
         return list(
             {id(s.header.dataset): s.header.dataset for s in self.subjects}.values()
         )
+
+    def place(self, file: Dataset) -> Dataset:
+        """Returns the header of one of the files, with the first's patient and study.
+
+        So that no two results of a study contradict each other.
+        """
+        header = copy.deepcopy(self.first.header.dataset)
+        own = copy.deepcopy(file)
+        for keyword in PLACE:
+            if keyword in header:
+                del header[keyword]
+            if keyword in own:
+                header[keyword] = own[keyword]
+        return header
 
     @property
     def synthetic(self) -> bool:
