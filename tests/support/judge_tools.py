@@ -12,7 +12,11 @@ import sys
 
 import pytest
 
-_PLUGINS = pathlib.Path("/usr/share/orthanc/plugins")
+# DICOMweb, a viewer that decodes, and GDCM for it.
+PLUGINS = [
+    pathlib.Path(f"/usr/share/orthanc/plugins/libOrthanc{name}.so")
+    for name in ("DicomWeb", "WebViewer", "Gdcm")
+]
 _JARS = pathlib.Path("/usr/share/java")
 # What DicomSRValidator of PixelMed loads.
 JARS = [
@@ -56,13 +60,9 @@ TOOLS = {
     "slf4j": Tool(str(JARS[1]), ("libslf4j-java",)),
     "Saxon": Tool(str(JARS[2]), ("libsaxonhe-java",)),
     "Orthanc": Tool("Orthanc", ("orthanc",)),
-    "Orthanc's DICOMweb": Tool(
-        str(_PLUGINS / "libOrthancDicomWeb.so"), ("orthanc-dicomweb",)
-    ),
-    "Orthanc's viewer": Tool(
-        str(_PLUGINS / "libOrthancWebViewer.so"), ("orthanc-webviewer",)
-    ),
-    "Orthanc's GDCM": Tool(str(_PLUGINS / "libOrthancGdcm.so"), ("orthanc-gdcm",)),
+    "Orthanc's DICOMweb": Tool(str(PLUGINS[0]), ("orthanc-dicomweb",)),
+    "Orthanc's viewer": Tool(str(PLUGINS[1]), ("orthanc-webviewer",)),
+    "Orthanc's GDCM": Tool(str(PLUGINS[2]), ("orthanc-gdcm",)),
     "Chromium": Tool("chromium", ("chromium",)),
     "dcmqi": Tool("segimage2itkimage"),
     "dicomweb-client": Tool("dicomweb_client"),

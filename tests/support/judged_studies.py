@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from spectjax.dicom_results import DicomResults
 from spectjax.imaging.dicom.reading import read_bone_scans
@@ -102,6 +102,7 @@ def _make_capture(dataset: Dataset) -> None:
     dataset.ConversionType = "WSD"
     dataset.PatientOrientation = ["L", "F"]
     view = _view_of(dataset.DetectorInformationSequence[0])
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[view])
     dataset.SeriesDescription = f"SYNTHETIC WHOLE BODY {view.upper()}"
     for element in list(dataset):
         if element.tag.group in (0x0018, 0x0054) and element.keyword not in (
