@@ -16,11 +16,12 @@ from urllib.parse import quote
 from spectjax.pages.study import FORMAT, Row
 from spectjax.pages.writing import fill_page
 from spectjax.system.files import write_file
+from spectjax.system.limits import KIB
 from spectjax.system.messages import make_printable
 from spectjax.system.schema import Maybe, find_fault
 
 INDEX = "index.html"
-_HEAD_BYTES = 1024 * 1024  # a row stands at the top and has a few hundred
+_HEAD_BYTES = 256 * KIB  # a row stands at the top and has a few hundred
 _SHOWN = 200  # sentences on what was passed over; the number of all is said
 _HEAD = re.compile(
     rf'\A<!doctype html>\n<html lang="en" data-spectjax-page="{FORMAT}">\n'

@@ -13,17 +13,23 @@ class Pane {
     this.aspect = mm ? mm[1] / mm[0] : 1; // width of a pixel over its height
     this.mirrored = view.view === "posterior";
     const figure = add("figure", parent);
-    const caption = add("figcaption", figure, view.view === "posterior" ? "Posterior " : "Anterior ");
+    const caption = add("figcaption", figure, `${view.label} `);
     add("small", caption, this.sayHung());
     this.canvas = add("canvas", add("div", figure, undefined, "hold"));
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "img");
-    this.canvas.setAttribute("aria-label", `${view.view} view, ${view.spots.length} outlines. ${this.sayHung()}. Arrows move, plus and minus zoom.`);
+    this.canvas.setAttribute("aria-label", `${view.label} view, ${view.spots.length} outlines. ${this.sayHung()}. Arrows move, plus and minus zoom.`);
     this.flat = document.createElement("canvas");
     this.flat.width = this.w; this.flat.height = this.h;
   }
 
   sayHung() {
+    const source = this.view.document.source;
+    const name = this.view.number && source.file ? `${source.file}; ` : "";
+    return `${name}${source.synthetic ? "synthetic; " : ""}${this.saySides()}`;
+  }
+
+  saySides() {
     if (this.view.weak_view) return "as recorded; view in doubt, and so are the sides";
     return `as recorded; patient's ${this.mirrored ? "left" : "right"} side at the left`;
   }

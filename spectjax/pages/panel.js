@@ -40,7 +40,7 @@ function fillResult(panel, data) {
   for (const view of data.views) {
     const said = view.document;
     const box = add("div", section, undefined, view.in_doubt ? "box" : "");
-    const name = capital(view.view);
+    const name = view.label;
     if (view.in_doubt) add("p", box, `${name}: THE CROP IS IN DOUBT. What is not marked is not read.`, "doubt");
     if (said.diagnosis) {
       const alone = data.views.length === 1 ? "label" : "";
@@ -84,7 +84,7 @@ function fillMarks(panel, data, choose) {
     name.scope = "row";
     add("span", name, undefined, `key ${spot.by}`).style.color = ON_WHITE[spot.by];
     name.append(`${spot.tag} `);
-    add("small", name, spot.by === "readers" ? "readers" : spot.view.view);
+    add("small", name, spot.by === "readers" ? "readers" : spot.view.label.toLowerCase());
     const cells = [spot.score === undefined ? "" : sayScore(spot.score), sayArea(spot, inMm), sayCounts(spot.max_counts), ...(truth ? [] : [(spot.counts / spot.area_px).toFixed(1)]), sayCounts(spot.counts)];
     for (const text of cells) add("td", row, text, "number");
     if (truth) add("td", row, spot.said);
@@ -113,10 +113,10 @@ function fillDoubts(panel, data) {
   add("h2", section, "Doubts and warnings");
   const texts = new Map();
   for (const view of data.views) {
-    for (const text of view.document.warnings) texts.set(text, [...(texts.get(text) || []), view.view]);
+    for (const text of view.document.warnings) texts.set(text, [...(texts.get(text) || []), view.label]);
   }
   const list = add("ul", section);
-  for (const [text, views] of texts) add("li", list, views.length === data.views.length ? text : `${capital(views.join(", "))}: ${text}`);
+  for (const [text, views] of texts) add("li", list, views.length === data.views.length ? text : `${views.join(", ")}: ${text}`);
   if (!texts.size) list.replaceWith(Object.assign(document.createElement("p"), { textContent: "None was raised. Not every fault can be noticed." }));
 }
 
@@ -126,7 +126,7 @@ function fillRead(panel, data) {
   add("h2", section, "What was read");
   for (const view of data.views) {
     const source = view.document.source, [h, w] = view.counts.hw, mm = source.spacing_mm;
-    add("h3", section, capital(view.view));
+    add("h3", section, view.label);
     const facts = add("dl", section);
     const lines = [
       ["File", source.file === undefined ? undefined : `${source.file}, frame ${source.frame + 1}`],

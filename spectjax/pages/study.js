@@ -22,8 +22,7 @@ async function unpack({ hw: [h, w], levels, planes, gzip }) {
 
 /* Outlines of a view: the model's, then the readers', with what the list says. */
 function collectSpots(view) {
-  const alike = data.views.filter((each) => each.view === view.view), { truth } = view;
-  const letter = (view.view === "posterior" ? "P" : "A") + (alike.length > 1 ? `${alike.indexOf(view) + 1}.` : "");
+  const letter = (view.view === "posterior" ? "P" : "A") + (view.number ? `${view.number}.` : ""), { truth } = view;
   const take = (entry, mask, more) => {
     const pixels = decodeMask(mask), [h, w] = mask.size;
     return { ...entry, ...more, view, mask: pixels, ...traceMask(pixels, h, w) };
@@ -143,7 +142,7 @@ function listen(pane) {
     const inside = x >= 0 && y >= 0 && x < pane.w && y < pane.h;
     state.pointer = inside ? { view: pane.view, u: pane.mirrored ? 1 - x / pane.w : x / pane.w, v: y / pane.h } : null;
     const row = Math.floor(y), column = Math.floor(x);
-    get("pointer").textContent = inside ? `${capital(pane.view.view)}, row ${row}, column ${column}: ${sayCounts(pane.view.pixels[row * pane.w + column])} counts` : HINT;
+    get("pointer").textContent = inside ? `${pane.view.label}, row ${row}, column ${column}: ${sayCounts(pane.view.pixels[row * pane.w + column])} counts` : HINT;
     redraw();
   });
   canvas.addEventListener("pointerup", (event) => {
@@ -205,9 +204,16 @@ function listenToControls() {
 
 async function start() {
   data = JSON.parse(get("data").textContent);
-  data.views.forEach((view, i) => { view.index = i; view.spots = collectSpots(view); });
+  data.views.forEach((view, i) => {
+    const alike = data.views.filter((each) => each.view === view.view);
+    view.index = i;
+    view.number = alike.length > 1 ? alike.indexOf(view) + 1 : 0;
+    view.label = capital(view.view) + (view.number ? ` ${view.number}` : "");
+    view.spots = collectSpots(view);
+  });
   const badges = get("badges");
-  if (data.synthetic) add("span", badges, "SYNTHETIC DATA", "badge");
+  const synthetic = (view) => view.document.source.synthetic;
+  if (data.synthetic) add("span", badges, data.views.every(synthetic) ? "SYNTHETIC DATA" : "PARTLY SYNTHETIC DATA", "badge");
   if (data.views.some((view) => view.in_doubt)) add("span", badges, "CROP IN DOUBT", "badge doubt");
   if (data.views.some((view) => view.weak_view)) add("span", badges, "VIEW IN DOUBT", "badge doubt");
   if (data.passed_over.length) add("span", badges, "NOT ALL WAS READ", "badge doubt");

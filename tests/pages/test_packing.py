@@ -35,5 +35,10 @@ def test_rescaled_counts_are_no_larger_than_counts():
     assert sizes[1] < 1.05 * sizes[0]
 
 
+def test_a_view_of_two_million_counts_takes_less_than_200_kb():
+    view = np.random.default_rng(0).poisson(8, (1024, 256)).astype(np.float32)
+    assert len(pack_counts(view)["gzip"]) < 200_000
+
+
 def test_the_same_counts_give_the_same_text():
     assert pack_counts(POISSON) == pack_counts(POISSON.copy())
