@@ -14,6 +14,10 @@ function sayScore(score) {
   if (score > 0.99) return "> 0.99";
   return score < 0.01 ? "< 0.01" : score.toFixed(2);
 }
+function sayProbability(p) {
+  if (p > 0.999) return "> 0.999";
+  return p < 0.001 ? "< 0.001" : p.toFixed(3);
+}
 const sayCounts = (counts) => (Number.isInteger(counts) ? counts.toLocaleString("en") : counts.toPrecision(4));
 const sayArea = (spot, inMm) => (spot.area_mm2 === null ? `${spot.area_px} px` : `${spot.area_mm2.toFixed(0)}${inMm ? "" : " mm²"}`);
 
@@ -34,20 +38,20 @@ function fillResult(panel, data) {
   add("h2", section, "Result");
   const examined = data.views[0].document.examination;
   if (examined && data.views.length > 1) {
-    add("p", section, `${examined.label}, probability of metastasis ${examined.probability.toFixed(3)}`, "label");
+    add("p", section, `${examined.label}, probability of metastasis ${sayProbability(examined.probability)}`, "label");
     add("p", section, `Examination: all ${data.views.length} views together.`, "note");
   }
   for (const view of data.views) {
     const said = view.document;
     const box = add("div", section, undefined, view.in_doubt ? "box" : "");
     const name = view.label;
-    if (view.in_doubt) add("p", box, `${name}: THE CROP IS IN DOUBT. What is not marked is not read.`, "doubt");
+    if (view.in_doubt) add("p", box, `${name}: THE CROP IS IN DOUBT. This is no reading of the view.`, "doubt");
     if (said.diagnosis) {
       const alone = data.views.length === 1 ? "label" : "";
-      add("p", box, `${name}: ${said.diagnosis.label}, probability of metastasis ${said.diagnosis.probability.toFixed(3)}`, alone);
+      add("p", box, `${name}: ${said.diagnosis.label}, probability of metastasis ${sayProbability(said.diagnosis.probability)}`, alone);
     }
     if (said.map) {
-      add("p", box, `${name}: probability of ${said.category} ${said.probability.toFixed(3)}`, "label");
+      add("p", box, `${name}: probability of ${said.category} ${sayProbability(said.probability)}`, "label");
       add("p", box, `Map: ${said.method}. A cell is ${said.map.cell_px.map((n) => n.toFixed(0)).join(" x ")} pixels, too coarse to outline a hotspot.`, "note");
     }
     if (said.statement) add("p", box, `${name}: ${said.statement}`);
@@ -69,6 +73,8 @@ function fillMarks(panel, data, choose) {
   add("h2", section, "Outlines");
   const table = add("table", section);
   table.id = "marks";
+  table.setAttribute("role", "grid"); // rows of a grid may be chosen
+  table.setAttribute("aria-label", "Outlines");
   const truth = data.views.some((view) => view.truth);
   const inMm = spots.every((spot) => spot.area_mm2 !== null);
   const head = add("tr", add("thead", table));
@@ -134,7 +140,7 @@ function fillRead(panel, data) {
       ["View by", source.view_evidence],
       ["Image", `${h} x ${w} pixels${mm ? ` of ${mm[0].toFixed(2)} x ${mm[1].toFixed(2)} mm` : ", their size is not known"}`],
       ["Crop", `rows ${view.crop[0]} to ${view.crop[2]}, columns ${view.crop[1]} to ${view.crop[3]}${view.in_doubt ? ": in doubt" : ""}`],
-      ["Corrections", view.document.expected_corrections === undefined ? undefined : `${view.document.expected_corrections.toFixed(2)} expected by the model itself`],
+      ["Doubt", view.document.expected_corrections === undefined ? undefined : `${view.document.expected_corrections.toFixed(2)} corrections expected, by the model's own scores`],
     ];
     for (const [name, text] of lines) {
       if (text === undefined) continue;

@@ -127,8 +127,9 @@ const HINT = "Point at a picture to read its counts.";
 function listen(pane) {
   const { canvas } = pane;
   let from = null, moved = false;
-  canvas.addEventListener("pointerdown", (event) => { from = event; moved = false; canvas.setPointerCapture(event.pointerId); });
+  canvas.addEventListener("pointerdown", (event) => { if (!event.isPrimary) return; from = event; moved = false; canvas.setPointerCapture(event.pointerId); });
   canvas.addEventListener("pointermove", (event) => {
+    if (!event.isPrimary) return;
     const [x, y] = pane.find(event);
     if (from) {
       const dx = event.clientX - from.clientX, dy = event.clientY - from.clientY;
@@ -250,6 +251,9 @@ async function start() {
   document.body.dataset.ready = "yes";
 }
 
+window.addEventListener("error", (event) => {
+  get("status").textContent = `This page has failed and may show what is not so: ${event.message}.`;
+});
 start().catch((error) => {
   get("status").textContent = `Pictures cannot be shown: ${error.message}. What is not shown is not read.`;
   document.body.dataset.ready = "no";

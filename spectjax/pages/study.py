@@ -236,10 +236,11 @@ def _say_found(views: Sequence[PageView]) -> str:
     documents = [view.document for view in views]
     if "examination" in documents[0]:
         said = documents[0]["examination"]
-        return f"{said['label']}, P(metastasis) {said['probability']:.3f}"
+        return f"{said['label']}, P(metastasis) {_say_probability(said['probability'])}"
     if "map" in documents[0]:
         return ", ".join(
-            f"P({each['category']}) {each['probability']:.3f}" for each in documents
+            f"P({each['category']}) {_say_probability(each['probability'])}"
+            for each in documents
         )
     return ", ".join(
         f"{view.view}: {len(view.document['hotspots']) or 'none'} marked"
@@ -247,6 +248,13 @@ def _say_found(views: Sequence[PageView]) -> str:
         + (f" ({view.truth['short']})" if view.truth else "")
         for view in views
     )
+
+
+def _say_probability(probability: float) -> str:
+    """Returns three digits, and never a certainty that is none."""
+    if probability > 0.999:
+        return "> 0.999"
+    return "< 0.001" if probability < 0.001 else f"{probability:.3f}"
 
 
 def _sum_doubt(documents: Sequence[Mapping[str, Any]]) -> float | None:

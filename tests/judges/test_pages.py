@@ -54,7 +54,8 @@ def make_counts(view):
     return counts
 
 
-def crop(scan, flags=()):
+def crop(scan):
+    flags = ("no neck",) * (scan.path.name == "doubt.dcm")
     transform = CropTransform(CROP, HW)
     return ThoraxImage(transform.apply(scan.counts), scan, transform, None, flags, None)
 
@@ -62,7 +63,8 @@ def crop(scan, flags=()):
 def mark(counts):
     probs = np.zeros((1, 256, 256, 2), np.float32)
     frame = np.zeros(HW, np.float32)
-    frame[LEFT], frame[BELOW] = 0.75, 0.6875
+    if counts.max() > 1:
+        frame[LEFT], frame[BELOW] = 0.75, 0.6875
     probs[0, :, :, 1] = CropTransform(CROP, HW).apply(frame)
     probs[..., 0] = 1 - probs[..., 1]
     return probs
@@ -84,12 +86,13 @@ def folder(tmp_path_factory):
         for v in views
     ]
     other = [make_scan("b.dcm", counts=make_counts("anterior"))]
+    doubted = [make_scan("doubt.dcm", counts=make_counts("anterior") / 2)]
     pages = PageFolder(out / "pages", Problems(out), [])
-    with patch.context():
-        assert ask(model, [study, other], out, products=[pages]) == (3, 0, 0)
+    examinations = [study, other, doubted]
+    assert ask(model, examinations, out, products=[pages]) == (4, 0, 0)
     patch.undo()
     document = {
-        "source": study[0].to_json(),
+        "source": doubted[0].to_json(),
         "category": "metastasis",
         "probability": 0.75,
         "method": "Grad-CAM",
@@ -103,7 +106,7 @@ def folder(tmp_path_factory):
     }
     explained = PageFolder(out / "explained", Problems(out), [])
     explained.begin("classification", INFO)
-    view = show_explained_scan(crop(study[0], ("no neck",)), "map", document)
+    view = show_explained_scan(crop(doubted[0]), "map", document)
     explained.add("map", [view], (), "explain", pathlib.Path("map"))
     return out
 
@@ -391,10 +394,21 @@ def test_the_index_leads_to_each_study(show, folder):
     page = show(folder / "pages" / "index.html")
     assert STATEMENT in page.locator("body").inner_text()
     links = page.locator("tbody a")
-    assert sorted(links.all_inner_texts()) == [NAME, "b.dcm"]
+    assert links.all_inner_texts()[0] == "doubt.dcm"
+    assert sorted(links.all_inner_texts()[1:]) == [NAME, "b.dcm"]
     page.get_by_text(NAME).first.click()
     page.wait_for_selector("body[data-ready=yes]")
     assert NAME.removesuffix(".dcm") in unquote(page.url)
+
+
+def test_nothing_marked_in_a_crop_in_doubt_is_no_reading(show, folder):
+    page = show(folder / "pages" / "doubt_anterior.html")
+    said = page.locator("#result").inner_text()
+    assert "THE CROP IS IN DOUBT. This is no reading of the view." in said
+    assert "No region marked" in said and page.locator("#marks").count() == 0
+    assert "Crop flagged: no neck" in page.locator("#doubts").inner_text()
+    assert "No posterior view was read" in page.locator("#read").inner_text()
+    assert page.locator("#badges").inner_text() == "CROP IN DOUBT"
 
 
 def test_a_map_is_a_layer_in_its_place(show, folder):
