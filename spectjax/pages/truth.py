@@ -46,7 +46,7 @@ def compare_marks(
         f"{MIN_IOU:g}.",
         "short": f"{missed} missed, {false} false",
         "meets": [
-            "meets a lesion" if number in met else "FALSE"
+            "a lesion" if number in met else "FALSE"
             for number in range(1, len(marks) + 1)
         ],
         "lesions": list_lesions(

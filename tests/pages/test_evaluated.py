@@ -64,7 +64,7 @@ def test_each_patient_has_a_page_with_all_views(pages):
 def test_what_was_missed_and_what_is_false_is_told(pages):
     anterior, posterior = Page(pages / "image1.html").read_data()["views"]
     assert posterior["truth"]["short"] == "1 missed, 1 false"
-    assert posterior["truth"]["meets"] == ["meets a lesion", "FALSE"]
+    assert posterior["truth"]["meets"] == ["a lesion", "FALSE"]
     found, missed = posterior["truth"]["lesions"]
     assert (found["said"], missed["said"]) == ("found", "MISSED")
     assert (missed["area_px"], missed["area_mm2"]) == (4, 24)
