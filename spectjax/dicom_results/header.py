@@ -98,6 +98,10 @@ class Header:
     moment: tuple[str, str]
     notes: tuple[str, ...]
 
+    def sort_key(self, scan: BoneScan) -> tuple[str, str, int]:
+        """Returns what puts the file's views in order, the anterior ones first."""
+        return scan.view, str(self.dataset.SOPInstanceUID), scan.frame
+
     @property
     def n_frames(self) -> int:
         """Number of frames of the file."""

@@ -171,6 +171,8 @@ def _judge_crop(subject: Subject) -> Code:
 
 
 def _judge_class(subject: Subject) -> hd.sr.QualitativeEvaluation:
+    if subject.seen.in_doubt:
+        return hd.sr.QualitativeEvaluation(ours.MODEL_CLASS, ours.INDETERMINATE)
     is_metastasis = subject.document["diagnosis"]["label"].startswith(METASTASIS)
     return hd.sr.QualitativeEvaluation(
         ours.MODEL_CLASS, ours.MODEL_METASTASIS if is_metastasis else ours.MODEL_NORMAL
@@ -178,13 +180,17 @@ def _judge_class(subject: Subject) -> hd.sr.QualitativeEvaluation:
 
 
 def _list_probabilities(subject: Subject) -> Iterator[hd.sr.Measurement]:
-    """Yields a classifier's probability, of the view and of all views of the study."""
+    """Yields a classifier's probability, of the view and of all views of the study.
+
+    Not of what may not be the thorax.
+    """
     document = subject.document
     for name, said in (
         (ours.PROBABILITY, document["diagnosis"]),
         (ours.STUDY_PROBABILITY, document["examination"]),
     ):
-        yield _measure(name, 100 * said["probability"], codes.UCUM.Percent, 2)
+        if not said["in_doubt"]:
+            yield _measure(name, 100 * said["probability"], codes.UCUM.Percent, 2)
 
 
 def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> _Group:
