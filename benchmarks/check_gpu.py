@@ -18,9 +18,11 @@ installed, and the product from end to end where all of its requirements are, wi
 import argparse
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,16 +95,16 @@ class Run:
         self.results: list[dict[str, Any]] = []
 
     def take(self, parts: Sequence[Part]) -> None:
-        """Runs parts: those that are not timed at once, then each of the others."""
-        with concurrent.futures.ThreadPoolExecutor(count_cores()) as pool:
-            list(pool.map(self._take_one, (p for p in parts if not p.alone)))
-        for part in parts:
-            if part.alone:
-                self._take_one(part)
+        """Runs parts in their order, those side by side that are not timed."""
+        for alone, group in itertools.groupby(parts, key=lambda part: part.alone):
+            at_once = 1 if alone else count_cores()
+            with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+                list(pool.map(self._take_one, group))
 
     def _take_one(self, part: Part) -> None:
         folder = gpu_table.locate(self._folder, part.name)
-        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # of another run
+        folder.mkdir(parents=True)
         start = time.monotonic()
         limit = min(part.limit_s, self._until - start)
         status, said = run_part(part, folder, limit) if limit > 1 else ("no time", "")
@@ -128,9 +130,7 @@ class Run:
         document = {
             "commit": self._commit,
             "parts": self.results,
-            "outputs": gpu_table.compare_outputs(
-                self.results, self._folder, self._reference
-            ),
+            "outputs": gpu_table.compare_outputs(self._folder, self._reference),
         }
         write_json(self._folder / "gpu.json", document)
         write_file(self._folder / "gpu.md", gpu_table.format_results(document))

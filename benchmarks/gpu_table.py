@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gpu_plan import AS_IT_COMES, BFLOAT16, EXACT, MODELS, WAYS
+from benchmarks.gpu_plan import BFLOAT16, EXACT, MODELS, WAYS
 from benchmarks.table import lay_out, or_dash
 
 # Exact products differ from a CPU's by rounding alone, which steps magnify.
@@ -17,7 +17,8 @@ _NOTES = (
     "gradients, norm of the difference over the norm. losses: all of the steps.",
     "images/s: median of dispatches, then smallest and largest. of peak: operations of "
     "convolutions and products over those of the fastest matrix product of its type.",
-    "busy: part of the traced time in which a kernel ran. MB: of jax's allocator.",
+    "busy: kernels' milliseconds over those of a step that is not traced. MB: the most "
+    "that jax's allocator gave, which on a GPU includes what it tried at compiling.",
 )
 
 
@@ -27,36 +28,34 @@ def locate(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def compare_outputs(
-    results: Iterable[Mapping[str, Any]],
-    folder: pathlib.Path,
-    reference: pathlib.Path,
+    folder: pathlib.Path, reference: pathlib.Path
 ) -> list[dict[str, Any]]:
     """Returns how far what was computed is from what a CPU computes.
 
     Args:
-        results: of the parts that are over.
-        folder: of the run.
+        folder: of the run; of a part that was ended, what it had written counts.
         reference: of the run that has what a CPU computes.
 
     Returns:
         For each model and way its differences by name; pmap is compared with jit.
     """
-    done = {result["name"] for result in results if result["status"] == "done"}
     rows = []
     for name in MODELS:
         there = locate(reference, f"reference {name}")
         here = locate(folder, f"outputs {name}")
         expected = there / f"{EXACT}.npz"
-        if f"outputs {name}" not in done or not expected.exists():
+        if not expected.exists():
             continue
         files = {way: here / f"{way}.npz" for way in WAYS}
         files[f"{BFLOAT16} of the CPU"] = there / f"{BFLOAT16}.npz"
         for way, file in files.items():
             if file.exists():
                 rows.append({"name": name, "way": way, **_compare(expected, file)})
-    pair = [f"outputs {name}" for name in ("unet", "pmap")]
-    if done.issuperset(pair):
-        one, other = (locate(folder, p) / f"{AS_IT_COMES}.npz" for p in pair)
+    one, other = (
+        locate(folder, f"outputs {name}") / f"{EXACT}.npz"
+        for name in ("unet", "pmap")
+    )
+    if one.exists() and other.exists():
         rows.append({"name": "unet, pmap", "way": "as by jit", **_compare(one, other)})
     return rows
 
@@ -162,14 +161,16 @@ def _format_speeds(
             continue
         facts, traced = part["facts"], part["facts"]["trace"]
         seconds, flops = facts["seconds"], facts.get("flops")
+        typical = statistics.median(seconds)
         rates = [facts["batch_size"] / s for s in seconds]
         peak = products.get(part["request"]["request"]["dtype"])
-        share = flops and peak and flops / statistics.median(seconds) / peak / 1e12
-        busy = traced.get("busy_ms") and traced["busy_ms"] / traced["wall_ms"]
+        share = flops and peak and flops / typical / peak / 1e12
+        # Less what the profiler itself takes.
+        busy = traced.get("kernels") and traced["busy_ms"] / 1e3 / typical
         rows.append(
             (
                 part["name"].removeprefix("speed "),
-                f"{1e3 * statistics.median(seconds):.2f}",
+                f"{1e3 * typical:.2f}",
                 f"{statistics.median(rates):.4g}",
                 f"{min(rates):.4g}–{max(rates):.4g} ({len(rates)})",
                 or_dash(share, ".0%"),

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -119,6 +120,24 @@ def test_what_is_found_is_written_with_what_failed(tmp_path, monkeypatch):
     assert "## torch\n\n```\nwhat it said\n```" in table
 
 
+def test_what_is_timed_runs_alone_and_in_its_place(tmp_path, monkeypatch):
+    together, begun = threading.Barrier(2, timeout=10), []
+
+    def run_part(part, folder, limit_s):
+        begun.append(part.name)
+        if not part.alone:
+            together.wait()
+        return "failed", ""
+
+    monkeypatch.setattr(check_gpu, "run_part", run_part)
+    monkeypatch.setattr(check_gpu, "count_cores", lambda: 2)
+    run = check_gpu.Run(tmp_path, minutes=1, reference=tmp_path, commit="abc")
+    names = ("first", True), ("b", False), ("c", False), ("last", True)
+    run.take([make_part(name, alone=alone) for name, alone in names])
+    assert begun[0] == "first" and begun[-1] == "last"
+    assert sorted(begun[1:3]) == ["b", "c"]
+
+
 def test_nothing_begins_when_the_time_is_over(tmp_path, monkeypatch):
     document = run_with({}, tmp_path, monkeypatch, [make_part()], minutes=0)
     assert document["parts"][0]["status"] == "no time"
@@ -135,8 +154,7 @@ def write_outputs(folder, name, **changes):
 
 
 def compare(tmp_path):
-    results = [{"name": "outputs unet", "status": "done"}]
-    return gpu_table.compare_outputs(results, tmp_path, tmp_path)
+    return gpu_table.compare_outputs(tmp_path, tmp_path)
 
 
 def test_outputs_are_compared_with_those_of_a_cpu(tmp_path):
