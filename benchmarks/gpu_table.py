@@ -52,8 +52,7 @@ def compare_outputs(
             if file.exists():
                 rows.append({"name": name, "way": way, **_compare(expected, file)})
     one, other = (
-        locate(folder, f"outputs {name}") / f"{EXACT}.npz"
-        for name in ("unet", "pmap")
+        locate(folder, f"outputs {name}") / f"{EXACT}.npz" for name in ("unet", "pmap")
     )
     if one.exists() and other.exists():
         rows.append({"name": "unet, pmap", "way": "as by jit", **_compare(one, other)})
