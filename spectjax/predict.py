@@ -24,7 +24,11 @@ and its probability, of the view and of all views of the patient's examination;
 `summary.csv` lists them. A label of a flagged crop says so.
 `--labelme` also writes OUT/labelme: for every view a picture and what was marked as
 outlines, a draft to correct in LabelMe, and `order.csv`, the most doubtful first
-(docs/correcting.md).
+(docs/correcting.md). `--html` also writes OUT/pages: for every examination one HTML
+file to look at, and `index.html`, the most doubtful first (docs/pages.md).
+`--dicom_dir=DIR` also writes, of each study, what an archive takes: a segmentation of
+each view with hotspots, a structured report, a picture, with `--pdf` and `--gsps` more
+(docs/dicom_results.md). It needs `pip install 'spectjax[dicom]'`.
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
 at least one view was written, else 1. It is 3 if a view was passed over for an error
 that nobody expected, a bug: OUT/problems.log then has what to report. A view's result
@@ -48,6 +52,7 @@ from spectjax.inference.card import write_card
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.system.commands import (
     define_crops,
+    define_html,
     define_path,
     define_paths,
     define_stated,
@@ -82,6 +87,10 @@ def main(argv: list[str]) -> None:
             min_score=flag_values.min_score,
             operating_point=flag_values.operating_point,
             labelme=flag_values.labelme,
+            html=flag_values.html,
+            dicom_dir=flag_values.dicom_dir,
+            pdf=flag_values.pdf,
+            gsps=flag_values.gsps,
         )
 
 
@@ -97,6 +106,10 @@ def run(
     min_score: float | None = None,
     operating_point: str | None = None,
     labelme: bool = False,
+    html: bool = False,
+    dicom_dir: pathlib.Path | None = None,
+    pdf: bool = False,
+    gsps: bool = False,
 ) -> None:
     """Predicts all scans below `paths`, with what is quick checked first.
 
@@ -111,6 +124,11 @@ def run(
         min_score: see `predict_examinations`.
         operating_point: likewise.
         labelme: whether drafts to correct are written too.
+        html: whether a page of each examination is written too.
+        dicom_dir: receives DICOM results, see `spectjax.dicom_results`, and whether
+            there are `pdf` and `gsps` among them.
+        pdf: see `dicom_dir`.
+        gsps: likewise.
 
     Raises:
         UserError: if there is no trained model, nothing that runs it, no scan that
@@ -127,16 +145,27 @@ def run(
             "Expected --min_score or --operating_point, found both. An operating point "
             "says how sure a model has to be: leave --min_score out."
         )
+    if dicom_dir is None and (pdf or gsps):
+        flag = "--pdf" if pdf else "--gsps"
+        raise UserError(f"{flag}: expected --dicom_dir, where it goes, found none.")
+    products: list[Product] = []
+    if dicom_dir is not None:  # here, since most runs write none
+        from spectjax.dicom_results import DicomResults
+
+        products.append(DicomResults(dicom_dir, pdf=pdf, gsps=gsps))
     load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
     if not paths:
         raise UserError("Expected images or folders after the flags, found none.")
     problems = Problems(output_dir)
     intake = Intake(paths, problems, stated=stated, crops=read_crops(crops))
-    products: list[Product] = []
     if labelme:  # here, since most runs draw none
         from spectjax.tasks.hotspots.drafting import DraftFolder
 
         products.append(DraftFolder(intake.files, output_dir / DRAFTS))
+    if html:
+        from spectjax.pages.folder import FOLDER, PageFolder
+
+        products.append(PageFolder(output_dir / FOLDER, problems, intake.files))
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -175,6 +204,17 @@ if __name__ == "__main__":  # flags are global to a process
         "labelme",
         False,
         "Also write drafts to correct in LabelMe, in the folder labelme of output_dir.",
+    )
+    define_html()
+    define_path(
+        "dicom_dir",
+        "Also write DICOM results, a folder for each study, to this folder.",
+    )
+    flags.DEFINE_bool("pdf", False, "A PDF of the picture among the DICOM results.")
+    flags.DEFINE_bool(
+        "gsps",
+        False,
+        "Outlines over the scan itself, presentation states, among the DICOM results.",
     )
     define_stated()
     define_crops()

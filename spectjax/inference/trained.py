@@ -12,7 +12,12 @@ import numpy as np
 
 import spectjax
 from spectjax.inference.answers import Predict
-from spectjax.inference.metadata import OPERATION, ModelFileError, find_input_hw
+from spectjax.inference.metadata import (
+    OPERATION,
+    ModelFileError,
+    find_input_hw,
+    hash_parameters,
+)
 from spectjax.inference.regions import LEARNED, tell_regions
 from spectjax.system.limits import SCORES_BYTES
 from spectjax.system.schema import Maybe, read_json
@@ -113,6 +118,7 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
             "held_out_fold": None if LEAKING in data.name else data.fold,
             "step": int(state.step),
             "spectjax_version": spectjax.__version__,
+            "parameters_sha256": hash_parameters(state.variables),
             "verified": verified,
             "trained_on_synthetic_data": scored.get("synthetic"),
             LEARNED: tell_regions(

@@ -55,12 +55,25 @@ def start_view(
     return figure, body, top
 
 
-def wrap_warnings(warnings: Sequence[str], *, width: int) -> list[str]:
-    """Returns lines of at most `width` characters, as many as leave room to draw."""
+def wrap_warnings(
+    warnings: Sequence[str],
+    *,
+    width: int,
+    most: int = _WARNING_LINES,
+    rest: str = "JSON",
+) -> list[str]:
+    """Returns lines of at most `width` characters, as many as leave room to draw.
+
+    Args:
+        warnings: a sentence each.
+        width: in letters.
+        most: how many lines there is room for.
+        rest: where all of them stand.
+    """
     lines = [line for text in warnings for line in textwrap.wrap(_plain(text), width)]
-    left_out = len(lines) - _WARNING_LINES
+    left_out = len(lines) - most
     if left_out > 0:
-        lines[_WARNING_LINES - 1 :] = [f"... and {left_out + 1} more lines: see JSON"]
+        lines[most - 1 :] = [f"... and {left_out + 1} more lines: see {rest}"]
     return lines
 
 

@@ -4,7 +4,7 @@ Points are (x, y) in continuous pixel coordinates, see `annotations.masks`. H is
 number of rows, W of columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from scipy import ndimage
@@ -14,6 +14,7 @@ from spectjax.imaging.hotspots import number_regions
 
 # How far a corner that is left out lies from the side that takes its place, pixels.
 _MOST_AWAY = 0.5
+_Side = tuple[int, int, int, int]  # of a pixel: start x and y, direction x and y
 
 
 def trace_polygons(mask: np.ndarray) -> list[np.ndarray]:
@@ -38,30 +39,68 @@ def trace_polygons(mask: np.ndarray) -> list[np.ndarray]:
     ]
 
 
+def trace_edges(mask: np.ndarray) -> np.ndarray:
+    """Returns one closed polygon on pixel edges whose area is the mask's pixel count.
+
+    Holes and further parts hang on seams without width, walked there and back. The
+    corner of the first pixel is (0, 0), as in DICOM PS3.3 C.18.6.1.2.
+
+    Args:
+        mask: bool, (H, W), at least one pixel.
+
+    Returns:
+        Corners, float64, (N, 2), clockwise on the screen; the last is the first.
+    """
+    sides = set(_list_sides(np.pad(mask, 1)))
+    rings = []
+    for first in sorted(sides, key=lambda side: (side[1], side[0])):
+        if first not in sides:
+            continue
+        ring = list(_follow(first, sides))
+        sides.difference_update(ring)
+        turns = [a[2:] != b[2:] for a, b in zip(ring[-1:] + ring, ring, strict=False)]
+        corners = np.array([side[:2] for side in ring], float)[turns]
+        rings.append(np.concatenate([corners, corners[:1]]))
+    polygon, *others = rings
+    for other in others:
+        gaps = np.abs(polygon[:, None] - other[None]).sum(axis=-1)
+        at, start = np.unravel_index(gaps.argmin(), gaps.shape)
+        around = np.concatenate([other[start:], other[1 : start + 1]])
+        polygon = np.concatenate([polygon[: at + 1], around, polygon[at:]])
+    return polygon
+
+
 def _trace(region: np.ndarray) -> np.ndarray:
     """Returns the middles of the sides of the pixels along a region's border, (N, 2).
 
-    The region is connected and without holes. Clockwise, the region at the right; where
-    two of its pixels touch by a corner, the way leads on to the other.
+    The region is connected and without holes.
     """
-    inside = np.pad(region, 1)
-    sides = set(_list_sides(inside))
     row, column = np.argwhere(region)[0]
-    first = side = (int(column), int(row), 1, 0)
-    middles = []
+    sides = set(_list_sides(np.pad(region, 1)))
+    ring = _follow((int(column), int(row), 1, 0), sides)
+    return np.array([(x + dx / 2, y + dy / 2) for x, y, dx, dy in ring])
+
+
+def _follow(first: _Side, sides: Collection[_Side]) -> Iterator[_Side]:
+    """Yields the sides of pixels along a border, from the first until it comes again.
+
+    Clockwise, the region at the right; where two of its pixels touch by a corner, the
+    way leads on to the other.
+    """
+    side = first
     while True:
+        yield side
         x, y, dx, dy = side
-        middles.append((x + dx / 2, y + dy / 2))
         x, y = x + dx, y + dy
         left, right = (dy, -dx), (-dy, dx)
         side = next(
             (x, y, *turn) for turn in (left, (dx, dy), right) if (x, y, *turn) in sides
         )
         if side == first:
-            return np.array(middles)
+            return
 
 
-def _list_sides(inside: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
+def _list_sides(inside: np.ndarray) -> Iterator[_Side]:
     """Yields the sides of pixels towards the outside: start x, y and direction x, y."""
     for (down, right), (x, y), (dx, dy) in (
         ((-1, 0), (0, 0), (1, 0)),  # the upper side of a pixel, from its left end

@@ -1,0 +1,159 @@
+"""DICOM results of each study, in a folder of its own."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spectjax.dicom_results.header import Header, read_header
+from spectjax.dicom_results.subject import (
+    Model,
+    Study,
+    Subject,
+    hide_folders,
+    name_views,
+)
+from spectjax.imaging.dicom.reading import collect_warnings
+from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import ScanError
+from spectjax.system.files import write_file
+from spectjax.system.messages import UserError
+from spectjax.tasks.views import Finding, ModelInfo, Reading, SeenView
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+REPORT = "sr.dcm"  # written last: where it is, the others are too
+# Numbers of series that no camera uses.
+_REPORT, _CAPTURE, _DOCUMENT, _SEGMENTATION, _STATE = 9001, 9002, 9003, 9010, 9110
+
+
+class DicomResults:
+    """Writes DICOM results of each study to `<folder>/<16 hexadecimal digits>/`."""
+
+    def __init__(self, folder: Path, *, pdf: bool = False, gsps: bool = False) -> None:
+        """Takes the folder to write to, and what else is written.
+
+        Args:
+            folder: receives a folder for each study.
+            pdf: whether a PDF of the picture is written.
+            gsps: whether outlines over the scan are, as presentation states.
+
+        Raises:
+            UserError: if highdicom is not installed.
+        """
+        try:
+            import highdicom  # noqa: F401 - before anything is read
+        except ImportError as error:
+            raise UserError(
+                "--dicom_dir: expected the package highdicom, which cannot be imported "
+                f"({error}). Install it: pip install 'spectjax[dicom]'"
+            ) from error
+        self._folder, self._pdf, self._gsps = folder, pdf, gsps
+        self._model: Model | None = None
+
+    def begin(self, task: str, info: ModelInfo) -> None:
+        """Takes which model speaks, whatever its task is.
+
+        Raises:
+            UserError: if it does not say which weights it has.
+        """
+        self._model = Model.of(info)
+
+    def write(self, reading: Reading, problems: Problems) -> None:
+        """Writes the results of a study.
+
+        Views of pictures, and of files that do not say whose they are, are passed over:
+        a line tells of each, and the report of the others. What an earlier run wrote of
+        the study is replaced: its report goes first.
+
+        Raises:
+            WriteError: if a file cannot be written.
+        """
+        told = len(problems.recent)
+        headers: dict[Path, Header] = {}
+        usable = []
+        for view, finding in reading.views:
+            path = view.thorax.scan.path
+            with problems.passing_over(path):
+                header = headers.get(path) or read_header(view.thorax.scan)
+                headers[path] = header
+                _check_same_study(path, header, next(iter(headers.values())))
+                usable.append((view, finding, header))
+        if not usable:
+            return
+        passed_over = (*reading.passed_over, *problems.recent[told:])
+        study = self._make_study(usable, tuple(map(hide_folders, passed_over)))
+        with problems.passing_over(usable[0][0].thorax.scan.path):
+            self._write_study(study, headers)
+
+    def finish(self) -> None:
+        """Does nothing: each study is written when it is read."""
+
+    def _make_study(
+        self,
+        usable: list[tuple[SeenView, Finding, Header]],
+        passed_over: tuple[str, ...],
+    ) -> Study:
+        assert self._model is not None, "begin comes before write"
+        titles = name_views([view.thorax.scan.view for view, _, _ in usable])
+        subjects = tuple(
+            Subject(view, finding, header, title, self._model)
+            for (view, finding, header), title in zip(usable, titles, strict=True)
+        )
+        moment = max(header.moment for _, _, header in usable)
+        return Study(subjects, passed_over, moment=moment)
+
+    def _write_study(self, study: Study, headers: dict[Path, Header]) -> None:
+        from spectjax.dicom_results.stamp import encode
+
+        folder = self._folder / study.first.header.study_key
+        with collect_warnings():
+            contents = {name: encode(make()) for name, make in self._plan(study)}
+        (folder / REPORT).unlink(missing_ok=True)
+        for old in folder.glob("*.dcm"):
+            if old.name not in contents and _is_ours(old.name):
+                old.unlink()
+        for name, content in contents.items():
+            write_file(folder / name, content)
+
+    def _plan(self, study: Study) -> "Iterator[tuple[str, Callable[[], Dataset]]]":
+        """Yields names of files, and what makes their contents; the report last."""
+        # Here, since highdicom and matplotlib take a second.
+        from spectjax.dicom_results.capture import make_capture
+        from spectjax.dicom_results.document import make_document
+        from spectjax.dicom_results.presentation import make_state
+        from spectjax.dicom_results.report import make_report
+        from spectjax.dicom_results.segmentation import make_segmentation
+
+        for number, subject in enumerate(study.subjects, start=_SEGMENTATION):
+            if subject.hotspots:
+                name = f"seg_{subject.title.replace(' no. ', '_')}.dcm"
+                yield name, partial(make_segmentation, study, subject, number)
+        yield "sc.dcm", partial(make_capture, study, _CAPTURE)
+        if self._pdf:
+            yield "pdf.dcm", partial(make_document, study, _DOCUMENT)
+        if self._gsps:
+            for i, file in enumerate(study.files):
+                name = f"gsps_{i + 1}.dcm"
+                yield name, partial(make_state, study, file, _STATE + i)
+        yield REPORT, partial(make_report, study, _REPORT)
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition("_")[0].partition(".")[0] in (
+        "seg",
+        "sc",
+        "pdf",
+        "gsps",
+        "sr",
+    )
+
+
+def _check_same_study(path: Path, header: Header, first: Header) -> None:
+    found = header.dataset.StudyInstanceUID
+    if found != first.dataset.StudyInstanceUID:
+        raise ScanError(
+            f"{path}: expected the study of the other views, found another Study "
+            "Instance UID: no DICOM result is written for it. Give it alone."
+        )

@@ -1,0 +1,282 @@
+"""The structured report of a study, TID 1500: what was read, and what was found there.
+
+A measurement group for each view, whose region is the part that was read, and one for
+each hotspot. Each has a region on the image: OHIF 3.13 shows nothing of a report in
+which one group has none.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import highdicom as hd
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from spectjax.dicom_results import codes as ours
+from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
+from spectjax.dicom_results.subject import MAKER, Study, Subject
+from spectjax.imaging.annotations.tracing import trace_edges
+from spectjax.imaging.diagnosis import METASTASIS
+from spectjax.imaging.dicom.views import make_item
+from spectjax.imaging.hotspots import bound_mask
+from spectjax.imaging.thorax.transform import Box
+from spectjax.system.messages import make_printable
+
+_Group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations
+_LIBRARY = codes.DCM.ImageLibrary.value
+_MOST_CORNERS = 8000  # 64 KiB of coordinates, what an element of explicit VR holds
+_ROUGH = "The outline has too many corners: a box stands in, the segmentation is exact."
+
+
+def make_report(study: Study, number: int) -> Dataset:
+    """Returns the report, PRELIMINARY and UNVERIFIED: no person vouches for it.
+
+    Args:
+        study: with at least one view.
+        number: of the series.
+    """
+    groups = [
+        group for subject in study.subjects for group in _list_groups(study, subject)
+    ]
+    files = [study.place(file) for file in study.files]
+    content = hd.sr.MeasurementReport(
+        observation_context=hd.sr.ObservationContext(
+            observer_device_context=hd.sr.ObserverContext(
+                observer_type=codes.DCM.Device,
+                observer_identifying_attributes=hd.sr.DeviceObserverIdentifyingAttributes(
+                    uid=study.model.uid,
+                    name=MAKER,
+                    manufacturer_name=MAKER,
+                    model_name=study.model.name,
+                ),
+            )
+        ),
+        procedure_reported=_find_procedures(study),
+        imaging_measurements=groups,
+        language_of_content_item_and_descendants=(
+            hd.sr.LanguageOfContentItemAndDescendants(
+                hd.sr.CodedConcept("en", "RFC5646", "English")
+            )
+        ),
+        referenced_images=files,
+    )
+    _correct_modality(content, files)
+    result = hd.sr.Comprehensive3DSR(
+        evidence=files,
+        content=content,
+        series_instance_uid=PLACEHOLDER,
+        series_number=number,
+        sop_instance_uid=PLACEHOLDER,
+        instance_number=1,
+        manufacturer=MAKER,
+        manufacturer_model_name=study.model.name,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+        performed_procedure_codes=[],
+    )
+    schemes = list(result.get("CodingSchemeIdentificationSequence") or ())
+    result.CodingSchemeIdentificationSequence = [
+        *schemes,
+        make_item(
+            CodingSchemeDesignator=ours.SCHEME,
+            CodingSchemeName="spectjax local codes",
+            CodingSchemeResponsibleOrganization=MAKER,
+        ),
+    ]
+    stamp(result, study, "Hotspots SR")
+    return result
+
+
+def _find_procedures(study: Study) -> list[Code]:
+    """Returns the procedure of the one template that knows one, and the hospital's."""
+    found = [
+        Code(item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning)
+        for item in study.first.header.dataset.get("ProcedureCodeSequence") or ()
+    ]
+    return list(dict.fromkeys([ours.PROCEDURE, *found]))
+
+
+def _correct_modality(
+    content: hd.sr.MeasurementReport, files: Sequence[Dataset]
+) -> None:
+    """Puts NM where highdicom took a Secondary Capture's class for OT."""
+    if not all(header.Modality == "NM" for header in files):
+        return
+    modality = hd.sr.CodedConcept("NM", "DCM", "Nuclear Medicine")
+    for library in content[0].ContentSequence:
+        if library.ConceptNameCodeSequence[0].CodeValue == _LIBRARY:
+            for item in hd.sr.utils.find_content_items(
+                library, name=codes.DCM.Modality, recursive=True
+            ):
+                item.ConceptCodeSequence = [modality]
+
+
+def _list_groups(study: Study, subject: Subject) -> Iterator[_Group]:
+    algorithm = hd.sr.AlgorithmIdentification(
+        name=subject.model.name,
+        version=subject.model.version,
+        parameters=list(_list_parameters(subject)),
+        family=ours.ARTIFICIAL_INTELLIGENCE,
+        manufacturer=MAKER,
+    )
+    yield _describe_view(study, subject, algorithm)
+    for number in range(1, len(subject.hotspots) + 1):
+        yield _describe_hotspot(subject, number, algorithm)
+
+
+def _list_parameters(subject: Subject) -> Iterator[str]:
+    """Yields what was asked of the model, and so what a mark and its score are."""
+    document = subject.document
+    yield make_printable(document["rule"])
+    if operated := document.get("operation"):
+        score, area = operated["score_above"], operated["min_area_mm2"]
+        point = f"operating point {operated['point']}"
+        yield f"{point}: score above {score:.6g}, {area:.6g} mm2 and more"
+
+
+def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
+    """Returns what was read of a view, and whether anything was found in it."""
+    thorax = subject.seen.thorax
+    is_marking = subject.finding.hotspots is not None
+    name, uid = subject.track_view()
+    group = _Group(
+        tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=name),
+        referenced_region=_draw_region(subject, _draw_box(thorax.transform.box)),
+        finding_type=ours.THORAX,
+        finding_category=codes.SCT.AnatomicalStructure,
+        finding_sites=[_find_site(subject, ours.THORAX)],
+        algorithm_id=algorithm,
+        measurements=list(
+            _count_lesions(subject) if is_marking else _list_probabilities(subject)
+        )
+        or None,
+        qualitative_evaluations=[
+            _judge_lesions(subject) if is_marking else _judge_class(subject),
+            hd.sr.QualitativeEvaluation(ours.CROP, _judge_crop(subject)),
+            hd.sr.QualitativeEvaluation(
+                ours.COMPLETENESS, ours.NOT_ALL_READ if study.unread else ours.ALL_READ
+            ),
+            hd.sr.QualitativeEvaluation(ours.USE, ours.RESEARCH_ONLY),
+        ],
+    )
+    document = subject.document
+    comments = (document.get("statement", ""), *subject.doubts, *study.unread)
+    _comment(group, [*filter(None, comments), RESEARCH])
+    return group
+
+
+def _count_lesions(subject: Subject) -> Iterator[hd.sr.Measurement]:
+    """Yields how many there are; of a crop in doubt no number says that there is none.
+
+    "No hotspot" of a crop that may show something else is no reading.
+    """
+    count = len(subject.hotspots)
+    if count or not subject.seen.in_doubt:
+        yield hd.sr.Measurement(codes.SCT.NumberOfLesions, count, ours.LESIONS_UNIT)
+
+
+def _judge_lesions(subject: Subject) -> hd.sr.QualitativeEvaluation:
+    value = ours.INDETERMINATE if subject.seen.in_doubt else ours.ABSENT
+    return hd.sr.QualitativeEvaluation(
+        ours.FINDING, ours.PRESENT if subject.hotspots else value
+    )
+
+
+def _judge_crop(subject: Subject) -> Code:
+    if subject.seen.in_doubt:
+        return ours.CROP_DOUBT
+    return ours.CROP_BY_HAND if subject.seen.thorax.by_hand else ours.CROP_SURE
+
+
+def _judge_class(subject: Subject) -> hd.sr.QualitativeEvaluation:
+    is_metastasis = subject.document["diagnosis"]["label"].startswith(METASTASIS)
+    return hd.sr.QualitativeEvaluation(
+        ours.MODEL_CLASS, ours.MODEL_METASTASIS if is_metastasis else ours.MODEL_NORMAL
+    )
+
+
+def _list_probabilities(subject: Subject) -> Iterator[hd.sr.Measurement]:
+    """Yields a classifier's probability, of the view and of all views of the study."""
+    document = subject.document
+    for name, said in (
+        (ours.PROBABILITY, document["diagnosis"]),
+        (ours.STUDY_PROBABILITY, document["examination"]),
+    ):
+        yield _measure(name, 100 * said["probability"], codes.UCUM.Percent, 2)
+
+
+def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> _Group:
+    hotspot = subject.hotspots[number - 1]
+    name, uid = subject.track(number)
+    polygon = trace_edges(hotspot.mask)
+    is_rough = len(polygon) > _MOST_CORNERS
+    if is_rough:
+        polygon = _draw_box(bound_mask(hotspot.mask))
+    group = _Group(
+        tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=name),
+        referenced_region=_draw_region(subject, polygon),
+        finding_type=ours.FINDING,
+        finding_category=ours.FINDING_CATEGORY,
+        # Bone, and from where it was seen: which bone it is, nothing here knows.
+        finding_sites=[_find_site(subject, codes.SCT.Bone)],
+        algorithm_id=algorithm,
+        measurements=list(_measure_hotspot(hotspot.entry)),
+    )
+    _comment(group, [_ROUGH] * is_rough)
+    return group
+
+
+def _measure_hotspot(entry: Any) -> Iterator[hd.sr.Measurement]:
+    """Yields what the view's JSON says of a hotspot; no area without a pixel's size."""
+    if entry["area_mm2"] is not None:
+        yield _measure(
+            codes.SCT.Area, entry["area_mm2"], codes.UCUM.SquareMillimeter, 1
+        )
+    for derivation, value in (
+        (codes.SCT.Maximum, entry["max_counts"]),
+        (codes.SCT.Mean, entry["counts"] / entry["area_px"]),
+        (codes.SCT.Total, entry["counts"]),
+    ):
+        yield _measure(ours.COUNTS, value, ours.COUNTS_UNIT, 2, derivation=derivation)
+    certainty = codes.DCM.CertaintyOfFinding
+    yield _measure(certainty, 100 * entry["score"], codes.UCUM.Percent, 1)
+
+
+def _measure(
+    name: Code, value: float, unit: Code, digits: int, *, derivation: Code | None = None
+) -> hd.sr.Measurement:
+    return hd.sr.Measurement(name, round(value, digits), unit, derivation=derivation)
+
+
+def _find_site(subject: Subject, site: Code) -> hd.sr.FindingSite:
+    view = ours.VIEWS[subject.seen.thorax.scan.view]
+    return hd.sr.FindingSite(site, topographical_modifier=view)
+
+
+def _draw_region(subject: Subject, polygon: np.ndarray) -> hd.sr.ImageRegion:
+    header = subject.header.dataset
+    source = hd.sr.SourceImageForRegion(
+        header.SOPClassUID, header.SOPInstanceUID, subject.frame_numbers
+    )
+    return hd.sr.ImageRegion("POLYLINE", polygon, source)
+
+
+def _draw_box(box: Box) -> np.ndarray:
+    """Returns the corners of a box, (5, 2), the last the first."""
+    y0, x0, y1, x1 = box
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], float)
+
+
+def _comment(group: _Group, sentences: Sequence[str]) -> None:
+    """Adds sentences to a measurement group as comments."""
+    for sentence in sentences:
+        group[0].ContentSequence.append(
+            hd.sr.TextContentItem(
+                name=codes.DCM.Comment,
+                value=make_printable(sentence),
+                relationship_type="CONTAINS",
+            )
+        )
