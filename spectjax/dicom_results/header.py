@@ -4,9 +4,9 @@ A header is never trusted: what identifies is taken as it stands or refused, wha
 describes is left out where DICOM does not allow it, and nothing else is taken.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import NuclearMedicineImageStorage
 from pydicom.valuerep import validate_value
 
-from spectjax.imaging.dicom.file import read_dicom
+from spectjax.imaging.dicom.file import looks_like_dicom, read_dicom
 from spectjax.imaging.dicom.reading import collect_warnings
 from spectjax.imaging.dicom.views import make_code
 from spectjax.imaging.identity import compute_pseudonym, fold_text
@@ -79,7 +79,7 @@ _UID = re.compile(r"[0-9.]{1,64}")
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Header:
     """What results take over of a file.
 
@@ -113,7 +113,7 @@ def read_header(scan: BoneScan) -> Header:
             from, or if it does not say whose it is in a way that DICOM allows.
     """
     path = scan.path
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if path.suffix.lower() in PICTURE_SUFFIXES and not looks_like_dicom(path):
         raise ScanError(
             f"{path}: expected a DICOM file, to whose study DICOM results belong, "
             "found a picture: no DICOM result is written for it, only JSON and PNG. "
@@ -130,6 +130,24 @@ def read_header(scan: BoneScan) -> Header:
         return _take_over(path, dataset)
 
 
+def match(header: Header, first: Header, path: Path) -> Header:
+    """Returns the header of another file of a study, with notes on what differs.
+
+    Results have patient and study of the first file, so that they agree.
+
+    Raises:
+        ScanError: if it is another study.
+    """
+    if header.dataset.StudyInstanceUID != first.dataset.StudyInstanceUID:
+        raise _refuse(path, "StudyInstanceUID", "that of the other views", "another")
+    differing = [
+        f"{_name(keyword)} is that of the study's first file, which differs."
+        for keyword in _NAMING + _DESCRIBING
+        if header.dataset.get(keyword) != first.dataset.get(keyword)
+    ]
+    return dataclasses.replace(header, notes=(*header.notes, *differing))
+
+
 def _take_over(path: Path, source: Dataset) -> Header:
     header, notes = Dataset(), []
     header.SpecificCharacterSet = "ISO_IR 192"
@@ -143,7 +161,7 @@ def _take_over(path: Path, source: Dataset) -> Header:
         if fault and keyword in _NAMING:
             raise _refuse(path, keyword, f"one text of {_MOST_LETTERS} letters", fault)
         if fault:
-            notes.append(f"{_name(keyword)} is left out: {fault}")
+            notes.append(f"{_name(keyword)} is left out: {fault}.")
         elif keyword in source and str(source[keyword].value or ""):
             setattr(header, keyword, str(source[keyword].value))
     for keyword in _CODES:
@@ -162,7 +180,7 @@ def _take_over(path: Path, source: Dataset) -> Header:
     if header.SOPClassUID == NuclearMedicineImageStorage or "NumberOfFrames" in source:
         header.NumberOfFrames = int(source.get("NumberOfFrames") or 1)
     if not (header.PatientName or header.PatientID):
-        notes.append("neither Patient's Name nor Patient ID is stated")
+        notes.append("neither Patient's Name nor Patient ID is stated, as in the file.")
     return Header(
         header,
         compute_pseudonym("study", fold_text(header.StudyInstanceUID)),

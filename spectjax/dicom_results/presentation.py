@@ -7,9 +7,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 import spectjax
+from spectjax.dicom_results.outline import draw_outline
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
 from spectjax.dicom_results.subject import MAKER, Study, Subject
-from spectjax.imaging.annotations.tracing import trace_edges
 
 _COLOUR = hd.color.CIELabColor(55.0, 70.0, 60.0)
 _LAYER = "HOTSPOTS"
@@ -87,7 +87,7 @@ def _draw(subject: Subject) -> Iterator[hd.pr.GraphicObject]:
         name, uid = subject.track(number)
         yield hd.pr.GraphicObject(
             "POLYLINE",
-            trace_edges(hotspot.mask),
+            draw_outline(hotspot.mask)[0],
             "PIXEL",
             tracking_id=name,
             tracking_uid=uid,

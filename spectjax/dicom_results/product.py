@@ -1,11 +1,12 @@
 """DICOM results of each study, in a folder of its own."""
 
+import datetime
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectjax.dicom_results.header import Header, read_header
+from spectjax.dicom_results.header import Header, match, read_header
 from spectjax.dicom_results.subject import (
     Model,
     Study,
@@ -15,7 +16,6 @@ from spectjax.dicom_results.subject import (
 )
 from spectjax.imaging.dicom.reading import collect_warnings
 from spectjax.imaging.problems import Problems
-from spectjax.imaging.scan import ScanError
 from spectjax.system.files import write_file
 from spectjax.system.messages import UserError
 from spectjax.tasks.views import Finding, ModelInfo, Reading, SeenView
@@ -31,13 +31,22 @@ _REPORT, _CAPTURE, _DOCUMENT, _SEGMENTATION, _STATE = 9001, 9002, 9003, 9010, 91
 class DicomResults:
     """Writes DICOM results of each study to `<folder>/<16 hexadecimal digits>/`."""
 
-    def __init__(self, folder: Path, *, pdf: bool = False, gsps: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pdf: bool = False,
+        gsps: bool = False,
+        began: datetime.datetime | None = None,
+    ) -> None:
         """Takes the folder to write to, and what else is written.
 
         Args:
             folder: receives a folder for each study.
             pdf: whether a PDF of the picture is written.
             gsps: whether outlines over the scan are, as presentation states.
+            began: when the analysis began, local time, to be told in the objects, whose
+                UIDs are others then in each run. None: they tell the scan's time.
 
         Raises:
             UserError: if highdicom is not installed.
@@ -50,6 +59,7 @@ class DicomResults:
                 f"({error}). Install it: pip install 'spectjax[dicom]'"
             ) from error
         self._folder, self._pdf, self._gsps = folder, pdf, gsps
+        self._moment = began and (f"{began:%Y%m%d}", f"{began:%H%M%S}")
         self._model: Model | None = None
 
     def begin(self, task: str, info: ModelInfo) -> None:
@@ -77,8 +87,11 @@ class DicomResults:
             path = view.thorax.scan.path
             with problems.passing_over(path):
                 header = headers.get(path) or read_header(view.thorax.scan)
+                if path not in headers:
+                    first = next(iter(headers.values()), header)
+                    header = match(header, first, path)
+                    _tell(header, path, problems)
                 headers[path] = header
-                _check_same_study(path, header, next(iter(headers.values())))
                 usable.append((view, finding, header))
         if not usable:
             return
@@ -101,7 +114,7 @@ class DicomResults:
             Subject(view, finding, header, title, self._model)
             for (view, finding, header), title in zip(usable, titles, strict=True)
         )
-        moment = max(header.moment for _, _, header in usable)
+        moment = self._moment or max(header.moment for _, _, header in usable)
         return Study(subjects, passed_over, moment=moment)
 
     def _write_study(self, study: Study, headers: dict[Path, Header]) -> None:
@@ -150,10 +163,7 @@ def _is_ours(name: str) -> bool:
     )
 
 
-def _check_same_study(path: Path, header: Header, first: Header) -> None:
-    found = header.dataset.StudyInstanceUID
-    if found != first.dataset.StudyInstanceUID:
-        raise ScanError(
-            f"{path}: expected the study of the other views, found another Study "
-            "Instance UID: no DICOM result is written for it. Give it alone."
-        )
+def _tell(header: Header, path: Path, problems: Problems) -> None:
+    """Prints what of a file's header its results do not say."""
+    for note in header.notes:
+        problems.mention(f"{path}: in DICOM results {note}")

@@ -15,18 +15,15 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from spectjax.dicom_results import codes as ours
+from spectjax.dicom_results.outline import draw_box, draw_outline
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
 from spectjax.dicom_results.subject import MAKER, Study, Subject
-from spectjax.imaging.annotations.tracing import trace_edges
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.dicom.views import make_item
-from spectjax.imaging.hotspots import bound_mask
-from spectjax.imaging.thorax.transform import Box
 from spectjax.system.messages import make_printable
 
 _Group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations
 _LIBRARY = codes.DCM.ImageLibrary.value
-_MOST_CORNERS = 8000  # 64 KiB of coordinates, what an element of explicit VR holds
 _ROUGH = "The outline has too many corners: a box stands in, the segmentation is exact."
 
 
@@ -144,7 +141,7 @@ def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
     name, uid = subject.track_view()
     group = _Group(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=name),
-        referenced_region=_draw_region(subject, _draw_box(thorax.transform.box)),
+        referenced_region=_draw_region(subject, draw_box(thorax.transform.box)),
         finding_type=ours.THORAX,
         finding_category=codes.SCT.AnatomicalStructure,
         finding_sites=[_find_site(subject, ours.THORAX)],
@@ -162,9 +159,7 @@ def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
             hd.sr.QualitativeEvaluation(ours.USE, ours.RESEARCH_ONLY),
         ],
     )
-    document = subject.document
-    comments = (document.get("statement", ""), *subject.doubts, *study.unread)
-    _comment(group, [*filter(None, comments), RESEARCH])
+    _comment(group, [*subject.comments, *study.unread, RESEARCH])
     return group
 
 
@@ -211,10 +206,7 @@ def _list_probabilities(subject: Subject) -> Iterator[hd.sr.Measurement]:
 def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> _Group:
     hotspot = subject.hotspots[number - 1]
     name, uid = subject.track(number)
-    polygon = trace_edges(hotspot.mask)
-    is_rough = len(polygon) > _MOST_CORNERS
-    if is_rough:
-        polygon = _draw_box(bound_mask(hotspot.mask))
+    polygon, is_exact = draw_outline(hotspot.mask)
     group = _Group(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=name),
         referenced_region=_draw_region(subject, polygon),
@@ -225,7 +217,7 @@ def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> _Group:
         algorithm_id=algorithm,
         measurements=list(_measure_hotspot(hotspot.entry)),
     )
-    _comment(group, [_ROUGH] * is_rough)
+    _comment(group, [_ROUGH] * (not is_exact))
     return group
 
 
@@ -262,12 +254,6 @@ def _draw_region(subject: Subject, polygon: np.ndarray) -> hd.sr.ImageRegion:
         header.SOPClassUID, header.SOPInstanceUID, subject.frame_numbers
     )
     return hd.sr.ImageRegion("POLYLINE", polygon, source)
-
-
-def _draw_box(box: Box) -> np.ndarray:
-    """Returns the corners of a box, (5, 2), the last the first."""
-    y0, x0, y1, x1 = box
-    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], float)
 
 
 def _comment(group: _Group, sentences: Sequence[str]) -> None:

@@ -110,9 +110,10 @@ class Subject:
         return f"{self.title.upper()}: {doubt}\n{found}"
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """Reasons to doubt what is said, a sentence each."""
-        return *self.document["warnings"], *self.header.notes
+    def comments(self) -> tuple[str, ...]:
+        """What was found in a sentence, and reasons to doubt it."""
+        said = [self.document["statement"]] if "statement" in self.document else []
+        return *said, *self.document["warnings"], *self.header.notes
 
     @property
     def counts(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Studies of small files and what a model says of them, for DICOM results."""
 
 import numpy as np
+import pydicom
 
 from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.hotspots import Instances
@@ -24,15 +25,23 @@ BLOCK[30:33, 6:10] = True
 
 
 def write_study_file(path, frames=FRAMES, **elements):
-    """A whole-body file whose header has all that results take over."""
+    """A whole-body file whose header has what results take over; None: it has not."""
     stated = {
         "SeriesInstanceUID": "1.2.826.0.1.3680043.10.3",
         "AccessionNumber": "A-1",
         "StudyDate": "20240229",
         "StudyTime": "101112.5",
         **({} if "DetectorInformationSequence" in elements else BOTH),
+        **elements,
     }
-    return write_nm(path, frames, **(stated | elements))
+    absent = [keyword for keyword, value in stated.items() if value is None]
+    with pydicom.config.disable_value_validation():
+        write_nm(path, frames, **{k: v for k, v in stated.items() if v is not None})
+        dataset = pydicom.dcmread(path)
+        for keyword in absent:
+            dataset.pop(keyword, None)
+        dataset.save_as(path)
+    return path
 
 
 def see(scan, masks, *, kind="regions", flags=(), box=BOX, canvas=CANVAS):
