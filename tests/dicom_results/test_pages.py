@@ -14,7 +14,9 @@ def test_each_row_of_the_checklist_names_tests_that_there_are():
     page = (ROOT / "docs" / "ihe_ai_results.md").read_text()
     named = set(re.findall(r"`(test_\w+)`", page))
     texts = [file.read_text() for file in ROOT.glob("tests/**/test_*.py")]
-    there = {name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.M)}
+    there = {
+        name for text in texts for name in re.findall(r"^def (test_\w+)", text, re.M)
+    }
     assert len(named) > 12 and named <= there
 
 

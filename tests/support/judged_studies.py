@@ -5,6 +5,7 @@ of it is known.
 """
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 from spectjax.dicom_results import DicomResults
 from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.problems import Problems
-from spectjax.phantom import simulate_patient
+from spectjax.phantom import SimulatedPatient, simulate_patient
 from spectjax.phantom.files import encode_dicom
 from spectjax.phantom.frames import Frame
 from spectjax.tasks.views import Reading
@@ -142,11 +143,16 @@ LAYOUTS = {
 }
 
 
+@functools.cache
+def _simulate(frame: Frame) -> SimulatedPatient:
+    return simulate_patient(3, frame=frame)
+
+
 def write_sources(
     folder: pathlib.Path, layout: Layout, frame: Frame = FRAME
 ) -> list[pathlib.Path]:
     """Writes the files of a study."""
-    patient = simulate_patient(3, frame=frame)
+    patient = _simulate(frame)
     paths = []
     for number, views in enumerate(layout.files, 1):
         path = folder / f"scan{number}.dcm"

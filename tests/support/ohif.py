@@ -84,6 +84,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         request = urllib.request.Request(self.upstream + self.path)
+        # The addresses in its answers are of this origin then, as a browser wants it.
+        request.add_header("Forwarded", f"host={self.headers['Host']};proto=http")
         if "Accept" in self.headers:
             request.add_header("Accept", self.headers["Accept"])
         try:
