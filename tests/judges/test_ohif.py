@@ -138,6 +138,7 @@ def show(viewer, name, view):
                 break
     else:
         raise AssertionError("the segmentation was not shown within a minute")
+    assert page.get_by_text("Something went wrong").count() == 0
     if "JUDGES_SHOTS" in os.environ:
         folder = pathlib.Path(os.environ["JUDGES_SHOTS"])
         page.screenshot(path=folder / f"ohif {name} {view}.png")

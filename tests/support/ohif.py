@@ -84,8 +84,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _pass_on(self) -> None:
         request = urllib.request.Request(self.upstream + self.path)
-        # The addresses in its answers are of this origin then, as a browser wants it.
-        request.add_header("Forwarded", f"host={self.headers['Host']};proto=http")
         if "Accept" in self.headers:
             request.add_header("Accept", self.headers["Accept"])
         try:
@@ -94,7 +92,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             answer = error
         with answer:
             kind = answer.headers.get("Content-Type", "application/octet-stream")
-            self._answer(answer.status, answer.read(), kind)
+            # Addresses in answers become those of this origin, as a browser wants it.
+            here = f"http://{self.headers['Host']}"
+            body = answer.read().replace(self.upstream.encode(), here.encode())
+            self._answer(answer.status, body, kind)
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
