@@ -74,7 +74,6 @@ _MOMENTS = ("Acquisition", "Series", "Study", "Content")
 NO_MOMENT = ("19000101", "000000")  # of a scan without any date: type 1 takes no gap
 _MOST_CODES = 8
 _MOST_LETTERS = 64  # of LO, and of each group of PN
-_TEXTS = ("LO", "SH", "PN")
 _UID = re.compile(r"[0-9.]{1,64}")
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -98,6 +97,10 @@ class Header:
     rescale: tuple[float, float]
     moment: tuple[str, str]
     notes: tuple[str, ...]
+
+    def sort_key(self, scan: BoneScan) -> tuple[str, str, int]:
+        """Returns what puts the file's views in order, the anterior ones first."""
+        return scan.view, str(self.dataset.SOPInstanceUID), scan.frame
 
     @property
     def n_frames(self) -> int:
@@ -216,8 +219,8 @@ def _read(dataset: Dataset, keyword: str) -> Any:
 def _find_fault(dataset: Dataset, keyword: str) -> str:
     """Returns why DICOM does not allow an element's value; empty if it does.
 
-    Texts may be longer than their kind allows where another kind has room for them: so
-    many hospitals number their orders, and so their archive knows them.
+    An order's number may be longer than its kind allows, if another kind has room for
+    it: so some hospitals number their orders, and so their archive knows them.
     """
     try:
         if keyword not in dataset:
@@ -228,10 +231,10 @@ def _find_fault(dataset: Dataset, keyword: str) -> str:
         if element.VM > 1:
             return f"{element.VM} values"
         text = str(element.value or "")
-        if element.VR not in _TEXTS:
+        if keyword == "PatientSex" and text not in ("", "M", "F", "O"):
+            return "another word than M, F and O"
+        if keyword not in _NAMING:
             validate_value(element.VR, text, RAISE)
-            known = keyword != "PatientSex" or text in ("", "M", "F", "O")
-            return "" if known else "another word than M, F and O"
     except Exception:  # almost anything, of a damaged element
         return "a value that is damaged"
     groups = text.split("=") if element.VR == "PN" else [text]

@@ -27,6 +27,8 @@ REPORT = "sr.dcm"  # written last: where it is, the others are too
 # Numbers of series that no camera uses.
 _REPORT, _CAPTURE, _DOCUMENT, _SEGMENTATION, _STATE = 9001, 9002, 9003, 9010, 9110
 
+_Found = tuple[SeenView, Finding, Header]
+
 
 class DicomResults:
     """Writes DICOM results of each study to `<folder>/<16 hexadecimal digits>/`."""
@@ -81,31 +83,23 @@ class DicomResults:
             WriteError: if a file cannot be written.
         """
         told = len(problems.recent)
-        headers: dict[Path, Header] = {}
-        usable = []
-        for view, finding in reading.views:
-            path = view.thorax.scan.path
-            with problems.passing_over(path):
-                header = headers.get(path) or read_header(view.thorax.scan)
-                if path not in headers:
-                    first = next(iter(headers.values()), header)
-                    header = match(header, first, path)
-                    _tell(header, path, problems)
-                headers[path] = header
-                usable.append((view, finding, header))
+        found = _read_headers(reading, problems)
+        # The same results whatever the files are called.
+        found.sort(key=lambda each: each[2].sort_key(each[0].thorax.scan))
+        usable = _match_headers(found, problems)
         if not usable:
             return
         passed_over = (*reading.passed_over, *problems.recent[told:])
         study = self._make_study(usable, tuple(map(hide_folders, passed_over)))
         with problems.passing_over(usable[0][0].thorax.scan.path):
-            self._write_study(study, headers)
+            self._write_study(study)
 
     def finish(self) -> None:
         """Does nothing: each study is written when it is read."""
 
     def _make_study(
         self,
-        usable: list[tuple[SeenView, Finding, Header]],
+        usable: list[_Found],
         passed_over: tuple[str, ...],
     ) -> Study:
         assert self._model is not None, "begin comes before write"
@@ -117,7 +111,7 @@ class DicomResults:
         moment = self._moment or max(header.moment for _, _, header in usable)
         return Study(subjects, passed_over, moment=moment)
 
-    def _write_study(self, study: Study, headers: dict[Path, Header]) -> None:
+    def _write_study(self, study: Study) -> None:
         from spectjax.dicom_results.stamp import encode
 
         folder = self._folder / study.first.header.study_key
@@ -163,7 +157,29 @@ def _is_ours(name: str) -> bool:
     )
 
 
-def _tell(header: Header, path: Path, problems: Problems) -> None:
-    """Prints what of a file's header its results do not say."""
-    for note in header.notes:
-        problems.mention(f"{path}: in DICOM results {note}")
+def _read_headers(reading: Reading, problems: Problems) -> list[_Found]:
+    """Returns the views of files that results can be filed with; one header a file."""
+    headers: dict[Path, Header] = {}
+    found = []
+    for view, finding in reading.views:
+        path = view.thorax.scan.path
+        with problems.passing_over(path):
+            if path not in headers:
+                headers[path] = read_header(view.thorax.scan)
+            found.append((view, finding, headers[path]))
+    return found
+
+
+def _match_headers(found: list[_Found], problems: Problems) -> list[_Found]:
+    """Returns the views of the first one's study, with notes on how files differ."""
+    matched: dict[Path, Header] = {}
+    usable = []
+    for view, finding, header in found:
+        path = view.thorax.scan.path
+        with problems.passing_over(path):
+            if path not in matched:
+                matched[path] = match(header, found[0][2], path)
+                for note in matched[path].notes:
+                    problems.mention(f"{path}: in DICOM results {note}")
+            usable.append((view, finding, matched[path]))
+    return usable

@@ -13,6 +13,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import NuclearMedicineImageStorage
 
 from spectjax.dicom_results import codes as ours
 from spectjax.dicom_results.outline import draw_box, draw_outline
@@ -23,7 +24,6 @@ from spectjax.imaging.dicom.views import make_item
 from spectjax.system.messages import make_printable
 
 _Group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations
-_LIBRARY = codes.DCM.ImageLibrary.value
 _ROUGH = "The outline has too many corners: a box stands in, the segmentation is exact."
 
 
@@ -59,7 +59,6 @@ def make_report(study: Study, number: int) -> Dataset:
         ),
         referenced_images=files,
     )
-    _correct_modality(content, files)
     result = hd.sr.Comprehensive3DSR(
         evidence=files,
         content=content,
@@ -94,21 +93,6 @@ def _find_procedures(study: Study) -> list[Code]:
         for item in study.first.header.dataset.get("ProcedureCodeSequence") or ()
     ]
     return list(dict.fromkeys([ours.PROCEDURE, *found]))
-
-
-def _correct_modality(
-    content: hd.sr.MeasurementReport, files: Sequence[Dataset]
-) -> None:
-    """Puts NM where highdicom took a Secondary Capture's class for OT."""
-    if not all(header.Modality == "NM" for header in files):
-        return
-    modality = hd.sr.CodedConcept("NM", "DCM", "Nuclear Medicine")
-    for library in content[0].ContentSequence:
-        if library.ConceptNameCodeSequence[0].CodeValue == _LIBRARY:
-            for item in hd.sr.utils.find_content_items(
-                library, name=codes.DCM.Modality, recursive=True
-            ):
-                item.ConceptCodeSequence = [modality]
 
 
 def _list_groups(study: Study, subject: Subject) -> Iterator[_Group]:
@@ -187,6 +171,8 @@ def _judge_crop(subject: Subject) -> Code:
 
 
 def _judge_class(subject: Subject) -> hd.sr.QualitativeEvaluation:
+    if subject.seen.in_doubt:
+        return hd.sr.QualitativeEvaluation(ours.MODEL_CLASS, ours.INDETERMINATE)
     is_metastasis = subject.document["diagnosis"]["label"].startswith(METASTASIS)
     return hd.sr.QualitativeEvaluation(
         ours.MODEL_CLASS, ours.MODEL_METASTASIS if is_metastasis else ours.MODEL_NORMAL
@@ -194,13 +180,17 @@ def _judge_class(subject: Subject) -> hd.sr.QualitativeEvaluation:
 
 
 def _list_probabilities(subject: Subject) -> Iterator[hd.sr.Measurement]:
-    """Yields a classifier's probability, of the view and of all views of the study."""
+    """Yields a classifier's probability, of the view and of all views of the study.
+
+    Not of what may not be the thorax.
+    """
     document = subject.document
     for name, said in (
         (ours.PROBABILITY, document["diagnosis"]),
         (ours.STUDY_PROBABILITY, document["examination"]),
     ):
-        yield _measure(name, 100 * said["probability"], codes.UCUM.Percent, 2)
+        if not said["in_doubt"]:
+            yield _measure(name, 100 * said["probability"], codes.UCUM.Percent, 2)
 
 
 def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> _Group:
@@ -249,9 +239,10 @@ def _find_site(subject: Subject, site: Code) -> hd.sr.FindingSite:
 
 
 def _draw_region(subject: Subject, polygon: np.ndarray) -> hd.sr.ImageRegion:
-    header = subject.header.dataset
     source = hd.sr.SourceImageForRegion(
-        header.SOPClassUID, header.SOPInstanceUID, subject.frame_numbers
+        NuclearMedicineImageStorage,  # `stamp` puts the file's own
+        subject.header.dataset.SOPInstanceUID,
+        subject.frame_numbers,
     )
     return hd.sr.ImageRegion("POLYLINE", polygon, source)
 

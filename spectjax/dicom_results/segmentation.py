@@ -64,8 +64,7 @@ def make_segmentation(study: Study, subject: Subject, number: int) -> Dataset:
 def _pretend_capture(study: Study, subject: Subject) -> Dataset:
     """Returns a header that highdicom takes for a single image without a place.
 
-    highdicom 0.28 refuses frames of nuclear medicine, which have no position; what it
-    writes of the class is put right by `_correct_references`.
+    highdicom 0.28 refuses frames of nuclear medicine, which have no position.
     """
     header = study.place(subject.header.dataset)
     header.SOPClassUID = SecondaryCaptureImageStorage
@@ -124,19 +123,19 @@ def _add_geometry(result: Dataset, subject: Subject) -> None:
 
 
 def _correct_references(result: Dataset, subject: Subject) -> None:
-    """Makes references to the capture that was pretended ones to the view's frame.
+    """Makes references to the file ones to the view's frame, where they name frames.
 
-    highdicom puts one item into two sequences, of which one names no frames: its items
-    are copied first.
+    highdicom puts one item into two sequences, of which one names none: its items are
+    copied first.
     """
     for series in result.ReferencedSeriesSequence:
         items = copy.deepcopy(list(series.ReferencedInstanceSequence))
-        for item in items:
-            item.ReferencedSOPClassUID = subject.header.dataset.SOPClassUID
         series.ReferencedInstanceSequence = items
+    if subject.frame_numbers is None:
+        return
     for item in result.SourceImageSequence:
-        subject.refer(item)
+        item.ReferencedFrameNumber = subject.frame_numbers
     for frame in result.PerFrameFunctionalGroupsSequence:
         for derivation in frame.DerivationImageSequence:
             for item in derivation.SourceImageSequence:
-                subject.refer(item)
+                item.ReferencedFrameNumber = subject.frame_numbers

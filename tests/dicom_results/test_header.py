@@ -91,6 +91,7 @@ def test_a_name_of_100_kb_is_refused_in_one_line(tmp_path):
         ("PatientBirthDate", "1.2.1960"),
         ("StudyDescription", "one\\two"),
         ("ReferringPhysicianName", "D" * 70),
+        ("StudyID", "S" * 17),
     ],
 )
 def test_what_only_describes_is_left_out_with_a_note(tmp_path, element, value):

@@ -1,6 +1,8 @@
 """What is in the objects, read back with highdicom and with pydicom alone."""
 
 import dataclasses
+import pathlib
+import shutil
 
 import highdicom as hd
 import numpy as np
@@ -59,10 +61,7 @@ def evaluations_of(group):
 
 
 def comments_of(group):
-    items = hd.sr.utils.find_content_items(
-        group._group_item if hasattr(group, "_group_item") else group[0],
-        name=codes.DCM.Comment,
-    )
+    items = hd.sr.utils.find_content_items(group[0], name=codes.DCM.Comment)
     return [each.value for each in items]
 
 
@@ -215,6 +214,15 @@ def test_a_classifier_gives_its_class_and_no_lesion(tmp_path):
         assert names == {"SJ-033": 90.0, "SJ-034": 90.0}
 
 
+def test_a_classifier_says_nothing_of_a_doubted_crop(tmp_path):
+    scan = write_study_file(tmp_path / "scan.dcm")
+    _, files = write(tmp_path, [scan], [], kind="class", flags=["it looks like a leg"])
+    for group in groups_of(files["sr.dcm"]):
+        said = evaluations_of(group)
+        assert said["Class by the model, no diagnosis"] == "Indeterminate"
+        assert not group.get_measurements()
+
+
 def test_nothing_marked_is_said_with_the_number_0(tmp_path):
     scan = write_study_file(tmp_path / "scan.dcm")
     _, files = write(tmp_path, [scan], [])
@@ -319,6 +327,29 @@ def test_two_files_of_one_study_share_a_report(tmp_path):
     assert times == {"101110"}
     said = "Study Time is that of the study's first file, which differs."
     assert said in comments_of(groups[2])
+
+
+def test_results_do_not_depend_on_the_names_and_order_of_files(tmp_path):
+    for order in (0, 1):
+        (tmp_path / str(order)).mkdir()
+    scans = [
+        write_study_file(
+            tmp_path / "0" / f"{i}.dcm",
+            FRAMES[i : i + 1],
+            DetectorInformationSequence=detectors(view),
+            StudyTime=f"10111{i}",
+        )
+        for i, view in enumerate(("posterior", "anterior"))
+    ]
+    _, first = write(tmp_path, scans, [RING])
+    others = [
+        shutil.copy(scan, tmp_path / "1" / f"x{i}.dcm")
+        for i, scan in enumerate(reversed(scans))
+    ]
+    _, second = write(tmp_path, list(map(pathlib.Path, others)), [RING], name="again")
+    read = [{n: p.read_bytes() for n, p in files.items()} for files in (first, second)]
+    assert read[0] == read[1]
+    assert pydicom.dcmread(first["sr.dcm"]).StudyTime == "101111"  # the anterior one's
 
 
 def test_a_secondary_capture_is_referred_to_as_one(tmp_path):

@@ -85,3 +85,8 @@ def test_trace_edges_has_as_much_area_as_any_mask_has_pixels(seed):
     polygon = trace_edges(mask)
     assert measure_area(polygon) == mask.sum()
     assert (polygon == polygon.round()).all()
+
+
+def test_trace_edges_takes_the_shortest_seam():
+    polygon = trace_edges(picture("....#", "#...."))
+    assert np.abs(np.diff(polygon, axis=0)).sum() == 4 + 4 + 2 * 3
