@@ -24,6 +24,7 @@ from tests.support.judged_studies import (
     ONE_EACH,
     RING,
     Layout,
+    make_capture,
     orient,
     write_study,
 )
@@ -44,6 +45,7 @@ STUDIES = {
     "oriented frames": Layout(masks=(RING,)),
     "files": Layout(files=ONE_EACH, masks=(RING,)),
     "oriented files": Layout(files=ONE_EACH, masks=(RING,)),
+    "captures": Layout(files=ONE_EACH, masks=(RING,)),
     "mirrored": Layout(masks=(RING,)),
 }
 # What is drawn of scan and segmentation, without the texts around.
@@ -79,6 +81,8 @@ def edit_of(name):
         dataset.PatientID = name  # others' studies would be listed beside it
         if "oriented" in name:
             orient(dataset)
+        if name == "captures":
+            make_capture(dataset)
 
     return edit
 
