@@ -1,0 +1,344 @@
+"""What listens: takes studies, and answers only when they are on the disk.
+
+| answer | when |
+|---|---|
+| 0000 | it is on the disk, or was already; or is a result of ours that came back |
+| A700 | it, or what its association has brought, is too large; the disk has no room |
+| A900 | what was announced is something else than what came |
+| C000 | it cannot be read |
+| 0111 | another object has its SOP Instance UID: the first is kept |
+| 0124 | who sends may not send |
+"""
+
+import sqlite3
+import ssl
+from typing import Any, cast
+
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    JPEG2000,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    NuclearMedicineImageStorage,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
+from pynetdicom import AE, evt
+
+from spectjax.node.audit import Audit
+from spectjax.node.classes import COMMITMENT, VERIFICATION
+from spectjax.node.config import Config
+from spectjax.node.connections import MOST_PDU_BYTES, Server
+from spectjax.node.disk import Disk
+from spectjax.node.holds import Holds
+from spectjax.node.log import tell, tell_bug
+from spectjax.node.objects import (
+    Instance,
+    ObjectError,
+    name_instance,
+    name_study,
+    read_instance,
+)
+from spectjax.node.peers import Peers
+from spectjax.node.queue import Queue
+from spectjax.node.reports import read_report
+from spectjax.system.files import WriteError
+from spectjax.system.limits import MIB
+
+SUCCESS, NO_ROOM, MISMATCH, UNREADABLE = 0x0000, 0xA700, 0xA900, 0xC000
+DUPLICATE, NOT_ALLOWED, UNEXPECTED = 0x0111, 0x0124, 0x0110
+_STORED = (
+    NuclearMedicineImageStorage,
+    SecondaryCaptureImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+)
+# What can be decoded here, as far as it is installed. Not deflated: a small object can
+# unpack to fill the memory.
+_SYNTAXES = (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossless,
+    JPEG2000,
+)
+_REJECTED = (0x01, 0x01)  # for good, by the service user; PS3.8, 9.3.4
+_CALLING, _CALLED = 0x03, 0x07  # the AE title that is not recognised
+
+
+class Receiver:
+    """Listens for studies, and for reports on Storage Commitment."""
+
+    def __init__(
+        self,
+        config: Config,
+        queue: Queue,
+        disk: Disk,
+        audit: Audit,
+        holds: Holds,
+        context: ssl.SSLContext | None,
+    ) -> None:
+        """Takes what it works with; `context` is for TLS, None for none."""
+        self._config, self._limits = config, config.receiving
+        self._queue, self._disk, self._audit = queue, disk, audit
+        self._holds, self._context = holds, context
+        self._peers = Peers(config)
+        self._places = {place.aet: place for place in config.destinations}
+        self._server: Server | None = None
+
+    def start(self) -> int:
+        """Listens from now on; returns the port.
+
+        Raises:
+            OSError: if the address is not to be had.
+        """
+        limits = self._limits
+        ae = AE(self._config.node.aet)
+        ae.maximum_associations = limits.associations
+        ae.maximum_pdu_size = MOST_PDU_BYTES
+        ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = limits.timeout_s
+        for sop_class in _STORED:
+            ae.add_supported_context(sop_class, _list_syntaxes())
+        ae.add_supported_context(VERIFICATION)
+        # Who was asked for a commitment reports as its provider.
+        ae.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
+        node = self._config.node
+        server = ae.make_server(
+            (node.host, node.port),
+            ssl_context=self._context,
+            evt_handlers=[
+                (evt.EVT_REQUESTED, self._check_peer),
+                (evt.EVT_REJECTED, self._note_rejection),
+                (evt.EVT_CONN_CLOSE, self._end),
+                (evt.EVT_ABORTED, self._end),
+                (evt.EVT_RELEASED, self._end),
+                (evt.EVT_C_ECHO, lambda event: SUCCESS),
+                (evt.EVT_C_STORE, self._store),
+                (evt.EVT_N_EVENT_REPORT, self._take_report),
+            ],
+            server_class=Server,
+            limits=limits,
+            allows=self._peers.allow,
+            refuse=lambda address, why: self._audit.refuse(
+                "refused connection", address=address, why=why
+            ),
+        )
+        self._server = cast(Server, server)
+        return int(server.server_address[1])
+
+    def serve(self) -> None:
+        """Lets in who calls, until `stop`."""
+        assert self._server is not None  # mypy
+        self._server.serve_forever(poll_interval=0.1)
+
+    def stop(self) -> None:
+        """Listens no more, and ends what is under way: it is sent again."""
+        if self._server is None:
+            return
+        self._server.shutdown()
+        for association in self._server.active_associations:
+            association.abort(block=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether associations are under way."""
+        return bool(self._server and self._server.active_associations)
+
+    # Who may.
+
+    def _check_peer(self, event: Any) -> None:
+        """Rejects who is not listed, before anything is agreed."""
+        association = event.assoc
+        request = association.requestor.primitive
+        calling, address = _name_peer(association)
+        diagnostic, why = 0, ""
+        if request.called_ae_title.strip() != self._config.node.aet:
+            diagnostic, why = _CALLED, "called another AE title"
+        elif not self._peers.know(calling, address):
+            diagnostic, why = _CALLING, "AE title not listed, or not at this address"
+        if not diagnostic:
+            return
+        association.acse.send_reject(*_REJECTED, diagnostic)
+        association.kill()
+        self._audit.refuse("refused association", aet=calling, address=address, why=why)
+
+    def _note_rejection(self, event: Any) -> None:
+        calling, address = _name_peer(event.assoc)
+        why = "too many associations"
+        self._audit.refuse("refused association", aet=calling, address=address, why=why)
+
+    def _get_flow(self, event: Any) -> Any:
+        assert self._server is not None  # mypy
+        return self._server.flows[event.assoc]
+
+    def _end(self, event: Any) -> None:
+        """Lets studies become due whose association has ended."""
+        association, broken = event.assoc, None
+        flow = self._get_flow(event)
+        if flow.in_message:
+            broken = "broken off"
+        if flow.cut:
+            calling, address = _name_peer(association)
+            why = "too large or too slow"
+            self._audit.refuse("cut connection", aet=calling, address=address, why=why)
+        ended = self._holds.end(association, broken)
+        if ended:
+            self._queue.touch(ended, self._limits.quiet_s)
+
+    # What comes.
+
+    def _store(self, event: Any) -> int:
+        """Answers a C-STORE."""
+        try:
+            return self._take(event)
+        except Exception as error:
+            tell_bug("C-STORE", error)
+            return UNEXPECTED
+
+    def _take(self, event: Any) -> int:
+        """Takes an instance, or says why not; see the module."""
+        calling, address = _name_peer(event.assoc)
+        sender = {"aet": calling, "address": address}
+        if not self._peers.may_send(calling, address):
+            self._audit.refuse("refused instance", **sender, why="may not send")
+            return NOT_ALLOWED
+        request = event.request
+        announced = str(request.AffectedSOPInstanceUID or "")
+        size = request.DataSet.getbuffer().nbytes
+        if size > self._limits.max_object_bytes:
+            # Not parsed: which study it is of is not known, but with whom it came is.
+            self._holds.note_missing_with(event.assoc, announced)
+            self._audit.refuse("refused instance", **sender, why="too large")
+            return NO_ROOM
+        contents = event.encoded_dataset()
+        try:
+            new = read_instance(contents)
+        except ObjectError as error:
+            self._audit.refuse("refused instance", **sender, why=str(error))
+            return UNREADABLE
+        if (new.uid, new.sop_class) != (announced, str(request.AffectedSOPClassUID)):
+            why = "is not what was announced"
+            self._audit.refuse("refused instance", **sender, why=why)
+            return MISMATCH
+        refusal = self._find_no_room(event, len(contents))
+        if not refusal:
+            status, refusal = self._keep(event, new, contents, sender)
+            if not refusal:
+                return status
+        self._holds.note_missing(new.study, new.uid)
+        self._audit.refuse(
+            "refused instance", **sender, study=name_study(new.study), why=refusal
+        )
+        return NO_ROOM
+
+    def _find_no_room(self, event: Any, size: int) -> str:
+        """Returns why there is no room for so many bytes; empty if there is."""
+        if self._get_flow(event).total > self._limits.max_association_mb * MIB:
+            return "the association has brought too much"
+        if self._disk.measure_free() - size < self._limits.min_free_bytes:
+            return "too little room on the disk"
+        return ""
+
+    def _keep(
+        self, event: Any, new: Instance, contents: bytes, sender: dict[str, str]
+    ) -> tuple[int, str]:
+        """Brings an instance to the disk, then into the queue, then into the log.
+
+        Returns:
+            The status; and why there is no room, empty if there is.
+        """
+        facts = {
+            **sender,
+            "study": name_study(new.study),
+            "instance": name_instance(new.uid),
+            "patient": new.patient,
+        }
+        try:
+            arrival = self._queue.compare(new)
+            if arrival in ("new", "again"):
+                self._disk.keep("in", new.digest, contents)
+                arrival = self._queue.add(new, self._limits.quiet_s)
+            if arrival == "different":
+                self._audit.refuse(
+                    "refused instance", **facts, why="another object has its UID"
+                )
+                return DUPLICATE, ""
+            # Before it is acknowledged: nothing is taken that the log does not know.
+            self._audit.write(
+                "received", **facts, arrival=arrival, bytes=new.size, syntax=new.syntax
+            )
+        except (WriteError, OSError, sqlite3.Error) as error:
+            return NO_ROOM, f"cannot be written ({type(error).__name__})"
+        self._holds.note_came(event.assoc, new.study, new.uid)
+        tell("received", **facts, arrival=arrival)
+        return SUCCESS, ""
+
+    # What destinations report.
+
+    def _take_report(self, event: Any) -> tuple[int, None]:
+        """Answers an N-EVENT-REPORT."""
+        calling, address = _name_peer(event.assoc)
+        place = self._places.get(calling)
+        if place is None:
+            self._audit.refuse("refused report", aet=calling, address=address)
+            return NOT_ALLOWED, None
+        try:
+            return take_report(
+                event, place.name, self._config, self._queue, self._audit
+            )
+        except Exception as error:
+            tell_bug("N-EVENT-REPORT", error)
+            return UNEXPECTED, None
+
+
+def take_report(
+    event: Any, place: str, config: Config, queue: Queue, audit: Audit
+) -> tuple[int, None]:
+    """Takes a report on Storage Commitment, and returns the status to answer."""
+    report = read_report(event)
+    if report is None:
+        audit.refuse("refused report", destination=place, why="cannot be read")
+        return UNEXPECTED, None
+    study = queue.take_report(
+        report.request, place, report.kept, report.lost, config.retrying.pause_s
+    )
+    if study is None:
+        audit.refuse("refused report", destination=place, why="nothing was asked")
+        return SUCCESS, None
+    facts: dict[str, str | int] = {
+        "destination": place,
+        "study": name_study(study),
+        "kept": len(report.kept),
+        "lost": len(report.lost),
+    }
+    tell("commitment", **facts)
+    audit.try_write("commitment", **facts)
+    return SUCCESS, None
+
+
+def _name_peer(association: Any) -> tuple[str, str]:
+    """Returns the AE title and the address of who calls."""
+    request = association.requestor.primitive
+    title = request.calling_ae_title.strip() if request is not None else ""
+    return title, str(association.requestor.address)
+
+
+def _list_syntaxes() -> list[str]:
+    return [syntax for syntax in _SYNTAXES if get_decoder(syntax).is_available]
