@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+import spectjax.report.picture_parts  # noqa: F401 - matplotlib, before the first study
+from spectjax.dicom_results import DicomResults
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
@@ -36,6 +38,7 @@ def main(argv: list[str]) -> None:
     workdirs = [pathlib.Path(each) for each in options["workdirs"]]
     file = pathlib.Path(options["file"]) if options["file"] else None
     model = find_model(workdirs=workdirs, file=file, runtime=None)()
+    _make_results(pathlib.Path(), options)  # loads what it needs, and says if it cannot
     # Compiles: no study is to wait for it.
     model.predict(np.ones((1, *model.input_hw, 1), np.float32))
     _say(answers, {"ready": True})
@@ -52,6 +55,10 @@ def main(argv: list[str]) -> None:
 
 def _say(answers: Any, answer: dict[str, Any]) -> None:
     print(json.dumps(answer), file=answers, flush=True)
+
+
+def _make_results(target: pathlib.Path, options: dict[str, Any]) -> DicomResults:
+    return DicomResults(target, pdf=options["pdf"], gsps=options["gsps"])
 
 
 def read_study(
@@ -75,10 +82,7 @@ def read_study(
         UserError: if a bug kept a view from being read: what is written is not whole.
         WriteError: if a file cannot be written.
     """
-    from spectjax.dicom_results import DicomResults
-
-    results = DicomResults(target, pdf=options["pdf"], gsps=options["gsps"])
-    products: list[Product] = [results]
+    products: list[Product] = [_make_results(target, options)]
     # JSON files and pictures, which nobody looks at here.
     with tempfile.TemporaryDirectory(dir=target.parent) as rest:
         output_dir = pathlib.Path(rest)

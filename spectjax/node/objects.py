@@ -9,6 +9,8 @@ from pathlib import Path
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
 
 from spectjax.imaging.dicom.file import parse_dicom
 from spectjax.imaging.identity import compute_pseudonym, identify
@@ -16,6 +18,7 @@ from spectjax.system.messages import UserError
 
 _UID = re.compile(r"[0-9.]{1,64}")
 _PADDING = 0xFFFCFFFC
+_HEADER_BYTES = 8  # before a value with implicit VR: tag and length
 # What is text in a header and might be of a patient; codes and numbers are not.
 _TELLING = {"PN", "LO", "SH", "LT", "ST", "UT", "UC", "UR", "DA", "DT", "AS", "UI"}
 _SHORTEST = 3  # letters of what is hidden: of fewer every sentence has some
@@ -136,10 +139,20 @@ def _walk(dataset: Dataset, without: frozenset[str]) -> Iterator[bytes]:
                 yield from _walk(item, without)
                 yield b")"
             continue
-        value = element.value
-        value = value if isinstance(value, bytes) else str(value).encode()
+        value = _get_bytes(element)
         yield len(value).to_bytes(8, "big")
         yield value
+
+
+def _get_bytes(element: RawDataElement | DataElement) -> bytes:
+    """Returns a value as little-endian files have it."""
+    if isinstance(element, RawDataElement):
+        return element.value or b""
+    # One that pydicom has looked into on its way.
+    stream = DicomBytesIO()
+    stream.is_little_endian, stream.is_implicit_VR = True, True
+    write_data_element(stream, element)
+    return stream.getvalue()[_HEADER_BYTES:]
 
 
 def _find_kind(element: RawDataElement | DataElement) -> str:

@@ -365,7 +365,7 @@ class Queue:
     def take_report(
         self,
         request: str,
-        destination: str,
+        destinations: Collection[str],
         kept: Sequence[str],
         lost: Sequence[str],
         pause_s: float,
@@ -376,16 +376,15 @@ class Queue:
         be asked for again.
 
         Returns:
-            The study; None if nothing of the kind was asked of that destination.
+            The study; None if nothing of the kind was asked of these destinations.
         """
         with self._tables.change() as db:
             row = db.execute(
-                "SELECT study FROM request WHERE uid=? AND destination=?",
-                (request, destination),
+                "SELECT study, destination FROM request WHERE uid=?", (request,)
             ).fetchone()
-            if row is None:
+            if row is None or row[1] not in destinations:
                 return None
-            (study,) = row
+            study, destination = row
             _mark(db, "confirmed", kept, destination, "state='sent'", study)
             _mark(db, "waiting", lost, destination, "state='sent'", study)
             db.execute("DELETE FROM request WHERE uid=?", (request,))

@@ -10,8 +10,8 @@
 | 0124 | who sends may not send |
 """
 
-import sqlite3
 import ssl
+from collections.abc import Sequence
 from typing import Any, cast
 
 from pydicom.pixels import get_decoder
@@ -41,18 +41,12 @@ from spectjax.node.config import Config
 from spectjax.node.connections import MOST_PDU_BYTES, Server
 from spectjax.node.disk import Disk
 from spectjax.node.holds import Holds
+from spectjax.node.incoming import Keeper, NoRoomError, describe
 from spectjax.node.log import tell, tell_bug
-from spectjax.node.objects import (
-    Instance,
-    ObjectError,
-    name_instance,
-    name_study,
-    read_instance,
-)
+from spectjax.node.objects import ObjectError, name_study, read_instance
 from spectjax.node.peers import Peers
 from spectjax.node.queue import Queue
 from spectjax.node.reports import read_report
-from spectjax.system.files import WriteError
 from spectjax.system.limits import MIB
 
 SUCCESS, NO_ROOM, MISMATCH, UNREADABLE = 0x0000, 0xA700, 0xA900, 0xC000
@@ -100,7 +94,7 @@ class Receiver:
         self._queue, self._disk, self._audit = queue, disk, audit
         self._holds, self._context = holds, context
         self._peers = Peers(config)
-        self._places = {place.aet: place for place in config.destinations}
+        self._keeper = Keeper(queue, disk, audit, config.receiving.quiet_s)
         self._server: Server | None = None
 
     def start(self) -> int:
@@ -155,11 +149,6 @@ class Receiver:
         self._server.shutdown()
         for association in self._server.active_associations:
             association.abort(block=False)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether associations are under way."""
-        return bool(self._server and self._server.active_associations)
 
     # Who may.
 
@@ -223,101 +212,78 @@ class Receiver:
         announced = str(request.AffectedSOPInstanceUID or "")
         size = request.DataSet.getbuffer().nbytes
         if size > self._limits.max_object_bytes:
-            # Not parsed: which study it is of is not known, but with whom it came is.
-            self._holds.note_missing_with(event.assoc, announced)
-            self._audit.refuse("refused instance", **sender, why="too large")
-            return NO_ROOM
+            return self._refuse(event, NO_ROOM, "too large")
         contents = event.encoded_dataset()
         try:
             new = read_instance(contents)
         except ObjectError as error:
-            self._audit.refuse("refused instance", **sender, why=str(error))
-            return UNREADABLE
+            return self._refuse(event, UNREADABLE, str(error))
         if (new.uid, new.sop_class) != (announced, str(request.AffectedSOPClassUID)):
-            why = "is not what was announced"
-            self._audit.refuse("refused instance", **sender, why=why)
-            return MISMATCH
-        refusal = self._find_no_room(event, len(contents))
-        if not refusal:
-            status, refusal = self._keep(event, new, contents, sender)
-            if not refusal:
-                return status
-        self._holds.note_missing(new.study, new.uid)
-        self._audit.refuse(
-            "refused instance", **sender, study=name_study(new.study), why=refusal
-        )
-        return NO_ROOM
-
-    def _find_no_room(self, event: Any, size: int) -> str:
-        """Returns why there is no room for so many bytes; empty if there is."""
-        if self._get_flow(event).total > self._limits.max_association_mb * MIB:
-            return "the association has brought too much"
-        if self._disk.measure_free() - size < self._limits.min_free_bytes:
-            return "too little room on the disk"
-        return ""
-
-    def _keep(
-        self, event: Any, new: Instance, contents: bytes, sender: dict[str, str]
-    ) -> tuple[int, str]:
-        """Brings an instance to the disk, then into the queue, then into the log.
-
-        Returns:
-            The status; and why there is no room, empty if there is.
-        """
-        facts = {
-            **sender,
-            "study": name_study(new.study),
-            "instance": name_instance(new.uid),
-            "patient": new.patient,
-        }
-        try:
-            arrival = self._queue.compare(new)
-            if arrival in ("new", "again"):
-                self._disk.keep("in", new.digest, contents)
-                arrival = self._queue.add(new, self._limits.quiet_s)
-            if arrival == "different":
-                self._audit.refuse(
-                    "refused instance", **facts, why="another object has its UID"
-                )
-                return DUPLICATE, ""
-            # Before it is acknowledged: nothing is taken that the log does not know.
-            self._audit.write(
-                "received", **facts, arrival=arrival, bytes=new.size, syntax=new.syntax
-            )
-        except (WriteError, OSError, sqlite3.Error) as error:
-            return NO_ROOM, f"cannot be written ({type(error).__name__})"
+            return self._refuse(event, MISMATCH, "is not what was announced")
+        # Before it is due: more may come over this association.
         self._holds.note_came(event.assoc, new.study, new.uid)
-        tell("received", **facts, arrival=arrival)
-        return SUCCESS, ""
+        try:
+            self._check_room(event, len(contents))
+            arrival = self._keeper.keep(new, contents, sender)
+        except NoRoomError as error:
+            self._holds.note_missing(new.study, new.uid)
+            facts = {**sender, **describe(new)}
+            self._audit.refuse("refused instance", **facts, why=str(error))
+            return NO_ROOM
+        if arrival == "different":
+            return DUPLICATE
+        tell("received", **sender, **describe(new), arrival=arrival)
+        return SUCCESS
+
+    def _refuse(self, event: Any, status: int, why: str) -> int:
+        """Refuses an instance of which it is only known what it came with."""
+        calling, address = _name_peer(event.assoc)
+        announced = str(event.request.AffectedSOPInstanceUID or "")
+        self._holds.note_missing_with(event.assoc, announced)
+        self._audit.refuse("refused instance", aet=calling, address=address, why=why)
+        return status
+
+    def _check_room(self, event: Any, size: int) -> None:
+        """Checks that there is room for so many bytes.
+
+        Raises:
+            NoRoomError: if there is not.
+        """
+        if self._get_flow(event).total > self._limits.max_association_mb * MIB:
+            raise NoRoomError("the association has brought too much")
+        if self._disk.measure_free() - size < self._limits.min_free_bytes:
+            raise NoRoomError("too little room on the disk")
 
     # What destinations report.
 
     def _take_report(self, event: Any) -> tuple[int, None]:
         """Answers an N-EVENT-REPORT."""
         calling, address = _name_peer(event.assoc)
-        place = self._places.get(calling)
-        if place is None:
+        places = [d.name for d in self._config.destinations if d.aet == calling]
+        if not places:
             self._audit.refuse("refused report", aet=calling, address=address)
             return NOT_ALLOWED, None
         try:
-            return take_report(
-                event, place.name, self._config, self._queue, self._audit
-            )
+            return take_report(event, places, self._config, self._queue, self._audit)
         except Exception as error:
             tell_bug("N-EVENT-REPORT", error)
             return UNEXPECTED, None
 
 
 def take_report(
-    event: Any, place: str, config: Config, queue: Queue, audit: Audit
+    event: Any, places: Sequence[str], config: Config, queue: Queue, audit: Audit
 ) -> tuple[int, None]:
-    """Takes a report on Storage Commitment, and returns the status to answer."""
+    """Takes a report on Storage Commitment, and returns the status to answer.
+
+    `places` are the destinations of which whoever reports may be one.
+    """
+    place = " or ".join(places)
     report = read_report(event)
     if report is None:
         audit.refuse("refused report", destination=place, why="cannot be read")
         return UNEXPECTED, None
     study = queue.take_report(
-        report.request, place, report.kept, report.lost, config.retrying.pause_s
+        report.request, places, report.kept, report.lost, config.retrying.pause_s
     )
     if study is None:
         audit.refuse("refused report", destination=place, why="nothing was asked")

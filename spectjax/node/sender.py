@@ -33,6 +33,7 @@ from spectjax.node.reports import make_request
 
 _IDLE_SECONDS = 0.2
 _REPORT_SECONDS = 1.0  # for a report on the same association
+_ANSWER_SECONDS = 0.1  # for the answer to it: a release would overtake it
 _TAKEN = (0x0000, 0xB000, 0xB006, 0xB007)  # with a warning, too: PS3.4, B.2.3
 _PENDING = (0xFF00, 0xFF01)
 _MOST_CONTEXTS = 126  # PS3.8 has 128
@@ -62,7 +63,7 @@ class Sender:
         self.name = f"sender-{place.name}"
         self._place, self._config, self._context = place, config, context
         self._queue, self._disk, self._audit = queue, disk, audit
-        self._stop = threading.Event()
+        self._stop, self._reported = threading.Event(), threading.Event()
         self._failures = 0  # times that the destination was away, in a row
 
     def stop(self) -> None:
@@ -231,6 +232,7 @@ class Sender:
             raise RefusedError("does not report on Storage Commitment")
         tried = self._queue.is_asked(errand)
         request = str(generate_uid())
+        self._reported.clear()
         kind = (COMMITMENT, "1.2.840.10008.1.2.1")
         with self._associate([kind]) as association:
             self._queue.note_request(errand, request, self._config.sending.confirm_s)
@@ -250,9 +252,8 @@ class Sender:
                 raise AwayError("does not answer to N-ACTION")
             if status.Status != 0x0000:
                 raise RefusedError(f"answers {status.Status:04X} to N-ACTION")
-            until = time.monotonic() + _REPORT_SECONDS
-            while time.monotonic() < until and self._queue.is_asked(errand):
-                self._stop.wait(0.02)
+            if self._reported.wait(_REPORT_SECONDS):
+                time.sleep(_ANSWER_SECONDS)
 
     @contextmanager
     def _associate(self, kinds: list[tuple[str, str]]) -> Iterator[Any]:
@@ -294,6 +295,7 @@ class Sender:
         event.assoc.dul.socket.socket.settimeout(self._config.sending.timeout_s)
 
     def _take_report(self, event: Any) -> tuple[int, None]:
+        self._reported.set()
         return take_report(
-            event, self._place.name, self._config, self._queue, self._audit
+            event, [self._place.name], self._config, self._queue, self._audit
         )

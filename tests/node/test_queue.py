@@ -245,10 +245,10 @@ def test_report_confirms_what_is_kept_and_has_the_rest_sent_again(
     queue.note_request(errand, "2.25.1", 300)
     assert queue.next_errand("pacs") is None
     kept, lost = (each.uid for each in errand.parcels)
-    assert queue.take_report("2.25.9", "pacs", [kept, lost], [], 1) is None
-    assert queue.take_report("2.25.1", "archive", [kept, lost], [], 1) is None
-    assert queue.take_report("2.25.1", "pacs", [kept], [lost], 1) == "1.2.3"
-    assert queue.take_report("2.25.1", "pacs", [kept], [lost], 1) is None
+    assert queue.take_report("2.25.9", ["pacs"], [kept, lost], [], 1) is None
+    assert queue.take_report("2.25.1", ["archive"], [kept, lost], [], 1) is None
+    assert queue.take_report("2.25.1", ["pacs"], [kept], [lost], 1) == "1.2.3"
+    assert queue.take_report("2.25.1", ["pacs"], [kept], [lost], 1) is None
     assert queue.next_errand("pacs") is None
     clock.now += 1
     errand = queue.next_errand("pacs")
@@ -256,7 +256,7 @@ def test_report_confirms_what_is_kept_and_has_the_rest_sent_again(
     assert errand.tries == 1
     errand = send_all(queue)
     queue.note_request(errand, "2.25.2", 300)
-    queue.take_report("2.25.2", "pacs", [lost], [], 1)
+    queue.take_report("2.25.2", ["pacs"], [lost], [], 1)
     assert {each.state for each in queue.next_errand("pacs").parcels} == {"confirmed"}
     assert queue.count_deliveries() == {"sent": 2, "begun_again": 1}
 
@@ -265,7 +265,7 @@ def test_report_confirms_nothing_that_was_not_sent(queue, clock, first, results)
     reach_sending(queue, clock, first, results)
     errand = queue.next_errand("pacs")
     queue.note_request(errand, "2.25.1", 0)
-    queue.take_report("2.25.1", "pacs", [each.uid for each in results], [], 0)
+    queue.take_report("2.25.1", ["pacs"], [each.uid for each in results], [], 0)
     assert {each.state for each in queue.next_errand("pacs").parcels} == {"waiting"}
 
 
