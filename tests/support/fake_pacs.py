@@ -4,11 +4,12 @@ import contextlib
 import threading
 
 from pydicom.dataset import Dataset
-from pydicom.uid import AllTransferSyntaxes
-from pynetdicom import AE, StoragePresentationContexts, build_role, evt
+from pynetdicom import AE, build_role, evt
 
 COMMITMENT = "1.2.840.10008.1.20.1"
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
+# Captures, reports, segmentations, presentation states, PDFs.
+STORED = [f"1.2.840.10008.5.1.4.1.1.{end}" for end in "7 88.34 66.4 11.1 104.1".split()]
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
 
@@ -29,9 +30,8 @@ class FakePacs:
         self.reports, self.node_port, self.aet = "same", node_port, aet
         self.requests = []
         ae = AE(aet)
-        for context in StoragePresentationContexts:
-            ae.add_supported_context(context.abstract_syntax, AllTransferSyntaxes[:2])
-        ae.add_supported_context("1.2.840.10008.5.1.4.1.1.88.34")
+        for sop_class in STORED:
+            ae.add_supported_context(sop_class)
         ae.add_supported_context("1.2.840.10008.1.1")
         ae.add_supported_context(FIND)
         ae.add_supported_context(COMMITMENT)

@@ -12,17 +12,18 @@ import pathlib
 import sys
 import time
 
-import pydicom
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import (
-    Comprehensive3DSRStorage,
-    ExplicitVRLittleEndian,
-    SecondaryCaptureImageStorage,
-)
-
 
 def make_results(sources):
     """Two results of a study, of few bytes each."""
+    # Here, since most of what this program does needs none of it, and starts quickly.
+    import pydicom
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import (
+        Comprehensive3DSRStorage,
+        ExplicitVRLittleEndian,
+        SecondaryCaptureImageStorage,
+    )
+
     first = pydicom.dcmread(sources[0], stop_before_pixels=True)
     uids = sorted(
         str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
@@ -52,6 +53,13 @@ def make_uid(*parts):
     return f"2.25.{int(digest[:30], 16)}"
 
 
+def read_name(source):
+    """Whose a file is."""
+    import pydicom
+
+    return pydicom.dcmread(source, stop_before_pixels=True).PatientName
+
+
 def answer(word, source, target):
     """Does what a word says, and returns the answer."""
     sources = sorted(source.glob("*.dcm"))
@@ -68,13 +76,16 @@ def answer(word, source, target):
         sys.exit(7)
     if word == "babble":
         return "no JSON at all"
+    if word.startswith("say "):
+        _, name, said = word.split(maxsplit=2)
+        return {name: said}
     if word == "empty":
         return {"done": True}
     if word == "error":
-        name = pydicom.dcmread(sources[0]).PatientName
+        name = read_name(sources[0])
         return {"error": f"cannot read the scan of {name}"}
     if word == "nothing":
-        name = pydicom.dcmread(sources[0]).PatientName
+        name = read_name(sources[0])
         return {"nothing": f"no whole-body frame of {name} in it"}
     if word == "garbage":
         (target / "result.dcm").write_bytes(b"garbage")
