@@ -16,7 +16,9 @@ a medical device.
 
 import json
 import logging as standard_logging
+import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -84,6 +86,11 @@ def _serve(config: "Config") -> None:
     print(DISCLAIMER, file=sys.stderr)
     with hold(config.node.folder):
         run_until_told(Service(config, choose_command(config.model)))
+    others = set(threading.enumerate()) - {threading.main_thread()}
+    if not all(thread.daemon for thread in others):
+        # One of pynetdicom's still waits for a peer: nobody is to wait for that.
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def choose_command(model: "ModelSection") -> Sequence[str]:

@@ -94,7 +94,7 @@ def answer(word, source, target):
         time.sleep(float(word[4:] or 1))
     for number, result in enumerate(make_results(sources)):
         if word == "foreign":
-            result.StudyInstanceUID = "1.2.3"
+            result.StudyInstanceUID = "1.2.99"
         result.save_as(target / f"{number}.dcm", enforce_file_format=True)
     return {"done": True}
 
