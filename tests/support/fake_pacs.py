@@ -24,7 +24,7 @@ class FakePacs:
         reports: "same", "other" or "never": on which association it reports.
     """
 
-    def __init__(self, node_port=None, aet="PACS", port=0):
+    def __init__(self, node_port=None, aet="PACS", port=0, context=None):
         """Starts to listen."""
         self.kept, self.stored, self.refuse, self.forget = {}, [], 0, set()
         self.reports, self.node_port, self.aet = "same", node_port, aet
@@ -41,7 +41,10 @@ class FakePacs:
             (evt.EVT_N_ACTION, self._commit),
         ]
         self.server = ae.start_server(
-            ("127.0.0.1", port), block=False, evt_handlers=handlers
+            ("127.0.0.1", port),
+            block=False,
+            evt_handlers=handlers,
+            ssl_context=context,
         )
         self.port = self.server.server_address[1]
 
