@@ -30,7 +30,7 @@ from spectjax.system.locks import hold
 from spectjax.system.messages import DISCLAIMER, UserError
 
 if TYPE_CHECKING:  # pydicom takes a third of a second: not before --help
-    from spectjax.node.config import Config, ModelSection
+    from spectjax.node.sections import Config, ModelSection
 
 _ASKED = ("status", "health", "retry", "discard")
 

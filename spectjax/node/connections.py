@@ -23,7 +23,7 @@ from pynetdicom.transport import (
     ThreadedAssociationServer,
 )
 
-from spectjax.node.config import ReceivingSection
+from spectjax.node.sections import ReceivingSection
 from spectjax.system.limits import KIB, MIB
 
 MOST_PDU_BYTES = 64 * KIB  # of a part of a message, what a peer is told

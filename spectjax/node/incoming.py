@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from spectjax.node.audit import Audit
 from spectjax.node.disk import Disk
 from spectjax.node.objects import Instance, name_instance, name_study
-from spectjax.node.queue import Arrival, Queue
+from spectjax.node.queue import Queue
+from spectjax.node.studies import Arrival
 
 
 class NoRoomError(Exception):

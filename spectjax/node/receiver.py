@@ -37,7 +37,6 @@ from pynetdicom import AE, evt
 
 from spectjax.node.audit import Audit
 from spectjax.node.classes import COMMITMENT, VERIFICATION
-from spectjax.node.config import Config
 from spectjax.node.connections import MOST_PDU_BYTES, Server
 from spectjax.node.disk import Disk
 from spectjax.node.holds import Holds
@@ -47,6 +46,7 @@ from spectjax.node.objects import ObjectError, name_study, read_instance
 from spectjax.node.peers import Peers
 from spectjax.node.queue import Queue
 from spectjax.node.reports import read_report
+from spectjax.node.sections import Config
 from spectjax.system.limits import MIB
 
 SUCCESS, NO_ROOM, MISMATCH, UNREADABLE = 0x0000, 0xA700, 0xA900, 0xC000

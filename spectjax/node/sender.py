@@ -26,14 +26,15 @@ from pynetdicom.presentation import build_context
 
 from spectjax.node.audit import Audit
 from spectjax.node.classes import COMMITMENT, COMMITMENT_INSTANCE, FIND
-from spectjax.node.config import Config, Destination
 from spectjax.node.connections import MOST_PDU_BYTES
 from spectjax.node.disk import DamagedFileError, Disk
+from spectjax.node.errands import Errand, Parcel
 from spectjax.node.log import tell, tell_bug
 from spectjax.node.objects import name_instance
-from spectjax.node.queue import Errand, Parcel, Queue
+from spectjax.node.queue import Queue
 from spectjax.node.receiver import take_report
 from spectjax.node.reports import make_request
+from spectjax.node.sections import Config, Destination
 
 _IDLE_SECONDS = 0.2
 _REPORT_SECONDS = 1.0  # for a report on the same association

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from types import FrameType
 
 from spectjax.node.audit import Audit
-from spectjax.node.config import Config, make_contexts
+from spectjax.node.config import make_contexts
 from spectjax.node.disk import Disk
 from spectjax.node.holds import Holds
 from spectjax.node.log import tell, tell_bug, tell_lost_thread
 from spectjax.node.objects import ObjectError, name_study, read_instance
 from spectjax.node.queue import Queue
 from spectjax.node.receiver import Receiver
+from spectjax.node.sections import Config
 from spectjax.node.sender import Sender
 from spectjax.node.worker import Worker
 

@@ -8,10 +8,12 @@ from typing import Any
 from pynetdicom import AE
 
 from spectjax.node.classes import VERIFICATION
-from spectjax.node.config import Config, make_contexts
+from spectjax.node.config import make_contexts
 from spectjax.node.disk import Disk
-from spectjax.node.queue import ENDED, Queue
+from spectjax.node.queue import Queue
 from spectjax.node.schema import NAME
+from spectjax.node.sections import Config
+from spectjax.node.upkeep import ENDED
 from spectjax.system.limits import GIB
 from spectjax.system.messages import UserError, make_printable
 

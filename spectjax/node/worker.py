@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectjax.node.audit import Audit
-from spectjax.node.config import Config
 from spectjax.node.disk import DamagedFileError, Disk
 from spectjax.node.holds import Holds
 from spectjax.node.log import tell, tell_bug
 from spectjax.node.objects import Instance, ObjectError, hide, read_instance
 from spectjax.node.program import Program, ProgramError, StoppedError, StudyError
-from spectjax.node.queue import ChangedResultError, Job, Queue
+from spectjax.node.queue import Queue
+from spectjax.node.sections import Config
+from spectjax.node.studies import ChangedResultError, Job
 from spectjax.system.limits import MIB
 
 _MOST_RESULTS = 1000

@@ -2,7 +2,8 @@
 
 import pytest
 
-from spectjax.node.queue import ChangedResultError, Queue
+from spectjax.node.queue import Queue
+from spectjax.node.studies import ChangedResultError
 from tests.support.fake_reader import make_results
 from tests.support.nodes import make_instance, read
 

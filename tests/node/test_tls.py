@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from spectjax.node.config import TlsSection, make_contexts
+from spectjax.node.config import make_contexts
+from spectjax.node.sections import TlsSection
 from spectjax.system.messages import ConfigError
 from tests.support.fake_pacs import FakePacs
 from tests.support.nodes import (

@@ -12,7 +12,8 @@ import numpy as np
 import pydicom
 from pynetdicom import AE
 
-from spectjax.node.config import (
+from spectjax.node.objects import read_instance
+from spectjax.node.sections import (
     Config,
     Destination,
     KeepingSection,
@@ -23,7 +24,6 @@ from spectjax.node.config import (
     Sender,
     SendingSection,
 )
-from spectjax.node.objects import read_instance
 from spectjax.node.service import Service
 from tests.support.nm_files import write_nm
 
