@@ -21,12 +21,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     generate_uid,
 )
-from pynetdicom import AE, evt
+from pynetdicom import evt
 from pynetdicom.presentation import build_context
 
 from spectjax.node.audit import Audit
+from spectjax.node.calls import Caller, is_busy
 from spectjax.node.classes import COMMITMENT, COMMITMENT_INSTANCE, FIND
-from spectjax.node.connections import MOST_PDU_BYTES
 from spectjax.node.disk import DamagedFileError, Disk
 from spectjax.node.errands import Errand, Parcel
 from spectjax.node.log import tell, tell_bug
@@ -268,23 +268,22 @@ class Sender:
             AwayError: if that cannot be.
             RefusedError: if the destination does not want this node.
         """
-        place, timeout = self._place, self._config.sending.timeout_s
-        ae = AE(self._config.node.aet)
-        ae.maximum_pdu_size = MOST_PDU_BYTES
-        ae.connection_timeout = ae.acse_timeout = timeout
-        ae.network_timeout = ae.dimse_timeout = timeout
+        place = self._place
+        caller = Caller(self._config.node.aet, self._config.sending.timeout_s)
         tls = (self._context, place.host) if self._context is not None else None
-        association = ae.associate(
-            place.host,
-            place.port,
-            contexts=[build_context(kind, _list_ways(way)) for kind, way in kinds],
-            ae_title=place.aet,
-            tls_args=tls,
-            evt_handlers=[
-                (evt.EVT_CONN_OPEN, self._limit),
-                (evt.EVT_N_EVENT_REPORT, self._take_report),
-            ],
-        )
+        try:
+            association = caller.associate(
+                place.host,
+                place.port,
+                contexts=[build_context(kind, _list_ways(way)) for kind, way in kinds],
+                ae_title=place.aet,
+                tls_args=tls,
+                evt_handlers=[(evt.EVT_N_EVENT_REPORT, self._take_report)],
+            )
+        except OSError:
+            raise AwayError("has no address") from None
+        if is_busy(association):
+            raise AwayError("is busy")
         if association.is_rejected:
             raise RefusedError("rejects the association")
         if not association.is_established:
@@ -294,10 +293,6 @@ class Sender:
         finally:
             if association.is_established:
                 association.release()
-
-    def _limit(self, event: Any) -> None:
-        """Ends what a destination that says nothing would block for ever."""
-        event.assoc.dul.socket.socket.settimeout(self._config.sending.timeout_s)
 
     def _take_report(self, event: Any) -> tuple[int, None]:
         self._reported.set()

@@ -5,8 +5,7 @@ import sqlite3
 import time
 from typing import Any
 
-from pynetdicom import AE
-
+from spectjax.node.calls import Caller, is_busy
 from spectjax.node.classes import VERIFICATION
 from spectjax.node.config import make_contexts
 from spectjax.node.disk import Disk
@@ -19,7 +18,6 @@ from spectjax.system.messages import UserError, make_printable
 
 _STALE_SECONDS = 60.0
 _ECHO_SECONDS = 10.0
-_BUSY = 2  # rejected for now; PS3.8, 9.3.4
 _LISTED_SECONDS = 7 * 86400.0  # for which what has ended is listed
 
 
@@ -110,19 +108,16 @@ def check_health(config: Config) -> str:
 def _echo(config: Config) -> str:
     """Calls the node as it calls others; returns what is wrong."""
     node = config.node
-    ae = AE(node.aet)
-    ae.connection_timeout = ae.acse_timeout = _ECHO_SECONDS
-    ae.network_timeout = ae.dimse_timeout = _ECHO_SECONDS
-    ae.add_requested_context(VERIFICATION)
+    caller = Caller(node.aet, _ECHO_SECONDS)
+    caller.add_requested_context(VERIFICATION)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(node.host, node.host)
     tls = None
     if config.tls is not None:
         context = make_contexts(config.tls).outward
         context.check_hostname = False  # it calls itself, by whatever address
         tls = (context, host)
-    association = ae.associate(host, node.port, ae_title=node.aet, tls_args=tls)
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer is not None and answer.result == _BUSY:
+    association = caller.associate(host, node.port, ae_title=node.aet, tls_args=tls)
+    if is_busy(association):
         return ""  # it answers, and has as many associations as it may
     if not association.is_established:
         return f"no association at {host}:{node.port}"

@@ -80,8 +80,6 @@ def test_what_is_not_kept_is_sent_again(tmp_path, pacs, commitment):
     assert sending.queue.count_deliveries() == {"sent": 2, "begun_again": 1}
 
 
-# pynetdicom leaves the socket of a connection that fails to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_destination_that_is_away_is_waited_for(tmp_path, pacs):
     pacs.stop()
     sending = Sending(tmp_path, pacs.port, commitment="find", tries=2)
@@ -92,6 +90,11 @@ def test_destination_that_is_away_is_waited_for(tmp_path, pacs):
     back.stop()
     # The fixture stops it once more.
     pacs.server = FakePacs().server
+
+
+def test_destination_without_an_address_is_waited_for(tmp_path):
+    sending = Sending(tmp_path, 104, host="no-such-host.invalid", tries=1)
+    assert sending.step() == ("sending", "has no address")
 
 
 def test_destination_that_refuses_fails_the_study_in_the_end(tmp_path, pacs):

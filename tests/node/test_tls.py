@@ -20,10 +20,6 @@ from tests.support.nodes import (
     wait_for,
 )
 
-# pynetdicom leaves the socket of a connection that fails to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)
 EXTENSIONS = "subjectAltName=IP:127.0.0.1,DNS:localhost"
 
 
