@@ -48,6 +48,7 @@ from spectjax.node.queue import Queue
 from spectjax.node.reports import read_report
 from spectjax.node.sections import Config
 from spectjax.system.limits import MIB
+from spectjax.system.messages import UserError
 
 SUCCESS, NO_ROOM, MISMATCH, UNREADABLE = 0x0000, 0xA700, 0xA900, 0xC000
 DUPLICATE, NOT_ALLOWED, UNEXPECTED = 0x0111, 0x0124, 0x0110
@@ -101,7 +102,7 @@ class Receiver:
         """Listens from now on; returns the port.
 
         Raises:
-            OSError: if the address is not to be had.
+            UserError: if the address is not to be had.
         """
         limits = self._limits
         ae = AE(self._config.node.aet)
@@ -113,29 +114,36 @@ class Receiver:
         ae.add_supported_context(VERIFICATION)
         # Who was asked for a commitment reports as its provider.
         ae.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
-        node = self._config.node
-        server = ae.make_server(
-            (node.host, node.port),
-            ssl_context=self._context,
-            evt_handlers=[
-                (evt.EVT_REQUESTED, self._check_peer),
-                (evt.EVT_REJECTED, self._note_rejection),
-                (evt.EVT_CONN_CLOSE, self._end),
-                (evt.EVT_ABORTED, self._end),
-                (evt.EVT_RELEASED, self._end),
-                (evt.EVT_C_ECHO, lambda event: SUCCESS),
-                (evt.EVT_C_STORE, self._store),
-                (evt.EVT_N_EVENT_REPORT, self._take_report),
-            ],
-            server_class=Server,
-            limits=limits,
-            allows=self._peers.allow,
-            refuse=lambda address, why: self._audit.refuse(
-                "refused connection", address=address, why=why
-            ),
-        )
+        host, port = self._config.node.host, self._config.node.port
+        try:
+            server = ae.make_server(
+                (host, port),
+                ssl_context=self._context,
+                evt_handlers=self._list_handlers(),
+                server_class=Server,
+                limits=limits,
+                allows=self._peers.allow,
+                refuse=self._refuse_connection,
+            )
+        except OSError as error:
+            raise UserError(
+                f"node.host and node.port: expected an address to listen on, found "
+                f"{host}:{port} ({error.strerror}). Is another node running?"
+            ) from None
         self._server = cast(Server, server)
         return int(server.server_address[1])
+
+    def _list_handlers(self) -> list[Any]:
+        return [
+            (evt.EVT_REQUESTED, self._check_peer),
+            (evt.EVT_REJECTED, self._note_rejection),
+            (evt.EVT_CONN_CLOSE, self._end),
+            (evt.EVT_ABORTED, self._end),
+            (evt.EVT_RELEASED, self._end),
+            (evt.EVT_C_ECHO, lambda event: SUCCESS),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_EVENT_REPORT, self._take_report),
+        ]
 
     def serve(self) -> None:
         """Lets in who calls, until `stop`."""
@@ -167,6 +175,9 @@ class Receiver:
         association.acse.send_reject(*_REJECTED, diagnostic)
         association.kill()
         self._audit.refuse("refused association", aet=calling, address=address, why=why)
+
+    def _refuse_connection(self, address: str, why: str) -> None:
+        self._audit.refuse("refused connection", address=address, why=why)
 
     def _note_rejection(self, event: Any) -> None:
         calling, address = _name_peer(event.assoc)

@@ -103,7 +103,13 @@ class Sender:
             tell("destination away", **facts, why=error)
             # The others would meet the same.
             self._wait(pause)
-        except (RefusedError, DamagedFileError) as error:
+        except DamagedFileError as error:
+            # Who takes the study up again has it read again.
+            self._queue.forget_file("out", error.digest)
+            self._queue.fail_errand(errand, str(error))
+            tell("failed", **facts, why=error)
+            self._audit.try_write("failed", **facts, why=str(error))
+        except RefusedError as error:
             self._failures = 0
             if errand.tries + 1 >= self._config.sending.tries:
                 self._queue.fail_errand(errand, f"{self._place.name}: {error}")

@@ -75,7 +75,7 @@ class Service:
         """Works until SIGTERM or SIGINT, or `stop`.
 
         Raises:
-            OSError: if the address to listen on is not to be had.
+            UserError: if the address to listen on is not to be had.
         """
         port = self._receiver.start()
         threads = [

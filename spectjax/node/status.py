@@ -96,8 +96,10 @@ def check_health(config: Config) -> str:
     expected += [f"worker-{number}" for number in range(config.node.workers)]
     expected += [f"sender-{place.name}" for place in config.destinations]
     for name in expected:
-        age = beats.get(name)
-        if age is None or age > _STALE_SECONDS:
+        age, patience = beats.get(name), _STALE_SECONDS
+        if name.startswith("sender-"):  # who waits for a destination is well
+            patience += 4 * config.sending.timeout_s
+        if age is None or age > patience:
             seen = "never" if age is None else f"{age:.0f} s ago"
             return f"{name} was last seen {seen}"
     if disk.measure_free() < config.receiving.min_free_bytes:

@@ -135,6 +135,12 @@ class Upkeep(Tables):
                 db.execute(f"UPDATE {table} SET kept=0 WHERE digest=?", (digest,))
         return sorted(key for _, key in lost)
 
+    def forget_file(self, place: str, digest: str) -> None:
+        """Notes that a file is no longer what it was: it may come again."""
+        table = {"in": "instance", "out": "result"}[place]
+        with self._tables.change() as db:
+            db.execute(f"UPDATE {table} SET kept=0 WHERE digest=?", (digest,))
+
     def clean(self, keep_s: float) -> list[tuple[str, str]]:
         """Forgets the files of studies that ended so long ago; what they were stays.
 

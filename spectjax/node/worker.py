@@ -86,6 +86,10 @@ class Worker:
                     failures += 1
                     tell("model does not start", worker=self.name, why=str(error))
                     self._pause(self._config.retrying.pause_after(failures))
+                except (OSError, sqlite3.Error) as error:  # a full disk
+                    failures += 1
+                    tell("cannot write", worker=self.name, why=type(error).__name__)
+                    self._pause(self._config.retrying.pause_after(failures))
                 except Exception as error:
                     failures += 1
                     tell_bug(self.name, error)
@@ -154,6 +158,7 @@ class Worker:
             places = [place.name for place in self._config.destinations]
             current = self._queue.finish(job, results, places)
         except DamagedFileError as error:
+            self._queue.forget_file("in", error.digest)
             self._give_up(job, f"{error}; send the study again")
         except ChangedResultError as error:
             self._give_up(job, str(error))

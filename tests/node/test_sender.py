@@ -139,3 +139,5 @@ def test_damaged_result_is_not_sent(tmp_path, pacs):
     assert state == "failed"
     assert "damaged" in note
     assert sending.results[0].uid not in pacs.stored
+    # What else there is of it is of no use: the model makes all of it again.
+    assert sending.queue.retry("1.2.3") == "waiting"
