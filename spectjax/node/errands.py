@@ -17,7 +17,7 @@ class Parcel:
         sop_class: SOP Class UID.
         series: Series Instance UID.
         syntax: Transfer Syntax UID.
-        state: `waiting`, `sent` or `confirmed`.
+        state: `waiting`; `lost`, if it is known not to be there; `sent`; `confirmed`.
         attempts: how many times its sending was begun.
     """
 
@@ -28,6 +28,11 @@ class Parcel:
     syntax: str
     state: str
     attempts: int
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether it was begun to be sent, and it is not known how that ended."""
+        return self.state == "waiting" and self.attempts > 0
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,13 @@ class Errands(Tables):
     def note_sent(self, errand: Errand, uid: str) -> None:
         """Notes that a destination has taken a result."""
         with self._tables.change() as db:
-            _mark(db, "sent", [uid], errand.destination, "state='waiting'")
+            unsent = "state IN ('waiting', 'lost')"
+            _mark(db, "sent", [uid], errand.destination, unsent)
+
+    def note_refused(self, errand: Errand, uid: str) -> None:
+        """Notes that a destination has not taken a result."""
+        with self._tables.change() as db:
+            _mark(db, "lost", [uid], errand.destination, "state='waiting'")
 
     def note_request(self, errand: Errand, request: str, pause_s: float) -> None:
         """Notes a request for Storage Commitment, before it is sent."""
@@ -123,7 +134,7 @@ class Errands(Tables):
                 return None
             study, destination = row
             _mark(db, "confirmed", kept, destination, "state='sent'", study)
-            _mark(db, "waiting", lost, destination, "state='sent'", study)
+            _mark(db, "lost", lost, destination, "state='sent'", study)
             db.execute("DELETE FROM request WHERE uid=?", (request,))
             (open_ones,) = db.execute(
                 "SELECT count(*) FROM delivery JOIN result ON result.uid=result "
@@ -135,7 +146,8 @@ class Errands(Tables):
                 "UPDATE errand SET due=?, tries=tries+?, note=? WHERE study=? "
                 "AND destination=? AND state='open'",
                 (
-                    self._clock() + (pause_s if open_ones else 0),
+                    # What is complete is closed before anything else is begun.
+                    self._clock() + pause_s if open_ones else 0,
                     int(open_ones > 0),
                     f"{open_ones} results not confirmed" if open_ones else "",
                     study,
@@ -158,7 +170,7 @@ class Errands(Tables):
         """Lets what was sent and is not confirmed be sent again."""
         sent = [each.uid for each in errand.parcels if each.state == "sent"]
         with self._tables.change() as db:
-            _mark(db, "waiting", sent, errand.destination, "state='sent'")
+            _mark(db, "lost", sent, errand.destination, "state='sent'")
 
     def delay(self, errand: Errand, note: str, pause_s: float, tried: bool) -> None:
         """Lets an errand wait; `tried` if it counts as a refusal."""

@@ -34,6 +34,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, evt
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from spectjax.node.audit import Audit
 from spectjax.node.classes import COMMITMENT, VERIFICATION
@@ -75,6 +76,7 @@ _SYNTAXES = (
     JPEG2000,
 )
 _REJECTED = (0x01, 0x01)  # for good, by the service user; PS3.8, 9.3.4
+_GREETING_SECONDS = 5.0  # for who has connected to say what it wants
 _CALLING, _CALLED = 0x03, 0x07  # the AE title that is not recognised
 
 
@@ -108,7 +110,8 @@ class Receiver:
         ae = AE(self._config.node.aet)
         ae.maximum_associations = limits.associations
         ae.maximum_pdu_size = MOST_PDU_BYTES
-        ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = limits.timeout_s
+        ae.network_timeout = ae.dimse_timeout = limits.timeout_s
+        ae.acse_timeout = min(limits.timeout_s, _GREETING_SECONDS)
         for sop_class in _STORED:
             ae.add_supported_context(sop_class, _list_syntaxes())
         ae.add_supported_context(VERIFICATION)
@@ -164,6 +167,10 @@ class Receiver:
         """Rejects who is not listed, before anything is agreed."""
         association = event.assoc
         request = association.requestor.primitive
+        if not isinstance(request, A_ASSOCIATE):  # the peer has gone
+            association.is_aborted = True
+            association.kill()
+            return
         calling, address = _name_peer(association)
         diagnostic, why = 0, ""
         if request.called_ae_title.strip() != self._config.node.aet:
@@ -185,8 +192,7 @@ class Receiver:
         self._audit.refuse("refused association", aet=calling, address=address, why=why)
 
     def _get_flow(self, event: Any) -> Any:
-        assert self._server is not None  # mypy
-        return self._server.flows[event.assoc]
+        return event.assoc.flow
 
     def _end(self, event: Any) -> None:
         """Lets studies become due whose association has ended."""
@@ -313,7 +319,8 @@ def take_report(
 def _name_peer(association: Any) -> tuple[str, str]:
     """Returns the AE title and the address of who calls."""
     request = association.requestor.primitive
-    title = request.calling_ae_title.strip() if request is not None else ""
+    asked = isinstance(request, A_ASSOCIATE)
+    title = request.calling_ae_title.strip() if asked else ""
     return title, str(association.requestor.address)
 
 

@@ -49,6 +49,15 @@ CREATE TABLE request (
 """
 
 
+# Steps of the computer's clock, as it is set right, neither hold nor hurry anything.
+_STARTED = time.time() - time.monotonic()
+
+
+def tell_time() -> float:
+    """Returns seconds since 1970, by a clock that nobody sets while a process runs."""
+    return _STARTED + time.monotonic()
+
+
 class QueueError(UserError):
     """A queue that cannot be used; one line for the user."""
 
@@ -126,7 +135,7 @@ class Database:
 class Tables:
     """A part of the queue, over its tables."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, folder: Path, clock: Callable[[], float] = tell_time) -> None:
         """Opens them.
 
         Raises:

@@ -30,10 +30,10 @@ def gather_status(config: Config) -> dict[str, Any]:
     queue, disk = open_queue(config)
     studies = queue.list_studies(ended_since=time.time() - _LISTED_SECONDS)
     waiting = [each for each in studies if each["state"] not in (*ENDED, "failed")]
-    beats = disk.read_beats()
+    beats, now = disk.read_beats(), time.time()
     status = {
         "states": queue.count_states(),
-        "oldest_pending_s": round(time.time() - waiting[0]["came"]) if waiting else 0,
+        "oldest_pending_s": round(max(0.0, now - waiting[0]["came"])) if waiting else 0,
         "results": queue.count_deliveries(),
         "free_bytes": disk.measure_free(),
         "used_bytes": disk.measure_used(),
@@ -58,7 +58,7 @@ def format_status(status: dict[str, Any]) -> str:
             opened = [e for e in each["errands"] if e["state"] == "open"]
             notes += [f"{e['destination']}: {e['note'] or 'due'}" for e in opened]
             tries = max([tries, *(e["tries"] for e in opened)])
-        age = _format_age(now - each["came"])
+        age = _format_age(max(0.0, now - each["came"]))
         line = f"{each['study']:16}  {each['state']:9}  {age:>8}  {tries:5}  "
         lines.append(make_printable(line + "; ".join(notes)).rstrip())
     counts = ", ".join(f"{count} {name}" for name, count in status["states"].items())
@@ -99,7 +99,8 @@ def check_health(config: Config) -> str:
         age, patience = beats.get(name), _STALE_SECONDS
         if name.startswith("sender-"):  # who waits for a destination is well
             patience += 4 * config.sending.timeout_s
-        if age is None or age > patience:
+        # One that was seen in the future was not since the clock was set.
+        if age is None or abs(age) > patience:
             seen = "never" if age is None else f"{age:.0f} s ago"
             return f"{name} was last seen {seen}"
     if disk.measure_free() < config.receiving.min_free_bytes:

@@ -40,12 +40,13 @@ class Upkeep(Tables):
                 (study, row[0]),
             ).fetchone()
             state = "sending" if results and results == kept else "waiting"
+            # At once, whatever time the process says that works on it.
             db.execute(
-                "UPDATE study SET state=?, tries=0, due=?, note='', changed=? "
+                "UPDATE study SET state=?, tries=0, due=0, note='', changed=? "
                 "WHERE uid=?",
-                (state, now, now, study),
+                (state, now, study),
             )
-            db.execute("UPDATE errand SET tries=0, due=? WHERE study=?", (now, study))
+            db.execute("UPDATE errand SET tries=0, due=0 WHERE study=?", (study,))
             return state
 
     def discard(self, study: str) -> bool:
@@ -85,11 +86,13 @@ class Upkeep(Tables):
                 "WHERE state='running'",
                 (now,),
             ).rowcount
+            # No pause outlasts a start: the clock may have been set meanwhile.
             db.execute(
-                "UPDATE study SET due=max(due, ?) WHERE state='waiting' AND tries=0 "
-                "AND due>?",
+                "UPDATE study SET due=? WHERE state='waiting' AND due>?",
                 (now + quiet_s, now),
             )
+            db.execute("UPDATE errand SET due=? WHERE due>?", (now, now))
+            db.execute("UPDATE study SET changed=? WHERE changed>?", (now, now))
             db.execute(
                 f"DELETE FROM delivery WHERE destination NOT IN ({marks}) "
                 "AND state<>'confirmed'",
