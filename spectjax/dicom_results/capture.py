@@ -24,6 +24,7 @@ from spectjax.system.messages import SYNTHETIC
 _DPI = 110
 _SIDE_BY_SIDE = 4  # of more views there are more rows
 _MOST_LABELS, _MOST_NOTES = 99, 20
+_LETTERS_AN_INCH = 16  # so that no line of the notes is cut at the edge
 
 
 def make_capture(study: Study, number: int) -> Dataset:
@@ -74,14 +75,14 @@ def draw_study(study: Study, dpi: int) -> Figure:
     columns = min(n, _SIDE_BY_SIDE)
     rows = -(-n // columns)
     width, height = max(3.4 * columns + 0.2, 5.0), 9.4 * rows
-    notes = list_notes(study, int(19 * width), most=_MOST_NOTES)
+    notes = list_notes(study, int(_LETTERS_AN_INCH * width), most=_MOST_NOTES)
     foot = 0.16 * len(notes) + 0.1
     figure = Figure(figsize=(width, height + foot), dpi=dpi)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in axes[n:]:
         panel.axis("off")
     for panel, subject in zip(axes[:n], study.subjects, strict=True):
-        _draw_view(panel, subject)
+        draw_view(panel, subject)
     figure.text(
         0.02, 0.06 / (height + foot), "\n".join(notes), size=7.5, parse_math=False
     )
@@ -95,9 +96,14 @@ def draw_study(study: Study, dpi: int) -> Figure:
     return figure
 
 
-def _draw_view(panel: Axes, subject: Subject) -> None:
+def draw_view(panel: Axes, subject: Subject) -> None:
+    """Draws a view, its hotspots, and on which side of it which of the patient's is."""
     thorax = subject.seen.thorax
     show_counts(panel, subject.counts)
+    for side, x, ha in zip(subject.sides, (0.02, 0.98), ("left", "right"), strict=True):
+        panel.text(
+            x, 0.99, side, transform=panel.transAxes, ha=ha, va="top", weight="bold"
+        )
     y0, x0, y1, x1 = thorax.transform.box
     panel.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=CROP))
     for number, hotspot in enumerate(subject.hotspots, start=1):

@@ -162,7 +162,8 @@ def _take_over(path: Path, source: Dataset) -> Header:
     for keyword in _NAMING + _DESCRIBING:
         fault = _find_fault(source, keyword)
         if fault and keyword in _NAMING:
-            raise _refuse(path, keyword, f"one text of {_MOST_LETTERS} letters", fault)
+            expected = f"one text of at most {_MOST_LETTERS} letters"
+            raise _refuse(path, keyword, expected, fault)
         if fault:
             notes.append(f"{_name(keyword)} is left out: {fault}.")
         elif keyword in source and str(source[keyword].value or ""):

@@ -17,7 +17,7 @@ from spectjax.dicom_results.codes import (
     FINDING_CATEGORY,
 )
 from spectjax.dicom_results.stamp import PLACEHOLDER, stamp
-from spectjax.dicom_results.subject import MAKER, Study, Subject, make_uid
+from spectjax.dicom_results.subject import MAKER, Study, Subject, make_uid, say_score
 
 _COLOUR = hd.color.CIELabColor(55.0, 70.0, 60.0)
 
@@ -86,7 +86,7 @@ def _describe_segments(subject: Subject) -> list[hd.seg.SegmentDescription]:
         segments.append(
             hd.seg.SegmentDescription(
                 segment_number=number,
-                segment_label=f"{name}: {hotspot.entry['score']:.2f}",
+                segment_label=f"{name}: {say_score(hotspot.entry['score'])}",
                 segmented_property_category=FINDING_CATEGORY,
                 segmented_property_type=FINDING,
                 algorithm_type="AUTOMATIC",

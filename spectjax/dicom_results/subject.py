@@ -30,6 +30,11 @@ def shorten(text: str, most: int = 64) -> str:
     return make_printable(text).replace("\\", "/")[:most].strip()
 
 
+def say_score(score: float) -> str:
+    """Returns a score in two digits, and never a certainty that is none."""
+    return "> 0.99" if score > 0.99 else "< 0.01" if score < 0.01 else f"{score:.2f}"
+
+
 @dataclass(frozen=True)
 class Model:
     """What marked the hotspots.
@@ -119,6 +124,17 @@ class Subject:
     def counts(self) -> np.ndarray:
         """Counts of the whole frame, (H, W)."""
         return self.seen.thorax.scan.counts
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Which side of the patient is left and right in the image, in doubt with `?`.
+
+        An image is as the camera saw it: a posterior view is no mirror image.
+        """
+        scan = self.seen.thorax.scan
+        doubt = "?" * scan.has_weak_view
+        left, right = ("R", "L") if scan.view == "anterior" else ("L", "R")
+        return left + doubt, right + doubt
 
     @property
     def frame_numbers(self) -> list[int] | None:

@@ -1,11 +1,16 @@
 """What is in the objects, read back with highdicom and with pydicom alone."""
 
+import dataclasses
+
 import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from matplotlib.figure import Figure
 from pydicom.sr.codedict import codes
 
+from spectjax.dicom_results.capture import draw_view
+from spectjax.dicom_results.subject import Subject, say_score
 from tests.support.dicom_studies import (
     BLOCK,
     BOX,
@@ -14,6 +19,7 @@ from tests.support.dicom_studies import (
     comments_of,
     evaluations_of,
     groups_of,
+    read_study,
     write_objects,
     write_study_file,
 )
@@ -131,7 +137,46 @@ def test_presentation_states_have_the_outlines_in_their_frames(two_frames):
             for each in annotation.GraphicObjectSequence
         ]
         assert areas == [25, 12]
-        assert "RESEARCH ONLY" in annotation.TextObjectSequence[0].UnformattedTextValue
+        words = [each.UnformattedTextValue for each in annotation.TextObjectSequence]
+        assert "RESEARCH ONLY" in words[0]
+        assert words[1:3] == [["R", "L"], ["L", "R"]][i]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "anterior", "posterior"),
+    [("", "RL", "LR"), ("WARNING: order of frames", "R?L?", "L?R?")],
+)
+def test_the_pictures_letters_are_the_patients_sides(
+    tmp_path, evidence, anterior, posterior
+):
+    reading = read_study([write_study_file(tmp_path / "scan.dcm")], [])
+    for (seen, finding), letters in zip(
+        reading.views, (anterior, posterior), strict=True
+    ):
+        said = evidence or seen.thorax.scan.view_evidence
+        scan = dataclasses.replace(seen.thorax.scan, view_evidence=said)
+        thorax = dataclasses.replace(seen.thorax, scan=scan)
+        seen = dataclasses.replace(seen, thorax=thorax)
+        panel = Figure().subplots()
+        draw_view(panel, Subject(seen, finding, None, "view", None))
+        left, right = panel.texts[:2]
+        assert left.get_text() + right.get_text() == letters
+        assert left.get_position()[0] < 0.1 < 0.9 < right.get_position()[0]
+
+
+def test_no_line_of_the_picture_is_cut_at_its_edge(tmp_path):
+    scan = write_study_file(tmp_path / "scan.dcm")
+    passed = ["SYNTHETIC_WHOLE_BODY_scan.dcm: expected common names, found none. " * 4]
+    _, files = write_objects(tmp_path, [scan], [], passed=passed)
+    picture = pydicom.dcmread(files["sc.dcm"]).pixel_array
+    assert (picture[:, -4:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("score", "said"), [(0.996, "> 0.99"), (0.5, "0.50"), (0.004, "< 0.01")]
+)
+def test_no_score_is_said_to_be_certain(score, said):
+    assert say_score(score) == said
 
 
 def test_the_pdf_is_one(two_frames):
