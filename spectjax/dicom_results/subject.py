@@ -12,6 +12,7 @@ from pydicom.uid import UID, NuclearMedicineImageStorage, generate_uid
 
 import spectjax
 from spectjax.dicom_results.header import PLACE, Header
+from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.system.messages import UserError, make_printable
 from spectjax.tasks.hotspots.drafting import name_model
 from spectjax.tasks.views import Finding, MarkedHotspot, ModelInfo, SeenView
@@ -103,15 +104,17 @@ class Subject:
 
     @property
     def summary(self) -> str:
-        """What was found, two lines; a doubt of the crop comes first."""
+        """What was found, in lines; a doubt of the crop comes first."""
         doubt = "CROP IN DOUBT, NO READING." * self.seen.in_doubt
-        if self.finding.hotspots is None:
-            said = self.document["diagnosis"]
-            found = f"{said['label']} {said['probability']:.2f}"
-            found = f"class by the model, no diagnosis: {found}"
-        else:
+        if self.finding.hotspots is not None:
             n = len(self.hotspots)
             found = f"{n or 'no'} hotspot{'' if n == 1 else 's'} marked"
+        elif self.seen.in_doubt:  # as in the report: no class, and no probability
+            found = "class by the model: indeterminate"
+        else:
+            said = self.document["diagnosis"]
+            found = f"class by the model, no diagnosis: {said['label']}\n"
+            found += f"probability of {METASTASIS}: {say_score(said['probability'])}"
         return f"{self.title.upper()}: {doubt}\n{found}"
 
     @property

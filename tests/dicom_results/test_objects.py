@@ -186,10 +186,21 @@ def test_the_pdf_is_one(two_frames):
     assert content.startswith(b"%PDF-") and content.rstrip().endswith(b"%%EOF")
 
 
+def words_of(state):
+    """The lines that a presentation state writes beside its first view."""
+    annotation = pydicom.dcmread(state).GraphicAnnotationSequence[0]
+    return annotation.TextObjectSequence[0].UnformattedTextValue.splitlines()
+
+
 def test_a_classifier_gives_its_class_and_no_lesion(tmp_path):
     scan = write_study_file(tmp_path / "scan.dcm")
     _, files = write_objects(tmp_path, [scan], [], kind="class", also=ALL)
     assert set(files) == {"sr.dcm", "sc.dcm", "pdf.dcm", "gsps_1.dcm"}
+    assert words_of(files["gsps_1.dcm"])[1:] == [
+        "ANTERIOR: ",
+        "class by the model, no diagnosis: metastasis",
+        "probability of metastasis: 0.90",
+    ]
     groups = groups_of(files["sr.dcm"])
     assert [group.finding_type.value for group in groups] == ["51185008"] * 2
     for group in groups:
@@ -205,8 +216,12 @@ def test_a_classifier_gives_its_class_and_no_lesion(tmp_path):
 def test_a_classifier_says_nothing_of_a_doubted_crop(tmp_path):
     scan = write_study_file(tmp_path / "scan.dcm")
     _, files = write_objects(
-        tmp_path, [scan], [], kind="class", flags=["it looks like a leg"]
+        tmp_path, [scan], [], kind="class", flags=["it looks like a leg"], also=ALL
     )
+    assert words_of(files["gsps_1.dcm"])[1:3] == [
+        "ANTERIOR: CROP IN DOUBT, NO READING.",
+        "class by the model: indeterminate",
+    ]
     for group in groups_of(files["sr.dcm"]):
         said = evaluations_of(group)
         assert said["Class by the model, no diagnosis"] == "Indeterminate"
