@@ -155,6 +155,9 @@ def test_a_classifier_gives_its_class_and_no_lesion(tmp_path):
         assert "Lesion" not in said
         names = {each.name.value: each.value for each in group.get_measurements()}
         assert names == {"SJ-033": 90.0, "SJ-034": 90.0}
+    state = pydicom.dcmread(files["gsps_1.dcm"])
+    text = state.GraphicAnnotationSequence[0].TextObjectSequence[0].UnformattedTextValue
+    assert "no diagnosis: metastasis,\nprobability" in text.replace("\r", "")
 
 
 def test_a_classifier_says_nothing_of_a_doubted_crop(tmp_path):
