@@ -85,7 +85,7 @@ class Header:
     Attributes:
         dataset: patient, study, what identifies series and instance, size in pixels.
         study_key: names the study's folder, 16 hexadecimal digits.
-        orientation: cosines of rows and columns of the file's first detector.
+        orientation: cosines of rows and columns that viewers take for the file's.
         rescale: slope and intercept of the counts over the stored values.
         moment: date and time of the scan, as DICOM writes them.
         notes: what of the header is not taken over, a sentence each.
@@ -264,11 +264,15 @@ def _read_moment(dataset: Dataset) -> tuple[str, str]:
 
 
 def _read_orientation(dataset: Dataset) -> tuple[float, ...]:
-    """Returns the cosines of the first detector, or of the image; else upright ones."""
+    """Returns the cosines that OHIF 3.13 takes for the file's; else upright ones.
+
+    They are the image's, else, of a file of several frames alone, the first detector's.
+    """
     detectors: Sequence[Dataset] = list(
         _read(dataset, "DetectorInformationSequence") or ()
     )
-    for place in (*detectors[:1], dataset):
+    several = (_read(dataset, "NumberOfFrames") or 1) > 1
+    for place in (dataset, *detectors[:several]):
         try:
             row = tuple(float(x) for x in place.get("ImageOrientationPatient") or ())
         except (TypeError, ValueError):

@@ -104,9 +104,9 @@ def _add_geometry(result: Dataset, subject: Subject) -> None:
 
     OHIF 3.13 stops without Pixel Measures or Plane Orientation, highdicom 0.28 cannot
     read Pixel Measures without a thickness, and no validator takes 0: with 1 mm a
-    volume in mm3 is the area in mm2. The orientation is that of the file's first
-    detector, whatever the view: OHIF takes it for all frames of the file, and mirrors,
-    without a word, a segmentation that has another. dcmqi 1.5 ends without a position.
+    volume in mm3 is the area in mm2. The orientation is the one that OHIF takes for all
+    frames of the file, whatever the view (`header`): a segmentation that has another it
+    mirrors without a word. dcmqi 1.5 ends without a position.
     """
     shared = result.SharedFunctionalGroupsSequence[0]
     spacing = subject.seen.thorax.scan.spacing_mm or (1.0, 1.0)

@@ -11,7 +11,7 @@ from spectjax.dicom_results.header import NO_MOMENT, match, read_header
 from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.scan import ScanError
 from tests.support.dicom_studies import write_study_file
-from tests.support.nm_files import BOTH, item
+from tests.support.nm_files import BOTH, FRAMES, detectors, item
 
 
 def read(path, **elements):
@@ -158,6 +158,16 @@ def test_the_orientation_is_that_of_the_first_detector(tmp_path, stated, expecte
     second.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
     header = read(tmp_path, DetectorInformationSequence=[first, second])
     assert header.orientation == expected
+
+
+def test_of_a_single_frame_the_orientation_is_that_of_the_image(tmp_path):
+    """OHIF passes its detector over: what has another orientation is not shown."""
+    (detector, _) = detectors("anterior", "posterior")
+    detector.ImageOrientationPatient = [-1, 0, 0, 0, 0, -1]
+    stated = {"DetectorInformationSequence": [detector], "frames": FRAMES[:1]}
+    assert read(tmp_path, **stated).orientation == (1, 0, 0, 0, 1, 0)
+    stated["ImageOrientationPatient"] = [1, 0, 0, 0, 0, -1]
+    assert read(tmp_path, **stated).orientation == (1, 0, 0, 0, 0, -1)
 
 
 def test_a_scan_without_a_date_has_a_stand_in(tmp_path):
