@@ -24,7 +24,6 @@ from spectjax.system.messages import SYNTHETIC
 _DPI = 110
 _SIDE_BY_SIDE = 4  # of more views there are more rows
 _MOST_LABELS, _MOST_NOTES = 99, 20
-_LETTERS_AN_INCH = 16  # so that no line of the notes is cut at the edge
 
 
 def make_capture(study: Study, number: int) -> Dataset:
@@ -75,35 +74,30 @@ def draw_study(study: Study, dpi: int) -> Figure:
     columns = min(n, _SIDE_BY_SIDE)
     rows = -(-n // columns)
     width, height = max(3.4 * columns + 0.2, 5.0), 9.4 * rows
-    notes = list_notes(study, int(_LETTERS_AN_INCH * width), most=_MOST_NOTES)
+    notes = list_notes(study, int(16 * width), most=_MOST_NOTES)
     foot = 0.16 * len(notes) + 0.1
     figure = Figure(figsize=(width, height + foot), dpi=dpi)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in axes[n:]:
         panel.axis("off")
     for panel, subject in zip(axes[:n], study.subjects, strict=True):
-        draw_view(panel, subject)
+        _draw_view(panel, subject)
     figure.text(
         0.02, 0.06 / (height + foot), "\n".join(notes), size=7.5, parse_math=False
     )
     figure.subplots_adjust(
         left=0.01,
         right=0.99,
-        top=1 - 0.6 / (height + foot),
+        top=1 - 0.65 / (height + foot),
         bottom=foot / (height + foot),
         wspace=0.02,
     )
     return figure
 
 
-def draw_view(panel: Axes, subject: Subject) -> None:
-    """Draws a view, its hotspots, and on which side of it which of the patient's is."""
+def _draw_view(panel: Axes, subject: Subject) -> None:
     thorax = subject.seen.thorax
     show_counts(panel, subject.counts)
-    for side, x, ha in zip(subject.sides, (0.02, 0.98), ("left", "right"), strict=True):
-        panel.text(
-            x, 0.99, side, transform=panel.transAxes, ha=ha, va="top", weight="bold"
-        )
     y0, x0, y1, x1 = thorax.transform.box
     panel.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color=CROP))
     for number, hotspot in enumerate(subject.hotspots, start=1):
@@ -112,6 +106,17 @@ def draw_view(panel: Axes, subject: Subject) -> None:
             y, x = np.argwhere(hotspot.mask).min(axis=0)
             panel.text(x, y - 2, str(number), color=TRUTH, size=8, ha="right")
     panel.set_title(subject.summary, size=9, parse_math=False)
+    for x, side in zip((0.03, 0.97), subject.sides, strict=True):
+        panel.text(
+            x,
+            0.99,
+            side,
+            transform=panel.transAxes,
+            ha="center",
+            va="top",
+            size=11,
+            weight="bold",
+        )
     panel.text(
         0.5,
         0.5,

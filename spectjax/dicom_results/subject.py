@@ -1,7 +1,6 @@
 """What results are about: views of one study, what was found, and by which model."""
 
 import copy
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,8 +112,9 @@ class Subject:
             found = "class by the model: indeterminate"
         else:
             said = self.document["diagnosis"]
-            found = f"class by the model, no diagnosis: {said['label']}\n"
-            found += f"probability of {METASTASIS}: {say_score(said['probability'])}"
+            found = f"class by the model, no diagnosis: {said['label']},\n"
+            probability = say_score(said["probability"])
+            found += f"probability of its class {METASTASIS} {probability}"
         return f"{self.title.upper()}: {doubt}\n{found}"
 
     @property
@@ -228,9 +228,3 @@ def name_views(views: Sequence[str]) -> Iterator[str]:
     for i, view in enumerate(views):
         total, so_far = views.count(view), views[: i + 1].count(view)
         yield view if total == 1 else f"{view} no. {so_far}"
-
-
-def hide_folders(sentence: str) -> str:
-    """Returns a sentence that begins with a path with its file's name in its place."""
-    path, colon, rest = sentence.partition(": ")
-    return make_printable(re.split(r"[/\\]", path)[-1] + colon + rest)

@@ -1,16 +1,15 @@
 """What is in the objects, read back with highdicom and with pydicom alone."""
 
-import dataclasses
-
 import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
-from matplotlib.figure import Figure
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pydicom.sr.codedict import codes
 
-from spectjax.dicom_results.capture import draw_view
-from spectjax.dicom_results.subject import Subject, say_score
+from spectjax.dicom_results import capture
+from spectjax.dicom_results.subject import say_score
+from spectjax.imaging.scan import BoneScan
 from tests.support.dicom_studies import (
     BLOCK,
     BOX,
@@ -19,7 +18,6 @@ from tests.support.dicom_studies import (
     comments_of,
     evaluations_of,
     groups_of,
-    read_study,
     write_objects,
     write_study_file,
 )
@@ -142,28 +140,6 @@ def test_presentation_states_have_the_outlines_in_their_frames(two_frames):
         assert words[1:3] == [["R", "L"], ["L", "R"]][i]
 
 
-@pytest.mark.parametrize(
-    ("evidence", "anterior", "posterior"),
-    [("", "RL", "LR"), ("WARNING: order of frames", "R?L?", "L?R?")],
-)
-def test_the_pictures_letters_are_the_patients_sides(
-    tmp_path, evidence, anterior, posterior
-):
-    reading = read_study([write_study_file(tmp_path / "scan.dcm")], [])
-    for (seen, finding), letters in zip(
-        reading.views, (anterior, posterior), strict=True
-    ):
-        said = evidence or seen.thorax.scan.view_evidence
-        scan = dataclasses.replace(seen.thorax.scan, view_evidence=said)
-        thorax = dataclasses.replace(seen.thorax, scan=scan)
-        seen = dataclasses.replace(seen, thorax=thorax)
-        panel = Figure().subplots()
-        draw_view(panel, Subject(seen, finding, None, "view", None))
-        left, right = panel.texts[:2]
-        assert left.get_text() + right.get_text() == letters
-        assert left.get_position()[0] < 0.1 < 0.9 < right.get_position()[0]
-
-
 def test_no_line_of_the_picture_is_cut_at_its_edge(tmp_path):
     scan = write_study_file(tmp_path / "scan.dcm")
     passed = ["SYNTHETIC_WHOLE_BODY_scan.dcm: expected common names, found none. " * 4]
@@ -198,8 +174,8 @@ def test_a_classifier_gives_its_class_and_no_lesion(tmp_path):
     assert set(files) == {"sr.dcm", "sc.dcm", "pdf.dcm", "gsps_1.dcm"}
     assert words_of(files["gsps_1.dcm"])[1:] == [
         "ANTERIOR: ",
-        "class by the model, no diagnosis: metastasis",
-        "probability of metastasis: 0.90",
+        "class by the model, no diagnosis: metastasis,",
+        "probability of its class metastasis 0.90",
     ]
     groups = groups_of(files["sr.dcm"])
     assert [group.finding_type.value for group in groups] == ["51185008"] * 2
@@ -241,6 +217,28 @@ def test_the_picture_has_research_burned_in(unmarked):
     assert (picture.BurnedInAnnotation, picture.Modality) == ("YES", "NM")
     red, green, _ = picture.pixel_array.astype(int).transpose(2, 0, 1)
     assert (red - green > 20).mean() > 0.002  # the letters: nothing is outlined
+
+
+@pytest.mark.parametrize("doubt", ["", "?"])
+def test_the_picture_tells_the_patients_sides_of_each_view(
+    tmp_path, monkeypatch, doubt
+):
+    drawn = []
+    monkeypatch.setattr(
+        capture,
+        "FigureCanvasAgg",
+        lambda figure: drawn.append(figure) or FigureCanvasAgg(figure),
+    )
+    if doubt:
+        monkeypatch.setattr(BoneScan, "has_weak_view", True)
+    write_objects(tmp_path, [write_study_file(tmp_path / "scan.dcm")], [])
+    across = [
+        {text.get_text(): text.get_position()[0] for text in panel.texts}
+        for panel in drawn[0].axes
+    ]
+    anterior, posterior = across
+    assert anterior["R" + doubt] < 0.5 < anterior["L" + doubt]
+    assert posterior["L" + doubt] < 0.5 < posterior["R" + doubt]
 
 
 def test_nothing_marked_is_said_with_the_number_0(unmarked):
