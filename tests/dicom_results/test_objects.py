@@ -267,6 +267,9 @@ def test_a_number_marked_in_a_doubted_crop_comes_with_the_doubt(tmp_path):
     group = groups_of(files["sr.dcm"])[0]
     assert group.get_measurements(name=codes.SCT.NumberOfLesions)[0].value == 1
     assert evaluations_of(group)["Thorax found"].startswith("In doubt")
+    segmentation = pydicom.dcmread(files["seg_anterior.dcm"])
+    assert segmentation.ContentDescription == "anterior; CROP IN DOUBT"
+    assert "CROP IN DOUBT" in segmentation.SeriesDescription
 
 
 def test_every_group_names_the_algorithm(two_frames):

@@ -8,6 +8,8 @@ import pydicom
 import pytest
 
 from spectjax.dicom_results import DicomResults, product
+from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.scan import NotWholeBodyError
 from spectjax.system.files import WriteError
 from spectjax.system.messages import UserError
 from tests.support.dicom_studies import (
@@ -179,6 +181,15 @@ def test_folders_do_not_come_into_the_report_nor_into_its_uid(tmp_path, scan):
         reports.append(files["sr.dcm"].read_bytes())
     assert b"Not used: b.dcm: the same image as in scan.dcm and left" in reports[0]
     assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize("region", [None, "thorax"])
+def test_results_are_no_scans(tmp_path, scan, region):
+    _, files = write_objects(tmp_path, [scan], [RING], also=ALL)
+    assert len(files) == 6
+    for path in files.values():
+        with pytest.raises(NotWholeBodyError, match="found a result that spectjax"):
+            read_bone_scans(path, view="anterior", region=region)
 
 
 def test_nothing_is_written_of_a_study_that_cannot_be_filed(tmp_path):
