@@ -86,7 +86,7 @@ def _image_type(dataset: Dataset) -> list[str]:
 
 
 def _check_origin(dataset: Dataset) -> None:
-    """Refuses what `spectjax.dicom_results` wrote: its pictures say that they are NM."""
+    """Refuses what `spectjax.dicom_results` wrote: its pictures say they are NM."""
     if dataset.get("Manufacturer") == _OURS:
         raise NotWholeBodyError(
             "expected an NM image of type WHOLE BODY, found a result that spectjax "
