@@ -88,7 +88,7 @@ def draw_study(study: Study, dpi: int) -> Figure:
     figure.subplots_adjust(
         left=0.01,
         right=0.99,
-        top=1 - 0.55 / (height + foot),
+        top=1 - 0.65 / (height + foot),
         bottom=foot / (height + foot),
         wspace=0.02,
     )

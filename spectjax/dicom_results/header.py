@@ -72,7 +72,7 @@ _NEVER_ABSENT = (
 )
 _MOMENTS = ("Acquisition", "Series", "Study", "Content")
 NO_MOMENT = ("19000101", "000000")  # of a scan without any date: type 1 takes no gap
-_MOST_CODES = 8
+_MOST_CODES = 32
 _MOST_LETTERS = 64  # of LO, and of each group of PN
 _UID = re.compile(r"[0-9.]{1,64}")
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

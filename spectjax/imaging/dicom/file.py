@@ -49,7 +49,17 @@ def read_dicom(path: Path) -> Dataset:
         UnreadableFileError: it cannot be opened, is of another format, deflated, too
             large in whole or in a part, or cut off within an element's header.
     """
-    contents = read_limited(path, DICOM_BYTES, error=UnreadableFileError)
+    return parse_dicom(read_limited(path, DICOM_BYTES, error=UnreadableFileError), path)
+
+
+def parse_dicom(contents: bytes, path: Path) -> Dataset:
+    """Returns the data set in the contents of a file, see `read_dicom`.
+
+    `path` is for messages.
+
+    Raises:
+        UnreadableFileError: as of `read_dicom`.
+    """
     if contents[_MARK] != b"DICM" and not _is_bare(contents):
         raise UnreadableFileError(
             f"{path}: expected a DICOM file, found "
