@@ -6,7 +6,13 @@ import sys
 import pytest
 
 from spectjax.node import program as program_module
-from spectjax.node.program import Program, ProgramError, StoppedError, StudyError
+from spectjax.node.program import (
+    Program,
+    ProgramError,
+    StoppedError,
+    StudyError,
+    UnreadableError,
+)
 from tests.support.nodes import READER, wait_for
 
 MIB = 2**20
@@ -40,6 +46,8 @@ def test_program_stays_between_studies(tmp_path, make_program):
     assert ask(program, tmp_path, "empty") == ""
     with pytest.raises(StudyError, match="says: no luck"):
         ask(program, tmp_path, "say error no luck")
+    with pytest.raises(UnreadableError, match="cannot read it: no pixels"):
+        ask(program, tmp_path, "say failed no pixels")
     assert ask(program, tmp_path, "say nothing no body") == "no body"
     assert (program._process.pid, program.starts) == (process, 1)
 
