@@ -16,9 +16,12 @@ a medical device.
 
 import json
 import logging as standard_logging
+import os
+import pathlib
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from absl import flags, logging
 
@@ -37,32 +40,51 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.FATAL)
     refuse_arguments(argv)
     values = flags.FLAGS
-    if values.config is None:
+    asked = {name: getattr(values, name) for name in _ASKED}
+    run(values.config, {k: v for k, v in asked.items() if v}, as_json=values.json)
+
+
+def run(
+    path: pathlib.Path | None, asked: Mapping[str, Any], *, as_json: bool = False
+) -> None:
+    """Runs a node, or says or decides something about it.
+
+    Args:
+        path: its configuration.
+        asked: `status`, `health`, or a study to `retry` or to `discard`; nothing: the
+            node is to run.
+        as_json: whether the status is JSON.
+
+    Raises:
+        UserError: if that cannot be, in one line.
+        SystemExit: with 1 if it was asked for health and is not well.
+    """
+    if path is None:
         raise UserError("Expected --config=node.toml, found none. See docs/node.md.")
-    asked = [name for name in _ASKED if getattr(values, name)]
     if len(asked) > 1:
-        raise UserError(f"Expected one of --{' and --'.join(asked)}, found all.")
+        names = " and ".join(f"--{name}" for name in asked)
+        raise UserError(f"Expected one of {names}, found all.")
     _check_installed()
     from spectjax.node.config import read_config
 
-    config = read_config(values.config)
+    config = read_config(path)
     # It logs what comes, and tracebacks of what is one line of ours.
     standard_logging.getLogger("pynetdicom").setLevel(standard_logging.CRITICAL + 1)
     if not asked:
         _serve(config)
-    elif asked == ["status"]:
+    elif "status" in asked:
         from spectjax.node.status import format_json, format_status, gather_status
 
         status = gather_status(config)
-        print(format_json(status) if values.json else format_status(status))
-    elif asked == ["health"]:
+        print(format_json(status) if as_json else format_status(status))
+    elif "health" in asked:
         from spectjax.node.status import check_health
 
         fault = check_health(config)
         print(f"not well: {fault}" if fault else "well")
         sys.exit(1 if fault else 0)
     else:
-        _decide(config, asked[0], getattr(values, asked[0]))
+        _decide(config, *next(iter(asked.items())))
 
 
 def _check_installed() -> None:
@@ -84,6 +106,11 @@ def _serve(config: "Config") -> None:
     print(DISCLAIMER, file=sys.stderr)
     with hold(config.node.folder):
         run_until_told(Service(config, choose_command(config.model)))
+    others = set(threading.enumerate()) - {threading.main_thread()}
+    if not all(thread.daemon for thread in others):
+        # One of pynetdicom's still waits for a peer: nobody is to wait for that.
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def choose_command(model: "ModelSection") -> Sequence[str]:

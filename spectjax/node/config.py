@@ -9,6 +9,7 @@ import ipaddress
 import math
 import pathlib
 import re
+import shutil
 import ssl
 import tomllib
 import types
@@ -377,6 +378,8 @@ def _check_model(model: ModelSection, reader: _Reader) -> None:
     if model.command and (model.pdf or model.gsps or model.operating_point):
         what = "pdf, gsps and operating_point without a command"
         raise reader.refuse("model.command", what, "both")
+    if model.command and shutil.which(model.command[0]) is None:
+        raise reader.refuse("model.command", "a program", model.command[0])
     for i, workdir in enumerate(model.workdirs):
         if not workdir.is_dir():
             raise reader.refuse(f"model.workdirs[{i}]", "a folder", str(workdir))

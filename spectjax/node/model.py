@@ -7,6 +7,7 @@ it is asked and what it answers: `spectjax.node.program`. Standard output is for
 alone; what libraries print goes to standard error.
 """
 
+import gc
 import json
 import os
 import pathlib
@@ -51,6 +52,7 @@ def main(argv: list[str]) -> None:
             _say(answers, {"error": str(error)})
         else:
             _say(answers, {"nothing": reason} if reason else {"done": True})
+        gc.collect()  # a picture is a cycle of megabytes
 
 
 def _say(answers: Any, answer: dict[str, Any]) -> None:
@@ -100,7 +102,8 @@ def read_study(
     if problems.unexpected:
         raise UserError(f"{problems.unexpected} views met a bug of spectjax")
     if not written:
-        return "; ".join(problems.recent) or "no whole-body frame"
+        reasons = "; ".join(problems.recent) or "no whole-body frame"
+        return reasons.replace(f"{source}{os.sep}", "")
     return ""
 
 

@@ -601,12 +601,23 @@ class Queue:
                 db.execute("UPDATE study SET cleaned=1 WHERE uid=?", (study,))
             return files
 
-    def list_studies(self) -> list[dict[str, Any]]:
-        """Returns what there is to tell of each study, the oldest first."""
+    def count_states(self) -> dict[str, int]:
+        """Returns how many studies are in each state."""
+        rows = self._tables.ask("SELECT state, count(*) FROM study GROUP BY state")
+        return {str(state): int(count) for state, count in sorted(rows)}
+
+    def list_studies(self, ended_since: float = 0.0) -> list[dict[str, Any]]:
+        """Returns what there is to tell of studies, the oldest first.
+
+        Of those that have ended only if that was not long ago.
+        """
         names = ("study", "uid", "state", "tries", "due", "note", "came", "changed")
+        marks = ",".join("?" * len(ENDED))
         rows = self._tables.ask(
             "SELECT key, uid, state, tries, due, note, came, changed FROM study "
-            "ORDER BY came"
+            f"WHERE state NOT IN ({marks}) OR changed>=? ORDER BY came",
+            *ENDED,
+            ended_since,
         )
         listed = [dict(zip(names, row, strict=True)) for row in rows]
         for each in listed:

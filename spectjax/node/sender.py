@@ -16,7 +16,11 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    generate_uid,
+)
 from pynetdicom import AE, evt
 from pynetdicom.presentation import build_context
 
@@ -272,7 +276,7 @@ class Sender:
         association = ae.associate(
             place.host,
             place.port,
-            contexts=[build_context(kind, syntax) for kind, syntax in kinds],
+            contexts=[build_context(kind, _list_ways(way)) for kind, way in kinds],
             ae_title=place.aet,
             tls_args=tls,
             evt_handlers=[
@@ -299,3 +303,9 @@ class Sender:
         return take_report(
             event, [self._place.name], self._config, self._queue, self._audit
         )
+
+
+def _list_ways(syntax: str) -> list[str]:
+    """Returns how an object may be encoded on its way: uncompressed either way."""
+    implicit = str(ImplicitVRLittleEndian)
+    return [syntax, implicit] if syntax == str(ExplicitVRLittleEndian) else [syntax]

@@ -3,7 +3,6 @@
 import json
 import sqlite3
 import time
-from collections import Counter
 from typing import Any
 
 from pynetdicom import AE
@@ -18,6 +17,8 @@ from spectjax.system.messages import UserError, make_printable
 
 _STALE_SECONDS = 60.0
 _ECHO_SECONDS = 10.0
+_BUSY = 2  # rejected for now; PS3.8, 9.3.4
+_LISTED_SECONDS = 7 * 86400.0  # for which what has ended is listed
 
 
 def gather_status(config: Config) -> dict[str, Any]:
@@ -27,12 +28,11 @@ def gather_status(config: Config) -> dict[str, Any]:
         UserError: if there is none in its folder.
     """
     queue, disk = open_queue(config)
-    studies = queue.list_studies()
-    states = Counter(each["state"] for each in studies)
+    studies = queue.list_studies(ended_since=time.time() - _LISTED_SECONDS)
     waiting = [each for each in studies if each["state"] not in (*ENDED, "failed")]
     beats = disk.read_beats()
     status = {
-        "states": dict(sorted(states.items())),
+        "states": queue.count_states(),
         "oldest_pending_s": round(time.time() - waiting[0]["came"]) if waiting else 0,
         "results": queue.count_deliveries(),
         "free_bytes": disk.measure_free(),
@@ -77,7 +77,7 @@ def format_status(status: dict[str, Any]) -> str:
 
 
 def format_json(status: dict[str, Any]) -> str:
-    """Returns the same as JSON, with all studies and their UIDs."""
+    """Returns the same as JSON, with the UIDs of studies."""
     return json.dumps(status, indent=2)
 
 
@@ -119,6 +119,9 @@ def _echo(config: Config) -> str:
         context.check_hostname = False  # it calls itself, by whatever address
         tls = (context, host)
     association = ae.associate(host, node.port, ae_title=node.aet, tls_args=tls)
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None and answer.result == _BUSY:
+        return ""  # it answers, and has as many associations as it may
     if not association.is_established:
         return f"no association at {host}:{node.port}"
     status = association.send_c_echo()

@@ -20,6 +20,7 @@ from spectjax.system.limits import MIB
 
 _MOST_RESULTS = 1000
 _RESULT_BYTES = 256 * MIB
+_NAME_LETTERS = 16  # of a digest, in the name of a file: results may tell of it
 _LEASE_SECONDS = 60.0
 _RENEW_SECONDS = 10.0
 _IDLE_SECONDS = 0.2
@@ -121,7 +122,7 @@ class Worker:
     def _tick(self) -> None:
         """Shows that this thread lives, and keeps the study; raises if it must stop."""
         self._disk.beat(self.name)
-        if self._abandon.is_set():
+        if self._abandon.is_set() or (self._stop.is_set() and self._job is None):
             raise StoppedError
         if self._job and time.monotonic() - self._renewed > _RENEW_SECONDS:
             self._renewed = time.monotonic()
@@ -179,7 +180,7 @@ class Worker:
         """Writes a study's files, checked, into a folder."""
         files = []
         for digest in job.digests:
-            path = folder / f"{digest}.dcm"
+            path = folder / f"{digest[:_NAME_LETTERS]}.dcm"
             path.write_bytes(self._disk.read("in", digest))
             files.append(path)
         return files

@@ -59,6 +59,10 @@ def test_every_key_is_on_the_page():
         (("[node]", "[model]\ncommand = 3\n[node]"), "model.command: expected a list"),
         (("[node]", "[model]\nfile = 'no'\n[node]"), "model.file: expected a file"),
         (
+            ("[node]", "[model]\ncommand = ['/no/program']\n[node]"),
+            "model.command: expected a program, found /no/program",
+        ),
+        (
             ("[node]", "[model]\nfile = 'no'\ncommand = ['a']\n[node]"),
             "expected command, workdirs or file, found command and file",
         ),

@@ -4,11 +4,12 @@ import contextlib
 import threading
 
 from pydicom.dataset import Dataset
-from pydicom.uid import AllTransferSyntaxes
-from pynetdicom import AE, StoragePresentationContexts, build_role, evt
+from pynetdicom import AE, build_role, evt
 
 COMMITMENT = "1.2.840.10008.1.20.1"
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
+# Captures, reports, segmentations, presentation states, PDFs.
+STORED = [f"1.2.840.10008.5.1.4.1.1.{end}" for end in "7 88.34 66.4 11.1 104.1".split()]
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 
 
@@ -23,15 +24,14 @@ class FakePacs:
         reports: "same", "other" or "never": on which association it reports.
     """
 
-    def __init__(self, node_port=None, aet="PACS", port=0):
+    def __init__(self, node_port=None, aet="PACS", port=0, context=None):
         """Starts to listen."""
         self.kept, self.stored, self.refuse, self.forget = {}, [], 0, set()
         self.reports, self.node_port, self.aet = "same", node_port, aet
         self.requests = []
         ae = AE(aet)
-        for context in StoragePresentationContexts:
-            ae.add_supported_context(context.abstract_syntax, AllTransferSyntaxes[:2])
-        ae.add_supported_context("1.2.840.10008.5.1.4.1.1.88.34")
+        for sop_class in STORED:
+            ae.add_supported_context(sop_class)
         ae.add_supported_context("1.2.840.10008.1.1")
         ae.add_supported_context(FIND)
         ae.add_supported_context(COMMITMENT)
@@ -41,7 +41,10 @@ class FakePacs:
             (evt.EVT_N_ACTION, self._commit),
         ]
         self.server = ae.start_server(
-            ("127.0.0.1", port), block=False, evt_handlers=handlers
+            ("127.0.0.1", port),
+            block=False,
+            evt_handlers=handlers,
+            ssl_context=context,
         )
         self.port = self.server.server_address[1]
 

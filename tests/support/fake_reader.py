@@ -12,17 +12,18 @@ import pathlib
 import sys
 import time
 
-import pydicom
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import (
-    Comprehensive3DSRStorage,
-    ExplicitVRLittleEndian,
-    SecondaryCaptureImageStorage,
-)
-
 
 def make_results(sources):
     """Two results of a study, of few bytes each."""
+    # Here, since most of what this program does needs none of it, and starts quickly.
+    import pydicom
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import (
+        Comprehensive3DSRStorage,
+        ExplicitVRLittleEndian,
+        SecondaryCaptureImageStorage,
+    )
+
     first = pydicom.dcmread(sources[0], stop_before_pixels=True)
     uids = sorted(
         str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
@@ -52,6 +53,13 @@ def make_uid(*parts):
     return f"2.25.{int(digest[:30], 16)}"
 
 
+def read_name(source):
+    """Whose a file is."""
+    import pydicom
+
+    return pydicom.dcmread(source, stop_before_pixels=True).PatientName
+
+
 def answer(word, source, target):
     """Does what a word says, and returns the answer."""
     sources = sorted(source.glob("*.dcm"))
@@ -68,13 +76,16 @@ def answer(word, source, target):
         sys.exit(7)
     if word == "babble":
         return "no JSON at all"
+    if word.startswith("say "):
+        _, name, said = word.split(maxsplit=2)
+        return {name: said}
     if word == "empty":
         return {"done": True}
     if word == "error":
-        name = pydicom.dcmread(sources[0]).PatientName
+        name = read_name(sources[0])
         return {"error": f"cannot read the scan of {name}"}
     if word == "nothing":
-        name = pydicom.dcmread(sources[0]).PatientName
+        name = read_name(sources[0])
         return {"nothing": f"no whole-body frame of {name} in it"}
     if word == "garbage":
         (target / "result.dcm").write_bytes(b"garbage")
@@ -83,7 +94,7 @@ def answer(word, source, target):
         time.sleep(float(word[4:] or 1))
     for number, result in enumerate(make_results(sources)):
         if word == "foreign":
-            result.StudyInstanceUID = "1.2.3"
+            result.StudyInstanceUID = "1.2.99"
         result.save_as(target / f"{number}.dcm", enforce_file_format=True)
     return {"done": True}
 
@@ -91,8 +102,7 @@ def answer(word, source, target):
 def main():
     """Answers requests until there are no more."""
     folder = pathlib.Path(sys.argv[1]) if sys.argv[1:] else pathlib.Path()
-    if (folder / "broken").exists():
-        sys.exit(3)
+    (folder / "pid").write_text(str(os.getpid()))
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -73,7 +73,7 @@ def encode(dataset):
     return stream.getvalue()
 
 
-def send(port, *datasets, aet="CAMERA", called="SPECTJAX"):
+def send(port, *datasets, aet="CAMERA", called="SPECTJAX", tls=None):
     """Sends over one association; the answers, or None if it is refused."""
     ae = AE(aet)
     ae.connection_timeout = ae.acse_timeout = ae.network_timeout = ae.dimse_timeout = 10
@@ -81,7 +81,7 @@ def send(port, *datasets, aet="CAMERA", called="SPECTJAX"):
         ae.add_requested_context(
             dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID
         )
-    association = ae.associate("127.0.0.1", port, ae_title=called)
+    association = ae.associate("127.0.0.1", port, ae_title=called, tls_args=tls)
     if not association.is_established:
         return None
     answers = [association.send_c_store(each).get("Status") for each in datasets]
