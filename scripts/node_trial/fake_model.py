@@ -82,10 +82,12 @@ def _answer(behaviour: str, source: pathlib.Path, target: pathlib.Path) -> None:
     """Writes results and says so, or does what no model should."""
     match behaviour:
         case "well":
-            _write_results(source, target)
+            _read(source, target)
+            return
         case "slow":
             time.sleep(_SLOW_SECONDS)
-            _write_results(source, target)
+            _read(source, target)
+            return
         case "crash":
             os.abort()
         case "exit":
@@ -123,6 +125,15 @@ def _answer(behaviour: str, source: pathlib.Path, target: pathlib.Path) -> None:
             subprocess.Popen(["sleep", str(_FOREVER_SECONDS)])
             sys.exit(1)
     _say({"done": True})
+
+
+def _read(source: pathlib.Path, target: pathlib.Path) -> None:
+    try:
+        _write_results(source, target)
+    except Exception as error:  # whatever a mutant makes pydicom do
+        _say({"error": type(error).__name__})
+    else:
+        _say({"done": True})
 
 
 def _write_results(source: pathlib.Path, target: pathlib.Path) -> None:
