@@ -30,7 +30,7 @@ from spectjax.system.locks import hold
 from spectjax.system.messages import DISCLAIMER, UserError
 
 if TYPE_CHECKING:  # pydicom takes a third of a second: not before --help
-    from spectjax.node.config import Config, ModelSection
+    from spectjax.node.sections import Config, ModelSection
 
 _ASKED = ("status", "health", "retry", "discard")
 
@@ -68,8 +68,9 @@ def run(
     from spectjax.node.config import read_config
 
     config = read_config(path)
-    # It logs what comes, and tracebacks of what is one line of ours.
-    standard_logging.getLogger("pynetdicom").setLevel(standard_logging.CRITICAL + 1)
+    # They log what comes, values of headers too, and what is one line of ours.
+    for name in ("pydicom", "pynetdicom"):
+        standard_logging.getLogger(name).setLevel(standard_logging.CRITICAL + 1)
     if not asked:
         _serve(config)
     elif "status" in asked:

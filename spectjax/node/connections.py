@@ -12,23 +12,24 @@ import socketserver
 import ssl
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_P_ABORT
 from pynetdicom.transport import (
     RequestHandler,
     ThreadedAssociationServer,
 )
 
-from spectjax.node.config import ReceivingSection
+from spectjax.node.sections import ReceivingSection
 from spectjax.system.limits import KIB, MIB
 
 MOST_PDU_BYTES = 64 * KIB  # of a part of a message, what a peer is told
 _MOST_READ_BYTES = 1 * MIB  # what is read of one: a request to associate may be longer
 _MOST_WAITING = 4  # messages; a peer has to wait for each answer
+_BEGIN_SECONDS = 1.0  # until an association has begun to listen
 _PIECE_BYTES = 64 * KIB
 
 
@@ -46,6 +47,10 @@ class Flow:
         self._dimse = association.dimse
         self._wrapped = cast(Any, association.dul.socket)
         self._wrapped.recv = self.receive  # pynetdicom reads by it alone
+        self._events = association.dul.event_queue
+        self._take_part = association.dimse.receive_primitive
+        cast(Any, association.dimse).receive_primitive = self._take_safely
+        self._begun_at = time.monotonic()
         self._begun: float | None = None  # when the first part of a message came
         self._since = 0  # bytes since the last whole message
         self.total = 0
@@ -59,6 +64,20 @@ class Flow:
     def end_message(self) -> None:
         """Notes that a message is whole."""
         self._begun, self._since = None, 0
+
+    def _take_safely(self, part: Any) -> None:
+        """Takes a part of a message; a broken one ends the association alone."""
+        try:
+            self._take_part(part)
+        except Exception:
+            self._events.put("Evt19")  # an invalid part
+
+    def is_over(self, association: Association) -> bool:
+        """Tells whether a peer has gone before it has asked for an association."""
+        dul = association.dul
+        began = time.monotonic() - self._begun_at < _BEGIN_SECONDS
+        idle = dul.state_machine.current_state == "Sta1" or not dul.is_alive()
+        return idle and not began and not association.is_established
 
     def receive(self, count: int) -> bytearray:
         """Reads so many bytes: pynetdicom's way to the socket.
@@ -118,7 +137,7 @@ class Handler(RequestHandler):
             self.server.leave()
         association = self._create_association()
         flow = Flow(association, self.server.limits)
-        self.server.flows[association] = flow
+        cast(Any, association).flow = flow
         for event in (evt.EVT_ESTABLISHED, evt.EVT_DIMSE_RECV):
             association.bind(event, lambda _: flow.end_message())
         evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
@@ -130,7 +149,6 @@ class Server(ThreadedAssociationServer):
 
     Attributes:
         limits: on each connection.
-        flows: of each association.
     """
 
     daemon_threads = True
@@ -154,9 +172,6 @@ class Server(ThreadedAssociationServer):
             named: pynetdicom's.
         """
         self.limits, self.allows, self.refuse = limits, allows, refuse
-        self.flows: weakref.WeakKeyDictionary[Association, Flow] = (
-            weakref.WeakKeyDictionary()
-        )
         self._entering = 0
         self._lock = threading.Lock()
         named["request_handler"] = Handler
@@ -183,6 +198,17 @@ class Server(ThreadedAssociationServer):
                 return False
             self._entering += 1
         return True
+
+    def service_actions(self) -> None:
+        """Frees the places of peers that have gone; called again and again.
+
+        An association waits else for the request of a peer that has hung up.
+        """
+        super().service_actions()
+        for association in self.active_associations:
+            flow = getattr(association, "flow", None)
+            if flow is not None and flow.is_over(association):
+                association.dul.to_user_queue.put(A_P_ABORT())
 
     def shutdown(self) -> None:
         """Listens no more."""

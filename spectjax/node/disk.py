@@ -24,7 +24,16 @@ _SUFFIX = ".dcm"
 
 
 class DamagedFileError(OSError):
-    """A file that is not what its name says: damaged on the disk, or gone."""
+    """A file that is not what its name says: damaged on the disk, or gone.
+
+    Attributes:
+        digest: what it was.
+    """
+
+    def __init__(self, text: str, digest: str) -> None:
+        """Takes a few words for people, and what the file was."""
+        super().__init__(text)
+        self.digest = digest
 
 
 class Disk:
@@ -74,9 +83,10 @@ class Disk:
         try:
             contents = self.find(place, digest).read_bytes()
         except FileNotFoundError:
-            raise DamagedFileError("a file is gone from the node's folder") from None
+            what = "a file is gone from the node's folder"
+            raise DamagedFileError(what, digest) from None
         if hashlib.sha256(contents).hexdigest() != digest:
-            raise DamagedFileError("a file in the node's folder is damaged")
+            raise DamagedFileError("a file in the node's folder is damaged", digest)
         return contents
 
     def drop(self, place: str, digest: str) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from spectjax.node.audit import Audit
 from spectjax.node.disk import Disk
 from spectjax.node.objects import Instance, name_instance, name_study
-from spectjax.node.queue import Arrival, Queue
+from spectjax.node.queue import Queue
+from spectjax.node.studies import Arrival
 
 
 class NoRoomError(Exception):
@@ -47,8 +48,7 @@ class Keeper:
         try:
             arrival = self.queue.compare(new)
             if arrival in ("new", "again"):
-                self.disk.keep("in", new.digest, contents)
-                arrival = self.queue.add(new, self.quiet_s)
+                arrival = self._add(new, contents)
             facts = {**sender, **describe(new)}
             if arrival == "different":
                 why = "another object has its UID"
@@ -65,6 +65,18 @@ class Keeper:
             what = type(error).__name__
             raise NoRoomError(f"cannot be written ({what})") from error
         return arrival
+
+    def _add(self, new: Instance, contents: bytes) -> Arrival:
+        """Takes an instance; its file goes again if the queue does not take it.
+
+        It may not have the room, or have taken another one at the same moment.
+        """
+        self.disk.keep("in", new.digest, contents)
+        try:
+            return self.queue.add(new, self.quiet_s)
+        finally:
+            if not self.queue.has_digest("in", new.digest):
+                self.disk.drop("in", new.digest)
 
 
 def describe(new: Instance) -> dict[str, str]:

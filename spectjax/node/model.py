@@ -9,6 +9,7 @@ alone; what libraries print goes to standard error.
 
 import gc
 import json
+import logging
 import os
 import pathlib
 import sys
@@ -35,6 +36,7 @@ def main(argv: list[str]) -> None:
     """Answers requests until there are no more."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)  # it quotes headers
     options = json.loads(argv[1])
     workdirs = [pathlib.Path(each) for each in options["workdirs"]]
     file = pathlib.Path(options["file"]) if options["file"] else None

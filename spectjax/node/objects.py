@@ -18,6 +18,7 @@ from spectjax.system.messages import UserError
 
 _UID = re.compile(r"[0-9.]{1,64}")
 _PADDING = 0xFFFCFFFC
+_UNDEFINED = 0xFFFFFFFF  # length
 _HEADER_BYTES = 8  # before a value with implicit VR: tag and length
 # What is text in a header and might be of a patient; codes and numbers are not.
 _TELLING = {"PN", "LO", "SH", "LT", "ST", "UT", "UC", "UR", "DA", "DT", "AS", "UI"}
@@ -66,6 +67,8 @@ def read_instance(contents: bytes) -> Instance:
     """
     try:
         dataset = parse_dicom(contents, Path("object"))
+        if _is_cut(dataset):
+            raise ObjectError("ends within an element")
         uids = {
             key: str(dataset.get(key) or "")
             for key in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID")
@@ -76,6 +79,8 @@ def read_instance(contents: bytes) -> Instance:
         content = _digest(dataset, frozenset())
         findings = _digest(dataset, frozenset({"DA", "TM", "DT"}))
         identity = identify(dataset)
+    except ObjectError:
+        raise
     # Whatever a library makes of a hostile file; RecursionError is one of them.
     except Exception as error:
         raise ObjectError(f"cannot be read ({type(error).__name__})") from error
@@ -142,6 +147,16 @@ def _walk(dataset: Dataset, without: frozenset[str]) -> Iterator[bytes]:
         value = _get_bytes(element)
         yield len(value).to_bytes(8, "big")
         yield value
+
+
+def _is_cut(dataset: Dataset) -> bool:
+    """Tells whether a value is shorter than its element says."""
+    elements = map(dataset.get_item, dataset.keys())
+    return any(
+        isinstance(each, RawDataElement)
+        and each.length not in (_UNDEFINED, len(each.value or b""))
+        for each in elements
+    )
 
 
 def _get_bytes(element: RawDataElement | DataElement) -> bytes:

@@ -5,8 +5,8 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from spectjax.node.config import Config
 from spectjax.node.log import tell
+from spectjax.node.sections import Config
 
 
 class Peers:

@@ -92,7 +92,10 @@ class Program:
         self._said = b""
         limits = [str(os.getpid()), str(self._memory)]
         leashed = [sys.executable, "-P", leash.__file__, *limits]
-        with open(os.open(self._log, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as log:
+        with contextlib.suppress(FileNotFoundError):
+            self._log.replace(self._log.with_suffix(".before.log"))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with open(os.open(self._log, flags, 0o600), "wb") as log:
             try:
                 self._process = subprocess.Popen(
                     [*leashed, *self._command],
@@ -207,7 +210,9 @@ class Program:
                 return ProgramError(f"crashed ({signal.Signals(-status).name})")
             except ValueError:
                 return ProgramError(f"crashed (signal {-status})")
-        return ProgramError(f"ended with status {status}")
+        return ProgramError(
+            f"ended with status {status}: its last words are in the node's folder log"
+        )
 
 
 def measure_memory(process: int) -> int:

@@ -34,10 +34,10 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 from pynetdicom import AE, evt
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 
 from spectjax.node.audit import Audit
 from spectjax.node.classes import COMMITMENT, VERIFICATION
-from spectjax.node.config import Config
 from spectjax.node.connections import MOST_PDU_BYTES, Server
 from spectjax.node.disk import Disk
 from spectjax.node.holds import Holds
@@ -47,7 +47,9 @@ from spectjax.node.objects import ObjectError, name_study, read_instance
 from spectjax.node.peers import Peers
 from spectjax.node.queue import Queue
 from spectjax.node.reports import read_report
+from spectjax.node.sections import Config
 from spectjax.system.limits import MIB
+from spectjax.system.messages import UserError
 
 SUCCESS, NO_ROOM, MISMATCH, UNREADABLE = 0x0000, 0xA700, 0xA900, 0xC000
 DUPLICATE, NOT_ALLOWED, UNEXPECTED = 0x0111, 0x0124, 0x0110
@@ -74,6 +76,7 @@ _SYNTAXES = (
     JPEG2000,
 )
 _REJECTED = (0x01, 0x01)  # for good, by the service user; PS3.8, 9.3.4
+_GREETING_SECONDS = 5.0  # for who has connected to say what it wants
 _CALLING, _CALLED = 0x03, 0x07  # the AE title that is not recognised
 
 
@@ -101,41 +104,49 @@ class Receiver:
         """Listens from now on; returns the port.
 
         Raises:
-            OSError: if the address is not to be had.
+            UserError: if the address is not to be had.
         """
         limits = self._limits
         ae = AE(self._config.node.aet)
         ae.maximum_associations = limits.associations
         ae.maximum_pdu_size = MOST_PDU_BYTES
-        ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = limits.timeout_s
+        ae.network_timeout = ae.dimse_timeout = limits.timeout_s
+        ae.acse_timeout = min(limits.timeout_s, _GREETING_SECONDS)
         for sop_class in _STORED:
             ae.add_supported_context(sop_class, _list_syntaxes())
         ae.add_supported_context(VERIFICATION)
         # Who was asked for a commitment reports as its provider.
         ae.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
-        node = self._config.node
-        server = ae.make_server(
-            (node.host, node.port),
-            ssl_context=self._context,
-            evt_handlers=[
-                (evt.EVT_REQUESTED, self._check_peer),
-                (evt.EVT_REJECTED, self._note_rejection),
-                (evt.EVT_CONN_CLOSE, self._end),
-                (evt.EVT_ABORTED, self._end),
-                (evt.EVT_RELEASED, self._end),
-                (evt.EVT_C_ECHO, lambda event: SUCCESS),
-                (evt.EVT_C_STORE, self._store),
-                (evt.EVT_N_EVENT_REPORT, self._take_report),
-            ],
-            server_class=Server,
-            limits=limits,
-            allows=self._peers.allow,
-            refuse=lambda address, why: self._audit.refuse(
-                "refused connection", address=address, why=why
-            ),
-        )
+        host, port = self._config.node.host, self._config.node.port
+        try:
+            server = ae.make_server(
+                (host, port),
+                ssl_context=self._context,
+                evt_handlers=self._list_handlers(),
+                server_class=Server,
+                limits=limits,
+                allows=self._peers.allow,
+                refuse=self._refuse_connection,
+            )
+        except OSError as error:
+            raise UserError(
+                f"node.host and node.port: expected an address to listen on, found "
+                f"{host}:{port} ({error.strerror}). Is another node running?"
+            ) from None
         self._server = cast(Server, server)
         return int(server.server_address[1])
+
+    def _list_handlers(self) -> list[Any]:
+        return [
+            (evt.EVT_REQUESTED, self._check_peer),
+            (evt.EVT_REJECTED, self._note_rejection),
+            (evt.EVT_CONN_CLOSE, self._end),
+            (evt.EVT_ABORTED, self._end),
+            (evt.EVT_RELEASED, self._end),
+            (evt.EVT_C_ECHO, lambda event: SUCCESS),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_N_EVENT_REPORT, self._take_report),
+        ]
 
     def serve(self) -> None:
         """Lets in who calls, until `stop`."""
@@ -156,6 +167,10 @@ class Receiver:
         """Rejects who is not listed, before anything is agreed."""
         association = event.assoc
         request = association.requestor.primitive
+        if not isinstance(request, A_ASSOCIATE):  # the peer has gone
+            association.is_aborted = True
+            association.kill()
+            return
         calling, address = _name_peer(association)
         diagnostic, why = 0, ""
         if request.called_ae_title.strip() != self._config.node.aet:
@@ -168,14 +183,16 @@ class Receiver:
         association.kill()
         self._audit.refuse("refused association", aet=calling, address=address, why=why)
 
+    def _refuse_connection(self, address: str, why: str) -> None:
+        self._audit.refuse("refused connection", address=address, why=why)
+
     def _note_rejection(self, event: Any) -> None:
         calling, address = _name_peer(event.assoc)
         why = "too many associations"
         self._audit.refuse("refused association", aet=calling, address=address, why=why)
 
     def _get_flow(self, event: Any) -> Any:
-        assert self._server is not None  # mypy
-        return self._server.flows[event.assoc]
+        return event.assoc.flow
 
     def _end(self, event: Any) -> None:
         """Lets studies become due whose association has ended."""
@@ -302,7 +319,8 @@ def take_report(
 def _name_peer(association: Any) -> tuple[str, str]:
     """Returns the AE title and the address of who calls."""
     request = association.requestor.primitive
-    title = request.calling_ae_title.strip() if request is not None else ""
+    asked = isinstance(request, A_ASSOCIATE)
+    title = request.calling_ae_title.strip() if asked else ""
     return title, str(association.requestor.address)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from spectjax.node.queue import Parcel
+from spectjax.node.errands import Parcel
 
 _ALL_KEPT, _SOME_LOST = 1, 2  # event types
 

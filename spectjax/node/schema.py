@@ -3,13 +3,15 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from spectjax.system.messages import UserError
 
 NAME = "queue.sqlite"
 _VERSION = 1
+MOST_NOTE = 400  # characters of what people are told about a study
 _WAIT_SECONDS = 30.0  # for another process's change
 _TABLES = """
 CREATE TABLE study (
@@ -45,6 +47,15 @@ CREATE TABLE request (
     uid TEXT PRIMARY KEY, study TEXT NOT NULL, destination TEXT NOT NULL,
     asked REAL NOT NULL);
 """
+
+
+# Steps of the computer's clock, as it is set right, neither hold nor hurry anything.
+_STARTED = time.time() - time.monotonic()
+
+
+def tell_time() -> float:
+    """Returns seconds since 1970, by a clock that nobody sets while a process runs."""
+    return _STARTED + time.monotonic()
 
 
 class QueueError(UserError):
@@ -119,3 +130,20 @@ class Database:
         """Closes the tables."""
         with self._lock:
             self._db.close()
+
+
+class Tables:
+    """A part of the queue, over its tables."""
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = tell_time) -> None:
+        """Opens them.
+
+        Raises:
+            QueueError: if they cannot be used.
+        """
+        self._tables = Database(folder)
+        self._clock = clock
+
+    def close(self) -> None:
+        """Closes them."""
+        self._tables.close()

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import signal
+import sqlite3
 import threading
 import time
 import warnings
@@ -10,13 +11,15 @@ from collections.abc import Sequence
 from types import FrameType
 
 from spectjax.node.audit import Audit
-from spectjax.node.config import Config, make_contexts
+from spectjax.node.config import make_contexts
 from spectjax.node.disk import Disk
 from spectjax.node.holds import Holds
 from spectjax.node.log import tell, tell_bug, tell_lost_thread
 from spectjax.node.objects import ObjectError, name_study, read_instance
 from spectjax.node.queue import Queue
 from spectjax.node.receiver import Receiver
+from spectjax.node.schema import QueueError
+from spectjax.node.sections import Config
 from spectjax.node.sender import Sender
 from spectjax.node.worker import Worker
 
@@ -68,13 +71,19 @@ class Service:
             for place in config.destinations
         ]
         self._stop, self.port = threading.Event(), 0
-        recover(config, self.queue, self._disk)
+        try:
+            recover(config, self.queue, self._disk)
+        except sqlite3.Error as error:
+            raise QueueError(
+                f"{config.node.folder}: expected room for the node's queue, found none "
+                f"({error}). Make room, then start the node again."
+            ) from None
 
     def run(self) -> None:
         """Works until SIGTERM or SIGINT, or `stop`.
 
         Raises:
-            OSError: if the address to listen on is not to be had.
+            UserError: if the address to listen on is not to be had.
         """
         port = self._receiver.start()
         threads = [
@@ -134,8 +143,8 @@ class Service:
             )
             try:
                 failed = self.queue.fail_incomplete(study, note)
-            except Exception as error:
-                tell_bug("incomplete study", error)
+            except sqlite3.Error as error:  # a full disk
+                tell("cannot write", why=type(error).__name__)
                 continue
             if failed:
                 tell("failed", study=name_study(study), why=note)
@@ -151,6 +160,8 @@ class Service:
             if files or orphans:
                 tell("cleaned", files=len(files), orphans=orphans)
                 self._audit.try_write("cleaned", files=len(files))
+        except (OSError, sqlite3.Error) as error:  # a full disk
+            tell("cannot clean", why=type(error).__name__)
         except Exception as error:
             tell_bug("cleaning", error)
         gc.collect()  # a data set is a cycle of megabytes

@@ -5,19 +5,19 @@ import sqlite3
 import time
 from typing import Any
 
-from pynetdicom import AE
-
+from spectjax.node.calls import Caller, is_busy
 from spectjax.node.classes import VERIFICATION
-from spectjax.node.config import Config, make_contexts
+from spectjax.node.config import make_contexts
 from spectjax.node.disk import Disk
-from spectjax.node.queue import ENDED, Queue
+from spectjax.node.queue import Queue
 from spectjax.node.schema import NAME
+from spectjax.node.sections import Config
+from spectjax.node.upkeep import ENDED
 from spectjax.system.limits import GIB
 from spectjax.system.messages import UserError, make_printable
 
 _STALE_SECONDS = 60.0
 _ECHO_SECONDS = 10.0
-_BUSY = 2  # rejected for now; PS3.8, 9.3.4
 _LISTED_SECONDS = 7 * 86400.0  # for which what has ended is listed
 
 
@@ -30,10 +30,10 @@ def gather_status(config: Config) -> dict[str, Any]:
     queue, disk = open_queue(config)
     studies = queue.list_studies(ended_since=time.time() - _LISTED_SECONDS)
     waiting = [each for each in studies if each["state"] not in (*ENDED, "failed")]
-    beats = disk.read_beats()
+    beats, now = disk.read_beats(), time.time()
     status = {
         "states": queue.count_states(),
-        "oldest_pending_s": round(time.time() - waiting[0]["came"]) if waiting else 0,
+        "oldest_pending_s": round(max(0.0, now - waiting[0]["came"])) if waiting else 0,
         "results": queue.count_deliveries(),
         "free_bytes": disk.measure_free(),
         "used_bytes": disk.measure_used(),
@@ -58,7 +58,7 @@ def format_status(status: dict[str, Any]) -> str:
             opened = [e for e in each["errands"] if e["state"] == "open"]
             notes += [f"{e['destination']}: {e['note'] or 'due'}" for e in opened]
             tries = max([tries, *(e["tries"] for e in opened)])
-        age = _format_age(now - each["came"])
+        age = _format_age(max(0.0, now - each["came"]))
         line = f"{each['study']:16}  {each['state']:9}  {age:>8}  {tries:5}  "
         lines.append(make_printable(line + "; ".join(notes)).rstrip())
     counts = ", ".join(f"{count} {name}" for name, count in status["states"].items())
@@ -96,8 +96,11 @@ def check_health(config: Config) -> str:
     expected += [f"worker-{number}" for number in range(config.node.workers)]
     expected += [f"sender-{place.name}" for place in config.destinations]
     for name in expected:
-        age = beats.get(name)
-        if age is None or age > _STALE_SECONDS:
+        age, patience = beats.get(name), _STALE_SECONDS
+        if name.startswith("sender-"):  # who waits for a destination is well
+            patience += 4 * config.sending.timeout_s
+        # One that was seen in the future was not since the clock was set.
+        if age is None or abs(age) > patience:
             seen = "never" if age is None else f"{age:.0f} s ago"
             return f"{name} was last seen {seen}"
     if disk.measure_free() < config.receiving.min_free_bytes:
@@ -108,19 +111,16 @@ def check_health(config: Config) -> str:
 def _echo(config: Config) -> str:
     """Calls the node as it calls others; returns what is wrong."""
     node = config.node
-    ae = AE(node.aet)
-    ae.connection_timeout = ae.acse_timeout = _ECHO_SECONDS
-    ae.network_timeout = ae.dimse_timeout = _ECHO_SECONDS
-    ae.add_requested_context(VERIFICATION)
+    caller = Caller(node.aet, _ECHO_SECONDS)
+    caller.add_requested_context(VERIFICATION)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(node.host, node.host)
     tls = None
     if config.tls is not None:
         context = make_contexts(config.tls).outward
         context.check_hostname = False  # it calls itself, by whatever address
         tls = (context, host)
-    association = ae.associate(host, node.port, ae_title=node.aet, tls_args=tls)
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer is not None and answer.result == _BUSY:
+    association = caller.associate(host, node.port, ae_title=node.aet, tls_args=tls)
+    if is_busy(association):
         return ""  # it answers, and has as many associations as it may
     if not association.is_established:
         return f"no association at {host}:{node.port}"

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectjax.node.audit import Audit
-from spectjax.node.config import Config
 from spectjax.node.disk import DamagedFileError, Disk
 from spectjax.node.holds import Holds
 from spectjax.node.log import tell, tell_bug
 from spectjax.node.objects import Instance, ObjectError, hide, read_instance
 from spectjax.node.program import Program, ProgramError, StoppedError, StudyError
-from spectjax.node.queue import ChangedResultError, Job, Queue
+from spectjax.node.queue import Queue
+from spectjax.node.sections import Config
+from spectjax.node.studies import ChangedResultError, Job
 from spectjax.system.limits import MIB
 
 _MOST_RESULTS = 1000
@@ -85,6 +86,10 @@ class Worker:
                     failures += 1
                     tell("model does not start", worker=self.name, why=str(error))
                     self._pause(self._config.retrying.pause_after(failures))
+                except (OSError, sqlite3.Error) as error:  # a full disk
+                    failures += 1
+                    tell("cannot write", worker=self.name, why=type(error).__name__)
+                    self._pause(self._config.retrying.pause_after(failures))
                 except Exception as error:
                     failures += 1
                     tell_bug(self.name, error)
@@ -153,6 +158,7 @@ class Worker:
             places = [place.name for place in self._config.destinations]
             current = self._queue.finish(job, results, places)
         except DamagedFileError as error:
+            self._queue.forget_file("in", error.digest)
             self._give_up(job, f"{error}; send the study again")
         except ChangedResultError as error:
             self._give_up(job, str(error))

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from spectjax.node.__main__ import choose_command, run
-from spectjax.node.config import ModelSection
+from spectjax.node.sections import ModelSection
 from spectjax.system.messages import UserError
 from tests.support.fake_pacs import FakePacs
 from tests.support.nodes import READER, make_instance, send, wait_for

@@ -31,7 +31,7 @@ def test_example_of_the_page_is_read(tmp_path):
 
 def test_every_key_is_on_the_page():
     text = (ROOT / "docs/node.md").read_text()
-    config = pathlib.Path(ROOT / "spectjax/node/config.py").read_text()
+    config = pathlib.Path(ROOT / "spectjax/node/sections.py").read_text()
     keys = re.findall(r"^    (\w+): ", config.split("class Config:")[0], re.MULTILINE)
     assert len(keys) > 30
     for key in set(keys) - {"str", "bool", "float", "int"}:

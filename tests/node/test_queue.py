@@ -1,8 +1,11 @@
 """The queue: every state and what comes after it."""
 
+import time
+
 import pytest
 
-from spectjax.node.queue import ChangedResultError, Queue
+from spectjax.node.queue import Queue
+from spectjax.node.studies import ChangedResultError
 from tests.support.fake_reader import make_results
 from tests.support.nodes import make_instance, read
 
@@ -231,7 +234,7 @@ def test_study_is_sent_if_a_destination_is_not_asked(queue, clock, first, result
 def send_all(queue):
     errand = queue.next_errand("pacs")
     for each in errand.parcels:
-        if each.state == "waiting":
+        if each.state in ("waiting", "lost"):
             queue.begin_sending(errand, each.uid)
             queue.note_sent(errand, each.uid)
     return queue.next_errand("pacs")
@@ -252,7 +255,7 @@ def test_report_confirms_what_is_kept_and_has_the_rest_sent_again(
     assert queue.next_errand("pacs") is None
     clock.now += 1
     errand = queue.next_errand("pacs")
-    assert [each.state for each in errand.parcels] == ["confirmed", "waiting"]
+    assert [each.state for each in errand.parcels] == ["confirmed", "lost"]
     assert errand.tries == 1
     errand = send_all(queue)
     queue.note_request(errand, "2.25.2", 300)
@@ -356,6 +359,27 @@ def test_recovery_waits_for_senders_to_come_back(queue, clock, first):
     queue.recover(QUIET, ["pacs"])
     clock.now += 4
     assert queue.claim("a", 60) is None
+
+
+def test_clock_that_is_set_back_between_two_starts_holds_nothing(
+    queue, clock, first, results
+):
+    reach_sending(queue, clock, first, results)
+    queue.delay(queue.next_errand("pacs"), "away", 600, tried=False)
+    clock.now -= 3600
+    queue.recover(QUIET, ["pacs"])
+    assert queue.next_errand("pacs")
+    queue.close_errand(queue.next_errand("pacs"), confirmed=True)
+    clock.now += 101
+    assert len(queue.clean(100)) == 3
+
+
+def test_clock_that_is_set_back_meanwhile_holds_nothing(tmp_path, monkeypatch, first):
+    queue = Queue(tmp_path)
+    queue.add(first, 0.0)
+    monkeypatch.setattr(time, "time", lambda: 1000.0)
+    assert queue.claim("a", 60)
+    queue.close()
 
 
 def test_destination_that_is_no_more_keeps_no_study(queue, clock, first, results):

@@ -1,6 +1,7 @@
 """What a node answers to whom, and whom it does not let in."""
 
 import contextlib
+import gc
 import logging
 import socket
 import threading
@@ -10,9 +11,11 @@ import pydicom
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE
+from pynetdicom.pdu_primitives import P_DATA
 
 from spectjax.node import disk as disk_module
 from spectjax.node.audit import Audit
+from spectjax.node.connections import Flow
 from spectjax.node.disk import Disk
 from spectjax.node.holds import Holds
 from spectjax.node.queue import Queue
@@ -184,6 +187,39 @@ def test_peers_that_say_nothing_hold_nobody_up(tmp_path, listen):
                 pass
         each.close()
     assert time.monotonic() - begun < 9  # all were ended
+
+
+def test_peers_that_hang_up_leave_their_place(tmp_path, listen):
+    node = listen(associations=2, timeout_s=20.0)
+    for greeting in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x04\0\0\0\0\4abcd"):
+        with socket.create_connection(("127.0.0.1", node.port)) as wire:
+            wire.sendall(greeting)
+    wait_for(lambda: send(node.port, make_instance(tmp_path)) == [0x0000], 4)
+
+
+def test_association_leaves_nothing_in_memory(tmp_path, listen):
+    node = listen()
+    for _ in range(3):
+        send(node.port, make_instance(tmp_path))
+
+    def count():
+        gc.collect()
+        return sum(isinstance(each, Flow) for each in gc.get_objects())
+
+    wait_for(lambda: count() == 0)
+
+
+def test_broken_message_ends_its_association_alone(tmp_path, listen, capfd):
+    node = listen()
+    association = associate(node.port, make_instance(tmp_path))
+    part = P_DATA()
+    # A command set whose only element is an unknown command, PS3.7, E.1.
+    command = bytes.fromhex("0000000104000000 0000 0100 02000000 7777".replace(" ", ""))
+    part.presentation_data_value_list = [[1, b"\x03" + command]]
+    association.dul.send_pdu(part)
+    wait_for(lambda: association.is_aborted, 5)
+    assert "unexpected" not in capfd.readouterr().err
+    assert send(node.port, make_instance(tmp_path)) == [0x0000]
 
 
 def test_study_broken_off_is_held(tmp_path, listen):

@@ -1,6 +1,10 @@
 """What a start finds in the folder, and what goes with time."""
 
-from spectjax.node.disk import Disk
+import pytest
+
+from spectjax.node.audit import Audit
+from spectjax.node.disk import DamagedFileError, Disk
+from spectjax.node.incoming import Keeper
 from spectjax.node.objects import hide
 from spectjax.node.queue import Queue
 from spectjax.node.service import drop_orphans, recover
@@ -61,6 +65,21 @@ def test_study_whose_file_is_gone_is_told(tmp_path, capsys):
     (study,) = queue.list_studies()
     assert study["state"] == "failed"
     assert f"failed study={study['study']}" in capsys.readouterr().err
+
+
+def test_file_that_is_damaged_can_be_sent_again(tmp_path):
+    config, disk, queue = open_folder(tmp_path)
+    scan = make_instance(tmp_path)
+    keeper = Keeper(queue, disk, Audit(disk.folder / "audit"), 0.0)
+    assert keeper.keep(read(scan), encode(scan), {}) == "new"
+    disk.find("in", read(scan).digest).write_bytes(b"damaged")
+    with pytest.raises(DamagedFileError) as caught:
+        disk.read("in", read(scan).digest)
+    queue.forget_file("in", caught.value.digest)
+    queue.fail(queue.claim("worker", 60), "damaged")
+    assert keeper.keep(read(scan), encode(scan), {}) == "again"
+    assert queue.claim("worker", 60).missing == 0
+    assert disk.read("in", read(scan).digest) == encode(scan)
 
 
 def test_results_of_no_study_are_removed_when_they_are_old(tmp_path):

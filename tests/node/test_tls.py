@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from spectjax.node.config import TlsSection, make_contexts
+from spectjax.node.config import make_contexts
+from spectjax.node.sections import TlsSection
 from spectjax.system.messages import ConfigError
 from tests.support.fake_pacs import FakePacs
 from tests.support.nodes import (
@@ -19,10 +20,6 @@ from tests.support.nodes import (
     wait_for,
 )
 
-# pynetdicom leaves the socket of a connection that fails to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)
 EXTENSIONS = "subjectAltName=IP:127.0.0.1,DNS:localhost"
 
 

@@ -10,9 +10,10 @@ import time
 
 import numpy as np
 import pydicom
-from pynetdicom import AE
 
-from spectjax.node.config import (
+from spectjax.node.calls import Caller
+from spectjax.node.objects import read_instance
+from spectjax.node.sections import (
     Config,
     Destination,
     KeepingSection,
@@ -23,7 +24,6 @@ from spectjax.node.config import (
     Sender,
     SendingSection,
 )
-from spectjax.node.objects import read_instance
 from spectjax.node.service import Service
 from tests.support.nm_files import write_nm
 
@@ -75,8 +75,7 @@ def encode(dataset):
 
 def send(port, *datasets, aet="CAMERA", called="SPECTJAX", tls=None):
     """Sends over one association; the answers, or None if it is refused."""
-    ae = AE(aet)
-    ae.connection_timeout = ae.acse_timeout = ae.network_timeout = ae.dimse_timeout = 10
+    ae = Caller(aet, 10)
     for dataset in datasets:
         ae.add_requested_context(
             dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID
