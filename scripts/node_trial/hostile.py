@@ -9,121 +9,156 @@ import threading
 import time
 
 from scripts.node_trial import wire
-from scripts.node_trial.bench import Bench, compare, has_all, wait_for
+from scripts.node_trial.bench import Bench, compare, deliver, has_all, wait_for
 from scripts.node_trial.loads import encode
-from scripts.node_trial.mutants import make_mutant
+from scripts.node_trial.mutants import CUT, make_mutant
 from scripts.node_trial.nodes import Node
 from scripts.node_trial.processes import (
     count_descriptors,
     count_threads,
-    find_family,
     measure_mib,
 )
 from scripts.node_trial.rows import Row
 from scripts.node_trial.senders import Outbox, send
 
-_MOST_GROWTH_MIB = 200.0  # of the listener, between warm and the end
+_MOST_GROWTH_MIB = 100.0  # of the listener, from a fifth of the mutants on
 _DONE_SECONDS = 1800.0
 _TALKERS = 4
+# Of these an association may be refused for what it asks.
+_ODDLY_ASKED = ("odd associations", "bytes of PDUs", "disorder")
 _ESCAPES = ("/tmp/node_trial_escape", "node_trial_escape")
 
 
-def mutants(bench: Bench, *, real_model: bool = False) -> list[Row]:
-    """10 000 mutants from several callers at once; then a good study is done."""
-    count = bench.count(10_000)
-    changes = {"model": {"study_s": 60, "memory_mb": 3000}} if real_model else {}
-    with bench.set_up(
-        f"mutants_{'real' if real_model else 'fake'}", real_model=real_model, **changes
-    ) as (node, pacs):
-        node.start()
+class _Talkers:
+    """Callers that hold mutants out to a node, and note what it says.
+
+    Attributes:
+        answers: how often which answer came to which kind of mutant.
+        curve: memory of the node in MiB, after each hundredth of them.
+        dead: numbers of mutants after which it was gone.
+    """
+
+    def __init__(self, bench: Bench, node: Node, count: int) -> None:
+        """Holds all of them out, several at once."""
         assert node.process is not None
-        pid = node.process.pid
-        warm = measure_mib(pid)
-        answers: collections.Counter[tuple[str, str]] = collections.Counter()
-        peak, dead, began = [warm], [], time.monotonic()
-        lock = threading.Lock()
-
-        def talk(numbers: range) -> None:
-            for number in numbers:
-                mutant = make_mutant(bench.patients, node.address, bench.seed, number)
-                try:
-                    said = wire.converse(
-                        node.address,
-                        mutant.pdus,
-                        seconds=mutant.seconds,
-                        patient=mutant.patient,
-                    )
-                except OSError as error:
-                    said = [type(error).__name__]
-                with lock:
-                    answers[mutant.kind, " ".join(said)[:60]] += 1
-                    peak[0] = max(peak[0], measure_mib(pid))
-                    if node.process is None or node.process.poll() is not None:
-                        dead.append(number)
-                if dead:
-                    return
-
+        self.answers: collections.Counter[tuple[str, str]] = collections.Counter()
+        self.curve, self.dead = [measure_mib(node.process.pid)], list[int]()
+        self._bench, self._node, self._count = bench, node, count
+        self._lock = threading.Lock()
+        began = time.monotonic()
         talkers = [
-            threading.Thread(target=talk, args=(range(n, count, _TALKERS),))
+            threading.Thread(target=self._talk, args=(range(n, count, _TALKERS),))
             for n in range(_TALKERS)
         ]
         for talker in talkers:
             talker.start()
         for talker in talkers:
             talker.join()
-        seconds = time.monotonic() - began
-        lives = not dead and node.answers()
-        outbox = Outbox()
-        after = bench.make_studies(1, f"after {count} mutants")
-        outbox.join(outbox.send_all(node.address, after), 60)
-        _write_answers(node, answers)
+        self.seconds = time.monotonic() - began
+
+    def _talk(self, numbers: range) -> None:
+        process = self._node.process
+        assert process is not None
+        for number in numbers:
+            said = self._hold_out(number)
+            with self._lock:
+                self.answers[said] += 1
+                if number % max(1, self._count // 100) == 0:
+                    self.curve.append(measure_mib(process.pid))
+                if process.poll() is not None:
+                    self.dead.append(number)
+                if self.dead:
+                    return
+
+    def _hold_out(self, number: int) -> tuple[str, str]:
+        address, bench = self._node.address, self._bench
+        mutant = make_mutant(bench.patients, address, bench.seed, number)
+        try:
+            said = wire.converse(
+                address, mutant.pdus, seconds=mutant.seconds, patient=mutant.patient
+            )
+        except OSError as error:
+            said = [type(error).__name__]
+        return mutant.kind, " ".join(said)[:60]
+
+    def count_turned_away(self) -> int:
+        """Returns how many were rejected though they asked as a camera does."""
+        return sum(
+            number
+            for (kind, said), number in self.answers.items()
+            if said == "rejected" and kind not in _ODDLY_ASKED
+        )
+
+    def count_cut_and_taken(self) -> int:
+        """Returns how many data sets were taken that end too early."""
+        return sum(
+            number
+            for (kind, said), number in self.answers.items()
+            if kind == CUT and " 0x0000" in said
+        )
+
+    def summarise(self) -> str:
+        """Returns what was said how often."""
+        ends: collections.Counter[str] = collections.Counter()
+        for (_, said), number in self.answers.items():
+            stored = " 0x0000" in said
+            ends["taken" if stored else said.replace("accepted ", "")] += number
+        return ", ".join(f"{n} {said}" for said, n in ends.most_common(12))
+
+    def write(self, path: pathlib.Path) -> None:
+        """Writes kinds and answers as a table."""
+        rows = sorted(self.answers.items())
+        lines = [f"{n}\t{kind}\t{said}\n" for (kind, said), n in rows]
+        path.write_text("".join(lines))
+
+
+def mutants(bench: Bench, *, real_model: bool = False) -> list[Row]:
+    """10 000 mutants from several callers at once; then a good study is done."""
+    count = bench.count(2_000 if real_model else 10_000)
+    limits = {"model": {"study_s": 60, "memory_mb": 3000}} if real_model else {}
+    name = f"mutants_{'real' if real_model else 'fake'}"
+    with bench.set_up(name, real_model=real_model, **limits) as (node, pacs):
+        node.start()
+        assert node.process is not None
+        pid = node.process.pid
+        talkers = _Talkers(bench, node, count)
+        lives = not talkers.dead and node.answers()
+        talkers.write(node.folder / "answers.tsv")
+        outbox = deliver(bench, node, f"after {count} mutants")
+        held = f"{count_descriptors(pid)} descriptors, {count_threads(pid)} threads"
         idle = wait_for(node.is_idle, _DONE_SECONDS, pause=1.0)
-        rows = [
+        early, late = talkers.curve[len(talkers.curve) // 5], max(talkers.curve)
+        good = len(outbox.acknowledged) == 1 and (real_model or has_all(outbox, pacs))
+        turned_away, cut = talkers.count_turned_away(), talkers.count_cut_and_taken()
+        escaped = [path for path in _ESCAPES if pathlib.Path(path).exists()]
+        return [
             Row(
-                f"{count} mutants in {seconds:.0f} s",
-                f"{_summarise(answers)}; lives: {lives}, dead at {dead}",
+                f"{count} mutants in {talkers.seconds:.0f} s",
+                f"{talkers.summarise()}; lives: {lives} {talkers.dead}",
                 not lives,
             ),
             Row(
                 "memory of the listener",
-                f"{warm:.0f} MiB warm, at most {peak[0]:.0f}, now "
-                f"{measure_mib(pid):.0f}; "
-                f"{count_descriptors(pid)} descriptors, {count_threads(pid)} threads",
-                peak[0] - warm > _MOST_GROWTH_MIB,
+                f"{talkers.curve[0]:.0f} MiB at first, {early:.0f} after a fifth, then "
+                f"at most {late:.0f}, in the end {measure_mib(pid):.0f}; {held}",
+                late - early > _MOST_GROWTH_MIB,
             ),
-            Row("what they left", f"idle: {idle}, {node.count_states()}", not idle),
             Row(
-                "files outside of its folder",
-                f"{_find_escapes()}",
-                bool(_find_escapes()),
+                f"{_TALKERS} callers at once, room for 25",
+                f"{turned_away} rejected",
+                turned_away > count // 200,
             ),
+            Row("data sets that end too early", f"{cut} taken", cut > count // 1000),
+            Row("what they left", f"idle: {idle}, {node.count_states()}", not idle),
+            Row("files elsewhere", f"{escaped}", bool(escaped)),
+            Row("a good study afterwards", f"done: {good}", not good),
+            *node.find_tracebacks(),
         ]
-        done = real_model or has_all(outbox, pacs)
-        good = len(outbox.acknowledged) == 1 and done
-        rows.append(Row("a good study afterwards", f"done: {good}", not good))
-        rows += node.find_tracebacks()
-        return rows
 
 
 def mutants_real_model(bench: Bench) -> list[Row]:
-    """The same before the model that ships, which reads what was accepted."""
+    """2 000 of them before the model that ships, which reads what was accepted."""
     return mutants(bench, real_model=True)
-
-
-def _summarise(answers: collections.Counter[tuple[str, str]]) -> str:
-    ends: collections.Counter[str] = collections.Counter()
-    for (_, said), number in answers.items():
-        ends["stored" if " 0x0000" in said else said.replace("accepted ", "")] += number
-    return ", ".join(f"{n} {said}" for said, n in ends.most_common(12))
-
-
-def _write_answers(node: Node, answers: collections.Counter[tuple[str, str]]) -> None:
-    lines = [f"{n}\t{kind}\t{said}\n" for (kind, said), n in sorted(answers.items())]
-    (node.folder / "answers.tsv").write_text("".join(lines))
-
-
-def _find_escapes() -> list[str]:
-    return [path for path in _ESCAPES if pathlib.Path(path).exists()]
 
 
 def _connect(node: Node) -> socket.socket:
@@ -280,10 +315,3 @@ def slow_sender(bench: Bench) -> list[Row]:
             Row("three studies beside it", f"done: {done}", not done),
             compare(outbox, pacs),
         ]
-
-
-def family_mib(node: Node) -> list[float]:
-    """Returns the memory of the node and of what it started, in MiB."""
-    if node.process is None:
-        return []
-    return [measure_mib(pid) for pid in find_family(node.process.pid)]

@@ -126,6 +126,7 @@ class Source:
         return wire.store(self.address, sop_class, instance, data, syntax)
 
 
+CUT = "cut data set"  # of this kind all end within an element, or nearly all
 Elements = dict[int, tuple[bytes, bytes]]
 _LONG = (b"OB", b"OW", b"SQ", b"UN", b"UT", b"OF", b"OD", b"UC", b"UR")
 
@@ -170,7 +171,7 @@ def _spoil_bytes(source: Source) -> Mutant:
 
 def _cut(source: Source) -> Mutant:
     data = encode(source.dataset)
-    return Mutant("cut data set", source.store(data[: source.rng.integers(len(data))]))
+    return Mutant(CUT, source.store(data[: source.rng.integers(len(data))]))
 
 
 def _change_elements(source: Source) -> Mutant:

@@ -41,6 +41,7 @@ class Pacs:
         answer: status of the nth C-STORE of a UID, from 1.
         loses: how many of those that it still answers well it does not keep.
         seconds: how long it takes to answer each.
+        rejects: whether it knows nobody, from the next start on.
         commitment: it confirms by a "new" association to `node_port`, on the "same" as
             the request, or is "silent".
     """
@@ -56,6 +57,7 @@ class Pacs:
         self.loses = 0
         self.seconds = 0.0
         self.commitment = "new"
+        self.rejects = False
         self._studies: dict[str, tuple[str, str]] = {}
         self._tries: collections.Counter[str] = collections.Counter()
         self._lock = threading.Lock()
@@ -66,6 +68,7 @@ class Pacs:
         entity = AE(TITLE)
         entity.require_called_aet = True
         entity.maximum_associations = 20
+        entity.require_calling_aet = ["NOBODY"] if self.rejects else []
         for sop_class in _RESULT_CLASSES:
             entity.add_supported_context(sop_class)
         entity.add_supported_context(_VERIFICATION)

@@ -20,6 +20,8 @@ SCENARIOS: dict[str, Callable[[Bench], list[Row]]] = {
     "tls": strangers.tls,
     "pacs_away": troubles.pacs_away,
     "pacs_refuses": troubles.pacs_refuses,
+    "pacs_rejects": troubles.pacs_rejects,
+    "pacs_slow": troubles.pacs_slow,
     "pacs_loses": troubles.pacs_loses,
     "model_fails": troubles.model_fails,
     "model_recovers": troubles.model_recovers,

@@ -47,6 +47,49 @@ def pacs_away(bench: Bench) -> list[Row]:
     return rows
 
 
+def pacs_rejects(bench: Bench) -> list[Row]:
+    """The PACS rejects every association for 20 s, as one that was set up anew."""
+    with bench.set_up("rejects") as (node, pacs):
+        pacs.stop()
+        pacs.rejects = True
+        pacs.start()
+        node.start()
+        outbox = deliver(bench, node, "rejects", 2)
+        time.sleep(20)
+        states = node.count_states()
+        pacs.stop()
+        pacs.rejects = False
+        pacs.start()
+        done = finish(node, outbox, pacs, 60)
+        return [
+            Row(
+                "PACS rejects associations",
+                f"{states}, done by itself when it is mended: {done}",
+                not done,
+            ),
+            compare(outbox, pacs),
+        ]
+
+
+def pacs_slow(bench: Bench) -> list[Row]:
+    """The PACS takes 4 s for each result; cameras are not held up by it."""
+    with bench.set_up("slow_pacs") as (node, pacs):
+        pacs.seconds = 4
+        node.start()
+        began = time.monotonic()
+        outbox = deliver(bench, node, "slow", 5)
+        seconds = time.monotonic() - began
+        done = finish(node, outbox, pacs)
+        return [
+            Row(
+                "PACS takes 4 s for each",
+                f"all taken from cameras after {seconds:.0f} s, done: {done}",
+                seconds > 15 or not done,
+            ),
+            compare(outbox, pacs),
+        ]
+
+
 def pacs_refuses(bench: Bench) -> list[Row]:
     """Each result is refused at first, taken with a warning, or refused for ever."""
     rows = []
