@@ -64,6 +64,17 @@ def _create_workload(parameters: int, **which: Any) -> workloads.Workload:
     return workload
 
 
+def begin(variables: Variables, optimizer: optax.GradientTransformation) -> TrainState:
+    """Returns the state before the first step."""
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=variables["params"],
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(variables["params"]),
+        average={},
+    )
+
+
 def build_training(
     task: Task, variables: Variables, batch: Mapping[str, Any], *, gathers: bool
 ) -> tuple[Callable[[int], object], float]:
@@ -83,15 +94,7 @@ def build_training(
     step = functools.partial(train_step, task=task, optimizer=optimizer)
     layout = MeshLayout()
     steps_per_dispatch = choose_steps_per_dispatch() if gathers else 1
-    state = layout.place(
-        TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=variables["params"],
-            batch_stats=variables.get("batch_stats", {}),
-            opt_state=optimizer.init(variables["params"]),
-            average={},
-        )
-    )
+    state = layout.place(begin(variables, optimizer))
     if gathers:
         step = functools.partial(step, axis_name=AXIS)
         steps = functools.partial(run_steps, step=step, axis_name=AXIS)

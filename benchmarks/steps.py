@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # jax takes seconds: not before --help
     from benchmarks.workloads import Workload
 
 _RUNTIME = "benchmarks.runtime_worker"
-_HEAD = (
+HEAD = (
     *("model", "mode", "by", "images/s", "range", "times torch"),
     *("GFLOP/s", "of peak", "compile s", "peak MB"),
 )
@@ -75,14 +75,14 @@ def main() -> None:
                 machine.notes.append(f"{name}: {error}")
                 continue
             for mode in arguments.mode:
-                rows += _measure(workload, mode, machine, arguments)
+                rows += measure(workload, mode, machine, arguments)
                 machine.measure_peak()
     peak = machine.peak_flops_per_s
     facts["matrix product"] = f"{peak / 1e9:.4g} GFLOP/s"
     section = lay_out(
         f"{facts['device']}, {arguments.dtype}, batch {arguments.batch}",
         facts,
-        _HEAD,
+        HEAD,
         [format_cells(row, peak) for row in rows],
         [*machine.notes, *_NOTES],
     )
@@ -105,7 +105,7 @@ def format_cells(row: Row, peak_flops_per_s: float) -> tuple[str, ...]:
     )
 
 
-def _measure(
+def measure(
     workload: "Workload", mode: str, machine: Machine, arguments: argparse.Namespace
 ) -> list[Row]:
     """Measures one model in one mode by all frameworks, in turns."""

@@ -99,12 +99,12 @@ def describe_run(
         "device": name_processor() if device == "cpu" else device,
         "processor": f"{name_processor()}, {cores} of {os.cpu_count()} cores{load}",
         "versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
-        "commit": _commit(),
+        "commit": describe_commit(),
         "command": f"`python -m {command} {shlex.join(sys.argv[1:])}`",
     }
 
 
-def _commit() -> str:
+def describe_commit() -> str:
     """Returns the commit of the code, marked if files differ from it, or "unknown"."""
     here = pathlib.Path(__file__).parent
     try:

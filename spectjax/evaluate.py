@@ -15,9 +15,11 @@ already, .../tfds_spect/<config>/<version>. OUT receives what a run's folder `ev
 
 Patients and acquisitions that a model learned from are refused, or left out with
 --leave_out_seen; for that the data set of its training is looked for in --data_dir.
-What could not be checked is said. Thresholds and operating points are the model's own.
---calibrate_on names parts of the data, such as fold0, that are not scored: what an
-adjustment on them would give is told besides. Research software, not a medical device.
+What could not be checked is said. With --html OUT/pages has a page of each patient,
+readers' outlines beside the model's, and an index (docs/pages.md). Thresholds and
+operating points are the model's own. --calibrate_on names parts of the data, such as
+fold0, that are not scored: what an adjustment on them would give is told besides.
+Research software, not a medical device.
 """
 
 import os
@@ -29,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags, logging
 
 from spectjax.system.commands import (
+    define_html,
     define_path,
     define_paths,
     refuse_arguments,
@@ -67,6 +70,7 @@ def main(argv: list[str]) -> None:
             split=values.split,
             calibrate_on=values.calibrate_on,
             leave_out_seen=values.leave_out_seen,
+            html=values.html,
         )
 
 
@@ -81,6 +85,7 @@ def evaluate(
     split: Sequence[str] = (),
     calibrate_on: Sequence[str] = (),
     leave_out_seen: bool = False,
+    html: bool = False,
 ) -> dict[str, Any]:
     """Scores models on a data set, or on a folder, that is not theirs.
 
@@ -94,6 +99,7 @@ def evaluate(
         split: parts to score; none: all but `calibrate_on`.
         calibrate_on: parts to adjust probabilities and points on, never scored.
         leave_out_seen: leave images out that a model learned from, else refuse them.
+        html: write a page of each patient too; the model is asked once more for it.
 
     Returns:
         The content of `metrics.json`.
@@ -177,6 +183,10 @@ def evaluate(
             },
         )
         print(f"{name}: {describe(documents[name])}", flush=True)
+        if html:
+            from spectjax.pages.evaluated import write_evaluated
+
+            write_evaluated(candidate.model, examples, folders[name])
     metrics = next(iter(documents.values()))
     if len(candidates) > 1:
         metrics = task.contrast()(documents, folders, output_dir)
@@ -230,6 +240,7 @@ if __name__ == "__main__":  # flags are global to a process
     define_path(
         "data_dir", "Folder of the data sets of the trainings. Default: TFDS's own."
     )
+    define_html()
     flags.DEFINE_list("split", [], "Parts to score, such as fold0. Default: all.")
     flags.DEFINE_list(
         "calibrate_on", [], "Parts that are not scored, to adjust on, such as fold0."

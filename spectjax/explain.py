@@ -12,7 +12,8 @@ marked hotspots, OUT/metrics.json tells how often a map peaks on one, beside cha
 every image OUT receives `<name>.png` (counts with the map over them) and `<name>.json`
 (probability, map, place of its peak). --check_sanity writes `sanity.json` and
 `sanity.png`: what becomes of the maps when the network's weights are drawn anew, layer
-by layer.
+by layer. --html also writes OUT/pages: each study as an HTML file, with the map as a
+layer that can be switched off, and an index (docs/pages.md).
 Files that cannot be used are named on stderr and passed over; the exit status is 0 if
 at least one image was explained, else 1. It is 3 if one was passed over for an error
 that nobody expected, a bug: OUT/problems.log then has what to report.
@@ -39,6 +40,7 @@ from spectjax.inference.regions import describe_mismatch, tell_unknown
 from spectjax.system.commands import (
     define_crops,
     define_data_dirs,
+    define_html,
     define_path,
     define_stated,
     read_paths,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:  # what takes seconds to load: not before --help
     from spectjax.explanation.explainer import Explainer
     from spectjax.explanation.subjects import Subject
     from spectjax.input_pipeline import Examples
+    from spectjax.pages.folder import PageFolder
 
 
 def main(argv: list[str]) -> None:
@@ -62,7 +65,11 @@ def main(argv: list[str]) -> None:
     # Libraries log what they do, and tracebacks of what is one line of ours here.
     logging.set_verbosity(logging.FATAL)
     workdir, output_dir = values.workdir, values.output_dir
-    common = {"category": values.category, "check_sanity": values.check_sanity}
+    common = {
+        "category": values.category,
+        "check_sanity": values.check_sanity,
+        "html": values.html,
+    }
     paths = read_paths(argv)
     with hold(output_dir):
         check_classifier(workdir)
@@ -110,12 +117,13 @@ def explain_scans(
     crops: pathlib.Path | None = None,
     category: str = "metastasis",
     check_sanity: bool = False,
+    html: bool = False,
 ) -> None:
     """Explains every view of all scans below `paths`, images or folders.
 
     Maps speak for `category`; what is `stated` holds of every file that no table lists;
     `crops` is a table of what people decided about crops. With `check_sanity`
-    one sees what random weights make of the maps.
+    one sees what random weights make of the maps, with `html` there are pages too.
 
     Raises:
         UserError: if there is no trained model or no scan that could be used.
@@ -130,26 +138,39 @@ def explain_scans(
     # Here, since they load what draws: not before --help.
     from spectjax.explanation.subjects import take_view
     from spectjax.explanation.writing import SANITY_IMAGES, shows_evidence
+    from spectjax.pages.explained import show_explained_scan
+    from spectjax.pages.folder import name_study
 
     problems = Problems(output_dir)
     intake = Intake(paths, problems, stated=stated, crops=read_crops(crops))
     names = OutputNames(intake.files, output_dir, mark="map")
     explainer: Explainer | None = None
+    pages = _open_pages(output_dir, problems, intake.files) if html else None
     written = 0
     fit: list[Subject] = []
     for scans in intake.read_examinations():
         if explainer is None:
             explainer = _load(workdir, category)
             tell_unknown(explainer.run.info)
+        views = []
         for scan in scans:
             with problems.passing_over(scan.path):
                 thorax, name = crop_thorax(scan), names.choose(scan)
                 strange = describe_mismatch(explainer.run.info, scan.region)
                 subject = take_view(thorax, name, explainer.run.input_hw, strange)
-                (evidence,) = _write(explainer, [subject], output_dir)
+                (document,) = _write(explainer, [subject], output_dir)
                 written += 1
+                views.append(show_explained_scan(thorax, name, document))
+                evidence = np.array(document["map"]["values"], np.float32)
                 if len(fit) < SANITY_IMAGES and shows_evidence(subject, evidence):
                     fit.append(subject)
+        if pages and views:
+            with problems.passing_over(scans[0].path):
+                pages.begin("classification", explainer.run.origin)
+                said = tuple(problems.recent)
+                pages.add(name_study(scans), views, said, "explain", scans[0].path)
+    if pages:
+        pages.finish()
     if check_sanity and explainer is not None and written:
         _check_sanity(explainer, fit, output_dir)
     problems.conclude(written, output_dir, DISCLAIMER)
@@ -165,6 +186,7 @@ def explain_held_out(
     manual_dir: str | os.PathLike[str] | None = None,
     category: str = "metastasis",
     check_sanity: bool = False,
+    html: bool = False,
 ) -> dict[str, Any]:
     """Explains examples that a run has not seen, and scores the maps of all of them.
 
@@ -199,7 +221,9 @@ def explain_held_out(
         take_example(examples, row, name, explainer.run.input_hw)
         for name, row in chosen.items()
     ]
-    _write(explainer, subjects, output_dir)
+    documents = _write(explainer, subjects, output_dir)
+    if html:
+        _write_pages(explainer, subjects, documents, output_dir)
     metrics = score_maps(explainer, cut, odds, maps)
     if check_sanity:
         metrics["sanity_check"] = _check_sanity(explainer, subjects, output_dir)
@@ -277,15 +301,16 @@ def _load_held_out(
 
 def _write(
     explainer: "Explainer", subjects: Sequence["Subject"], output_dir: pathlib.Path
-) -> np.ndarray:
+) -> list[dict[str, Any]]:
     """Writes the explanation of each subject, and a line about it.
 
     Returns:
-        The maps, float32, (N, h, w).
+        What the JSON files hold.
     """
     from spectjax.explanation.writing import write_explanation
 
     odds, maps = explainer.explain(np.stack([subject.counts for subject in subjects]))
+    documents = []
     for subject, value, evidence in zip(subjects, odds, maps, strict=True):
         document = write_explanation(
             explainer, subject, float(value), evidence, output_dir
@@ -297,7 +322,36 @@ def _write(
             place = f"peak near row {y:.0f}, column {x:.0f} of the thorax"
         said = f"P({document['category']}) {document['probability']:.3f}, {place}"
         print(make_printable("  ".join([f"{subject.name}: {said}", *subject.warnings])))
-    return maps
+        documents.append(document)
+    return documents
+
+
+def _open_pages(
+    output_dir: pathlib.Path, problems: Problems, files: Sequence[pathlib.Path]
+) -> "PageFolder":
+    from spectjax.pages.folder import FOLDER, PageFolder
+
+    return PageFolder(output_dir / FOLDER, problems, files)
+
+
+def _write_pages(
+    explainer: "Explainer",
+    subjects: Sequence["Subject"],
+    documents: Sequence[dict[str, Any]],
+    output_dir: pathlib.Path,
+) -> None:
+    """Writes a page of each example."""
+    from spectjax.pages.explained import NOTE, show_explained_example
+
+    pages = _open_pages(output_dir, Problems(output_dir), ())
+    pages.begin("classification", explainer.run.origin)
+    for subject, document in zip(subjects, documents, strict=True):
+        view = show_explained_example(
+            subject.name, subject.counts, document, subject.hotspots
+        )
+        path = output_dir / subject.name
+        pages.add(subject.title, [view], (), "explain", path, (NOTE,))
+    pages.finish()
 
 
 def _check_sanity(
@@ -345,6 +399,7 @@ if __name__ == "__main__":  # flags are global to a process
         lower_bound=1,
     )
     define_data_dirs()
+    define_html()
     flags.DEFINE_bool(
         "check_sanity",
         False,

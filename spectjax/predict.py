@@ -24,7 +24,8 @@ and its probability, of the view and of all views of the patient's examination;
 `summary.csv` lists them. A label of a flagged crop says so.
 `--labelme` also writes OUT/labelme: for every view a picture and what was marked as
 outlines, a draft to correct in LabelMe, and `order.csv`, the most doubtful first
-(docs/correcting.md).
+(docs/correcting.md). `--html` also writes OUT/pages: for every examination one HTML
+file to look at, and `index.html`, the most doubtful first (docs/pages.md).
 `--dicom_dir=DIR` also writes, of each study, what an archive takes: a segmentation of
 each view with hotspots, a structured report, a picture, with `--pdf` and `--gsps` more
 (docs/dicom_results.md). It needs `pip install 'spectjax[dicom]'`.
@@ -51,6 +52,7 @@ from spectjax.inference.card import write_card
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.system.commands import (
     define_crops,
+    define_html,
     define_path,
     define_paths,
     define_stated,
@@ -85,6 +87,7 @@ def main(argv: list[str]) -> None:
             min_score=flag_values.min_score,
             operating_point=flag_values.operating_point,
             labelme=flag_values.labelme,
+            html=flag_values.html,
             dicom_dir=flag_values.dicom_dir,
             pdf=flag_values.pdf,
             gsps=flag_values.gsps,
@@ -103,6 +106,7 @@ def run(
     min_score: float | None = None,
     operating_point: str | None = None,
     labelme: bool = False,
+    html: bool = False,
     dicom_dir: pathlib.Path | None = None,
     pdf: bool = False,
     gsps: bool = False,
@@ -120,6 +124,7 @@ def run(
         min_score: see `predict_examinations`.
         operating_point: likewise.
         labelme: whether drafts to correct are written too.
+        html: whether a page of each examination is written too.
         dicom_dir: receives DICOM results, see `spectjax.dicom_results`, and whether
             there are `pdf` and `gsps` among them.
         pdf: see `dicom_dir`.
@@ -157,6 +162,10 @@ def run(
         from spectjax.tasks.hotspots.drafting import DraftFolder
 
         products.append(DraftFolder(intake.files, output_dir / DRAFTS))
+    if html:
+        from spectjax.pages.folder import FOLDER, PageFolder
+
+        products.append(PageFolder(output_dir / FOLDER, problems, intake.files))
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -196,6 +205,7 @@ if __name__ == "__main__":  # flags are global to a process
         False,
         "Also write drafts to correct in LabelMe, in the folder labelme of output_dir.",
     )
+    define_html()
     define_path(
         "dicom_dir",
         "Also write DICOM results, a folder for each study, to this folder.",

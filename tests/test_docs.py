@@ -106,6 +106,7 @@ def find_flags(source):
     for name in (
         "define_crops",
         "define_data_dirs",
+        "define_html",
         "define_stated",
         "define_view",
     ):  # what several commands share

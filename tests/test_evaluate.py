@@ -13,6 +13,7 @@ from spectjax.inference.external import choose_parts
 from spectjax.system.messages import UserError
 from spectjax.tasks.hotspots.metrics_sections import SegmentationRun
 from tests.support.data_sets import make_image, write_data_set
+from tests.support.page_files import Page
 from tests.support.typed_dicts import find_fault
 from tests.support.untrained_runs import make_config
 from tfds_spect.opening import open_data_set, read_content
@@ -101,6 +102,7 @@ def scored(elsewhere, tmp_path_factory):
         dataset=elsewhere,
         data_dir=folder / "nowhere",
         output_dir=folder / "out",
+        html=True,
     )
     return folder / "out", metrics
 
@@ -120,6 +122,19 @@ def test_spots_are_found_whole(scored):
     hot = metrics["subgroups"]["diagnosis"]["multiple bone metastasis"]
     assert (hot["IoU"], hot["sensitivity"], hot["n_lesions"]) == (1, 1, 3)
     assert hot["intervals"]["sensitivity"] == [1, 1]
+
+
+def test_pages_say_what_the_scores_count(scored):
+    out, metrics = scored
+    pages = sorted((out / "pages").glob("p*.html"))
+    views = [view for page in pages for view in Page(page).read_data()["views"]]
+    assert len(views) == 5
+    lesions = [each["said"] for view in views for each in view["truth"]["lesions"]]
+    assert lesions == ["found"] * metrics["lesion"]["found"]
+    marks = [said for view in views for said in view["truth"]["meets"]]
+    assert marks.count("FALSE") == metrics["lesion"]["false_per_image"] * 4
+    # Nobody outlined p4.
+    assert "not known" in marks
 
 
 def test_groups_say_what_is_known_of_camera_and_matrix(scored):

@@ -19,6 +19,7 @@ from spectjax.explanation.explainer import Explainer
 from spectjax.explanation.subjects import Subject, find_rows, pick_examples
 from spectjax.explanation.writing import write_explanation, write_sanity
 from spectjax.imaging.dicom.reading import find_bone_scans
+from spectjax.imaging.hotspots import decode_rle
 from spectjax.imaging.thorax import CropTransform, crop_thorax
 from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import Examples
@@ -26,6 +27,7 @@ from spectjax.training.assembly import create_task
 from spectjax.training.checkpoint import Checkpoints, Progress
 from spectjax.training.optimizer import create_optimizer
 from spectjax.training.step import create_train_state
+from tests.support.page_files import Page
 from tests.support.picture_files import save
 from tests.support.thorax_pictures import draw_thorax, write_weak_view
 
@@ -116,7 +118,7 @@ def test_explain_scans_takes_pictures_and_tells_of_weak_views(
         return explainer
 
     monkeypatch.setattr(explain, "_load", load_halves)
-    explain.explain_scans([tmp_path / "in"], workdir, tmp_path / "out")
+    explain.explain_scans([tmp_path / "in"], workdir, tmp_path / "out", html=True)
     names = ("b_posterior", "a_posterior")
     documents = [read_json(tmp_path / "out" / f"{name}.json") for name in names]
     assert [each["source"]["region"] for each in documents] == ["thorax", "thorax"]
@@ -126,6 +128,13 @@ def test_explain_scans_takes_pictures_and_tells_of_weak_views(
     for where in told:
         assert "by weak evidence: only the detector's start angle" in where
         assert "the model learned from chest halves alone, this is a thorax" in where
+    (view,) = Page(tmp_path / "out" / "pages" / "a_posterior.html").read_data()["views"]
+    assert view["weak_view"] and view["document"] == documents[1]
+    # What the classifier sees of the canvas, on the picture's own pixels.
+    y0, x0, y1, x1 = view["map_box"]
+    assert (y1 - y0, x1 - x0) == HW
+    height, width = view["counts"]["hw"]
+    assert (y0 + y1 - height, x0 + x1 - width) == (0, 0)
 
 
 def test_explain_scans_explains_every_view(workdir, hospital, tmp_path, capsys):
@@ -281,7 +290,8 @@ def test_explain_held_out_scores_and_writes(examples, tmp_path, monkeypatch):
     monkeypatch.setattr(explain, "check_classifier", lambda _: None)
     monkeypatch.setattr(explain, "_load_held_out", lambda *_: examples)
     monkeypatch.setattr(explain, "_load", lambda *_: make_explainer(odds, maps))
-    metrics = explain.explain_held_out(tmp_path, tmp_path / "out", num_examples=1)
+    output_dir = tmp_path / "out"
+    metrics = explain.explain_held_out(tmp_path, output_dir, num_examples=1, html=True)
     # Two are called metastasis; one of their maps peaks on the hotspot.
     assert metrics["pointing_game"] == {
         "n_images": 2,
@@ -297,6 +307,11 @@ def test_explain_held_out_scores_and_writes(examples, tmp_path, monkeypatch):
         "true_negative_1_image3",
         "true_positive_1_image0",
     ]
+    page = Page(output_dir / "pages" / "false_negative_1_image2.html")
+    (view,) = page.read_data()["views"]
+    assert view["map_box"] == [0, 0, 8, 8]
+    (lesion,) = view["truth"]["lesions"]
+    assert np.argwhere(decode_rle(lesion["mask"])).tolist() == [[7, 7]]
 
 
 def test_pick_examples_takes_the_surest_of_each_outcome():

@@ -78,6 +78,7 @@ OUTSIDE = {
     "spectjax.metrics": {"jax", "numpy", "scipy"},
     "spectjax.models": {"flax", "jax"},
     "spectjax.ops": {"flax", "jax", "numpy"},
+    "spectjax.pages": {"numpy"},
     "spectjax.phantom": {"absl", "numpy", "pydicom", "scipy", "tqdm"},
     "spectjax.recipes": {"ml_collections"},
     "spectjax.report": {"matplotlib", "numpy"},

@@ -27,6 +27,7 @@ from spectjax.report import picture_parts
 from spectjax.system.files import WriteError
 from tests.support.model_files import SCALE, make_metadata, write_stablehlo
 from tests.support.nm_files import detectors, write_nm
+from tests.support.page_files import Page
 from tests.support.thorax_pictures import HW, write_weak_view
 from tests.support.tiny_scans import (
     MODEL_INFO,
@@ -351,8 +352,10 @@ def test_run_heeds_a_table_of_crops(workdir, tmp_path, monkeypatch, capsys):
     file = os.path.relpath(path, tmp_path)
     table.write_text(f"file,accept_crop\n{file},yes\n")
     out = tmp_path / "out"
-    predict.run([path], workdirs=[workdir], output_dir=out, crops=table)
+    predict.run([path], workdirs=[workdir], output_dir=out, crops=table, html=True)
     document = read_json(out / "JPEG2000_anterior.json")
+    (view,) = Page(out / "pages" / "JPEG2000_anterior.html").read_data()["views"]
+    assert view["document"] == document
     assert document["crop"]["decision"] == "accepted by hand"
     assert document["crop"]["overruled_flags"] == ["no neck"]
     said = "crop accepted by hand (crops.csv, row 2), though flagged: no neck"

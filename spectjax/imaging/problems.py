@@ -33,6 +33,7 @@ class Problems:
         unexpected: number of files and views that met a bug.
         recent: what was printed about files and views that are passed over, since
             somebody emptied it: `Intake` does before each examination.
+        told: the same since the command began.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,6 +42,7 @@ class Problems:
         self.refused = 0
         self.unexpected = 0
         self.recent: list[str] = []
+        self.told: list[str] = []
 
     def refuse(self, error: UserError, n_files: int = 1) -> None:
         """Prints one line about a file or view that is passed over, or about several.
@@ -101,6 +103,7 @@ class Problems:
     def _tell(self, sentence: str) -> None:
         print(f"skipped: {sentence}", file=sys.stderr)
         self.recent.append(sentence)
+        self.told.append(sentence)
 
 
 def describe_bug(path: Path | str, error: Exception, log: Path | str) -> str:

@@ -13,7 +13,7 @@ from spectjax.imaging.hotspots import AnswerError
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import BoneScan, ScanError
-from spectjax.imaging.thorax import crop_thorax
+from spectjax.imaging.thorax import ThoraxImage, crop_thorax
 from spectjax.inference.answers import take
 from spectjax.inference.pixels import carry_back, choose_zoom, enlarge
 from spectjax.inference.regions import describe_mismatch, tell_unknown
@@ -173,7 +173,16 @@ def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
         CropError: if no thorax can be found.
         ModelFileError: if the model takes images of another size.
     """
-    thorax = crop_thorax(scan)
+    return look_at(model, crop_thorax(scan), name)
+
+
+def look_at(model: TrainedModel, thorax: ThoraxImage, name: str) -> SeenView:
+    """Returns a thorax as the model saw it, and what the model made of it.
+
+    Raises:
+        ModelFileError: if the model takes images of another size.
+    """
+    scan = thorax.scan
     counts = cut_centre(thorax.counts, model.input_hw)
     zoom = choose_zoom(scan.spacing_mm, model.pixel_mm)
     if zoom != 1:

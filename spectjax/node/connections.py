@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import A_P_ABORT
 from pynetdicom.transport import (
     RequestHandler,
@@ -227,3 +228,18 @@ class Server(ThreadedAssociationServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing more of a connection that broke."""
         self.refuse(client_address[0], "connection broke")
+
+
+def free(thread: threading.Thread | None) -> bool:
+    """Frees what a thread of pynetdicom held that ended by an error.
+
+    It ends so for many a thing that a peer says out of turn.
+
+    Returns:
+        Whether it was one.
+    """
+    if isinstance(thread, Association):
+        thread.dul.kill_dul()
+        if thread.dul.socket is not None:
+            thread.dul.socket.close()
+    return isinstance(thread, Association | DULServiceProvider)

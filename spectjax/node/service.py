@@ -12,6 +12,7 @@ from types import FrameType
 
 from spectjax.node.audit import Audit
 from spectjax.node.config import make_contexts
+from spectjax.node.connections import free
 from spectjax.node.disk import Disk
 from spectjax.node.holds import Holds
 from spectjax.node.log import tell, tell_bug, tell_lost_thread
@@ -110,6 +111,14 @@ class Service:
                 cleaned = time.monotonic()
                 self._clean()
         self._end(threads)
+
+    def note_lost_thread(self, args: threading.ExceptHookArgs) -> None:
+        """Says what ended a thread; a hook for `threading.excepthook`."""
+        if free(args.thread):
+            kind = args.exc_type.__name__
+            self._audit.refuse("broken association", why=f"no DICOM ({kind})")
+        else:
+            tell_lost_thread(args)
 
     def stop(self) -> None:
         """Lets `run` end."""
@@ -233,7 +242,7 @@ def run_until_told(service: Service) -> None:
         service.stop()
 
     warnings.simplefilter("ignore")  # pydicom's quote what is in a file
-    threading.excepthook = tell_lost_thread
+    threading.excepthook = service.note_lost_thread
     before = {
         number: signal.signal(number, note)
         for number in (signal.SIGTERM, signal.SIGINT)

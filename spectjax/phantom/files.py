@@ -99,6 +99,7 @@ def encode_dicom(
     file_meta.ImplementationVersionName = "SPECTJAX_PHANTOM"
     ds = FileDataset("", {}, file_meta=file_meta, preamble=bytes(128))
 
+    ds.SyntheticData = "YES"
     ds.ImageType = ["ORIGINAL", "PRIMARY", "WHOLE BODY", "EMISSION"]
     ds.SOPClassUID = NuclearMedicineImageStorage
     ds.SOPInstanceUID = file_meta.MediaStorageSOPInstanceUID
@@ -117,8 +118,8 @@ def encode_dicom(
     ds.PatientAge = f"{patient.age:03d}Y"
     ds.BodyPartExamined = "WHOLEBODY"
     ds.CountsAccumulated = int(frames.sum(dtype=np.int64))
-    ds.PatientPosition = "HFS"
-    ds.PatientOrientationCodeSequence = []  # required, may be empty
+    # Required, may be empty; Patient Position is not allowed beside it.
+    ds.PatientOrientationCodeSequence = []
     ds.PatientGantryRelationshipCodeSequence = []
     ds.PatientSize = round(patient.size_m, 2)
     ds.PatientWeight = round(patient.weight_kg, 1)
@@ -168,6 +169,8 @@ def encode_dicom(
 
 def _detector(view: View, evidence: Evidence) -> Dataset:
     item = make_item(CollimatorType="PARA", FieldOfViewShape="RECTANGLE")
+    # Required, may be empty: without them GDCM ends the program that decodes the file.
+    item.ImageOrientationPatient = item.ImagePositionPatient = None
     if (evidence, view) in VIEW_CODES:
         item.ViewCodeSequence = [make_code(*VIEW_CODES[evidence, view])]
     return item

@@ -28,7 +28,7 @@ from spectjax.system.locks import LOCK_NAME
 from spectjax.system.messages import UserError
 from spectjax.system.workers import WorkerError, Workers
 
-VERSION = 4  # changes whenever the same seed gives other files
+VERSION = 4  # changes whenever the same seed gives other images, outlines or truth
 _SECONDS_PER_PATIENT = 0.3
 _FRAME = 30  # a stream of a patient's seed, beside the bodies of `find_case`
 _COMPLETE = "phantom.json"

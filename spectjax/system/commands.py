@@ -180,6 +180,16 @@ def define_crops() -> flags.FlagHolder[pathlib.Path | None]:
     )
 
 
+def define_html() -> None:
+    """Defines --html, see `spectjax.pages`."""
+    flags.DEFINE_bool(
+        "html",
+        False,
+        "Also write an HTML page of each study and an index, in the folder pages of "
+        "output_dir.",
+    )
+
+
 def define_data_dirs() -> None:
     """Defines --data_dir and --manual_dir, see `tfds_spect.prepare.prepare`."""
     define_path("data_dir", "Folder of data sets. Default: TFDS's own.")

@@ -93,9 +93,12 @@ class Node:
         """Sends what there is to send, until it is confirmed."""
         (place,) = self.config.destinations
         sender = Sender(place, self.config, self.queue, self.disk, self.audit, None)
-        while self.queue.list_studies()[0]["state"] == "sending":
-            if errand := self.queue.next_errand("pacs"):
-                sender._step(errand)
+        try:
+            while self.queue.list_studies()[0]["state"] == "sending":
+                if errand := self.queue.next_errand("pacs"):
+                    sender.serve(errand)
+        finally:
+            sender.close()  # as the end of a process does
 
 
 def list_crashes(steps, folder):
@@ -166,7 +169,7 @@ def test_results_are_sent_once_or_the_same_again(tmp_path, steps, commitment):
         left, steps.left = steps.left, 0
         pacs.kept.clear()
         pacs.stored.clear()
-        short = {"quiet_s": 0.0, "confirm_s": 0.5, "pause_s": 0.0}
+        short = {"quiet_s": 0.0, "confirm_s": 0.5, "pause_s": 0.0, "timeout_s": 2.0}
         config = make_config(folder, pacs.port, commitment=commitment, **short)
         node = Node(config)
         node.receive(encode(scan), read(scan))
@@ -180,7 +183,7 @@ def test_results_are_sent_once_or_the_same_again(tmp_path, steps, commitment):
         (study,) = node.queue.list_studies()
         assert study["state"] == "done"
         assert set(pacs.kept) == set(pacs.stored) == {r[0].uid for r in results}
-        counted = node.queue.count_deliveries()
-        assert len(pacs.stored) <= 2 + counted["begun_again"] <= 3
+        # Since it is asked what it has, it never gets one twice.
+        assert len(pacs.stored) == 2
         steps.left = left
     pacs.stop()

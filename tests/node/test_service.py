@@ -1,6 +1,8 @@
 """A node as a whole: what comes in, what goes out, what is written down."""
 
 import json
+import socket
+import threading
 
 import pytest
 
@@ -90,6 +92,25 @@ def test_results_that_are_none_are_not_sent(tmp_path, pacs):
         "model gave no results: a file of another study",
     ]
     assert pacs.stored == []
+
+
+def test_thread_that_a_peer_has_ended_is_no_bug(tmp_path, capfd):
+    with running(make_config(tmp_path)) as node:
+        with socket.create_connection(("127.0.0.1", node.port)) as wire:
+            listed = node._receiver._server
+            wait_for(lambda: listed.active_associations)
+            (thread,) = listed.active_associations
+            error = ValueError("of Secret^Name")
+            args = (ValueError, error, None, thread)
+            node.note_lost_thread(threading.ExceptHookArgs(args))
+            wire.settimeout(5)
+            assert wire.recv(100) == b""
+        ours = (ValueError, error, None, threading.Thread(name="ours"))
+        node.note_lost_thread(threading.ExceptHookArgs(ours))
+    told = capfd.readouterr().err
+    assert "broken association why=no DICOM (ValueError)" in told
+    assert "unexpected error where=ours kind=ValueError" in told
+    assert "Secret" not in told
 
 
 @pytest.mark.slow

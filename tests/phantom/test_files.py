@@ -60,7 +60,13 @@ def test_write_phantom_leaves_valid_nm_objects(folder):
         assert ds.CountsAccumulated == ds.pixel_array.sum()
         assert ds.pixel_array.dtype == np.uint16
         assert str(ds.PatientName) == f"SYNTHETIC^{path.stem[:5]}"
-        assert "SYNTHETIC" in ds.ImageComments
+        assert "SYNTHETIC" in ds.ImageComments and ds.SyntheticData == "YES"
+        # Type 2, empty: GDCM ends the program that decodes a file without them.
+        for detector in ds.DetectorInformationSequence:
+            assert detector["ImageOrientationPatient"].is_empty
+            assert detector["ImagePositionPatient"].is_empty
+        # C.7.3.1.1.2: not beside Patient Orientation Code Sequence.
+        assert "PatientOrientationCodeSequence" in ds and "PatientPosition" not in ds
         uids = [ds.SOPInstanceUID, ds.StudyInstanceUID, ds.SeriesInstanceUID]
         assert all(pydicom.uid.UID(uid).is_valid for uid in uids)
 

@@ -35,17 +35,17 @@ def write_study_file(path, frames=FRAMES, **elements):
     return write_nm(path, frames, **(stated | elements))
 
 
-def see(scan, masks, *, kind="regions", flags=()):
+def see(scan, masks, *, kind="regions", flags=(), box=BOX, canvas=CANVAS):
     """A view of a scan in which a model of a kind sees masks on the frame.
 
     They have the probabilities 0.9, 0.8, ...; a classifier's is 0.9 of metastasis.
     """
-    transform = CropTransform(BOX, scan.counts.shape, CANVAS)
+    transform = CropTransform(box, scan.counts.shape, canvas)
     thorax = ThoraxImage(
         transform.apply(scan.counts), scan, transform, None, tuple(flags), None
     )
     scores = [0.9 - 0.1 * i for i in range(len(masks))]
-    cut = np.array([transform.apply(mask) for mask in masks]).reshape(-1, *CANVAS)
+    cut = np.array([transform.apply(mask) for mask in masks]).reshape(-1, *canvas)
     if kind == "class":
         answer = np.array([0.1, 0.9], np.float32)
     elif kind == "instances":
@@ -58,11 +58,11 @@ def see(scan, masks, *, kind="regions", flags=()):
             cut.astype(bool),
         )
     else:
-        hot = np.zeros(CANVAS, np.float32)
+        hot = np.zeros(canvas, np.float32)
         for mask, score in zip(cut.astype(bool), scores, strict=True):
             hot[mask] = score
         answer = np.stack([1 - hot, hot], axis=-1)
-    return SeenView(scan.path.stem + scan.view, thorax, CANVAS, answer)
+    return SeenView(scan.path.stem + scan.view, thorax, canvas, answer)
 
 
 DESCRIBE = {

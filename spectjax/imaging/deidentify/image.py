@@ -163,8 +163,10 @@ def _sort_items(
 
 
 def _write_identity(cleaned: Dataset, key: str, *, synthetic: bool) -> None:
-    # The reader knows a phantom by this word; Image Comments are gone.
+    # A person knows a phantom by this word; Image Comments are gone.
     cleaned.PatientName = f"SYNTHETIC^{key}" if synthetic else key
+    if synthetic:
+        cleaned.SyntheticData = "YES"
     cleaned.PatientID = key
     cleaned.SpecificCharacterSet = "ISO_IR 192"
     cleaned.PatientIdentityRemoved = "YES"

@@ -281,7 +281,8 @@ def _read_camera(dataset: Dataset) -> str:
 
 def _is_synthetic(dataset: Dataset) -> bool:
     texts = (str(dataset.get(k) or "") for k in ("ImageComments", "PatientName"))
-    return any(text.upper().startswith("SYNTHETIC") for text in texts)
+    is_named = any(text.upper().startswith("SYNTHETIC") for text in texts)
+    return is_named or str(dataset.get("SyntheticData")).strip().upper() == "YES"
 
 
 @contextlib.contextmanager

@@ -270,6 +270,9 @@ def test_a_phantom_still_says_that_it_is_synthetic(tmp_path):
     deidentify(tmp_path / "in", tmp_path / "out")
     scans, _ = find_bone_scans([tmp_path / "out"])
     assert sorted(scan.synthetic for scan in scans) == [False, False, True, True]
+    for scan in scans:
+        stated = pydicom.dcmread(scan.path).get("SyntheticData")
+        assert stated == ("YES" if scan.synthetic else None)
 
 
 def test_what_is_no_whole_body_image_stays_behind(tmp_path):

@@ -181,11 +181,18 @@ def test_image_key_tells_the_frames_of_a_file_apart(tmp_path):
     assert scans[0].patient_key == scans[1].patient_key
 
 
-@pytest.mark.parametrize("keyword", ["ImageComments", "PatientName"])
-def test_synthetic_is_what_the_file_says(tmp_path, keyword):
-    path = write_nm(tmp_path / "a.dcm", ONE, ge_labels="_E")
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"ImageComments": "SYNTHETIC phantom"},
+        {"PatientName": "SYNTHETIC phantom"},
+        {"SyntheticData": "YES"},
+    ],
+)
+def test_synthetic_is_what_the_file_says(tmp_path, stated):
+    path = write_nm(tmp_path / "a.dcm", ONE, ge_labels="_E", SyntheticData="NO")
     assert not read_bone_scans(path)[0].synthetic
-    write_nm(path, ONE, ge_labels="_E", **{keyword: "SYNTHETIC phantom"})
+    write_nm(path, ONE, ge_labels="_E", **stated)
     assert read_bone_scans(path)[0].synthetic
 
 

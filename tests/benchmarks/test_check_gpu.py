@@ -1,0 +1,250 @@
+"""The check on a GPU: what it plans, ends, compares and writes, without a GPU."""
+
+import argparse
+import json
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from benchmarks import check_gpu, gpu_parts, gpu_plan, gpu_table, gpu_trace
+from spectjax.models import MODELS
+
+EXACT = gpu_plan.EXACT
+
+
+def make_part(name="card", limit_s=60.0, **fields):
+    return gpu_plan.Part("card", name, "card", {}, limit_s, **fields)
+
+
+def test_every_registered_model_is_compared():
+    assert sorted(gpu_plan.MODELS) == sorted(MODELS)
+
+
+@pytest.mark.parametrize("rehearse", [True, False])
+def test_every_part_can_be_begun_and_has_a_folder_of_its_own(
+    rehearse, tmp_path, monkeypatch
+):
+    parts = gpu_plan.plan(gpu_plan.GROUPS, rehearse=rehearse, data_dir=tmp_path)
+    assert {part.kind for part in parts} == set(gpu_parts.PARTS)
+    folders = {gpu_table.locate(tmp_path, part.name) for part in parts}
+    assert len(folders) == len(parts) and {f.parent for f in folders} == {tmp_path}
+    for part in parts:
+        assert json.loads(json.dumps(part.request)) == part.request
+    timed = {part.kind for part in parts if part.alone}
+    assert timed == {"card", "speed", "beside_torch", "product"}
+
+
+def test_what_a_cpu_computes_is_not_computed_again(tmp_path):
+    parts = gpu_plan.plan(["reference", "card"], reference=tmp_path)
+    assert [part.name for part in parts] == ["card"]
+    made = gpu_plan.plan(["reference"], rehearse=True)
+    assert [part.environment["JAX_PLATFORMS"] for part in made] == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "said"),
+    [
+        ("print('so far'); import os; os.abort()", "aborted by SIGABRT", ""),
+        ("import time; print('slow', flush=True); time.sleep(60)", "over its", "slow"),
+        ("raise ValueError('no such card')", "failed", "ValueError: no such card"),
+        ("", "done", ""),
+    ],
+)
+def test_a_part_that_ends_early_or_late_costs_only_itself(
+    program, status, said, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(check_gpu, "_PROGRAM", (sys.executable, "-c", program))
+    found = check_gpu.run_part(make_part(), tmp_path, limit_s=1)
+    assert found[0].startswith(status)
+    assert found[1].endswith(said)
+
+
+def run_with(results, tmp_path, monkeypatch, parts, minutes=1.0):
+    """Runs parts, of which `results` has status and facts; returns the document."""
+
+    def run_part(part, folder, limit_s):
+        status, facts = results[part.name]
+        (folder / "facts.json").write_text(json.dumps(facts))
+        return status, "" if status == "done" else "what it said"
+
+    monkeypatch.setattr(check_gpu, "run_part", run_part)
+    run = check_gpu.Run(tmp_path, minutes=minutes, reference=tmp_path, commit="abc")
+    run.take(parts)
+    return json.loads((tmp_path / "gpu.json").read_text())
+
+
+CARD = {
+    "device": "NVIDIA H0",
+    "driver": "1.2",
+    "versions": {"jax": "0.0"},
+    "products": {"bfloat16": 100.0},
+    "copy": 4000.0,
+}
+SPEED = {
+    "seconds": [0.01, 0.02, 0.04],
+    "batch_size": 16,
+    "flops": 10**12,
+    "compile_s": 3.0,
+    "peak_bytes": 5 * 10**6,
+    "trace": {
+        "kernels": 7.0,
+        "busy_ms": 5.0,
+        "wall_ms": 20.0,
+        "longest": [{"name": "gemm", "count": 2.0, "ms": 1.5}],
+    },
+}
+
+
+def test_what_is_found_is_written_with_what_failed(tmp_path, monkeypatch):
+    request = {"request": {"dtype": "bfloat16"}}
+    speed = gpu_plan.Part("speed", "speed unet", "speed", request, 9)
+    parts = [make_part(), speed, make_part("torch")]
+    results = {
+        "card": ("done", CARD),
+        "speed unet": ("done", SPEED),
+        "torch": ("aborted by SIGABRT", {}),
+    }
+    document = run_with(results, tmp_path, monkeypatch, parts)
+    assert [part["status"] for part in document["parts"]] == [
+        *("done", "done", "aborted by SIGABRT")
+    ]
+    assert document["parts"][2]["facts"] is None
+    table = (tmp_path / "gpu.md").read_text()
+    assert "- device: NVIDIA H0\n" in table and "- commit: abc\n" in table
+    # 16 images in 20 ms; 10^12 operations in 20 ms are half of 100 TFLOP/s.
+    row = "| unet | 20.00 | 800 | 400–1600 (3) | 50% | 3 | 5 | 7 | 5.00 | 25% |"
+    assert row in table
+    assert "| `gemm` | 2 | 1.500 |" in table
+    assert "## torch\n\n```\nwhat it said\n```" in table
+
+
+def test_what_is_timed_runs_alone_and_in_its_place(tmp_path, monkeypatch):
+    together, begun = threading.Barrier(2, timeout=10), []
+
+    def run_part(part, folder, limit_s):
+        begun.append(part.name)
+        if not part.alone:
+            together.wait()
+        return "failed", ""
+
+    monkeypatch.setattr(check_gpu, "run_part", run_part)
+    monkeypatch.setattr(check_gpu, "count_cores", lambda: 2)
+    run = check_gpu.Run(tmp_path, minutes=1, reference=tmp_path, commit="abc")
+    names = ("first", True), ("b", False), ("c", False), ("last", True)
+    run.take([make_part(name, alone=alone) for name, alone in names])
+    assert begun[0] == "first" and begun[-1] == "last"
+    assert sorted(begun[1:3]) == ["b", "c"]
+
+
+def test_nothing_begins_when_the_time_is_over(tmp_path, monkeypatch):
+    document = run_with({}, tmp_path, monkeypatch, [make_part()], minutes=0)
+    assert document["parts"][0]["status"] == "no time"
+
+
+def write_outputs(folder, name, **changes):
+    arrays = {
+        "prediction": np.array([1.0, -4.0]),
+        "losses": np.array([2.0, 1.0]),
+        "gradient": np.array([3.0, 4.0]),
+    }
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / f"{name}.npz", **(arrays | changes))
+
+
+def compare(tmp_path):
+    return gpu_table.compare_outputs(tmp_path, tmp_path)
+
+
+def test_outputs_are_compared_with_those_of_a_cpu(tmp_path):
+    write_outputs(tmp_path / "reference_unet", EXACT)
+    for way, gradient in ((EXACT, [3.0, 4.0]), ("float32", [3.0, 4.5])):
+        write_outputs(
+            tmp_path / "outputs_unet",
+            way,
+            prediction=np.array([1.0, -3.0]),
+            losses=np.array([2.0, 1.5]),
+            gradient=np.array(gradient),
+        )
+    exact, tf32 = compare(tmp_path)
+    assert exact["prediction"] == 1 / 4 and exact["losses"] == 0.5 / 2
+    assert exact["first loss"] == exact["gradient"] == 0
+    assert tf32["gradient"] == 0.5 / 5
+    # Only exact products are held to the limits.
+    assert gpu_table.find_faults([exact, tf32]) == [
+        f"unet, {EXACT}: prediction differs by 2.5e-01"
+    ]
+
+
+def test_what_is_not_finite_is_a_fault(tmp_path):
+    write_outputs(tmp_path / "reference_unet", EXACT)
+    write_outputs(tmp_path / "outputs_unet", EXACT, gradient=np.array([np.nan, 4.0]))
+    assert gpu_table.find_faults(compare(tmp_path)) == [
+        f"unet, {EXACT}: not finite",
+        f"unet, {EXACT}: gradient differs by nan",
+    ]
+
+
+def kernel(name, start, length, thread=1, process=1):
+    place = {"pid": process, "tid": thread}
+    return {"ph": "X", "name": name, "ts": start, "dur": length, **place}
+
+
+def named(kind, name, thread=0, process=1):
+    place = {"pid": process, "tid": thread}
+    return {"ph": "M", "name": kind, "args": {"name": name}, **place}
+
+
+def test_a_trace_tells_how_long_kernels_ran():
+    events = [
+        named("process_name", "/device:GPU:0"),
+        named("process_name", "/host:CPU", process=2),
+        named("thread_name", "Stream #1(Compute)", thread=1),
+        named("thread_name", "Stream #2(Memcpy)", thread=2),
+        named("thread_name", "XLA Modules", thread=3),
+        named("thread_name", "Stream of another kind", thread=1, process=2),
+        kernel("a", 0, 1000),
+        kernel("a", 3000, 1000),
+        kernel("copy", 500, 1500, thread=2),  # half a millisecond beside a kernel
+        kernel("whole step", 0, 9000, thread=3),
+        kernel("host", 0, 9000, process=2),
+    ]
+    found = gpu_trace.summarise(events, steps=2)
+    assert found == {
+        "kernels": 1.5,
+        "busy_ms": 1.5,
+        "span_ms": 2.0,
+        "longest": [
+            {"name": "a", "count": 1.0, "ms": 1.0},
+            {"name": "copy", "count": 0.5, "ms": 0.75},
+        ],
+    }
+    assert gpu_trace.summarise([], steps=2)["busy_ms"] == 0
+
+
+def test_an_unknown_part_is_refused(monkeypatch, capsys):
+    command = ["check_gpu", "--output_dir=out", "--parts=cards"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit):
+        check_gpu.main()
+    assert "--parts: 'cards' is none of card, " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_everything_but_pytorch_is_rehearsed(tmp_path, monkeypatch):
+    monkeypatch.setattr(check_gpu, "_parse_arguments", lambda: arguments)
+    arguments = argparse.Namespace(
+        output_dir=tmp_path,
+        reference=None,
+        data_dir=None,
+        parts=["card", "outputs", "reference", "speed"],
+        minutes=20,
+        commit=None,
+        rehearse=True,
+    )
+    check_gpu.main()
+    document = json.loads((tmp_path / "gpu.json").read_text())
+    assert {part["status"] for part in document["parts"]} == {"done"}
+    assert gpu_table.find_faults(document["outputs"]) == []
+    assert len(document["outputs"]) == 2 * 4 + 1

@@ -1,0 +1,189 @@
+"""Studies that conform, in every layout of sources and results, for the judges.
+
+The sources are the phantom's. What a model says of them is made up, so that every pixel
+of it is known.
+"""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+
+from spectjax.dicom_results import DicomResults
+from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.problems import Problems
+from spectjax.phantom import simulate_patient
+from spectjax.phantom.files import encode_dicom
+from spectjax.phantom.frames import Frame
+from spectjax.tasks.views import Reading
+from tests.support.dicom_studies import DESCRIBE, WEIGHTS, see
+
+BOTH = ("anterior", "posterior")
+FRAME = Frame((512, 128), 4.7)
+BOX, CANVAS = (60, 24, 180, 104), (128, 96)  # of the crop, and what the model sees
+# Where a camera states it: rows run to the patient's left or right, columns down.
+ORIENTATIONS = {"anterior": [1, 0, 0, 0, 0, -1], "posterior": [-1, 0, 0, 0, 0, -1]}
+
+
+def _mask(*slices: tuple[slice, slice]) -> np.ndarray:
+    mask = np.zeros(FRAME.hw, bool)
+    for rows_columns in slices:
+        mask[rows_columns] = True
+    return mask
+
+
+# All on one side. The first has a hole and two parts that touch at a corner, the second
+# is a single pixel.
+RING = _mask(np.s_[80:90, 30:40], np.s_[90:94, 40:44])
+RING[84:86, 34:36] = False
+PIXEL = _mask(np.s_[120:121, 50:51])
+BLOCK = _mask(np.s_[86:96, 36:48])  # overlaps the ring
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a study is stored, and what a model says of it.
+
+    Attributes:
+        files: the views of each file.
+        edit: changes the header of each.
+        masks: what is marked in each view.
+        kind: of model, see `dicom_studies.see`.
+        flags: of the crop.
+        passed_over: sentences on what could not be used.
+    """
+
+    files: tuple[tuple[str, ...], ...] = (BOTH,)
+    edit: Callable[[Dataset], None] = lambda dataset: None
+    masks: tuple[np.ndarray, ...] = (RING, PIXEL)
+    kind: str = "regions"
+    flags: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study's files, what was said of it, and the results by file name."""
+
+    sources: list[pathlib.Path]
+    reading: Reading
+    results: dict[str, pathlib.Path]
+
+
+def orient(dataset: Dataset) -> None:
+    """States the orientation of each detector, as some cameras do."""
+    for item in dataset.DetectorInformationSequence:
+        item.ImageOrientationPatient = ORIENTATIONS[_view_of(item)]
+        item.ImagePositionPatient = [0, 0, 0]
+
+
+def _view_of(detector: Dataset) -> str:
+    return detector.ViewCodeSequence[0].CodeMeaning.lower()
+
+
+def _name_really(dataset: Dataset) -> None:
+    """Says that it is a patient's, of a name that ASCII does not have."""
+    dataset.SpecificCharacterSet = "ISO_IR 100"
+    dataset.PatientName, dataset.PatientID = "Müller^Jürgen", "4711"
+    dataset.StudyDescription = dataset.SeriesDescription = "Ganzkörper, Knochen"
+    dataset.Manufacturer = "Camera"
+    del dataset.SyntheticData, dataset.ImageComments
+
+
+def _make_capture(dataset: Dataset) -> None:
+    """Makes it what export programs make of a scan: a Secondary Capture."""
+    dataset.SOPClassUID = SecondaryCaptureImageStorage
+    dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    dataset.ConversionType = "WSD"
+    dataset.PatientOrientation = ["L", "F"]
+    view = _view_of(dataset.DetectorInformationSequence[0])
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[view])
+    dataset.SeriesDescription = f"SYNTHETIC WHOLE BODY {view.upper()}"
+    for element in list(dataset):
+        if element.tag.group in (0x0018, 0x0054) and element.keyword not in (
+            "BodyPartExamined",
+            "ConversionType",
+        ):
+            del dataset[element.tag]
+    for keyword in (
+        "NumberOfFrames",
+        "FrameIncrementPointer",
+        "FrameOfReferenceUID",
+        "PositionReferenceIndicator",
+    ):
+        del dataset[keyword]
+
+
+def _forget_spacing(dataset: Dataset) -> None:
+    dataset.PixelSpacing = None
+
+
+ONE_EACH = (("anterior",), ("posterior",))
+LAYOUTS = {
+    "one file, two frames": Layout(),
+    "posterior first": Layout(files=(BOTH[::-1],)),
+    "two files": Layout(files=ONE_EACH),
+    "one view": Layout(files=(("posterior",),)),
+    "a patient": Layout(edit=_name_really),
+    "capture": Layout(files=ONE_EACH, edit=_make_capture),
+    "no spacing": Layout(edit=_forget_spacing),
+    "oriented": Layout(edit=orient),
+    "no hotspot": Layout(masks=()),
+    "instances that overlap": Layout(masks=(RING, BLOCK), kind="instances"),
+    "classifier": Layout(masks=(), kind="class"),
+    "in doubt": Layout(
+        flags=("feet outside",), passed_over=("/a/b.dcm: damaged, passed over.",)
+    ),
+}
+
+
+def write_sources(
+    folder: pathlib.Path, layout: Layout, frame: Frame = FRAME
+) -> list[pathlib.Path]:
+    """Writes the files of a study."""
+    patient = simulate_patient(3, frame=frame)
+    paths = []
+    for number, views in enumerate(layout.files, 1):
+        path = folder / f"scan{number}.dcm"
+        content = encode_dicom("P0001", patient, views, "sct", (folder.name,), number)
+        path.write_bytes(content)
+        dataset = pydicom.dcmread(path)
+        layout.edit(dataset)
+        dataset.save_as(path)
+        paths.append(path)
+    return paths
+
+
+def write_study(
+    folder: pathlib.Path,
+    layout: Layout,
+    sources: list[pathlib.Path] | None = None,
+    **place: Any,
+) -> Study:
+    """Writes the files of a study, unless given, and all results of it.
+
+    `place` is where the model sees the views, see `dicom_studies.see`.
+    """
+    folder.mkdir(exist_ok=True)
+    paths = sources or write_sources(folder, layout)
+    place = {"box": BOX, "canvas": CANVAS} | place
+    views = [
+        see(scan, layout.masks, kind=layout.kind, flags=layout.flags, **place)
+        for path in paths
+        for scan in read_bone_scans(path)
+    ]
+    findings = DESCRIBE[layout.kind](views, WEIGHTS)
+    reading = Reading(list(zip(views, findings, strict=True)), layout.passed_over)
+    product = DicomResults(folder / "results", pdf=True, gsps=True)
+    problems = Problems(folder / "problems")
+    product.begin(layout.kind, WEIGHTS)
+    product.write(reading, problems)
+    product.finish()
+    assert not problems.recent, problems.recent
+    results = {path.name: path for path in sorted((folder / "results").glob("*/*.dcm"))}
+    return Study(paths, reading, results)
