@@ -114,7 +114,7 @@ class _Talkers:
 
 def mutants(bench: Bench, *, real_model: bool = False) -> list[Row]:
     """10 000 mutants from several callers at once; then a good study is done."""
-    count = bench.count(2_000 if real_model else 10_000)
+    count = bench.count(500 if real_model else 10_000)
     limits = {"model": {"study_s": 60, "memory_mb": 3000}} if real_model else {}
     name = f"mutants_{'real' if real_model else 'fake'}"
     with bench.set_up(name, real_model=real_model, **limits) as (node, pacs):
@@ -157,7 +157,7 @@ def mutants(bench: Bench, *, real_model: bool = False) -> list[Row]:
 
 
 def mutants_real_model(bench: Bench) -> list[Row]:
-    """2 000 of them before the model that ships, which reads what was accepted."""
+    """500 of them before the model that ships, which reads what was accepted."""
     return mutants(bench, real_model=True)
 
 
