@@ -37,6 +37,8 @@ of an earlier run is replaced, that of another view of the same name never.
 table that `python -m spectjax.imaging.thorax` writes, filled in (docs/data.md).
 """
 
+import contextlib
+import datetime
 import pathlib
 from collections.abc import Sequence
 
@@ -75,7 +77,10 @@ def main(argv: list[str]) -> None:
     if flag_values.about:
         print(write_card())
         return
-    with hold(flag_values.output_dir):
+    with contextlib.ExitStack() as held:
+        folders = [flag_values.output_dir, flag_values.dicom_dir]
+        for folder in {f.resolve(): f for f in folders if f is not None}.values():
+            held.enter_context(hold(folder))
         run(
             paths,
             workdirs=flag_values.workdir,
@@ -91,6 +96,7 @@ def main(argv: list[str]) -> None:
             dicom_dir=flag_values.dicom_dir,
             pdf=flag_values.pdf,
             gsps=flag_values.gsps,
+            dicom_clock=flag_values.dicom_clock,
         )
 
 
@@ -110,6 +116,7 @@ def run(
     dicom_dir: pathlib.Path | None = None,
     pdf: bool = False,
     gsps: bool = False,
+    dicom_clock: bool = False,
 ) -> None:
     """Predicts all scans below `paths`, with what is quick checked first.
 
@@ -129,6 +136,7 @@ def run(
             there are `pdf` and `gsps` among them.
         pdf: see `dicom_dir`.
         gsps: likewise.
+        dicom_clock: whether they tell the time of this run, not the scan's.
 
     Raises:
         UserError: if there is no trained model, nothing that runs it, no scan that
@@ -145,14 +153,16 @@ def run(
             "Expected --min_score or --operating_point, found both. An operating point "
             "says how sure a model has to be: leave --min_score out."
         )
-    if dicom_dir is None and (pdf or gsps):
-        flag = "--pdf" if pdf else "--gsps"
-        raise UserError(f"{flag}: expected --dicom_dir, where it goes, found none.")
+    if dicom_dir is None and (pdf or gsps or dicom_clock):
+        flag = "--pdf" if pdf else "--gsps" if gsps else "--dicom_clock"
+        raise UserError(f"{flag}: expected --dicom_dir, which it is about, found none.")
     products: list[Product] = []
     if dicom_dir is not None:  # here, since most runs write none
         from spectjax.dicom_results import DicomResults
 
-        products.append(DicomResults(dicom_dir, pdf=pdf, gsps=gsps))
+        _check_apart(dicom_dir, paths)
+        began = datetime.datetime.now() if dicom_clock else None
+        products.append(DicomResults(dicom_dir, pdf=pdf, gsps=gsps, began=began))
     load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
     if not paths:
         raise UserError("Expected images or folders after the flags, found none.")
@@ -177,6 +187,16 @@ def run(
         products=products,
     )
     problems.conclude(written, output_dir, DISCLAIMER)
+
+
+def _check_apart(dicom_dir: pathlib.Path, paths: Sequence[pathlib.Path]) -> None:
+    """Refuses to write DICOM files where DICOM files are looked for."""
+    for path in paths:
+        if path.is_dir() and dicom_dir.resolve().is_relative_to(path.resolve()):
+            raise UserError(
+                f"--dicom_dir={dicom_dir}: expected a folder outside of those that are "
+                f"read, found one in {path}: the next run would find its results there."
+            )
 
 
 if __name__ == "__main__":  # flags are global to a process
@@ -209,6 +229,12 @@ if __name__ == "__main__":  # flags are global to a process
     define_path(
         "dicom_dir",
         "Also write DICOM results, a folder for each study, to this folder.",
+    )
+    flags.DEFINE_bool(
+        "dicom_clock",
+        False,
+        "DICOM results tell when the command began, not the scan's time: each run then "
+        "writes new objects, not the same again.",
     )
     flags.DEFINE_bool("pdf", False, "A PDF of the picture among the DICOM results.")
     flags.DEFINE_bool(

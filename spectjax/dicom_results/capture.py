@@ -129,5 +129,5 @@ def list_notes(study: Study, width: int, *, most: int) -> list[str]:
         *study.unread,
     ]
     for subject in study.subjects:
-        sentences += [f"{subject.title}: {text}" for text in subject.doubts]
+        sentences += [f"{subject.title}: {text}" for text in subject.comments]
     return wrap_warnings(sentences, width=width, most=most, rest="the report (SR)")

@@ -4,9 +4,9 @@ A header is never trusted: what identifies is taken as it stands or refused, wha
 describes is left out where DICOM does not allow it, and nothing else is taken.
 """
 
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import NuclearMedicineImageStorage
 from pydicom.valuerep import validate_value
 
-from spectjax.imaging.dicom.file import read_dicom
+from spectjax.imaging.dicom.file import looks_like_dicom, read_dicom
 from spectjax.imaging.dicom.reading import collect_warnings
 from spectjax.imaging.dicom.views import make_code
 from spectjax.imaging.identity import compute_pseudonym, fold_text
@@ -72,21 +72,20 @@ _NEVER_ABSENT = (
 )
 _MOMENTS = ("Acquisition", "Series", "Study", "Content")
 NO_MOMENT = ("19000101", "000000")  # of a scan without any date: type 1 takes no gap
-_MOST_CODES = 8
+_MOST_CODES = 32
 _MOST_LETTERS = 64  # of LO, and of each group of PN
-_TEXTS = ("LO", "SH", "PN")
 _UID = re.compile(r"[0-9.]{1,64}")
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Header:
     """What results take over of a file.
 
     Attributes:
         dataset: patient, study, what identifies series and instance, size in pixels.
         study_key: names the study's folder, 16 hexadecimal digits.
-        orientation: cosines of rows and columns of the file's first detector.
+        orientation: cosines of rows and columns that viewers take for the file's.
         rescale: slope and intercept of the counts over the stored values.
         moment: date and time of the scan, as DICOM writes them.
         notes: what of the header is not taken over, a sentence each.
@@ -98,6 +97,10 @@ class Header:
     rescale: tuple[float, float]
     moment: tuple[str, str]
     notes: tuple[str, ...]
+
+    def sort_key(self, scan: BoneScan) -> tuple[str, str, int]:
+        """Returns what puts the file's views in order, the anterior ones first."""
+        return scan.view, str(self.dataset.SOPInstanceUID), scan.frame
 
     @property
     def n_frames(self) -> int:
@@ -113,7 +116,7 @@ def read_header(scan: BoneScan) -> Header:
             from, or if it does not say whose it is in a way that DICOM allows.
     """
     path = scan.path
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+    if path.suffix.lower() in PICTURE_SUFFIXES and not looks_like_dicom(path):
         raise ScanError(
             f"{path}: expected a DICOM file, to whose study DICOM results belong, "
             "found a picture: no DICOM result is written for it, only JSON and PNG. "
@@ -130,6 +133,24 @@ def read_header(scan: BoneScan) -> Header:
         return _take_over(path, dataset)
 
 
+def match(header: Header, first: Header, path: Path) -> Header:
+    """Returns the header of another file of a study, with notes on what differs.
+
+    Results have patient and study of the first file, so that they agree.
+
+    Raises:
+        ScanError: if it is another study.
+    """
+    if header.dataset.StudyInstanceUID != first.dataset.StudyInstanceUID:
+        raise _refuse(path, "StudyInstanceUID", "that of the other views", "another")
+    differing = [
+        f"{_name(keyword)} is that of the study's first file, which differs."
+        for keyword in _NAMING + _DESCRIBING
+        if header.dataset.get(keyword) != first.dataset.get(keyword)
+    ]
+    return dataclasses.replace(header, notes=(*header.notes, *differing))
+
+
 def _take_over(path: Path, source: Dataset) -> Header:
     header, notes = Dataset(), []
     header.SpecificCharacterSet = "ISO_IR 192"
@@ -143,7 +164,7 @@ def _take_over(path: Path, source: Dataset) -> Header:
         if fault and keyword in _NAMING:
             raise _refuse(path, keyword, f"one text of {_MOST_LETTERS} letters", fault)
         if fault:
-            notes.append(f"{_name(keyword)} is left out: {fault}")
+            notes.append(f"{_name(keyword)} is left out: {fault}.")
         elif keyword in source and str(source[keyword].value or ""):
             setattr(header, keyword, str(source[keyword].value))
     for keyword in _CODES:
@@ -162,7 +183,7 @@ def _take_over(path: Path, source: Dataset) -> Header:
     if header.SOPClassUID == NuclearMedicineImageStorage or "NumberOfFrames" in source:
         header.NumberOfFrames = int(source.get("NumberOfFrames") or 1)
     if not (header.PatientName or header.PatientID):
-        notes.append("neither Patient's Name nor Patient ID is stated")
+        notes.append("neither Patient's Name nor Patient ID is stated, as in the file.")
     return Header(
         header,
         compute_pseudonym("study", fold_text(header.StudyInstanceUID)),
@@ -198,8 +219,8 @@ def _read(dataset: Dataset, keyword: str) -> Any:
 def _find_fault(dataset: Dataset, keyword: str) -> str:
     """Returns why DICOM does not allow an element's value; empty if it does.
 
-    Texts may be longer than their kind allows where another kind has room for them: so
-    many hospitals number their orders, and so their archive knows them.
+    An order's number may be longer than its kind allows, if another kind has room for
+    it: so some hospitals number their orders, and so their archive knows them.
     """
     try:
         if keyword not in dataset:
@@ -210,10 +231,10 @@ def _find_fault(dataset: Dataset, keyword: str) -> str:
         if element.VM > 1:
             return f"{element.VM} values"
         text = str(element.value or "")
-        if element.VR not in _TEXTS:
+        if keyword == "PatientSex" and text not in ("", "M", "F", "O"):
+            return "another word than M, F and O"
+        if keyword not in _NAMING:
             validate_value(element.VR, text, RAISE)
-            known = keyword != "PatientSex" or text in ("", "M", "F", "O")
-            return "" if known else "another word than M, F and O"
     except Exception:  # almost anything, of a damaged element
         return "a value that is damaged"
     groups = text.split("=") if element.VR == "PN" else [text]
@@ -243,11 +264,15 @@ def _read_moment(dataset: Dataset) -> tuple[str, str]:
 
 
 def _read_orientation(dataset: Dataset) -> tuple[float, ...]:
-    """Returns the cosines of the first detector, or of the image; else upright ones."""
+    """Returns the cosines that OHIF 3.13 takes for the file's; else upright ones.
+
+    They are the image's, else, of a file of several frames alone, the first detector's.
+    """
     detectors: Sequence[Dataset] = list(
         _read(dataset, "DetectorInformationSequence") or ()
     )
-    for place in (*detectors[:1], dataset):
+    several = (_read(dataset, "NumberOfFrames") or 1) > 1
+    for place in (dataset, *detectors[:several]):
         try:
             row = tuple(float(x) for x in place.get("ImageOrientationPatient") or ())
         except (TypeError, ValueError):

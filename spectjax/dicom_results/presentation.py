@@ -7,13 +7,14 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 import spectjax
+from spectjax.dicom_results.outline import draw_outline
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
 from spectjax.dicom_results.subject import MAKER, Study, Subject
-from spectjax.imaging.annotations.tracing import trace_edges
 
 _COLOUR = hd.color.CIELabColor(55.0, 70.0, 60.0)
 _LAYER = "HOTSPOTS"
 _BRIGHTEST = 99.5  # percentile of what counted that is shown black, as in pictures
+_MOST_LETTERS = 1024  # of ST
 _CORNER = (5.0, 15.0)  # of the words that stand in each frame
 
 
@@ -87,7 +88,7 @@ def _draw(subject: Subject) -> Iterator[hd.pr.GraphicObject]:
         name, uid = subject.track(number)
         yield hd.pr.GraphicObject(
             "POLYLINE",
-            trace_edges(hotspot.mask),
+            draw_outline(hotspot.mask)[0],
             "PIXEL",
             tracking_id=name,
             tracking_uid=uid,
@@ -97,7 +98,7 @@ def _draw(subject: Subject) -> Iterator[hd.pr.GraphicObject]:
 def _write(study: Study, subject: Subject) -> Iterator[tuple[str, tuple[float, float]]]:
     """Yields texts and the corners (x, y) where they stand."""
     lines = [RESEARCH, *subject.summary.splitlines(), *study.unread]
-    yield "\r\n".join(lines), _CORNER
+    yield "\r\n".join(lines)[:_MOST_LETTERS], _CORNER
     for number, hotspot in enumerate(subject.hotspots, start=1):
         y, x = np.argwhere(hotspot.mask).min(axis=0)
         yield f"{number}: {hotspot.entry['score']:.2f}", (float(x), float(y))

@@ -1,11 +1,12 @@
 """DICOM results of each study, in a folder of its own."""
 
+import datetime
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spectjax.dicom_results.header import Header, read_header
+from spectjax.dicom_results.header import Header, match, read_header
 from spectjax.dicom_results.subject import (
     Model,
     Study,
@@ -15,7 +16,6 @@ from spectjax.dicom_results.subject import (
 )
 from spectjax.imaging.dicom.reading import collect_warnings
 from spectjax.imaging.problems import Problems
-from spectjax.imaging.scan import ScanError
 from spectjax.system.files import write_file
 from spectjax.system.messages import UserError
 from spectjax.tasks.views import Finding, ModelInfo, Reading, SeenView
@@ -27,17 +27,28 @@ REPORT = "sr.dcm"  # written last: where it is, the others are too
 # Numbers of series that no camera uses.
 _REPORT, _CAPTURE, _DOCUMENT, _SEGMENTATION, _STATE = 9001, 9002, 9003, 9010, 9110
 
+_Found = tuple[SeenView, Finding, Header]
+
 
 class DicomResults:
     """Writes DICOM results of each study to `<folder>/<16 hexadecimal digits>/`."""
 
-    def __init__(self, folder: Path, *, pdf: bool = False, gsps: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        pdf: bool = False,
+        gsps: bool = False,
+        began: datetime.datetime | None = None,
+    ) -> None:
         """Takes the folder to write to, and what else is written.
 
         Args:
             folder: receives a folder for each study.
             pdf: whether a PDF of the picture is written.
             gsps: whether outlines over the scan are, as presentation states.
+            began: when the analysis began, local time, to be told in the objects, whose
+                UIDs are others then in each run. None: they tell the scan's time.
 
         Raises:
             UserError: if highdicom is not installed.
@@ -50,6 +61,7 @@ class DicomResults:
                 f"({error}). Install it: pip install 'spectjax[dicom]'"
             ) from error
         self._folder, self._pdf, self._gsps = folder, pdf, gsps
+        self._moment = began and (f"{began:%Y%m%d}", f"{began:%H%M%S}")
         self._model: Model | None = None
 
     def begin(self, task: str, info: ModelInfo) -> None:
@@ -71,28 +83,23 @@ class DicomResults:
             WriteError: if a file cannot be written.
         """
         told = len(problems.recent)
-        headers: dict[Path, Header] = {}
-        usable = []
-        for view, finding in reading.views:
-            path = view.thorax.scan.path
-            with problems.passing_over(path):
-                header = headers.get(path) or read_header(view.thorax.scan)
-                headers[path] = header
-                _check_same_study(path, header, next(iter(headers.values())))
-                usable.append((view, finding, header))
+        found = _read_headers(reading, problems)
+        # The same results whatever the files are called.
+        found.sort(key=lambda each: each[2].sort_key(each[0].thorax.scan))
+        usable = _match_headers(found, problems)
         if not usable:
             return
         passed_over = (*reading.passed_over, *problems.recent[told:])
         study = self._make_study(usable, tuple(map(hide_folders, passed_over)))
         with problems.passing_over(usable[0][0].thorax.scan.path):
-            self._write_study(study, headers)
+            self._write_study(study)
 
     def finish(self) -> None:
         """Does nothing: each study is written when it is read."""
 
     def _make_study(
         self,
-        usable: list[tuple[SeenView, Finding, Header]],
+        usable: list[_Found],
         passed_over: tuple[str, ...],
     ) -> Study:
         assert self._model is not None, "begin comes before write"
@@ -101,10 +108,10 @@ class DicomResults:
             Subject(view, finding, header, title, self._model)
             for (view, finding, header), title in zip(usable, titles, strict=True)
         )
-        moment = max(header.moment for _, _, header in usable)
+        moment = self._moment or max(header.moment for _, _, header in usable)
         return Study(subjects, passed_over, moment=moment)
 
-    def _write_study(self, study: Study, headers: dict[Path, Header]) -> None:
+    def _write_study(self, study: Study) -> None:
         from spectjax.dicom_results.stamp import encode
 
         folder = self._folder / study.first.header.study_key
@@ -150,10 +157,29 @@ def _is_ours(name: str) -> bool:
     )
 
 
-def _check_same_study(path: Path, header: Header, first: Header) -> None:
-    found = header.dataset.StudyInstanceUID
-    if found != first.dataset.StudyInstanceUID:
-        raise ScanError(
-            f"{path}: expected the study of the other views, found another Study "
-            "Instance UID: no DICOM result is written for it. Give it alone."
-        )
+def _read_headers(reading: Reading, problems: Problems) -> list[_Found]:
+    """Returns the views of files that results can be filed with; one header a file."""
+    headers: dict[Path, Header] = {}
+    found = []
+    for view, finding in reading.views:
+        path = view.thorax.scan.path
+        with problems.passing_over(path):
+            if path not in headers:
+                headers[path] = read_header(view.thorax.scan)
+            found.append((view, finding, headers[path]))
+    return found
+
+
+def _match_headers(found: list[_Found], problems: Problems) -> list[_Found]:
+    """Returns the views of the first one's study, with notes on how files differ."""
+    matched: dict[Path, Header] = {}
+    usable = []
+    for view, finding, header in found:
+        path = view.thorax.scan.path
+        with problems.passing_over(path):
+            if path not in matched:
+                matched[path] = match(header, found[0][2], path)
+                for note in matched[path].notes:
+                    problems.mention(f"{path}: in DICOM results {note}")
+            usable.append((view, finding, matched[path]))
+    return usable

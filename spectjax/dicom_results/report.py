@@ -13,20 +13,17 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import NuclearMedicineImageStorage
 
 from spectjax.dicom_results import codes as ours
+from spectjax.dicom_results.outline import draw_box, draw_outline
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
 from spectjax.dicom_results.subject import MAKER, Study, Subject
-from spectjax.imaging.annotations.tracing import trace_edges
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.dicom.views import make_item
-from spectjax.imaging.hotspots import bound_mask
-from spectjax.imaging.thorax.transform import Box
 from spectjax.system.messages import make_printable
 
 _Group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations
-_LIBRARY = codes.DCM.ImageLibrary.value
-_MOST_CORNERS = 8000  # 64 KiB of coordinates, what an element of explicit VR holds
 _ROUGH = "The outline has too many corners: a box stands in, the segmentation is exact."
 
 
@@ -62,7 +59,6 @@ def make_report(study: Study, number: int) -> Dataset:
         ),
         referenced_images=files,
     )
-    _correct_modality(content, files)
     result = hd.sr.Comprehensive3DSR(
         evidence=files,
         content=content,
@@ -99,21 +95,6 @@ def _find_procedures(study: Study) -> list[Code]:
     return list(dict.fromkeys([ours.PROCEDURE, *found]))
 
 
-def _correct_modality(
-    content: hd.sr.MeasurementReport, files: Sequence[Dataset]
-) -> None:
-    """Puts NM where highdicom took a Secondary Capture's class for OT."""
-    if not all(header.Modality == "NM" for header in files):
-        return
-    modality = hd.sr.CodedConcept("NM", "DCM", "Nuclear Medicine")
-    for library in content[0].ContentSequence:
-        if library.ConceptNameCodeSequence[0].CodeValue == _LIBRARY:
-            for item in hd.sr.utils.find_content_items(
-                library, name=codes.DCM.Modality, recursive=True
-            ):
-                item.ConceptCodeSequence = [modality]
-
-
 def _list_groups(study: Study, subject: Subject) -> Iterator[_Group]:
     algorithm = hd.sr.AlgorithmIdentification(
         name=subject.model.name,
@@ -144,7 +125,7 @@ def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
     name, uid = subject.track_view()
     group = _Group(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=name),
-        referenced_region=_draw_region(subject, _draw_box(thorax.transform.box)),
+        referenced_region=_draw_region(subject, draw_box(thorax.transform.box)),
         finding_type=ours.THORAX,
         finding_category=codes.SCT.AnatomicalStructure,
         finding_sites=[_find_site(subject, ours.THORAX)],
@@ -162,9 +143,7 @@ def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
             hd.sr.QualitativeEvaluation(ours.USE, ours.RESEARCH_ONLY),
         ],
     )
-    document = subject.document
-    comments = (document.get("statement", ""), *subject.doubts, *study.unread)
-    _comment(group, [*filter(None, comments), RESEARCH])
+    _comment(group, [*subject.comments, *study.unread, RESEARCH])
     return group
 
 
@@ -192,6 +171,8 @@ def _judge_crop(subject: Subject) -> Code:
 
 
 def _judge_class(subject: Subject) -> hd.sr.QualitativeEvaluation:
+    if subject.seen.in_doubt:
+        return hd.sr.QualitativeEvaluation(ours.MODEL_CLASS, ours.INDETERMINATE)
     is_metastasis = subject.document["diagnosis"]["label"].startswith(METASTASIS)
     return hd.sr.QualitativeEvaluation(
         ours.MODEL_CLASS, ours.MODEL_METASTASIS if is_metastasis else ours.MODEL_NORMAL
@@ -199,22 +180,23 @@ def _judge_class(subject: Subject) -> hd.sr.QualitativeEvaluation:
 
 
 def _list_probabilities(subject: Subject) -> Iterator[hd.sr.Measurement]:
-    """Yields a classifier's probability, of the view and of all views of the study."""
+    """Yields a classifier's probability, of the view and of all views of the study.
+
+    Not of what may not be the thorax.
+    """
     document = subject.document
     for name, said in (
         (ours.PROBABILITY, document["diagnosis"]),
         (ours.STUDY_PROBABILITY, document["examination"]),
     ):
-        yield _measure(name, 100 * said["probability"], codes.UCUM.Percent, 2)
+        if not said["in_doubt"]:
+            yield _measure(name, 100 * said["probability"], codes.UCUM.Percent, 2)
 
 
 def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> _Group:
     hotspot = subject.hotspots[number - 1]
     name, uid = subject.track(number)
-    polygon = trace_edges(hotspot.mask)
-    is_rough = len(polygon) > _MOST_CORNERS
-    if is_rough:
-        polygon = _draw_box(bound_mask(hotspot.mask))
+    polygon, is_exact = draw_outline(hotspot.mask)
     group = _Group(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=name),
         referenced_region=_draw_region(subject, polygon),
@@ -225,7 +207,7 @@ def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> _Group:
         algorithm_id=algorithm,
         measurements=list(_measure_hotspot(hotspot.entry)),
     )
-    _comment(group, [_ROUGH] * is_rough)
+    _comment(group, [_ROUGH] * (not is_exact))
     return group
 
 
@@ -257,17 +239,12 @@ def _find_site(subject: Subject, site: Code) -> hd.sr.FindingSite:
 
 
 def _draw_region(subject: Subject, polygon: np.ndarray) -> hd.sr.ImageRegion:
-    header = subject.header.dataset
     source = hd.sr.SourceImageForRegion(
-        header.SOPClassUID, header.SOPInstanceUID, subject.frame_numbers
+        NuclearMedicineImageStorage,  # `stamp` puts the file's own
+        subject.header.dataset.SOPInstanceUID,
+        subject.frame_numbers,
     )
     return hd.sr.ImageRegion("POLYLINE", polygon, source)
-
-
-def _draw_box(box: Box) -> np.ndarray:
-    """Returns the corners of a box, (5, 2), the last the first."""
-    y0, x0, y1, x1 = box
-    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], float)
 
 
 def _comment(group: _Group, sentences: Sequence[str]) -> None:

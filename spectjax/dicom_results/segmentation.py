@@ -64,8 +64,7 @@ def make_segmentation(study: Study, subject: Subject, number: int) -> Dataset:
 def _pretend_capture(study: Study, subject: Subject) -> Dataset:
     """Returns a header that highdicom takes for a single image without a place.
 
-    highdicom 0.28 refuses frames of nuclear medicine, which have no position; what it
-    writes of the class is put right by `_correct_references`.
+    highdicom 0.28 refuses frames of nuclear medicine, which have no position.
     """
     header = study.place(subject.header.dataset)
     header.SOPClassUID = SecondaryCaptureImageStorage
@@ -105,9 +104,9 @@ def _add_geometry(result: Dataset, subject: Subject) -> None:
 
     OHIF 3.13 stops without Pixel Measures or Plane Orientation, highdicom 0.28 cannot
     read Pixel Measures without a thickness, and no validator takes 0: with 1 mm a
-    volume in mm3 is the area in mm2. The orientation is that of the file's first
-    detector, whatever the view: OHIF takes it for all frames of the file, and mirrors,
-    without a word, a segmentation that has another. dcmqi 1.5 ends without a position.
+    volume in mm3 is the area in mm2. The orientation is the one that OHIF takes for all
+    frames of the file, whatever the view (`header`): a segmentation that has another it
+    mirrors without a word. dcmqi 1.5 ends without a position.
     """
     shared = result.SharedFunctionalGroupsSequence[0]
     spacing = subject.seen.thorax.scan.spacing_mm or (1.0, 1.0)
@@ -124,19 +123,19 @@ def _add_geometry(result: Dataset, subject: Subject) -> None:
 
 
 def _correct_references(result: Dataset, subject: Subject) -> None:
-    """Makes references to the capture that was pretended ones to the view's frame.
+    """Makes references to the file ones to the view's frame, where they name frames.
 
-    highdicom puts one item into two sequences, of which one names no frames: its items
-    are copied first.
+    highdicom puts one item into two sequences, of which one names none: its items are
+    copied first.
     """
     for series in result.ReferencedSeriesSequence:
         items = copy.deepcopy(list(series.ReferencedInstanceSequence))
-        for item in items:
-            item.ReferencedSOPClassUID = subject.header.dataset.SOPClassUID
         series.ReferencedInstanceSequence = items
+    if subject.frame_numbers is None:
+        return
     for item in result.SourceImageSequence:
-        subject.refer(item)
+        item.ReferencedFrameNumber = subject.frame_numbers
     for frame in result.PerFrameFunctionalGroupsSequence:
         for derivation in frame.DerivationImageSequence:
             for item in derivation.SourceImageSequence:
-                subject.refer(item)
+                item.ReferencedFrameNumber = subject.frame_numbers

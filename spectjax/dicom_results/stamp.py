@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Iterator
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
@@ -45,6 +46,19 @@ def stamp(result: Dataset, study: Study, description: str) -> None:
     before = list(result.get("ContributingEquipmentSequence") or ())
     result.ContributingEquipmentSequence = [*before, equipment]
     _set_moment(result, *study.moment)
+    classes = {file.SOPInstanceUID: file.SOPClassUID for file in study.files}
+    for item in _list_items(result):
+        if item.get("ReferencedSOPInstanceUID") in classes:
+            item.ReferencedSOPClassUID = classes[item.ReferencedSOPInstanceUID]
+
+
+def _list_items(dataset: Dataset) -> Iterator[Dataset]:
+    """Yields a dataset and all items in it, to any depth."""
+    yield dataset
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _list_items(item)
 
 
 def _set_moment(result: Dataset, date: str, time: str) -> None:

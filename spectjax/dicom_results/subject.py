@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, generate_uid
+from pydicom.uid import UID, NuclearMedicineImageStorage, generate_uid
 
 import spectjax
 from spectjax.dicom_results.header import PLACE, Header
@@ -110,9 +110,10 @@ class Subject:
         return f"{self.title.upper()}: {doubt}\n{found}"
 
     @property
-    def doubts(self) -> tuple[str, ...]:
-        """Reasons to doubt what is said, a sentence each."""
-        return *self.document["warnings"], *self.header.notes
+    def comments(self) -> tuple[str, ...]:
+        """What was found in a sentence, and reasons to doubt it."""
+        said = [self.document["statement"]] if "statement" in self.document else []
+        return *said, *self.document["warnings"], *self.header.notes
 
     @property
     def counts(self) -> np.ndarray:
@@ -123,13 +124,6 @@ class Subject:
     def frame_numbers(self) -> list[int] | None:
         """The number of its frame, from 1; None where the file has no other."""
         return [self.seen.thorax.scan.frame + 1] if self.header.n_frames > 1 else None
-
-    def refer(self, item: Dataset) -> None:
-        """Makes a reference to the file one to this view's frame."""
-        item.ReferencedSOPClassUID = self.header.dataset.SOPClassUID
-        item.ReferencedSOPInstanceUID = self.header.dataset.SOPInstanceUID
-        if self.frame_numbers:
-            item.ReferencedFrameNumber = self.frame_numbers
 
     def track(self, number: int) -> tuple[str, UID]:
         """Returns name and UID of a hotspot, numbered from 1, in all results."""
@@ -181,7 +175,8 @@ class Study:
     def place(self, file: Dataset) -> Dataset:
         """Returns the header of one of the files, with the first's patient and study.
 
-        So that no two results of a study contradict each other.
+        So that no two results of a study contradict each other. Its class is one that
+        highdicom knows, whatever the file's: `stamp` puts that into references.
         """
         header = copy.deepcopy(self.first.header.dataset)
         own = copy.deepcopy(file)
@@ -190,6 +185,7 @@ class Study:
                 del header[keyword]
             if keyword in own:
                 header[keyword] = own[keyword]
+        header.SOPClassUID = NuclearMedicineImageStorage
         return header
 
     @property
@@ -218,4 +214,4 @@ def name_views(views: Sequence[str]) -> Iterator[str]:
 def hide_folders(sentence: str) -> str:
     """Returns a sentence that begins with a path with its file's name in its place."""
     path, colon, rest = sentence.partition(": ")
-    return re.split(r"[/\\]", path)[-1] + colon + rest
+    return make_printable(re.split(r"[/\\]", path)[-1] + colon + rest)

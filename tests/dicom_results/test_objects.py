@@ -6,47 +6,33 @@ import pydicom
 import pytest
 from pydicom.sr.codedict import codes
 
-from spectjax.dicom_results import DicomResults
 from tests.support.dicom_studies import (
     BLOCK,
     BOX,
     RING,
-    read_study,
-    write_results,
+    area_of,
+    comments_of,
+    evaluations_of,
+    groups_of,
+    write_objects,
     write_study_file,
 )
 
-
-def write(tmp_path, files, masks, *, info=None, name="dicom", **options):
-    """The objects of one study by file name."""
-    told = {} if info is None else {"info": info}
-    reading = read_study(files, masks, **told, **options)
-    problems = write_results(DicomResults(tmp_path / name), reading, tmp_path, **told)
-    assert problems.unexpected == 0, problems.log.read_text()
-    (folder,) = (tmp_path / name).iterdir()
-    return reading, {path.name: path for path in folder.iterdir()}
+ALL = ("pdf", "gsps")
 
 
 @pytest.fixture(scope="module")
 def two_frames(tmp_path_factory):
     """One file of two frames: the reading and its objects."""
     folder = tmp_path_factory.mktemp("two_frames")
-    return write(folder, [write_study_file(folder / "scan.dcm")], [RING, BLOCK])
-
-
-def groups_of(path):
-    return hd.sr.srread(path).content.get_planar_roi_measurement_groups()
-
-
-def area_of(points):
-    x, y = np.asarray(points).T
-    return (np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2
+    scan = write_study_file(folder / "scan.dcm")
+    return write_objects(folder, [scan], [RING, BLOCK], also=ALL)
 
 
 def test_there_is_a_segmentation_a_view_a_report_and_a_picture(two_frames):
     _, files = two_frames
-    expected = {"seg_anterior.dcm", "seg_posterior.dcm", "sc.dcm", "sr.dcm"}
-    assert set(files) == expected
+    views = {"seg_anterior.dcm", "seg_posterior.dcm"}
+    assert set(files) == views | {"sc.dcm", "sr.dcm", "pdf.dcm", "gsps_1.dcm"}
 
 
 @pytest.mark.parametrize("index", [0, 1])
@@ -109,3 +95,130 @@ def test_numbers_are_those_of_the_json(two_frames):
     read = groups_of(files["sr.dcm"])[0]
     (count,) = read.get_measurements(name=codes.SCT.NumberOfLesions)
     assert count.value == 2
+
+
+def test_what_every_object_says(two_frames):
+    _, files = two_frames
+    objects = {name: pydicom.dcmread(path) for name, path in files.items()}
+    for each in objects.values():
+        assert each.ContentQualification == "RESEARCH"
+        assert each.SeriesDescription.endswith(" RESEARCH")
+        assert each.SeriesNumber > 9000 and "SyntheticData" not in each
+        assert (each.PatientID, each.StudyDate) == ("ID-4711", "20240229")
+        equipment = each.ContributingEquipmentSequence[-1]
+        assert equipment.Manufacturer == "spectjax"
+        assert equipment.ContributionDescription.startswith("RESEARCH ONLY")
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber"):
+        assert len({each[keyword].value for each in objects.values()}) == len(objects)
+    devices = {e.ContributingEquipmentSequence[-1].DeviceUID for e in objects.values()}
+    assert len(devices) == 1
+    assert len({each.StudyInstanceUID for each in objects.values()}) == 1
+    report = objects["sr.dcm"]
+    assert (report.PreliminaryFlag, report.VerificationFlag) == (
+        "PRELIMINARY",
+        "UNVERIFIED",
+    )
+
+
+def test_presentation_states_have_the_outlines_in_their_frames(two_frames):
+    reading, files = two_frames
+    state = pydicom.dcmread(files["gsps_1.dcm"])
+    assert state.PresentationLUTShape == "INVERSE"
+    for i, annotation in enumerate(state.GraphicAnnotationSequence):
+        assert annotation.ReferencedImageSequence[0].ReferencedFrameNumber == i + 1
+        areas = [
+            area_of(np.reshape(each.GraphicData, (-1, 2)))
+            for each in annotation.GraphicObjectSequence
+        ]
+        assert areas == [25, 12]
+        assert "RESEARCH ONLY" in annotation.TextObjectSequence[0].UnformattedTextValue
+
+
+def test_the_pdf_is_one(two_frames):
+    _, files = two_frames
+    document = pydicom.dcmread(files["pdf.dcm"])
+    content = document.EncapsulatedDocument[: document.EncapsulatedDocumentLength]
+    assert content.startswith(b"%PDF-") and content.rstrip().endswith(b"%%EOF")
+
+
+def test_a_classifier_gives_its_class_and_no_lesion(tmp_path):
+    scan = write_study_file(tmp_path / "scan.dcm")
+    _, files = write_objects(tmp_path, [scan], [], kind="class", also=ALL)
+    assert set(files) == {"sr.dcm", "sc.dcm", "pdf.dcm", "gsps_1.dcm"}
+    groups = groups_of(files["sr.dcm"])
+    assert [group.finding_type.value for group in groups] == ["51185008"] * 2
+    for group in groups:
+        said = evaluations_of(group)
+        assert said["Class by the model, no diagnosis"] == (
+            "Model's class: metastasis (no diagnosis)"
+        )
+        assert "Lesion" not in said
+        names = {each.name.value: each.value for each in group.get_measurements()}
+        assert names == {"SJ-033": 90.0, "SJ-034": 90.0}
+
+
+def test_a_classifier_says_nothing_of_a_doubted_crop(tmp_path):
+    scan = write_study_file(tmp_path / "scan.dcm")
+    _, files = write_objects(
+        tmp_path, [scan], [], kind="class", flags=["it looks like a leg"]
+    )
+    for group in groups_of(files["sr.dcm"]):
+        said = evaluations_of(group)
+        assert said["Class by the model, no diagnosis"] == "Indeterminate"
+        assert not group.get_measurements()
+
+
+@pytest.fixture(scope="module")
+def unmarked(tmp_path_factory):
+    """The objects of a file in which a model marks nothing."""
+    folder = tmp_path_factory.mktemp("unmarked")
+    scan = write_study_file(folder / "scan.dcm")
+    return write_objects(folder, [scan], [])[1]
+
+
+def test_the_picture_has_research_burned_in(unmarked):
+    picture = pydicom.dcmread(unmarked["sc.dcm"])
+    assert (picture.BurnedInAnnotation, picture.Modality) == ("YES", "NM")
+    red, green, _ = picture.pixel_array.astype(int).transpose(2, 0, 1)
+    assert (red - green > 20).mean() > 0.002  # the letters: nothing is outlined
+
+
+def test_nothing_marked_is_said_with_the_number_0(unmarked):
+    assert not [name for name in unmarked if name.startswith("seg")]
+    for group in groups_of(unmarked["sr.dcm"]):
+        (count,) = group.get_measurements(name=codes.SCT.NumberOfLesions)
+        assert count.value == 0
+        said = evaluations_of(group)
+        assert (said["Lesion"], said["Thorax found"]) == ("Absent", "Without doubt")
+
+
+def test_nothing_marked_in_a_doubted_crop_is_no_reading(tmp_path):
+    scan = write_study_file(tmp_path / "scan.dcm")
+    _, files = write_objects(tmp_path, [scan], [], flags=["it looks like a leg"])
+    for group in groups_of(files["sr.dcm"]):
+        assert not group.get_measurements(name=codes.SCT.NumberOfLesions)
+        said = evaluations_of(group)
+        assert said["Lesion"] == "Indeterminate"
+        assert said["Thorax found"].startswith("In doubt")
+        assert "Crop flagged: it looks like a leg" in comments_of(group)
+
+
+def test_a_number_marked_in_a_doubted_crop_comes_with_the_doubt(tmp_path):
+    scan = write_study_file(tmp_path / "scan.dcm")
+    _, files = write_objects(tmp_path, [scan], [RING], flags=["it looks like a leg"])
+    group = groups_of(files["sr.dcm"])[0]
+    assert group.get_measurements(name=codes.SCT.NumberOfLesions)[0].value == 1
+    assert evaluations_of(group)["Thorax found"].startswith("In doubt")
+
+
+def test_every_group_names_the_algorithm(two_frames):
+    _, files = two_frames
+    for group in groups_of(files["sr.dcm"]):
+        told = {
+            each.name.meaning: each.value
+            for each in group[0].ContentSequence
+            if each.name.meaning.startswith("Algorithm ")
+        }
+        assert told["Algorithm Name"] == "spectjax unet_res step 7"
+        assert told["Algorithm Version"].endswith("weights abababababab")
+        assert told["Algorithm Parameters"].startswith("8-connected regions")

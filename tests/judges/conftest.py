@@ -20,9 +20,13 @@ def studies(tmp_path_factory):
 
 def pytest_terminal_summary(terminalreporter):
     """Prints the seconds that each file of judges took."""
+    if terminalreporter.config.option.markexpr != "judge":
+        return
     seconds = collections.Counter()
     for report in sum(terminalreporter.stats.values(), []):
-        path = pathlib.PurePath(getattr(report, "nodeid", "").partition("::")[0])
+        if not isinstance(report, pytest.TestReport):
+            continue
+        path = pathlib.PurePath(report.nodeid.partition("::")[0])
         if path.parent.name == "judges":
             phase = "setup" if report.when == "setup" else "tests"
             seconds[path.stem.removeprefix("test_"), phase] += report.duration

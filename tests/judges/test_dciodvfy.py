@@ -1,17 +1,13 @@
 """dciodvfy, of dicom3tools, finds no error in what we write."""
 
-import itertools
 import subprocess
 
 import pydicom
 import pytest
 
-from spectjax.phantom import simulate_patient
-from spectjax.phantom.files import encode_dicom
-from spectjax.phantom.frames import Frame
 from tests.support.deidentified import deidentify
 from tests.support.judge_tools import need
-from tests.support.judged_studies import BOTH, LAYOUTS
+from tests.support.judged_studies import LAYOUTS, write_phantoms
 from tests.support.nm_files import BOTH as BOTH_VIEWS
 from tests.support.nm_files import FRAMES, write_nm
 
@@ -35,25 +31,6 @@ def find_errors(path):
     if pydicom.dcmread(path).get("SyntheticData") == "YES":
         errors.remove(SYNTHETIC_DATA)
     return definition, errors
-
-
-def write_phantoms(folder):
-    """A file of every kind that the phantom writes: views, evidence, camera."""
-    stated = {"IssuerOfPatientID": "site", "ManufacturerModelName": "coarse"}
-    files = itertools.product(
-        (None, Frame((512, 128), 4.7)),
-        (BOTH, BOTH[::-1], BOTH[:1], BOTH[1:]),
-        ("sct", "srt", "ge letter", "ge word"),
-        ({}, stated),
-    )
-    for number, (frame, views, evidence, more) in enumerate(files):
-        if len(views) == 1 or not evidence.startswith("ge"):  # as in `slots.Layout`
-            patient = simulate_patient(3, frame=frame)
-            path = folder / f"{number}.dcm"
-            path.write_bytes(
-                encode_dicom("P1", patient, views, evidence, (), stated=more)
-            )
-            yield path
 
 
 def test_phantom_files_conform(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from pydicom.uid import ExplicitVRLittleEndian
 
 from tests.support.judge_tools import need
-from tests.support.judged_studies import LAYOUTS
+from tests.support.judged_studies import LAYOUTS, write_phantoms
 from tests.support.pacs import CALLER, HOST, TITLE, run_pacs
 
 pytestmark = pytest.mark.judge
@@ -225,21 +225,29 @@ def decode(pacs, path, n_frames=1):
     ]
 
 
+def assert_decoded(pacs, path):
+    """Holds size and largest value of each frame, if it has pixels, against pydicom."""
+    dataset = pydicom.dcmread(path)
+    if "PixelData" not in dataset:
+        return
+    channels = dataset.get("SamplesPerPixel", 1)
+    frames = dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns, channels)
+    bright = 255 if dataset.BitsStored == 1 else 1
+    for frame, decoded in zip(frames, decode(pacs, path, len(frames)), strict=True):
+        assert (decoded["rows"], decoded["columns"]) == frame.shape[:2]
+        assert decoded["maxPixelValue"] == bright * frame.max()
+
+
+def test_gdcm_decodes_what_the_phantom_writes(pacs, tmp_path):
+    for path in write_phantoms(tmp_path):
+        assert_decoded(pacs, path)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_gdcm_decodes_scans_and_pictures(pacs, studies, layout):
     study = studies[layout]
     for path in [*study.sources, *study.results.values()]:
-        dataset = pydicom.dcmread(path)
-        channels = dataset.get("SamplesPerPixel", 1)
-        if "PixelData" not in dataset:
-            continue
-        frames = dataset.pixel_array.reshape(
-            -1, dataset.Rows, dataset.Columns, channels
-        )
-        bright = 255 if dataset.BitsStored == 1 else 1
-        for frame, decoded in zip(frames, decode(pacs, path, len(frames)), strict=True):
-            assert (decoded["rows"], decoded["columns"]) == frame.shape[:2]
-            assert decoded["maxPixelValue"] == bright * frame.max()
+        assert_decoded(pacs, path)
 
 
 def test_gdcm_ends_the_pacs_without_what_the_phantom_states(studies, tmp_path):

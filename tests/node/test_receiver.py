@@ -172,6 +172,7 @@ def test_no_more_associations_than_are_allowed(listen):
     first.release()
 
 
+@pytest.mark.slow
 def test_peers_that_say_nothing_hold_nobody_up(tmp_path, listen):
     node = listen(timeout_s=1.0)
     silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(3)]

@@ -77,6 +77,7 @@ def test_study_that_the_model_cannot_read_is_told(tmp_path, pacs, capfd):
     assert "Secret" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_results_that_are_none_are_not_sent(tmp_path, pacs):
     notes = []
     with running(make_config(tmp_path, pacs.port, tries=1)) as node:

@@ -1,7 +1,11 @@
 """Studies of small files and what a model says of them, for DICOM results."""
 
+import highdicom as hd
 import numpy as np
+import pydicom
+from pydicom.sr.codedict import codes
 
+from spectjax.dicom_results import DicomResults
 from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.hotspots import Instances
 from spectjax.imaging.problems import Problems
@@ -24,15 +28,23 @@ BLOCK[30:33, 6:10] = True
 
 
 def write_study_file(path, frames=FRAMES, **elements):
-    """A whole-body file whose header has all that results take over."""
+    """A whole-body file whose header has what results take over; None: it has not."""
     stated = {
         "SeriesInstanceUID": "1.2.826.0.1.3680043.10.3",
         "AccessionNumber": "A-1",
         "StudyDate": "20240229",
         "StudyTime": "101112.5",
         **({} if "DetectorInformationSequence" in elements else BOTH),
+        **elements,
     }
-    return write_nm(path, frames, **(stated | elements))
+    absent = [keyword for keyword, value in stated.items() if value is None]
+    with pydicom.config.disable_value_validation():
+        write_nm(path, frames, **{k: v for k, v in stated.items() if v is not None})
+        dataset = pydicom.dcmread(path)
+        for keyword in absent:
+            dataset.pop(keyword, None)
+        dataset.save_as(path)
+    return path
 
 
 def see(scan, masks, *, kind="regions", flags=(), box=BOX, canvas=CANVAS):
@@ -87,3 +99,32 @@ def write_results(product, reading, tmp_path, info=WEIGHTS):
     product.write(reading, problems)
     product.finish()
     return problems
+
+
+def write_objects(tmp_path, files, masks, *, also=(), name="dicom", **options):
+    """A reading, and its objects by file name; `also` are the optional ones."""
+    reading = read_study(files, masks, **options)
+    product = DicomResults(tmp_path / name, **dict.fromkeys(also, True))
+    problems = write_results(product, reading, tmp_path)
+    assert problems.unexpected == 0, problems.log.read_text()
+    (folder,) = (tmp_path / name).iterdir()
+    return reading, {path.name: path for path in folder.iterdir()}
+
+
+def groups_of(path):
+    return hd.sr.srread(path).content.get_planar_roi_measurement_groups()
+
+
+def area_of(points):
+    x, y = np.asarray(points).T
+    return (np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2
+
+
+def evaluations_of(group):
+    found = group.get_qualitative_evaluations()
+    return {each.name.meaning: each.value.meaning for each in found}
+
+
+def comments_of(group):
+    items = hd.sr.utils.find_content_items(group[0], name=codes.DCM.Comment)
+    return [each.value for each in items]

@@ -5,6 +5,7 @@ import threading
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
+from pynetdicom.transport import ThreadedAssociationServer
 
 COMMITMENT = "1.2.840.10008.1.20.1"
 COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1.1"
@@ -40,12 +41,15 @@ class FakePacs:
             (evt.EVT_C_FIND, self._find),
             (evt.EVT_N_ACTION, self._commit),
         ]
-        self.server = ae.start_server(
+        self.server = ae.make_server(
             ("127.0.0.1", port),
-            block=False,
             evt_handlers=handlers,
             ssl_context=context,
+            server_class=ThreadedAssociationServer,
         )
+        ae._servers.append(self.server)  # as `start_server` does, which ends slowly
+        serve = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        serve.start()
         self.port = self.server.server_address[1]
 
     def stop(self):

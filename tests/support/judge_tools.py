@@ -64,6 +64,8 @@ TOOLS = {
     "Orthanc's viewer": Tool(str(PLUGINS[1]), ("orthanc-webviewer",)),
     "Orthanc's GDCM": Tool(str(PLUGINS[2]), ("orthanc-gdcm",)),
     "Chromium": Tool("chromium", ("chromium",)),
+    "ip": Tool("ip", ("iproute2",)),
+    "npm": Tool("npm", ("npm",)),
     "dcmqi": Tool("segimage2itkimage"),
     "dicomweb-client": Tool("dicomweb_client"),
     "jpype": Tool("jpype"),

@@ -5,8 +5,10 @@ of it is known.
 """
 
 import dataclasses
+import functools
+import itertools
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 from spectjax.dicom_results import DicomResults
 from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.problems import Problems
-from spectjax.phantom import simulate_patient
+from spectjax.phantom import SimulatedPatient, simulate_patient
 from spectjax.phantom.files import encode_dicom
 from spectjax.phantom.frames import Frame
 from spectjax.tasks.views import Reading
@@ -95,7 +97,7 @@ def _name_really(dataset: Dataset) -> None:
     del dataset.SyntheticData, dataset.ImageComments
 
 
-def _make_capture(dataset: Dataset) -> None:
+def make_capture(dataset: Dataset) -> None:
     """Makes it what export programs make of a scan: a Secondary Capture."""
     dataset.SOPClassUID = SecondaryCaptureImageStorage
     dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
@@ -130,7 +132,7 @@ LAYOUTS = {
     "two files": Layout(files=ONE_EACH),
     "one view": Layout(files=(("posterior",),)),
     "a patient": Layout(edit=_name_really),
-    "capture": Layout(files=ONE_EACH, edit=_make_capture),
+    "capture": Layout(files=ONE_EACH, edit=make_capture),
     "no spacing": Layout(edit=_forget_spacing),
     "oriented": Layout(edit=orient),
     "no hotspot": Layout(masks=()),
@@ -142,11 +144,16 @@ LAYOUTS = {
 }
 
 
+@functools.cache
+def _simulate(frame: Frame | None) -> SimulatedPatient:
+    return simulate_patient(3, frame=frame)
+
+
 def write_sources(
     folder: pathlib.Path, layout: Layout, frame: Frame = FRAME
 ) -> list[pathlib.Path]:
     """Writes the files of a study."""
-    patient = simulate_patient(3, frame=frame)
+    patient = _simulate(frame)
     paths = []
     for number, views in enumerate(layout.files, 1):
         path = folder / f"scan{number}.dcm"
@@ -157,6 +164,27 @@ def write_sources(
         dataset.save_as(path)
         paths.append(path)
     return paths
+
+
+def write_phantoms(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Writes a file of every kind that the phantom does: views, evidence, camera."""
+    stated = {"IssuerOfPatientID": "site", "ManufacturerModelName": "coarse"}
+    files = itertools.product(
+        (None, FRAME),
+        (BOTH, BOTH[::-1], BOTH[:1], BOTH[1:]),
+        ("sct", "srt", "ge letter", "ge word"),
+        ({}, stated),
+    )
+    for number, (frame, views, evidence, more) in enumerate(files):
+        if len(views) == 1 or not evidence.startswith("ge"):  # as in `slots.Layout`
+            patient = _simulate(frame)
+            path = folder / f"{number}.dcm"
+            path.write_bytes(
+                encode_dicom(
+                    "P1", patient, views, evidence, (str(number),), stated=more
+                )
+            )
+            yield path
 
 
 def write_study(

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from spectjax.config import ConfigError
+from spectjax.inference.metadata import hash_parameters
 from spectjax.inference.trained import load_run
 from spectjax.input_pipeline import draw_batches
 from spectjax.system.interruption import StopRequest
@@ -265,7 +266,9 @@ def test_the_best_checkpoint_stays_and_is_the_one_of_patients_who_pick_it(
     folders = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert folders == {"6", "8", "10"}
     assert int(read_state(tmp_path).step) == 6
-    assert load_run(tmp_path).info["step"] == 6
+    model = load_run(tmp_path)
+    assert model.info["step"] == 6
+    assert model.info["parameters_sha256"] == hash_parameters(model.variables)
     assert [row["validation_loss"] for row in read_log(tmp_path)] == list("32145")
 
 
