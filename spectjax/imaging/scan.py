@@ -42,6 +42,10 @@ class NotWholeBodyError(ScanError):
     """A DICOM file of another kind, such as CT or a static nuclear-medicine image."""
 
 
+class MaybeInvertedError(NotWholeBodyError):
+    """A file that does not tell whether hot is bright or dark."""
+
+
 class EmptyImageError(ScanError):
     """No pixel holds a count."""
 

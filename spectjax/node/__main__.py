@@ -79,10 +79,10 @@ def run(
         status = gather_status(config)
         print(format_json(status) if as_json else format_status(status))
     elif "health" in asked:
-        from spectjax.node.status import check_health
+        from spectjax.node.status import check_health, remark_failed
 
         fault = check_health(config)
-        print(f"not well: {fault}" if fault else "well")
+        print(f"not well: {fault}" if fault else f"well{remark_failed(config)}")
         sys.exit(1 if fault else 0)
     else:
         _decide(config, *next(iter(asked.items())))

@@ -23,6 +23,11 @@ from spectjax.dicom_results import DicomResults
 from spectjax.imaging.intake import Intake
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import (
+    DuplicateScanError,
+    MaybeInvertedError,
+    NotWholeBodyError,
+)
 from spectjax.inference.asking import Product, predict_examinations
 from spectjax.inference.runtimes import find_model
 from spectjax.inference.trained import TrainedModel
@@ -30,6 +35,28 @@ from spectjax.system.files import WriteError
 from spectjax.system.messages import UserError
 
 _MARK = "rule"
+
+
+class UnreadableStudyError(UserError):
+    """A study that may hold a bone scan of which nothing can be said."""
+
+
+class Refusals(Problems):
+    """Remembers why files and views are passed over.
+
+    Attributes:
+        errors: one a file or view.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        """Takes the folder of the log, as `Problems` does."""
+        super().__init__(folder)
+        self.errors: list[UserError] = []
+
+    def refuse(self, error: UserError, n_files: int = 1) -> None:
+        """Remembers it, too."""
+        self.errors.append(error)
+        super().refuse(error, n_files)
 
 
 def main(argv: list[str]) -> None:
@@ -50,6 +77,8 @@ def main(argv: list[str]) -> None:
         source, target = pathlib.Path(request["in"]), pathlib.Path(request["out"])
         try:
             reason = read_study(model, source, target, options)
+        except UnreadableStudyError as error:
+            _say(answers, {"failed": str(error)})
         except (UserError, WriteError) as error:
             _say(answers, {"error": str(error)})
         else:
@@ -83,6 +112,7 @@ def read_study(
         Why there is nothing for it in the study; empty if there are results.
 
     Raises:
+        UnreadableStudyError: if there may be a scan that cannot be read.
         UserError: if a bug kept a view from being read: what is written is not whole.
         WriteError: if a file cannot be written.
     """
@@ -90,7 +120,7 @@ def read_study(
     # JSON files and pictures, which nobody looks at here.
     with tempfile.TemporaryDirectory(dir=target.parent) as rest:
         output_dir = pathlib.Path(rest)
-        problems = Problems(output_dir)
+        problems = Refusals(output_dir)
         intake = Intake([source], problems)
         written = predict_examinations(
             intake.read_examinations(),
@@ -103,10 +133,19 @@ def read_study(
         )
     if problems.unexpected:
         raise UserError(f"{problems.unexpected} views met a bug of spectjax")
-    if not written:
-        reasons = "; ".join(problems.recent) or "no whole-body frame"
-        return reasons.replace(f"{source}{os.sep}", "")
-    return ""
+    if written:
+        return ""
+    reasons = "; ".join(map(str, problems.errors)).replace(f"{source}{os.sep}", "")
+    # Nothing for us is what positively is no whole-body scan, and that alone.
+    if not problems.errors or not all(map(_is_not_for_us, problems.errors)):
+        raise UnreadableStudyError(reasons or "no file could be read")
+    return reasons
+
+
+def _is_not_for_us(error: UserError) -> bool:
+    """Tells whether a file is something else than a whole-body scan, for certain."""
+    other = isinstance(error, NotWholeBodyError | DuplicateScanError)
+    return other and not isinstance(error, MaybeInvertedError)
 
 
 if __name__ == "__main__":

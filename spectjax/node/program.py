@@ -8,6 +8,7 @@ its standard output the answer, a JSON object with one of these:
 | `{"ready": true}` | first of all, once it can be asked |
 | `{"done": true}` | DICOM files of results lie in `out`, with the suffix `.dcm` |
 | `{"nothing": REASON}` | there is nothing for it in this study |
+| `{"failed": REASON}` | it cannot be read, however often it is tried |
 | `{"error": REASON}` | it did not work |
 
 Anything else, too late an answer, too much memory, or its end: it is killed, and
@@ -41,6 +42,10 @@ class ProgramError(UserError):
 
 class StudyError(ProgramError):
     """The same, of a program that is still there."""
+
+
+class UnreadableError(StudyError):
+    """The same, of a study for which another try is of no use."""
 
 
 class StoppedError(Exception):
@@ -124,6 +129,7 @@ class Program:
             Why there is nothing for it in this study; empty if there are results.
 
         Raises:
+            UnreadableError: if the study cannot be read.
             StudyError: if it did not work.
             ProgramError: if the program is no more.
         """
@@ -141,6 +147,8 @@ class Program:
             return ""
         if isinstance(answer.get("nothing"), str):
             return answer["nothing"] or "it does not say why"
+        if isinstance(answer.get("failed"), str):
+            raise UnreadableError(f"cannot read it: {answer['failed']}")
         if isinstance(answer.get("error"), str):
             raise StudyError(f"says: {answer['error']}")
         self.end()

@@ -108,6 +108,14 @@ def check_health(config: Config) -> str:
     return _echo(config)
 
 
+def remark_failed(config: Config) -> str:
+    """Returns how many studies wait for a person; empty if none does."""
+    queue, _ = open_queue(config)
+    failed = queue.count_states().get("failed", 0)
+    queue.close()
+    return f"; {failed} studies have failed: see --status" if failed else ""
+
+
 def _echo(config: Config) -> str:
     """Calls the node as it calls others; returns what is wrong."""
     node = config.node

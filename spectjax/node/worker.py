@@ -13,7 +13,13 @@ from spectjax.node.disk import DamagedFileError, Disk
 from spectjax.node.holds import Holds
 from spectjax.node.log import tell, tell_bug
 from spectjax.node.objects import Instance, ObjectError, hide, read_instance
-from spectjax.node.program import Program, ProgramError, StoppedError, StudyError
+from spectjax.node.program import (
+    Program,
+    ProgramError,
+    StoppedError,
+    StudyError,
+    UnreadableError,
+)
 from spectjax.node.queue import Queue
 from spectjax.node.sections import Config
 from spectjax.node.studies import ChangedResultError, Job
@@ -162,6 +168,8 @@ class Worker:
             self._give_up(job, f"{error}; send the study again")
         except ChangedResultError as error:
             self._give_up(job, str(error))
+        except UnreadableError as error:
+            self._give_up(job, f"model {hide(str(error), files)}")
         except StudyError as error:
             self._retry(job, f"model {hide(str(error), files)}")
         except ProgramError as error:

@@ -1,10 +1,18 @@
 """A program that reads studies: what becomes of one that does not do as it should."""
 
+import os
 import sys
 
 import pytest
 
-from spectjax.node.program import Program, ProgramError, StoppedError, StudyError
+from spectjax.node import program as program_module
+from spectjax.node.program import (
+    Program,
+    ProgramError,
+    StoppedError,
+    StudyError,
+    UnreadableError,
+)
 from tests.support.nodes import READER, wait_for
 
 MIB = 2**20
@@ -38,6 +46,8 @@ def test_program_stays_between_studies(tmp_path, make_program):
     assert ask(program, tmp_path, "empty") == ""
     with pytest.raises(StudyError, match="says: no luck"):
         ask(program, tmp_path, "say error no luck")
+    with pytest.raises(UnreadableError, match="cannot read it: no pixels"):
+        ask(program, tmp_path, "say failed no pixels")
     assert ask(program, tmp_path, "say nothing no body") == "no body"
     assert (program._process.pid, program.starts) == (process, 1)
 
@@ -70,6 +80,17 @@ def test_program_that_takes_too_much_memory_is_ended(tmp_path, make_program):
     with pytest.raises(ProgramError, match="memory and was ended|ended with status 1"):
         ask(program, tmp_path, "eat")
     assert not program.is_running
+
+
+def test_memory_is_looked_at_where_the_system_sets_no_limit(
+    tmp_path, make_program, monkeypatch
+):
+    assert 10 * MIB < program_module.measure_memory(os.getpid()) < 10_000 * MIB
+    program = make_program()
+    program.start(20)
+    monkeypatch.setattr(program_module, "measure_memory", lambda process: 3000 * MIB)
+    with pytest.raises(ProgramError, match="took more than 2000 MiB of memory"):
+        ask(program, tmp_path, "hang")
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,8 @@ def test_what_comes_while_a_study_is_read_has_it_read_again(
     assert not queue.note_nothing(job, "x")
     assert state(queue) == "waiting"
     assert len(claim(queue, clock).digests) == 2
+    # The same worker has it again: what it has of the first time is of a part.
+    assert not queue.finish(job, results, ["pacs"])
 
 
 def test_what_comes_while_results_are_sent_stops_them(

@@ -15,6 +15,7 @@ from pydicom.uid import (
 from spectjax.imaging.scan import (
     REGIONS,
     BodyPart,
+    MaybeInvertedError,
     NotWholeBodyError,
     UnreadableFileError,
 )
@@ -162,7 +163,7 @@ def _check_grey_values(dataset: Dataset) -> None:
     # Some programs invert the values when they write MONOCHROME1, others only say how
     # to show them: nothing in the file tells which.
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        raise NotWholeBodyError(
+        raise MaybeInvertedError(
             "expected counts (MONOCHROME2), found MONOCHROME1: the values may "
             "be inverted. Export the original image."
         )
