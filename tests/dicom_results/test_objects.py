@@ -140,12 +140,13 @@ def test_presentation_states_have_the_outlines_in_their_frames(two_frames):
         assert words[1:3] == [["R", "L"], ["L", "R"]][i]
 
 
-def test_no_line_of_the_picture_is_cut_at_its_edge(tmp_path):
+def test_what_is_too_long_for_a_picture_is_not_just_cut(tmp_path):
     scan = write_study_file(tmp_path / "scan.dcm")
-    passed = ["SYNTHETIC_WHOLE_BODY_scan.dcm: expected common names, found none. " * 4]
-    _, files = write_objects(tmp_path, [scan], [], passed=passed)
+    passed = ["SYNTHETIC_WHOLE_BODY_scan.dcm: expected common names, found none. " * 15]
+    _, files = write_objects(tmp_path, [scan], [], passed=passed, also=ALL)
     picture = pydicom.dcmread(files["sc.dcm"]).pixel_array
     assert (picture[:, -4:] == 255).all()
+    assert words_of(files["gsps_1.dcm"])[-1] == "... and more: see the report (SR)"
 
 
 @pytest.mark.parametrize(
