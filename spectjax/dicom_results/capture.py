@@ -74,7 +74,7 @@ def draw_study(study: Study, dpi: int) -> Figure:
     columns = min(n, _SIDE_BY_SIDE)
     rows = -(-n // columns)
     width, height = max(3.4 * columns + 0.2, 5.0), 9.4 * rows
-    notes = list_notes(study, int(16 * width), most=_MOST_NOTES)
+    notes = list_notes(study, int(14 * width), most=_MOST_NOTES)
     foot = 0.16 * len(notes) + 0.1
     figure = Figure(figsize=(width, height + foot), dpi=dpi)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
