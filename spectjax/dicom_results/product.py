@@ -1,6 +1,7 @@
 """DICOM results of each study, in a folder of its own."""
 
 import datetime
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from spectjax.tasks.views import Finding, ModelInfo, Reading, SeenView
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+# What an earlier run may have written of a study.
+_OURS = re.compile(r"(sc|pdf|sr|gsps_\d+|seg_(anterior|posterior)(_\d+)?)\.dcm")
 REPORT = "sr.dcm"  # written last: where it is, the others are too
 # Numbers of series that no camera uses.
 _REPORT, _CAPTURE, _DOCUMENT, _SEGMENTATION, _STATE = 9001, 9002, 9003, 9010, 9110
@@ -122,7 +125,7 @@ class DicomResults:
             contents = {name: encode(make()) for name, make in self._plan(study)}
         (folder / REPORT).unlink(missing_ok=True)
         for old in folder.glob("*.dcm"):
-            if old.name not in contents and _is_ours(old.name):
+            if old.name not in contents and _OURS.fullmatch(old.name):
                 old.unlink()
         for name, content in contents.items():
             write_file(folder / name, content)
@@ -148,16 +151,6 @@ class DicomResults:
                 name = f"gsps_{i + 1}.dcm"
                 yield name, partial(make_state, study, file, _STATE + i)
         yield REPORT, partial(make_report, study, _REPORT)
-
-
-def _is_ours(name: str) -> bool:
-    return name.partition("_")[0].partition(".")[0] in (
-        "seg",
-        "sc",
-        "pdf",
-        "gsps",
-        "sr",
-    )
 
 
 def _read_headers(reading: Reading, problems: Problems) -> list[_Found]:

@@ -223,8 +223,9 @@ def _measure_hotspot(entry: Any) -> Iterator[hd.sr.Measurement]:
         (codes.SCT.Total, entry["counts"]),
     ):
         yield _measure(ours.COUNTS, value, ours.COUNTS_UNIT, 2, derivation=derivation)
-    certainty = codes.DCM.CertaintyOfFinding
-    yield _measure(certainty, 100 * entry["score"], codes.UCUM.Percent, 1)
+    # Rounding makes nothing certain.
+    percent = min(100 * entry["score"], 99.9)
+    yield _measure(codes.DCM.CertaintyOfFinding, percent, codes.UCUM.Percent, 1)
 
 
 def _measure(
