@@ -24,6 +24,8 @@ from spectjax.system.messages import SYNTHETIC
 _DPI = 110
 _SIDE_BY_SIDE = 4  # of more views there are more rows
 _MOST_LABELS, _MOST_NOTES = 99, 20
+# The patient's side at the picture's left and at its right: views are as recorded.
+_SIDES = {"anterior": "RL", "posterior": "LR"}
 
 
 def make_capture(study: Study, number: int) -> Dataset:
@@ -74,7 +76,7 @@ def draw_study(study: Study, dpi: int) -> Figure:
     columns = min(n, _SIDE_BY_SIDE)
     rows = -(-n // columns)
     width, height = max(3.4 * columns + 0.2, 5.0), 9.4 * rows
-    notes = list_notes(study, int(19 * width), most=_MOST_NOTES)
+    notes = list_notes(study, int(18 * width), most=_MOST_NOTES)
     foot = 0.16 * len(notes) + 0.1
     figure = Figure(figsize=(width, height + foot), dpi=dpi)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -88,7 +90,7 @@ def draw_study(study: Study, dpi: int) -> Figure:
     figure.subplots_adjust(
         left=0.01,
         right=0.99,
-        top=1 - 0.55 / (height + foot),
+        top=1 - 0.65 / (height + foot),
         bottom=foot / (height + foot),
         wspace=0.02,
     )
@@ -106,6 +108,19 @@ def _draw_view(panel: Axes, subject: Subject) -> None:
             y, x = np.argwhere(hotspot.mask).min(axis=0)
             panel.text(x, y - 2, str(number), color=TRUTH, size=8, ha="right")
     panel.set_title(subject.summary, size=9, parse_math=False)
+    scan = thorax.scan
+    doubt = "?" * scan.has_weak_view
+    for x, side in zip((0.03, 0.97), _SIDES[scan.view], strict=True):
+        panel.text(
+            x,
+            0.99,
+            side + doubt,
+            transform=panel.transAxes,
+            ha="center",
+            va="top",
+            size=11,
+            weight="bold",
+        )
     panel.text(
         0.5,
         0.5,

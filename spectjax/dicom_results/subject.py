@@ -98,12 +98,14 @@ class Subject:
 
     @property
     def summary(self) -> str:
-        """What was found, two lines; a doubt of the crop comes first."""
+        """What was found, a few lines; a doubt of the crop comes first."""
         doubt = "CROP IN DOUBT, NO READING." * self.seen.in_doubt
         if self.finding.hotspots is None:
             said = self.document["diagnosis"]
-            found = f"{said['label']} {said['probability']:.2f}"
-            found = f"class by the model, no diagnosis: {found}"
+            found = (
+                f"class by the model, no diagnosis: {said['label']},\n"
+                f"probability of its class metastasis {said['probability']:.2f}"
+            )
         else:
             n = len(self.hotspots)
             found = f"{n or 'no'} hotspot{'' if n == 1 else 's'} marked"

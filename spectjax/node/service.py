@@ -98,6 +98,7 @@ class Service:
         for path in (self._disk.folder / "alive").iterdir():
             path.unlink()
         for thread in threads:
+            self._disk.beat(thread.name)
             thread.start()
         self.port, host = port, self._config.node.host
         tell("listening", aet=self._config.node.aet, host=host, port=port)

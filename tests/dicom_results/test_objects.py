@@ -4,8 +4,10 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pydicom.sr.codedict import codes
 
+from spectjax.dicom_results import capture
 from tests.support.dicom_studies import (
     BLOCK,
     BOX,
@@ -155,6 +157,9 @@ def test_a_classifier_gives_its_class_and_no_lesion(tmp_path):
         assert "Lesion" not in said
         names = {each.name.value: each.value for each in group.get_measurements()}
         assert names == {"SJ-033": 90.0, "SJ-034": 90.0}
+    state = pydicom.dcmread(files["gsps_1.dcm"])
+    text = state.GraphicAnnotationSequence[0].TextObjectSequence[0].UnformattedTextValue
+    assert "no diagnosis: metastasis,\nprobability" in text.replace("\r", "")
 
 
 def test_a_classifier_says_nothing_of_a_doubted_crop(tmp_path):
@@ -181,6 +186,23 @@ def test_the_picture_has_research_burned_in(unmarked):
     assert (picture.BurnedInAnnotation, picture.Modality) == ("YES", "NM")
     red, green, _ = picture.pixel_array.astype(int).transpose(2, 0, 1)
     assert (red - green > 20).mean() > 0.002  # the letters: nothing is outlined
+
+
+def test_the_picture_tells_the_patients_sides_of_each_view(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        capture,
+        "FigureCanvasAgg",
+        lambda figure: drawn.append(figure) or FigureCanvasAgg(figure),
+    )
+    write_objects(tmp_path, [write_study_file(tmp_path / "scan.dcm")], [])
+    across = [
+        {text.get_text(): text.get_position()[0] for text in panel.texts}
+        for panel in drawn[0].axes
+    ]
+    anterior, posterior = across
+    assert anterior["R"] < 0.5 < anterior["L"]
+    assert posterior["L"] < 0.5 < posterior["R"]
 
 
 def test_nothing_marked_is_said_with_the_number_0(unmarked):
