@@ -20,6 +20,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Of the default suite those that take longest, the longest first. Begun early, none of
 # them is left for one worker at the end.
 LONGEST = (
+    "judges/test_ohif.py",  # of those that scripts/judges runs
     "training/test_parallel.py",
     "models/test_mask_rcnn.py",
     "tasks/hotspots/test_mask_rcnn_run.py",

@@ -22,9 +22,10 @@ from spectjax.imaging.problems import Problems
 from spectjax.phantom import SimulatedPatient, simulate_patient
 from spectjax.phantom.files import encode_dicom
 from spectjax.phantom.frames import Frame
-from spectjax.tasks.views import Reading
+from spectjax.tasks.views import ModelInfo, Reading
 from tests.support.dicom_studies import DESCRIBE, WEIGHTS, see
 
+_MEMBERS = [WEIGHTS | {"parameters_sha256": f"{i:064x}"} for i in range(5)]
 BOTH = ("anterior", "posterior")
 FRAME = Frame((512, 128), 4.7)
 BOX, CANVAS = (60, 24, 180, 104), (128, 96)  # of the crop, and what the model sees
@@ -58,6 +59,7 @@ class Layout:
         kind: of model, see `dicom_studies.see`.
         flags: of the crop.
         passed_over: sentences on what could not be used.
+        info: where the model comes from.
     """
 
     files: tuple[tuple[str, ...], ...] = (BOTH,)
@@ -66,6 +68,7 @@ class Layout:
     kind: str = "regions"
     flags: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
+    info: ModelInfo = dataclasses.field(default_factory=lambda: WEIGHTS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +124,18 @@ def make_capture(dataset: Dataset) -> None:
         del dataset[keyword]
 
 
+def _leave_out(dataset: Dataset) -> None:
+    """Leaves out what a file need not say, and empties what it may not leave out."""
+    for keyword in ("StudyDescription", "SeriesDescription", "PatientAge"):
+        del dataset[keyword]
+    for keyword in ("SeriesDate", "AcquisitionDate", "ContentDate", "SeriesTime"):
+        del dataset[keyword]
+    for keyword in ("AcquisitionTime", "ContentTime", "PatientSize", "PatientWeight"):
+        del dataset[keyword]
+    dataset.StudyDate = dataset.StudyTime = dataset.PatientSex = ""
+    dataset.StudyID = dataset.Manufacturer = ""
+
+
 def _forget_spacing(dataset: Dataset) -> None:
     dataset.PixelSpacing = None
 
@@ -134,9 +149,11 @@ LAYOUTS = {
     "a patient": Layout(edit=_name_really),
     "capture": Layout(files=ONE_EACH, edit=make_capture),
     "no spacing": Layout(edit=_forget_spacing),
+    "little said": Layout(edit=_leave_out),
     "oriented": Layout(edit=orient),
     "no hotspot": Layout(masks=()),
     "instances that overlap": Layout(masks=(RING, BLOCK), kind="instances"),
+    "ensemble": Layout(info={"ensemble": "mean of probabilities", "members": _MEMBERS}),
     "classifier": Layout(masks=(), kind="class"),
     "in doubt": Layout(
         flags=("feet outside",), passed_over=("/a/b.dcm: damaged, passed over.",)
@@ -205,11 +222,11 @@ def write_study(
         for path in paths
         for scan in read_bone_scans(path)
     ]
-    findings = DESCRIBE[layout.kind](views, WEIGHTS)
+    findings = DESCRIBE[layout.kind](views, layout.info)
     reading = Reading(list(zip(views, findings, strict=True)), layout.passed_over)
     product = DicomResults(folder / "results", pdf=True, gsps=True)
     problems = Problems(folder / "problems")
-    product.begin(layout.kind, WEIGHTS)
+    product.begin(layout.kind, layout.info)
     product.write(reading, problems)
     product.finish()
     assert not problems.recent, problems.recent
