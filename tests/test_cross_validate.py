@@ -21,7 +21,7 @@ from spectjax.cross_validate import (
 )
 from spectjax.evaluation.folds import read_metrics, read_training_seconds
 from spectjax.tasks.classification.cases import Cases, format_cases
-from spectjax.tasks.classification.folds import scale_folds
+from spectjax.tasks.classification.folds import scale_folds, summarise
 from spectjax.tasks.classification.metrics_sections import ClassificationFolds
 from spectjax.training.run import describe_network
 from tests.support.typed_dicts import find_fault
@@ -383,3 +383,8 @@ def test_a_wrong_command_line_gives_one_line(args, message):
     assert result.returncode == 1
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_scores_of_images_of_one_class_have_a_line_too():
+    line = summarise({"image": {"auc": None, "accuracy": 0.5}})
+    assert line == "AUC undefined  accuracy 0.5000"

@@ -24,8 +24,6 @@ from spectjax.system.messages import SYNTHETIC
 _DPI = 110
 _SIDE_BY_SIDE = 4  # of more views there are more rows
 _MOST_LABELS, _MOST_NOTES = 99, 20
-# The patient's side at the picture's left and at its right: views are as recorded.
-_SIDES = {"anterior": "RL", "posterior": "LR"}
 
 
 def make_capture(study: Study, number: int) -> Dataset:
@@ -76,7 +74,7 @@ def draw_study(study: Study, dpi: int) -> Figure:
     columns = min(n, _SIDE_BY_SIDE)
     rows = -(-n // columns)
     width, height = max(3.4 * columns + 0.2, 5.0), 9.4 * rows
-    notes = list_notes(study, int(18 * width), most=_MOST_NOTES)
+    notes = list_notes(study, int(14 * width), most=_MOST_NOTES)
     foot = 0.16 * len(notes) + 0.1
     figure = Figure(figsize=(width, height + foot), dpi=dpi)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -108,13 +106,11 @@ def _draw_view(panel: Axes, subject: Subject) -> None:
             y, x = np.argwhere(hotspot.mask).min(axis=0)
             panel.text(x, y - 2, str(number), color=TRUTH, size=8, ha="right")
     panel.set_title(subject.summary, size=9, parse_math=False)
-    scan = thorax.scan
-    doubt = "?" * scan.has_weak_view
-    for x, side in zip((0.03, 0.97), _SIDES[scan.view], strict=True):
+    for x, side in zip((0.03, 0.97), subject.sides, strict=True):
         panel.text(
             x,
             0.99,
-            side + doubt,
+            side,
             transform=panel.transAxes,
             ha="center",
             va="top",

@@ -15,7 +15,7 @@ from pydicom.uid import (
 import spectjax
 from spectjax.dicom_results.capture import draw_study, list_notes
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
-from spectjax.dicom_results.subject import MAKER, Study
+from spectjax.dicom_results.subject import MAKER, Study, say_score
 
 _DPI = 150
 _LINES, _LETTERS = 64, 96  # of a page
@@ -90,7 +90,7 @@ def _list_lines(study: Study) -> Iterator[str]:
         yield ""
         yield from subject.summary.splitlines()
         if subject.hotspots:
-            yield f"{'':>5}{'area':>14}{'most counts':>14}{'certainty':>12}"
+            yield f"{'':>5}{'area':>14}{'most counts':>14}{'score':>12}"
         for number, hotspot in enumerate(subject.hotspots, start=1):
             entry = hotspot.entry
             area = f"{entry['area_px']} pixels"
@@ -98,5 +98,5 @@ def _list_lines(study: Study) -> Iterator[str]:
                 area = f"{entry['area_mm2']:.0f} mm2"
             yield (
                 f"{number:>5}{area:>14}{entry['max_counts']:>14.0f}"
-                f"{100 * entry['score']:>10.0f} %"
+                f"{say_score(entry['score']):>12}"
             )

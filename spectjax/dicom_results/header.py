@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.charset import python_encoding
 from pydicom.config import RAISE
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
@@ -162,7 +163,8 @@ def _take_over(path: Path, source: Dataset) -> Header:
     for keyword in _NAMING + _DESCRIBING:
         fault = _find_fault(source, keyword)
         if fault and keyword in _NAMING:
-            raise _refuse(path, keyword, f"one text of {_MOST_LETTERS} letters", fault)
+            expected = f"one text of at most {_MOST_LETTERS} letters"
+            raise _refuse(path, keyword, expected, fault)
         if fault:
             notes.append(f"{_name(keyword)} is left out: {fault}.")
         elif keyword in source and str(source[keyword].value or ""):
@@ -184,6 +186,11 @@ def _take_over(path: Path, source: Dataset) -> Header:
         header.NumberOfFrames = int(source.get("NumberOfFrames") or 1)
     if not (header.PatientName or header.PatientID):
         notes.append("neither Patient's Name nor Patient ID is stated, as in the file.")
+    if not _states_letters(source) and not str(header).isascii():
+        notes.append(
+            "The file does not state a known character set: letters that are not "
+            "ASCII, as in a name, are read as Latin-1."
+        )
     return Header(
         header,
         compute_pseudonym("study", fold_text(header.StudyInstanceUID)),
@@ -214,6 +221,13 @@ def _read(dataset: Dataset, keyword: str) -> Any:
         return dataset.get(keyword)
     except Exception:  # almost anything, of a damaged element
         return None
+
+
+def _states_letters(dataset: Dataset) -> bool:
+    """Tells whether a file says how its texts are to be read, in words of DICOM."""
+    stated = _read(dataset, "SpecificCharacterSet") or ()
+    stated = [stated] if isinstance(stated, str) else stated
+    return any(stated) and all(not each or each in python_encoding for each in stated)
 
 
 def _find_fault(dataset: Dataset, keyword: str) -> str:

@@ -9,12 +9,13 @@ from pydicom.dataset import Dataset
 import spectjax
 from spectjax.dicom_results.outline import draw_outline
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
-from spectjax.dicom_results.subject import MAKER, Study, Subject
+from spectjax.dicom_results.subject import MAKER, Study, Subject, say_score
 
 _COLOUR = hd.color.CIELabColor(55.0, 70.0, 60.0)
 _LAYER = "HOTSPOTS"
 _BRIGHTEST = 99.5  # percentile of what counted that is shown black, as in pictures
 _MOST_LETTERS = 1024  # of ST
+_REST = "\r\n... and more: see the report (SR)"
 _CORNER = (5.0, 15.0)  # of the words that stand in each frame
 
 
@@ -98,7 +99,14 @@ def _draw(subject: Subject) -> Iterator[hd.pr.GraphicObject]:
 def _write(study: Study, subject: Subject) -> Iterator[tuple[str, tuple[float, float]]]:
     """Yields texts and the corners (x, y) where they stand."""
     lines = [RESEARCH, *subject.summary.splitlines(), *study.unread]
-    yield "\r\n".join(lines)[:_MOST_LETTERS], _CORNER
+    text = "\r\n".join(lines)
+    if len(text) > _MOST_LETTERS:
+        text = text[: _MOST_LETTERS - len(_REST)] + _REST
+    yield text, _CORNER
+    height, width = subject.counts.shape
+    left, right = subject.sides
+    yield left, (_CORNER[0], height / 2)
+    yield right, (width - _CORNER[1], height / 2)
     for number, hotspot in enumerate(subject.hotspots, start=1):
         y, x = np.argwhere(hotspot.mask).min(axis=0)
-        yield f"{number}: {hotspot.entry['score']:.2f}", (float(x), float(y))
+        yield f"{number}: {say_score(hotspot.entry['score'])}", (float(x), float(y))

@@ -11,13 +11,12 @@ from spectjax.dicom_results.subject import (
     Model,
     Study,
     Subject,
-    hide_folders,
     name_views,
 )
 from spectjax.imaging.dicom.reading import collect_warnings
-from spectjax.imaging.problems import Problems
+from spectjax.imaging.problems import Problems, drop_folders
 from spectjax.system.files import write_file
-from spectjax.system.messages import UserError
+from spectjax.system.messages import UserError, make_printable
 from spectjax.tasks.views import Finding, ModelInfo, Reading, SeenView
 
 if TYPE_CHECKING:
@@ -90,7 +89,11 @@ class DicomResults:
         if not usable:
             return
         passed_over = (*reading.passed_over, *problems.recent[told:])
-        study = self._make_study(usable, tuple(map(hide_folders, passed_over)))
+        # Folders may have names of patients, and equal results are equal bytes.
+        folders = {view.thorax.scan.path.parent for view, _ in reading.views}
+        folders.add(problems.log.parent)
+        told_of = map(make_printable, drop_folders(passed_over, folders))
+        study = self._make_study(usable, tuple(told_of))
         with problems.passing_over(usable[0][0].thorax.scan.path):
             self._write_study(study)
 

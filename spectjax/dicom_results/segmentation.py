@@ -17,7 +17,7 @@ from spectjax.dicom_results.codes import (
     FINDING_CATEGORY,
 )
 from spectjax.dicom_results.stamp import PLACEHOLDER, stamp
-from spectjax.dicom_results.subject import MAKER, Study, Subject, make_uid
+from spectjax.dicom_results.subject import MAKER, Study, Subject, make_uid, say_score
 
 _COLOUR = hd.color.CIELabColor(55.0, 70.0, 60.0)
 
@@ -33,6 +33,7 @@ def make_segmentation(study: Study, subject: Subject, number: int) -> Dataset:
     masks = np.stack([each.mask for each in subject.hotspots], axis=-1)
     spacing = subject.seen.thorax.scan.spacing_mm
     known = "" if spacing else "; size of a pixel unknown, 1 mm stands in"
+    doubt = "; CROP IN DOUBT" * subject.seen.in_doubt
     result = hd.seg.Segmentation(
         source_images=[_pretend_capture(study, subject)],
         pixel_array=masks[None].astype(np.uint8),
@@ -47,7 +48,7 @@ def make_segmentation(study: Study, subject: Subject, number: int) -> Dataset:
         software_versions=spectjax.__version__,
         device_serial_number="0",
         content_label="HOTSPOTS",
-        content_description=f"{subject.title}{known}"[:64],
+        content_description=f"{subject.title}{doubt}{known}"[:64],
         omit_empty_frames=False,
     )
     _add_geometry(result, subject)
@@ -57,7 +58,7 @@ def make_segmentation(study: Study, subject: Subject, number: int) -> Dataset:
     for item in (*result.DimensionOrganizationSequence, *result.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions
     result.PatientOrientation = None  # 2C: of a segmentation without a place in space
-    stamp(result, study, f"Hotspots {subject.title} SEG")
+    stamp(result, study, f"Hotspots {subject.title} SEG{doubt}")
     return result
 
 
@@ -86,7 +87,7 @@ def _describe_segments(subject: Subject) -> list[hd.seg.SegmentDescription]:
         segments.append(
             hd.seg.SegmentDescription(
                 segment_number=number,
-                segment_label=f"{name}: {hotspot.entry['score']:.2f}",
+                segment_label=f"{name}: {say_score(hotspot.entry['score'])}",
                 segmented_property_category=FINDING_CATEGORY,
                 segmented_property_type=FINDING,
                 algorithm_type="AUTOMATIC",

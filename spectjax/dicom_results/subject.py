@@ -1,7 +1,6 @@
 """What results are about: views of one study, what was found, and by which model."""
 
 import copy
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from pydicom.uid import UID, NuclearMedicineImageStorage, generate_uid
 
 import spectjax
 from spectjax.dicom_results.header import PLACE, Header
+from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.system.messages import UserError, make_printable
 from spectjax.tasks.hotspots.drafting import name_model
 from spectjax.tasks.views import Finding, MarkedHotspot, ModelInfo, SeenView
@@ -28,6 +28,11 @@ def make_uid(*parts: str) -> UID:
 def shorten(text: str, most: int = 64) -> str:
     """Returns a text for an element of `most` letters: printable, no backslash."""
     return make_printable(text).replace("\\", "/")[:most].strip()
+
+
+def say_score(score: float) -> str:
+    """Returns a score in two digits, and never a certainty that is none."""
+    return "> 0.99" if score > 0.99 else "< 0.01" if score < 0.01 else f"{score:.2f}"
 
 
 @dataclass(frozen=True)
@@ -98,17 +103,18 @@ class Subject:
 
     @property
     def summary(self) -> str:
-        """What was found, a few lines; a doubt of the crop comes first."""
+        """What was found, in lines; a doubt of the crop comes first."""
         doubt = "CROP IN DOUBT, NO READING." * self.seen.in_doubt
-        if self.finding.hotspots is None:
-            said = self.document["diagnosis"]
-            found = (
-                f"class by the model, no diagnosis: {said['label']},\n"
-                f"probability of its class metastasis {said['probability']:.2f}"
-            )
-        else:
+        if self.finding.hotspots is not None:
             n = len(self.hotspots)
             found = f"{n or 'no'} hotspot{'' if n == 1 else 's'} marked"
+        elif self.seen.in_doubt:  # as in the report: no class, and no probability
+            found = "class by the model: indeterminate"
+        else:
+            said = self.document["diagnosis"]
+            found = f"class by the model, no diagnosis: {said['label']},\n"
+            probability = say_score(said["probability"])
+            found += f"probability of its class {METASTASIS} {probability}"
         return f"{self.title.upper()}: {doubt}\n{found}"
 
     @property
@@ -121,6 +127,17 @@ class Subject:
     def counts(self) -> np.ndarray:
         """Counts of the whole frame, (H, W)."""
         return self.seen.thorax.scan.counts
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """Which side of the patient is left and right in the image, in doubt with `?`.
+
+        An image is as the camera saw it: a posterior view is no mirror image.
+        """
+        scan = self.seen.thorax.scan
+        doubt = "?" * scan.has_weak_view
+        left, right = ("R", "L") if scan.view == "anterior" else ("L", "R")
+        return left + doubt, right + doubt
 
     @property
     def frame_numbers(self) -> list[int] | None:
@@ -211,9 +228,3 @@ def name_views(views: Sequence[str]) -> Iterator[str]:
     for i, view in enumerate(views):
         total, so_far = views.count(view), views[: i + 1].count(view)
         yield view if total == 1 else f"{view} no. {so_far}"
-
-
-def hide_folders(sentence: str) -> str:
-    """Returns a sentence that begins with a path with its file's name in its place."""
-    path, colon, rest = sentence.partition(": ")
-    return make_printable(re.split(r"[/\\]", path)[-1] + colon + rest)

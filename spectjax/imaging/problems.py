@@ -10,10 +10,12 @@ A full disk, too little memory and Ctrl-C are no scan's: they end the command.
 """
 
 import contextlib
+import os
+import re
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from spectjax.imaging.scan import ScanError
@@ -135,3 +137,33 @@ def append_traceback(log: Path, name: str, error: Exception | str) -> None:
 def format_traceback(error: Exception) -> str:
     """Returns the traceback of an error as text."""
     return "".join(traceback.format_exception(error))
+
+
+def drop_folders(sentences: Iterable[str], folders: Iterable[Path]) -> list[str]:
+    """Returns sentences about files without the folders that these lie in.
+
+    Folders have names of patients at times, and what leaves the command names files
+    alone. A sentence begins with a path; what it says of other files has these folders.
+    """
+    known = {make_printable(f"{folder}/") for folder in folders}
+    return [_cut(text, known | {_find_start(text)}) for text in sentences]
+
+
+def _cut(text: str, folders: set[str]) -> str:
+    """Returns a text without these folders, wherever one begins a path."""
+    longest_first = sorted(folders - {"", "/", "./"}, key=len, reverse=True)
+    if not longest_first:
+        return text
+    return re.sub(
+        rf"(?<![^\s('\"])(?:{'|'.join(map(re.escape, longest_first))})", "", text
+    )
+
+
+def _find_start(sentence: str) -> str:
+    """Returns the folder that a sentence begins with, as it stands there."""
+    end = sentence.find(": ")
+    while end >= 0 and not os.path.lexists(sentence[:end]):
+        end = sentence.find(": ", end + 1)
+    # Else its signs were escaped, or it is gone.
+    start = sentence[:end] if end >= 0 else sentence.partition(": ")[0]
+    return start[: start.rfind("/") + 1]

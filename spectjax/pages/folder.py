@@ -1,11 +1,10 @@
 """A folder with the page of each study and an index of them."""
 
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from spectjax.imaging.problems import Problems
+from spectjax.imaging.problems import Problems, drop_folders
 from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.pages.index import read_row, write_index
 from spectjax.pages.study import (
@@ -113,33 +112,3 @@ def show_view(view: SeenView, finding: Finding) -> PageView:
 def name_study(scans: Sequence[BoneScan]) -> str:
     """Returns the names of a study's files, one printable line."""
     return ", ".join(dict.fromkeys(make_printable(scan.path.name) for scan in scans))
-
-
-def drop_folders(sentences: Iterable[str], folders: Iterable[Path]) -> list[str]:
-    """Returns sentences about files without the folders that these lie in.
-
-    Folders have names of patients at times, and what leaves the command names files
-    alone. A sentence begins with a path; what it says of other files has these folders.
-    """
-    known = {make_printable(f"{folder}/") for folder in folders}
-    return [_cut(text, known | {_find_start(text)}) for text in sentences]
-
-
-def _cut(text: str, folders: set[str]) -> str:
-    """Returns a text without these folders, wherever one begins a path."""
-    longest_first = sorted(folders - {"", "/", "./"}, key=len, reverse=True)
-    if not longest_first:
-        return text
-    return re.sub(
-        rf"(?<![^\s('\"])(?:{'|'.join(map(re.escape, longest_first))})", "", text
-    )
-
-
-def _find_start(sentence: str) -> str:
-    """Returns the folder that a sentence begins with, as it stands there."""
-    end = sentence.find(": ")
-    while end >= 0 and not os.path.lexists(sentence[:end]):
-        end = sentence.find(": ", end + 1)
-    # Else its signs were escaped, or it is gone.
-    start = sentence[:end] if end >= 0 else sentence.partition(": ")[0]
-    return start[: start.rfind("/") + 1]

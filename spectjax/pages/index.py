@@ -108,9 +108,10 @@ def write_index(folder: Path, rows: Mapping[str, Row], problems: Sequence[str]) 
         shown = "".join(f"<li>{_escape(text)}</li>" for text in problems[:_SHOWN])
         more = len(problems) - _SHOWN
         parts += [
-            "<h2>Not read in this run</h2>",
+            "<h2>Not used in this run</h2>",
             f"<p>{_count(len(problems), 'file or view', 'files and views')} could not "
-            "be used: nothing is said of what is in them.</p>",
+            "be used, in whole or in part: of what is in them nothing is said but what "
+            "stands above.</p>",
             f'<ul class="problems">{shown}</ul>',
             f"<p>... and {more} more: see what the command printed.</p>" * (more > 0),
         ]

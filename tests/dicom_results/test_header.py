@@ -1,6 +1,7 @@
 """What is taken over of headers, honest ones and others."""
 
 import re
+import warnings
 
 import numpy as np
 import pydicom
@@ -119,6 +120,23 @@ def test_letters_of_any_script_come_over(tmp_path):
     )
     assert header.dataset.PatientName == "Müller^Jürgen"
     assert header.dataset.SpecificCharacterSet == "ISO_IR 192"
+
+
+@pytest.mark.parametrize("stated", ["ISO_IR 999", "", "ISO_IR 100"])
+def test_letters_of_an_unstated_character_set_are_a_guess_and_said_to_be(
+    tmp_path, stated
+):
+    path = write_study_file(
+        tmp_path / "scan.dcm", PatientName="M@ller", SpecificCharacterSet="ISO_IR 100"
+    )
+    content = path.read_bytes().replace(b"M@ller", b"M\xfcller")
+    path.write_bytes(content.replace(b"ISO_IR 100", stated.ljust(10).encode()))
+    with warnings.catch_warnings(record=True):
+        (scan, _) = read_bone_scans(path)
+        header = read_header(scan)
+    assert header.dataset.PatientName == "Müller"
+    said = any("read as Latin-1" in note for note in header.notes)
+    assert said == (stated != "ISO_IR 100")
 
 
 def test_a_picture_has_no_study_and_says_so(tmp_path):

@@ -8,6 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from pydicom.sr.codedict import codes
 
 from spectjax.dicom_results import capture
+from spectjax.dicom_results.subject import say_score
+from spectjax.imaging.scan import BoneScan
 from tests.support.dicom_studies import (
     BLOCK,
     BOX,
@@ -133,7 +135,25 @@ def test_presentation_states_have_the_outlines_in_their_frames(two_frames):
             for each in annotation.GraphicObjectSequence
         ]
         assert areas == [25, 12]
-        assert "RESEARCH ONLY" in annotation.TextObjectSequence[0].UnformattedTextValue
+        words = [each.UnformattedTextValue for each in annotation.TextObjectSequence]
+        assert "RESEARCH ONLY" in words[0]
+        assert words[1:3] == [["R", "L"], ["L", "R"]][i]
+
+
+def test_what_is_too_long_for_a_picture_is_not_just_cut(tmp_path):
+    scan = write_study_file(tmp_path / "scan.dcm")
+    passed = ["SYNTHETIC_WHOLE_BODY_scan.dcm: expected common names, found none. " * 15]
+    _, files = write_objects(tmp_path, [scan], [], passed=passed, also=ALL)
+    picture = pydicom.dcmread(files["sc.dcm"]).pixel_array
+    assert (picture[:, -4:] == 255).all()
+    assert words_of(files["gsps_1.dcm"])[-1] == "... and more: see the report (SR)"
+
+
+@pytest.mark.parametrize(
+    ("score", "said"), [(0.996, "> 0.99"), (0.5, "0.50"), (0.004, "< 0.01")]
+)
+def test_no_score_is_said_to_be_certain(score, said):
+    assert say_score(score) == said
 
 
 def test_the_pdf_is_one(two_frames):
@@ -143,10 +163,21 @@ def test_the_pdf_is_one(two_frames):
     assert content.startswith(b"%PDF-") and content.rstrip().endswith(b"%%EOF")
 
 
+def words_of(state):
+    """The lines that a presentation state writes beside its first view."""
+    annotation = pydicom.dcmread(state).GraphicAnnotationSequence[0]
+    return annotation.TextObjectSequence[0].UnformattedTextValue.splitlines()
+
+
 def test_a_classifier_gives_its_class_and_no_lesion(tmp_path):
     scan = write_study_file(tmp_path / "scan.dcm")
     _, files = write_objects(tmp_path, [scan], [], kind="class", also=ALL)
     assert set(files) == {"sr.dcm", "sc.dcm", "pdf.dcm", "gsps_1.dcm"}
+    assert words_of(files["gsps_1.dcm"])[1:] == [
+        "ANTERIOR: ",
+        "class by the model, no diagnosis: metastasis,",
+        "probability of its class metastasis 0.90",
+    ]
     groups = groups_of(files["sr.dcm"])
     assert [group.finding_type.value for group in groups] == ["51185008"] * 2
     for group in groups:
@@ -157,16 +188,17 @@ def test_a_classifier_gives_its_class_and_no_lesion(tmp_path):
         assert "Lesion" not in said
         names = {each.name.value: each.value for each in group.get_measurements()}
         assert names == {"SJ-033": 90.0, "SJ-034": 90.0}
-    state = pydicom.dcmread(files["gsps_1.dcm"])
-    text = state.GraphicAnnotationSequence[0].TextObjectSequence[0].UnformattedTextValue
-    assert "no diagnosis: metastasis,\nprobability" in text.replace("\r", "")
 
 
 def test_a_classifier_says_nothing_of_a_doubted_crop(tmp_path):
     scan = write_study_file(tmp_path / "scan.dcm")
     _, files = write_objects(
-        tmp_path, [scan], [], kind="class", flags=["it looks like a leg"]
+        tmp_path, [scan], [], kind="class", flags=["it looks like a leg"], also=ALL
     )
+    assert words_of(files["gsps_1.dcm"])[1:3] == [
+        "ANTERIOR: CROP IN DOUBT, NO READING.",
+        "class by the model: indeterminate",
+    ]
     for group in groups_of(files["sr.dcm"]):
         said = evaluations_of(group)
         assert said["Class by the model, no diagnosis"] == "Indeterminate"
@@ -188,21 +220,26 @@ def test_the_picture_has_research_burned_in(unmarked):
     assert (red - green > 20).mean() > 0.002  # the letters: nothing is outlined
 
 
-def test_the_picture_tells_the_patients_sides_of_each_view(tmp_path, monkeypatch):
+@pytest.mark.parametrize("doubt", ["", "?"])
+def test_the_picture_tells_the_patients_sides_of_each_view(
+    tmp_path, monkeypatch, doubt
+):
     drawn = []
     monkeypatch.setattr(
         capture,
         "FigureCanvasAgg",
         lambda figure: drawn.append(figure) or FigureCanvasAgg(figure),
     )
+    if doubt:
+        monkeypatch.setattr(BoneScan, "has_weak_view", True)
     write_objects(tmp_path, [write_study_file(tmp_path / "scan.dcm")], [])
     across = [
         {text.get_text(): text.get_position()[0] for text in panel.texts}
         for panel in drawn[0].axes
     ]
     anterior, posterior = across
-    assert anterior["R"] < 0.5 < anterior["L"]
-    assert posterior["L"] < 0.5 < posterior["R"]
+    assert anterior["R" + doubt] < 0.5 < anterior["L" + doubt]
+    assert posterior["L" + doubt] < 0.5 < posterior["R" + doubt]
 
 
 def test_nothing_marked_is_said_with_the_number_0(unmarked):
@@ -231,6 +268,9 @@ def test_a_number_marked_in_a_doubted_crop_comes_with_the_doubt(tmp_path):
     group = groups_of(files["sr.dcm"])[0]
     assert group.get_measurements(name=codes.SCT.NumberOfLesions)[0].value == 1
     assert evaluations_of(group)["Thorax found"].startswith("In doubt")
+    segmentation = pydicom.dcmread(files["seg_anterior.dcm"])
+    assert segmentation.ContentDescription == "anterior; CROP IN DOUBT"
+    assert "CROP IN DOUBT" in segmentation.SeriesDescription
 
 
 def test_every_group_names_the_algorithm(two_frames):

@@ -1,12 +1,15 @@
 """When results are the same, when they are not, and when there are none."""
 
 import datetime
+import shutil
 import sys
 
 import pydicom
 import pytest
 
 from spectjax.dicom_results import DicomResults, product
+from spectjax.imaging.dicom.reading import read_bone_scans
+from spectjax.imaging.scan import NotWholeBodyError
 from spectjax.system.files import WriteError
 from spectjax.system.messages import UserError
 from tests.support.dicom_studies import (
@@ -14,6 +17,7 @@ from tests.support.dicom_studies import (
     RING,
     WEIGHTS,
     read_study,
+    write_objects,
     write_results,
     write_study_file,
 )
@@ -165,6 +169,27 @@ def test_a_view_that_cannot_be_filed_is_told_in_the_report_of_the_other(
     assert "found 2 values: no DICOM result" in capsys.readouterr().err
     (report,) = (tmp_path / "dicom").glob("*/sr.dcm")
     assert b"Not used: other.dcm: expected one text" in report.read_bytes()
+
+
+def test_folders_do_not_come_into_the_report_nor_into_its_uid(tmp_path, scan):
+    reports = []
+    for folder in (tmp_path / "Doe, John", tmp_path / "other"):
+        folder.mkdir()
+        copied = shutil.copy(scan, folder / "scan.dcm")
+        said = [f"{folder}/b.dcm: the same image as in {copied} and left out."]
+        _, files = write_objects(folder, [copied], [RING], passed=said)
+        reports.append(files["sr.dcm"].read_bytes())
+    assert b"Not used: b.dcm: the same image as in scan.dcm and left" in reports[0]
+    assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize("region", [None, "thorax"])
+def test_results_are_no_scans(tmp_path, scan, region):
+    _, files = write_objects(tmp_path, [scan], [RING], also=ALL)
+    assert len(files) == 6
+    for path in files.values():
+        with pytest.raises(NotWholeBodyError, match="found a result that spectjax"):
+            read_bone_scans(path, view="anterior", region=region)
 
 
 def test_nothing_is_written_of_a_study_that_cannot_be_filed(tmp_path):

@@ -9,10 +9,10 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
-from spectjax.imaging.problems import Problems
+from spectjax.imaging.problems import Problems, drop_folders
 from spectjax.inference import asking
 from spectjax.inference.trained import TrainedModel
-from spectjax.pages.folder import PageFolder, drop_folders
+from spectjax.pages.folder import PageFolder
 from spectjax.pages.index import rank, read_row
 from spectjax.pages.study import Row
 from spectjax.pages.writing import STATEMENT

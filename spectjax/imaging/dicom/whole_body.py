@@ -33,6 +33,8 @@ _CAPTURES = (
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 )
 
+_OURS = "spectjax"  # Manufacturer of our results
+
 
 def check_whole_body(dataset: Dataset, region: BodyPart | None = None) -> None:
     """Refuses what is not an emission image of the whole body, by name.
@@ -41,6 +43,7 @@ def check_whole_body(dataset: Dataset, region: BodyPart | None = None) -> None:
     SOP class. Where a person says what `region` a file shows, that counts in place of
     its image type: what is refused then are other modalities.
     """
+    _check_origin(dataset)
     if region is None:
         _check_kind(dataset)
     else:
@@ -81,6 +84,15 @@ def _sop_class(dataset: Dataset) -> UID:
 def _image_type(dataset: Dataset) -> list[str]:
     value = dataset.get("ImageType") or []
     return [value] if isinstance(value, str) else [str(v) for v in value]
+
+
+def _check_origin(dataset: Dataset) -> None:
+    """Refuses what `spectjax.dicom_results` wrote: its pictures say they are NM."""
+    if dataset.get("Manufacturer") == _OURS:
+        raise NotWholeBodyError(
+            "expected an NM image of type WHOLE BODY, found a result that spectjax "
+            f"wrote ({_sop_class(dataset).name}). Leave results out of what is read."
+        )
 
 
 def _check_kind(dataset: Dataset) -> None:

@@ -100,5 +100,6 @@ def scale_folds(folds: Sequence[Cases]) -> tuple[list[float], np.ndarray]:
 
 def summarise(model: Mapping[str, Any]) -> str:
     """Returns the main scores of an entry of `models`, a line."""
-    image = model["image"]
-    return f"AUC {image['auc']:.4f}  accuracy {image['accuracy']:.4f}"
+    auc, accuracy = model["image"]["auc"], model["image"]["accuracy"]
+    said = "undefined" if auc is None else f"{auc:.4f}"  # of images of one class
+    return f"AUC {said}  accuracy {accuracy:.4f}"
