@@ -12,6 +12,7 @@ node's folder, log and answers of every scenario, and table.md.
 import argparse
 import logging
 import pathlib
+import signal
 import sys
 import time
 import traceback
@@ -44,6 +45,8 @@ def main() -> bool:
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder}: expected an empty folder, found files in it.")
     folder.mkdir(parents=True, exist_ok=True)
+    # Asked to stop, it ends the node that it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom")
     bench = Bench(folder, args.seed, args.scale)

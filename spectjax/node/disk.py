@@ -53,9 +53,11 @@ class Disk:
     def measure_used(self) -> int:
         """Returns bytes of all files of the node."""
         total = 0
-        for path in self.folder.rglob("*"):
-            with contextlib.suppress(OSError):
-                total += path.lstat().st_size
+        # Not `rglob`, which stops at a folder of `work` that goes meanwhile.
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += os.lstat(os.path.join(folder, name)).st_size
         return total
 
     def find(self, place: str, digest: str) -> Path:
