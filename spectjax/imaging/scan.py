@@ -42,8 +42,8 @@ class NotWholeBodyError(ScanError):
     """A DICOM file of another kind, such as CT or a static nuclear-medicine image."""
 
 
-class MaybeInvertedError(NotWholeBodyError):
-    """A file that does not tell whether hot is bright or dark."""
+class UnclearKindError(NotWholeBodyError):
+    """A file that may be one all the same: its header says too little or too much."""
 
 
 class EmptyImageError(ScanError):

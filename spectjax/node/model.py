@@ -25,8 +25,8 @@ from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import (
     DuplicateScanError,
-    MaybeInvertedError,
     NotWholeBodyError,
+    UnclearKindError,
 )
 from spectjax.inference.asking import Product, predict_examinations
 from spectjax.inference.runtimes import find_model
@@ -145,7 +145,7 @@ def read_study(
 def _is_not_for_us(error: UserError) -> bool:
     """Tells whether a file is something else than a whole-body scan, for certain."""
     other = isinstance(error, NotWholeBodyError | DuplicateScanError)
-    return other and not isinstance(error, MaybeInvertedError)
+    return other and not isinstance(error, UnclearKindError)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ def test_what_is_no_whole_body_scan_is_nothing_for_it(folder):
         (BOTH | {"PixelData": b"\0\1"}, "cut off"),
         ({}, "view"),
         (BOTH | {"PhotometricInterpretation": "MONOCHROME1"}, "MONOCHROME1"),
+        (BOTH | {"ImageType": ["ORIGINAL", "PRIMARY"]}, "type unstated"),
+        (BOTH | {"Rows": 16, "Columns": 64}, "16x64 pixels"),
     ],
 )
 def test_scan_that_cannot_be_read_is_no_nothing(folder, changes, words):

@@ -15,8 +15,8 @@ from pydicom.uid import (
 from spectjax.imaging.scan import (
     REGIONS,
     BodyPart,
-    MaybeInvertedError,
     NotWholeBodyError,
+    UnclearKindError,
     UnreadableFileError,
 )
 from spectjax.system.limits import WHOLE_BODY_FRAMES, WHOLE_BODY_PIXELS
@@ -109,7 +109,8 @@ def _check_kind(dataset: Dataset) -> None:
         found = "an NM image of type WHOLE BODY TRANSMISSION"
     else:
         return
-    raise NotWholeBodyError(
+    is_told = sop_class != NuclearMedicineImageStorage or kind != "unstated"
+    raise (NotWholeBodyError if is_told else UnclearKindError)(
         f"expected an NM image of type WHOLE BODY, found {found}. "
         "Choose the whole-body series."
     )
@@ -147,7 +148,8 @@ def _check_size(dataset: Dataset, region: BodyPart) -> None:
             "export it again."
         )
     if region == "whole_body" and rows < MIN_ROWS_PER_COLUMN * columns:
-        raise NotWholeBodyError(
+        is_nm = _sop_class(dataset) == NuclearMedicineImageStorage
+        raise (UnclearKindError if is_nm else NotWholeBodyError)(  # a screen, else
             f"expected whole-body frames, at least {MIN_ROWS_PER_COLUMN} times "
             f"higher than wide, found {rows}x{columns} pixels (rows x columns). Choose "
             "the whole-body series. Of an image of the thorax alone say so (region)."
@@ -163,7 +165,7 @@ def _check_grey_values(dataset: Dataset) -> None:
     # Some programs invert the values when they write MONOCHROME1, others only say how
     # to show them: nothing in the file tells which.
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        raise MaybeInvertedError(
+        raise UnclearKindError(
             "expected counts (MONOCHROME2), found MONOCHROME1: the values may "
             "be inverted. Export the original image."
         )
