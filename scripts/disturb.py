@@ -28,11 +28,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from scripts.small_disk import may_mount, mount_small_disk  # noqa: E402
 from spectjax.system.commands import end_plainly  # noqa: E402
 from spectjax.system.messages import UserError  # noqa: E402
 from spectjax.system.paths import read_path  # noqa: E402
@@ -111,7 +112,7 @@ def main() -> None:
     for name in args.command or COMMANDS:
         case = Case(name, folder, inputs)
         for disturbance in args.disturbance or DISTURBANCES:
-            if disturbance in ("full_disk", "read_only") and not _may_mount():
+            if disturbance in ("full_disk", "read_only") and not may_mount():
                 print(f"{name}: {disturbance} NOT TRIED: only root may mount a disk")
                 continue
             survived = 0
@@ -260,7 +261,7 @@ def fill_disk(case: Case, draw: random.Random) -> None:
     """Gives the command too small a disk, and then room."""
     case.clear()
     size = int(draw.uniform(0, 0.9) * case.size)
-    with _mount(case.out, f"size={max(size, 4096)}"):
+    with mount_small_disk(case.out, f"size={max(size, 4096)}"):
         _expect_refusal(case, disk_full=True)
         case.check(whole=False)
         subprocess.run(["mount", "-o", "remount,size=1g", str(case.out)], check=True)
@@ -272,7 +273,7 @@ def forbid_writing(case: Case, draw: random.Random) -> None:
     """Gives the command a folder that it cannot write."""
     del draw
     case.clear()
-    with _mount(case.out, "ro"):
+    with mount_small_disk(case.out, "ro"):
         _expect_refusal(case)
     case.clear()
     case.complete()
@@ -304,34 +305,6 @@ def _expect_refusal(case: Case, *, disk_full: bool = False) -> None:
     if process.returncode != 1 or len(errors) != 1:
         text = said.decode()[-500:]
         raise HarmError(f"status {process.returncode}, expected one error: {text}")
-
-
-def _may_mount() -> bool:
-    return sys.platform == "linux" and os.geteuid() == 0 and _can_mount_here()
-
-
-def _can_mount_here() -> bool:
-    """Tells whether root may mount: in a container it often may not."""
-    place = pathlib.Path(__file__).parent / ".mount"
-    try:
-        with _mount(place, "size=4096"):
-            return True
-    except subprocess.CalledProcessError:
-        return False
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _mount(folder: pathlib.Path, options: str) -> Iterator[None]:
-    """Puts a small disk in memory on a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 DISTURBANCES: dict[str, Callable[[Case, random.Random], None]] = {

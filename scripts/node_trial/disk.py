@@ -1,19 +1,18 @@
 """A disk that is full: before, while and after studies come in."""
 
 import contextlib
-import os
 import pathlib
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from scripts.node_trial.bench import Bench, compare, deliver, finish, wait_for
 from scripts.node_trial.loads import make_study
 from scripts.node_trial.rows import Row
 from scripts.node_trial.senders import Outbox
+from scripts.small_disk import may_mount, mount_small_disk
 
 _TELLING = (0xA700, 0xA701, 0xA702, 0x0110)  # no room, or a failure: send it again
-_DISK_MB, _ROOMY_MB = 6, 300
+_DISK_OPTIONS, _ROOMY_MB = "size=6m,mode=0700", 300
 
 
 def full_disk(bench: Bench) -> list[Row]:
@@ -31,7 +30,7 @@ def _fill_up(bench: Bench, reserve_mb: float) -> list[Row]:
     name = f"disk_{reserve_mb:g}"
     with (
         bench.set_up(name, receiving={"min_free_mb": reserve_mb}) as (node, pacs),
-        _mount(node.folder / "queue", _DISK_MB),
+        mount_small_disk(node.folder / "queue", _DISK_OPTIONS),
     ):
         pacs.stop()  # so that nothing is done with
         node.start()
@@ -107,7 +106,7 @@ def full_when_results_come(bench: Bench) -> list[Row]:
         return [Row("full disk", "NOT TRIED: only root may mount a disk", False)]
     with (
         bench.set_up("disk_results", receiving={"min_free_mb": 0}) as (node, pacs),
-        _mount(node.folder / "queue", _DISK_MB),
+        mount_small_disk(node.folder / "queue", _DISK_OPTIONS),
     ):
         node.start()
         node.behave("slow")
@@ -141,23 +140,3 @@ def _make_room(folder: pathlib.Path) -> None:
     (folder / "filler").unlink(missing_ok=True)
     options = f"remount,size={_ROOMY_MB}m"
     subprocess.run(["mount", "-o", options, str(folder)], check=True)
-
-
-def may_mount() -> bool:
-    """Tells whether a disk in memory may be mounted here."""
-    if sys.platform != "linux" or os.geteuid() != 0:
-        return False
-    command = ["unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
-    return subprocess.run(command, capture_output=True).returncode == 0
-
-
-@contextlib.contextmanager
-def _mount(folder: pathlib.Path, size_mb: int) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    options = f"size={size_mb}m,mode=0700"
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    subprocess.run(command, check=True, capture_output=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)

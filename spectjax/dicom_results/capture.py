@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
-from spectjax.dicom_results.subject import MAKER, Study, Subject
+from spectjax.dicom_results.subject import Study, Subject
 from spectjax.imaging.dicom.views import make_item
+from spectjax.imaging.dicom.whole_body import MAKER
 from spectjax.report.picture_parts import (
     CROP,
     TRUTH,

@@ -15,7 +15,8 @@ from pydicom.uid import (
 import spectjax
 from spectjax.dicom_results.capture import draw_study, list_notes
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
-from spectjax.dicom_results.subject import MAKER, Study, say_score
+from spectjax.dicom_results.subject import Study, say_score
+from spectjax.imaging.dicom.whole_body import MAKER
 
 _DPI = 150
 _LINES, _LETTERS = 64, 96  # of a page

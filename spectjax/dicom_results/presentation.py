@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 import spectjax
 from spectjax.dicom_results.outline import draw_outline
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
-from spectjax.dicom_results.subject import MAKER, Study, Subject, say_score
+from spectjax.dicom_results.subject import Study, Subject, say_score
+from spectjax.imaging.dicom.whole_body import MAKER
 
 _COLOUR = hd.color.CIELabColor(55.0, 70.0, 60.0)
 _LAYER = "HOTSPOTS"

@@ -18,9 +18,10 @@ from pydicom.uid import NuclearMedicineImageStorage
 from spectjax.dicom_results import codes as ours
 from spectjax.dicom_results.outline import draw_box, draw_outline
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
-from spectjax.dicom_results.subject import MAKER, Study, Subject
+from spectjax.dicom_results.subject import Study, Subject
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.dicom.views import make_item
+from spectjax.imaging.dicom.whole_body import MAKER
 from spectjax.system.messages import make_printable
 
 _Group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations

@@ -17,7 +17,8 @@ from spectjax.dicom_results.codes import (
     FINDING_CATEGORY,
 )
 from spectjax.dicom_results.stamp import PLACEHOLDER, stamp
-from spectjax.dicom_results.subject import MAKER, Study, Subject, make_uid, say_score
+from spectjax.dicom_results.subject import Study, Subject, make_uid, say_score
+from spectjax.imaging.dicom.whole_body import MAKER
 
 _COLOUR = hd.color.CIELabColor(55.0, 70.0, 60.0)
 

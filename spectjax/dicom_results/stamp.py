@@ -8,8 +8,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 import spectjax
-from spectjax.dicom_results.subject import MAKER, Study, make_uid
+from spectjax.dicom_results.subject import Study, make_uid
 from spectjax.imaging.dicom.views import make_code, make_item
+from spectjax.imaging.dicom.whole_body import MAKER
 
 RESEARCH = "RESEARCH ONLY - NOT FOR CLINICAL USE"
 PLACEHOLDER = UID("2.25.0")  # until the contents are known

@@ -12,11 +12,11 @@ from pydicom.uid import UID, NuclearMedicineImageStorage, generate_uid
 import spectjax
 from spectjax.dicom_results.header import PLACE, Header
 from spectjax.imaging.diagnosis import METASTASIS
+from spectjax.imaging.dicom.whole_body import MAKER
 from spectjax.system.messages import UserError, make_printable
 from spectjax.tasks.hotspots.drafting import name_model
 from spectjax.tasks.views import Finding, MarkedHotspot, ModelInfo, SeenView
 
-MAKER = "spectjax"
 _DIGEST_LETTERS = 12  # of 64, to tell models apart at a glance
 
 

@@ -68,7 +68,7 @@ def test_de_identification_takes_no_harm(tmp_path):
     draw = random.Random(1)
     disturb.kill(case, draw)
     disturb.move_clock(case, draw)
-    if disturb._may_mount():
+    if disturb.may_mount():
         disturb.fill_disk(case, draw)
         disturb.forbid_writing(case, draw)
 

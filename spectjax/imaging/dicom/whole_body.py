@@ -33,7 +33,7 @@ _CAPTURES = (
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 )
 
-_OURS = "spectjax"  # Manufacturer of our results
+MAKER = "spectjax"  # Manufacturer of our results
 
 
 def check_whole_body(dataset: Dataset, region: BodyPart | None = None) -> None:
@@ -88,7 +88,7 @@ def _image_type(dataset: Dataset) -> list[str]:
 
 def _check_origin(dataset: Dataset) -> None:
     """Refuses what `spectjax.dicom_results` wrote: its pictures say they are NM."""
-    if dataset.get("Manufacturer") == _OURS:
+    if dataset.get("Manufacturer") == MAKER:
         raise NotWholeBodyError(
             "expected an NM image of type WHOLE BODY, found a result that spectjax "
             f"wrote ({_sop_class(dataset).name}). Leave results out of what is read."
