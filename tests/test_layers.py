@@ -21,6 +21,7 @@ FLOORS = (
     {"spectjax.imaging.annotations"},
     {"spectjax.imaging.listed"},
     {"spectjax.imaging.intake"},
+    {"spectjax.bones"},
     {
         "spectjax.imaging.check_images",
         "spectjax.imaging.deidentify",
@@ -62,6 +63,7 @@ INSIDE = {
 }
 # What a room may import from outside, where that is limited.
 OUTSIDE = {
+    "spectjax.bones": {"numpy", "scipy"},
     "spectjax.config": {"absl", "ml_collections"},
     "configs": {"ml_collections"},
     "spectjax.explanation": {"jax", "matplotlib", "numpy", "scipy"},
