@@ -116,7 +116,7 @@ def draw_regions(
     for kind in reversed(_ORDER[view]):
         for label in _find_labels(kind):
             bones = [numbers[bone] for bone in REGIONS[label - 1].bones]
-            mask = bone_masks[bones].any(axis=0)
+            mask = np.logical_or.reduce(bone_masks[bones], axis=0)
             if kind == "ribs":
                 mask = _fill_columns(mask)
             elif kind.endswith("spine"):
