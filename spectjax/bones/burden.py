@@ -26,7 +26,7 @@ TITLES: Mapping[Extent, str] = {
     "thorax": "thoracic bone involvement (planar)",
     "whole body": "planar bone scan index",
 }
-UNIT = "percent of the mass of the skeleton"
+UNIT = "% of the skeleton's mass"
 METHOD = (
     "the share of each region's projected area that is marked, mean of both views, "
     f"times the region's share of the skeleton's mass ({MASSES}), summed"
@@ -118,10 +118,10 @@ class Burden:
         said = f"{self.title}: {self.index.percent:.2f} {UNIT} ({MASSES})"
         if self.interval:
             low, high = self.interval
-            said += f", {low:.2f} to {high:.2f} in 95 % of repeated scans"
+            said += f", {low:.2f} to {high:.2f} in 95 % of repeated scans, simulated"
         if self.not_shown:
             said += f"; not shown and not counted: {', '.join(self.not_shown)}"
-        return f"{said}. {self.interval_note}"
+        return f"{said}." if self.interval else f"{said}. {self.interval_note}"
 
     def to_json(self) -> dict[str, Any]:
         """Returns all that is known of it, with null for what is withheld."""

@@ -115,30 +115,42 @@ def _place(scan: BoneScan, finding: Finding, found: FoundBones | str) -> Finding
     """Returns what is said of a view, and in which bone each hotspot lies."""
     hotspots = finding.hotspots or ()
     if isinstance(found, str):
-        entries = [{**each.entry, "bone": None} for each in hotspots]
+        entries: list[Mapping[str, Any]] = [
+            {**each.entry, "bone": None} for each in hotspots
+        ]
         said: dict[str, Any] = {"source": None, "not_found": found, "regions": None}
-        return dataclasses.replace(
-            finding, document=finding.document | {"hotspots": entries, "bones": said}
+        document = _add(
+            finding.document, entries, said, f"No bones were found: {found}."
         )
+        return dataclasses.replace(finding, document=document)
     placed = []
     for each in hotspots:
         place = place_hotspot(each.mask, found, scan.counts, scan.spacing_mm)
         entry = {**each.entry, "bone": vars(place)}
         placed.append(dataclasses.replace(each, entry=entry, place=place))
+    said = {
+        "source": found.source,
+        "not_found": None,
+        "regions": _list_regions(found, scan.spacing_mm),
+    }
+    doubts = "; ".join(f"{name} ({why})" for name, why in found.flags.items())
+    warning = f"Bones in doubt: {doubts}." if doubts else ""
+    entries = [each.entry for each in placed]
     return dataclasses.replace(
         finding,
-        document=finding.document
-        | {
-            "hotspots": [each.entry for each in placed],
-            "bones": {
-                "source": found.source,
-                "not_found": None,
-                "regions": _list_regions(found, scan.spacing_mm),
-            },
-        },
+        document=_add(finding.document, entries, said, warning),
         hotspots=tuple(placed),
         bones=found,
     )
+
+
+def _add(
+    document: Mapping[str, Any], hotspots: Sequence[Any], bones: Any, warning: str
+) -> dict[str, Any]:
+    """Returns a view's document with what is said of its bones."""
+    warnings = [*document["warnings"], *([warning] if warning else [])]
+    said = {"warnings": warnings, "hotspots": hotspots, "bones": bones}
+    return {**document, **said}
 
 
 def _list_regions(

@@ -105,4 +105,5 @@ def show_view(view: SeenView, finding: Finding) -> PageView:
         crop_box=view.thorax.transform.box,
         in_doubt=view.in_doubt,
         weak_view=scan.has_weak_view,
+        bones=finding.bones,
     )

@@ -69,7 +69,7 @@ def test_an_index_has_its_constants_and_the_scatter_of_repeated_scans():
     assert said["mass_percent"] == pytest.approx(mass) == pytest.approx(11.688)
     assert said["interval"] == pytest.approx([0.66 - 0.277186, 0.66 + 0.277186])
     assert said["withheld"] == []
-    assert "0.66 percent" in burden.sentence
+    assert "0.66 % of the skeleton's mass (Spiers 1968)" in burden.sentence
     assert "0.38 to 0.94 in 95 % of repeated scans" in burden.sentence
 
 

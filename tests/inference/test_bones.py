@@ -5,13 +5,18 @@ import csv
 import numpy as np
 import pytest
 
+from spectjax.bones.regions import NAMES
+from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import ScanError
 from spectjax.inference import asking, bones
 from spectjax.inference.bone_tables import BoneTables
 from spectjax.inference.trained import TrainedModel
+from spectjax.pages.folder import PageFolder
+from spectjax.pages.index import read_row
 from spectjax.system.messages import UserError
 from spectjax.tasks.views import Finding
-from tests.support.bone_maps import SOURCE, TABLE, BonesByHand
+from tests.support.bone_maps import SOURCE, TABLE, BonesByHand, draw_tiny_bones
+from tests.support.page_files import Page, unpack
 from tests.support.tiny_scans import (
     MODEL_INFO,
     SMALL_CROP,
@@ -83,7 +88,7 @@ def test_each_hotspot_has_its_bone_and_the_examination_its_index(tmp_path, capsy
     assert float(index["percent"]) == pytest.approx(PERCENT)
     assert float(index["left ribs"]) == pytest.approx(1.1)
     assert (index["skull"], index["withheld"], index["files"]) == ("", "", "IM1.dcm")
-    line = "IM1.dcm: thoracic bone involvement (planar): 1.18 percent"
+    line = "IM1.dcm: thoracic bone involvement (planar): 1.18 % of"
     assert line in capsys.readouterr().out
 
 
@@ -156,8 +161,23 @@ def test_a_classifier_has_nothing_to_place(tmp_path):
         ask(model, [make_pair()], tmp_path, skeleton=BonesByHand())
 
 
+def test_a_page_has_the_regions_as_they_are(tmp_path):
+    pages = PageFolder(tmp_path / "pages", Problems(tmp_path), [])
+    predict(tmp_path, make_pair(), products=[pages, BoneTables(tmp_path)])
+    path = tmp_path / "pages" / "IM1_anterior.html"
+    for view in Page(path).read_data()["views"]:
+        found = unpack(view["bones"]["map"])
+        np.testing.assert_array_equal(found, draw_tiny_bones())
+        assert view["bones"]["names"] == ["", *NAMES]
+        assert view["document"] == read_json(tmp_path / f"{view['name']}.json")
+    assert "thoracic bone involvement (planar): 1.18 %" in read_row(path).found
+
+
 def test_without_bones_nothing_is_said_of_them(tmp_path):
-    ask(MODEL, [make_pair()], tmp_path)
+    pages = PageFolder(tmp_path / "pages", Problems(tmp_path), [])
+    ask(MODEL, [make_pair()], tmp_path, products=[pages])
+    shown = Page(tmp_path / "pages" / "IM1_anterior.html").read_data()["views"]
+    assert not any("bones" in view for view in shown)
     document = read_json(tmp_path / "IM1_anterior.json")
     assert not {"bones", "index"} & document.keys()
     assert "bone" not in document["hotspots"][0]
