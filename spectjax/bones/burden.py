@@ -68,13 +68,13 @@ class Reason:
         code: the rule, for programs.
         text: a sentence.
         view: that it is about; None: the examination.
-        region: that it is about, by name; None: any.
+        regions: that it is about, by name; (): any.
     """
 
     code: str
     text: str
     view: View | None = None
-    region: str | None = None
+    regions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _list_reasons(views: Sequence[BurdenView], extent: Extent) -> Iterator[Reaso
     for each in views:
         yield from _list_doubts(each)
     found = [(each, each.bones) for each in views if each.bones is not None]
-    if len(found) == len(views):
+    if found and len(found) == len(views):
         yield from _list_region_doubts(found, extent)
 
 
@@ -236,25 +236,37 @@ def _list_region_doubts(
     views: Sequence[tuple[BurdenView, FoundBones]], extent: Extent
 ) -> Iterator[Reason]:
     """Yields what speaks against the regions that count, view by view."""
-    n = len(REGIONS) + 1
-    areas = [np.bincount(bones.regions.ravel(), minlength=n) for _, bones in views]
-    largest = np.max(areas, axis=0, initial=0)
-    for label, region in enumerate(REGIONS, 1):
-        name = region.name
-        if name not in list_counting(extent):
-            continue
-        if not largest[label] and region.kind not in _MAY_BE_CUT:
-            text = f"Neither view shows the region {name}."
-            yield Reason("region_not_shown", text, None, name)
-        for (each, bones), area in zip(views, areas, strict=True):
-            title = f"{each.view.capitalize()}: {name}"
-            if name in bones.flags:
-                text = f"{title} in doubt: {bones.flags[name]}."
-                yield Reason("region_in_doubt", text, each.view, name)
-            if area[label] <= LEAST_SHOWN * largest[label]:
-                continue
-            read = np.count_nonzero(bones.regions[each.read] == label)
-            if read < LEAST_READ * area[label]:
-                share = 100 * read / area[label]
-                text = f"{title}: the model looked at {share:.0f} % of it alone."
-                yield Reason("region_not_read", text, each.view, name)
+    counting = list_counting(extent)
+    areas = [_measure_areas(bones.regions) for _, bones in views]
+    largest = {name: max(area[name] for area in areas) for name in counting}
+    kinds = {region.name: region.kind for region in REGIONS}
+    missing = [name for name in counting if not largest[name]]
+    needed = tuple(name for name in missing if kinds[name] not in _MAY_BE_CUT)
+    if needed:
+        text = f"No view shows {', '.join(needed)}."
+        yield Reason("region_not_shown", text, None, needed)
+    for (each, bones), area in zip(views, areas, strict=True):
+        title = each.view.capitalize()
+        flags = {n: bones.flags[n] for n in counting if n in bones.flags and largest[n]}
+        for why, names in group_doubts(flags).items():
+            text = f"{title}: {', '.join(names)} in doubt: {why}."
+            yield Reason("region_in_doubt", text, each.view, names)
+        read = _measure_areas(bones.regions[each.read])
+        for name in counting:
+            counts = area[name] > LEAST_SHOWN * largest[name]
+            if counts and read[name] < LEAST_READ * area[name]:
+                share = 100 * read[name] / area[name]
+                text = f"{title}: the model looked at {share:.0f} % of {name} alone."
+                yield Reason("region_not_read", text, each.view, (name,))
+
+
+def group_doubts(flags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Returns the regions of each doubt: what is wrong with one is with many."""
+    whys = dict.fromkeys(flags.values())
+    return {why: tuple(n for n, own in flags.items() if own == why) for why in whys}
+
+
+def _measure_areas(regions: np.ndarray) -> dict[str, int]:
+    """Returns how many pixels show each region."""
+    areas = np.bincount(regions.ravel(), minlength=len(REGIONS) + 1)
+    return {r.name: int(n) for r, n in zip(REGIONS, areas[1:], strict=True)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.bones.burden import Burden, BurdenView, measure_burden
+from spectjax.bones.burden import Burden, BurdenView, group_doubts, measure_burden
 from spectjax.bones.found import FoundBones
 from spectjax.bones.places import place_hotspot
 from spectjax.bones.regions import REGIONS
@@ -133,7 +133,10 @@ def _place(scan: BoneScan, finding: Finding, found: FoundBones | str) -> Finding
         "not_found": None,
         "regions": _list_regions(found, scan.spacing_mm),
     }
-    doubts = "; ".join(f"{name} ({why})" for name, why in found.flags.items())
+    doubts = "; ".join(
+        f"{', '.join(names)} ({why})"
+        for why, names in group_doubts(found.flags).items()
+    )
     warning = f"Bones in doubt: {doubts}." if doubts else ""
     entries = [each.entry for each in placed]
     return dataclasses.replace(
