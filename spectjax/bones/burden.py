@@ -31,6 +31,7 @@ METHOD = (
     "the share of each region's projected area that is marked, mean of both views, "
     f"times the region's share of the skeleton's mass ({MASSES}), summed"
 )
+WITHHELD = "The index is withheld."
 # A frame may end at the hands and the feet: what it does not show is told, no reason.
 _MAY_BE_CUT = ("forearm and hand", "lower leg and foot")
 
@@ -97,6 +98,10 @@ class Burden:
     interval: tuple[float, float] | None
     interval_note: str
     measured: Mapping[str, str | int | None]
+
+    def withhold(self, reason: Reason) -> "Burden":
+        """Returns it without its number, for one more reason."""
+        return Burden(self.extent, None, (*self.reasons, reason), None, WITHHELD, {})
 
     @property
     def title(self) -> str:
@@ -165,7 +170,7 @@ def measure_burden(
     """
     reasons = tuple(_list_reasons(views, extent))
     if reasons:
-        return Burden(extent, None, reasons, None, "The index is withheld.", {})
+        return Burden(extent, None, reasons, None, WITHHELD, {})
     # What the model did not look at is neither marked nor free of marks.
     regions = {
         each.view: np.where(each.read, each.bones.regions, 0)

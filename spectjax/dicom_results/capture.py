@@ -139,6 +139,7 @@ def list_notes(study: Study, width: int, *, most: int) -> list[str]:
         *([SYNTHETIC] * study.synthetic),
         "Only what lies in the blue boxes was read.",
         *study.unread,
+        *([] if study.burden is None else [f"Index: {study.burden.sentence}"]),
     ]
     for subject in study.subjects:
         sentences += [f"{subject.title}: {text}" for text in subject.comments]
