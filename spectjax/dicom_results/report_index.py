@@ -38,7 +38,8 @@ def describe_index(
         ],
     )
     method = f"Index: {METHOD}. No volume is known."
-    comment(group, [burden.sentence, method, RESEARCH])
+    note = [burden.interval_note] * (burden.interval is not None)
+    comment(group, [burden.sentence, *note, method, RESEARCH])
     return group
 
 
