@@ -12,6 +12,7 @@ ARTIFICIAL_INTELLIGENCE = codes.DCM.ArtificialIntelligence
 FINDING_CATEGORY = codes.SCT.MorphologicallyAbnormalStructure
 FINDING = codes.SCT.Lesion  # not a metastasis: nothing here diagnoses
 THORAX = Code("51185008", "SCT", "Chest")
+WHOLE_BODY = codes.SCT.EntireBody
 VIEWS = {"anterior": codes.SCT.Anterior, "posterior": codes.SCT.Posterior}
 SIDES = {"left": codes.SCT.Left, "right": codes.SCT.Right}
 # By the kinds of `spectjax.bones.regions.REGIONS`. No code is of a forearm with its

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from spectjax.bones.regions import NAMES
+from spectjax.imaging.canvas import FRAME_HW
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import ScanError
 from spectjax.inference import asking, bones
@@ -135,6 +136,22 @@ def test_a_thorax_alone_is_not_asked_about(tmp_path):
     assert said["anterior"]["hotspots"][0]["bone"] is None
     assert "found in whole bodies" in said["anterior"]["bones"]["not_found"]
     assert rows[0]["in_doubt"] == "no bones were found"
+
+
+def test_a_model_that_sees_frames_has_an_index_of_the_whole_body(tmp_path):
+    def mark(counts):
+        return np.broadcast_to(np.float32([1, 0]), (1, *FRAME_HW, 2))
+
+    model = TrainedModel(mark, MODEL_INFO, "segmentation", FRAME_HW)
+    scans = make_pair(spacing_mm=(2.3, 2.3))
+    ask(model, [scans], tmp_path, skeleton=BonesByHand())
+    index = read_json(tmp_path / "IM1_anterior.json")["index"]
+    assert index["name"] == "planar bone scan index"
+    # Nobody sees a hip here, say; hands and feet may lie outside of a frame.
+    (reason,) = index["withheld"]
+    assert reason["code"] == "region_not_shown"
+    assert "left hip bone" in reason["regions"]
+    assert "left lower leg and foot" not in reason["regions"]
 
 
 def test_of_two_views_of_a_kind_each_is_asked_about_alone(tmp_path):
