@@ -9,20 +9,24 @@ from spectjax.bones.regions import NAMES
 from spectjax.imaging.canvas import FRAME_HW
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import ScanError
-from spectjax.inference import asking, bones
+from spectjax.inference import asking, bones, skeleton
 from spectjax.inference.bone_tables import BoneTables
 from spectjax.inference.trained import TrainedModel
 from spectjax.pages.folder import PageFolder
 from spectjax.pages.index import read_row
+from spectjax.predict import run
 from spectjax.system.messages import UserError
 from spectjax.tasks.views import Finding
 from tests.support.bone_maps import SOURCE, TABLE, BonesByHand, draw_tiny_bones
+from tests.support.nm_files import BOTH, write_nm
+from tests.support.nm_files import FRAMES as NM_FRAMES
 from tests.support.page_files import Page, unpack
 from tests.support.tiny_scans import (
     MODEL_INFO,
     SMALL_CROP,
     ask,
     crop_stub,
+    make_run,
     make_scan,
     predict_probs,
     read_json,
@@ -188,6 +192,20 @@ def test_a_page_has_the_regions_as_they_are(tmp_path):
         assert view["bones"]["names"] == ["", *NAMES]
         assert view["document"] == read_json(tmp_path / f"{view['name']}.json")
     assert "thoracic bone involvement (planar): 1.18 %" in read_row(path).found
+
+
+def test_the_flag_asks_for_bones_and_writes_the_tables(tmp_path, monkeypatch):
+    finder = BonesByHand(np.zeros((64, 33), np.uint8))
+    monkeypatch.setattr(skeleton, "load_skeleton", lambda: finder)
+    workdir = make_run(tmp_path, monkeypatch, MODEL)
+    scan, out = write_nm(tmp_path / "scan.dcm", NM_FRAMES, **BOTH), tmp_path / "out"
+    run([scan], workdirs=[workdir], output_dir=out, bones=True)
+    assert finder.asked == [["anterior", "posterior"]]
+    rows = list(csv.DictReader((out / "bones.csv").read_text().splitlines()))
+    assert len(rows) == 2 * len(read_json(out / "scan_anterior.json")["hotspots"])
+    assert (out / "index.csv").exists()
+    run([scan], workdirs=[workdir], output_dir=tmp_path / "without")
+    assert not list((tmp_path / "without").glob("*.csv"))
 
 
 def test_without_bones_nothing_is_said_of_them(tmp_path):
