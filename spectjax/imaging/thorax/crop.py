@@ -311,7 +311,11 @@ def _cut_body(counts: np.ndarray, body: Body, transform: CropTransform) -> np.nd
 
 
 def measure_pixel(scan: BoneScan) -> float:
-    """Returns the side of a pixel in mm, a guess if the file does not say it."""
+    """Returns the side of a pixel in mm, a guess if the file does not say it.
+
+    Raises:
+        NoThoraxError: if no camera has such pixels, or they are not square.
+    """
     if scan.spacing_mm is None:
         height = width = _USUAL_FRAME_MM / len(scan.counts)
     else:
