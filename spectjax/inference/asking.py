@@ -130,7 +130,8 @@ def predict_examinations(
         if skeleton is not None and findings:
             from spectjax.inference.bones import add_bones  # most runs ask for none
 
-            findings, burden = add_bones(findings, skeleton, problems)
+            with problems.passing_over(findings[0][0].thorax.scan.path):
+                findings, burden = add_bones(findings, skeleton, problems)
         for view, finding in findings:
             with problems.passing_over(view.thorax.scan.path):
                 _write(view, finding, output_dir)
