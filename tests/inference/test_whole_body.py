@@ -1,6 +1,7 @@
 """A model that looks at whole bodies is shown the frame, and says nothing of a crop."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from spectjax.imaging.canvas import FRAME_HW, WHOLE_FRAME
 from spectjax.imaging.hotspots import decode_rle
 from spectjax.imaging.scan import ScanError
 from spectjax.imaging.thorax.frame import keep_frame
-from spectjax.inference import runtimes
+from spectjax.inference import external, runtimes
 from spectjax.inference.asking import show_to
 from spectjax.inference.metadata import ModelFileError, find_input_hw, make_metadata
 from spectjax.inference.ready import WHOLE_BODY
@@ -18,6 +19,8 @@ from spectjax.inference.regions import LEARNED, add_regions, describe_mismatch
 from spectjax.inference.runtimes import find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.recipes import unet_config
+from spectjax.system.messages import UserError
+from tests.support.examples import make_examples
 from tests.support.nm_files import detectors, write_nm
 from tests.support.tiny_scans import make_scan, read_json
 
@@ -58,14 +61,24 @@ def test_a_frame_lies_in_the_middle_of_its_canvas_and_is_not_changed(body):
     ("changes", "found"),
     [
         ({"region": "thorax"}, "found a thorax by a person's word"),
-        ({"counts": np.ones((1025, 200), np.float32)}, "found 1025x200"),
-        ({"counts": np.ones((800, 257), np.float32)}, "found 800x257"),
+        ({"counts": np.ones((1200, 200), np.float32)}, "none such in a frame of 1200x"),
+        ({"counts": np.ones((800, 400), np.float32)}, "none such in a frame of 800x"),
         ({"spacing_mm": (2.3, 4.6)}, "2.3x4.6 mm, which are not square"),
     ],
 )
 def test_what_is_no_whole_body_is_refused_with_the_reason(body, changes, found):
     with pytest.raises(ScanError, match=found):
         show_to(MODEL, dataclasses.replace(body, **changes), "a")
+
+
+def test_of_a_larger_frame_the_model_sees_what_lies_around_the_body(body):
+    wide = np.zeros((1152, 512), np.float32)
+    wide[180:980, 290:490] = body.counts
+    seen = show_to(MODEL, dataclasses.replace(body, counts=wide), "a")
+    assert seen.thorax.transform.box == (68, 256, 1092, 512)
+    assert seen.counts.sum() == body.counts.sum()
+    (note,) = seen.input_notes
+    assert note.startswith("of a frame of 1152x512 pixels the model sees what lies")
 
 
 def test_predict_tells_of_the_frame_and_of_no_thorax(tmp_path, monkeypatch, capsys):
@@ -129,3 +142,21 @@ def test_what_an_enlarged_frame_loses_is_told(body):
 
 def predict_nothing(counts):
     return np.stack([np.ones_like(counts[..., 0]), np.zeros_like(counts[..., 0])], -1)
+
+
+@pytest.mark.parametrize(
+    ("hw", "model_hw", "found"),
+    [
+        (FRAME_HW, (256, 256), "expected thoraxes, which a takes, found whole frames"),
+        ((256, 256), FRAME_HW, "expected whole frames, which a takes, found thoraxes"),
+    ],
+)
+def test_a_model_is_not_scored_on_images_of_another_kind(
+    monkeypatch, hw, model_hw, found
+):
+    examples = make_examples(2, hw)
+    monkeypatch.setattr(external.input_pipeline, "load_examples", lambda *_: examples)
+    model = dataclasses.replace(MODEL, input_hw=model_hw)
+    candidate = types.SimpleNamespace(name="a", model=model, configs=[])
+    with pytest.raises(UserError, match=found):
+        external.load_scored("data", ["fold0"], [candidate], {})
