@@ -2,6 +2,7 @@
 
     python -m spectjax.phantom --output_dir=phantom --patients=76 --seed=0
     python -m spectjax.phantom --output_dir=phantom --population=classification
+    python -m spectjax.phantom --output_dir=later --population=burden --rescan=1
 
 The folder holds DICOM files, LabelMe outlines of three readers and the truth; it can
 take the place of a hospital's folder wherever one is asked for.
@@ -22,14 +23,17 @@ _PATIENTS = flags.DEFINE_integer(
     "patients",
     None,
     "Number of patients; by default the paper's: 76 of segmentation (112 images) or "
-    "251 of classification (346 images); 200 of screening.",
+    "251 of classification (346 images); 200 of screening and of whole_body, 100 of "
+    "burden.",
     lower_bound=1,
 )
 _POPULATION = flags.DEFINE_enum(
     "population",
     "segmentation",
-    ["segmentation", "classification", "screening"],
-    "All with metastases in every thorax, mostly normal, or half of each.",
+    ["segmentation", "classification", "screening", "whole_body", "burden"],
+    "All with metastases in every thorax, mostly normal, half of each; the last two "
+    "have masks of the bones as well: half normal, or metastases in 0.1 to 13 % of the "
+    "skeleton.",
 )
 _ANY_FRAME = flags.DEFINE_bool(
     "any_frame",
@@ -49,6 +53,13 @@ _ISSUER = flags.DEFINE_string(
     "",
     "Issuer of the Patient IDs; all phantoms count from P0001, and only another "
     "issuer tells their patients apart.",
+)
+_RESCAN = flags.DEFINE_integer(
+    "rescan",
+    0,
+    "Another study of the same patients, whom nobody treated: 1 half a year after the "
+    "first, 2 a year. They lie down anew and keep their Patient IDs.",
+    lower_bound=0,
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "The same seed gives the same bytes.", lower_bound=0
@@ -76,6 +87,7 @@ def main(argv: list[str]) -> None:
             any_frame=_ANY_FRAME.value,
             camera=_CAMERA.value,
             issuer=_ISSUER.value,
+            rescan=_RESCAN.value,
             processes=_PROCESSES.value,
         )
     print(

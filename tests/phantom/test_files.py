@@ -8,6 +8,8 @@ import numpy as np
 import pydicom
 import pytest
 
+from spectjax.bones.masks import read_bone_masks
+from spectjax.bones.regions import NAMES
 from spectjax.imaging.annotations.consensus import agree
 from spectjax.imaging.annotations.files import find_annotations
 from spectjax.imaging.dicom.reading import find_bone_scans
@@ -226,7 +228,9 @@ def test_write_phantom_refuses_a_broken_record(tmp_path):
 def test_write_phantom_refuses_numbers_out_of_range(tmp_path):
     with pytest.raises(PhantomError, match="patients >= 1"):
         write_phantom(tmp_path, patients=0, seed=0)
-    with pytest.raises(PhantomError, match="classification, screening, got 'x'"):
+    with pytest.raises(
+        PhantomError, match="classification, screening, whole_body, burden, got 'x'"
+    ):
         write_phantom(tmp_path, patients=1, seed=0, population="x")
 
 
@@ -251,3 +255,63 @@ def test_the_command_says_where_the_patients_are(tmp_path, module):
     assert result.returncode == 0
     assert str(tmp_path / "new") in result.stdout
     assert json.loads((tmp_path / "new" / "phantom.json").read_text())["seed"] == 2
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """One patient of the population of burdens."""
+    folder = tmp_path_factory.mktemp("phantom") / "whole"
+    return write_phantom(folder, patients=1, seed=9, population="burden", processes=1)
+
+
+def test_a_population_of_whole_frames_has_bones_and_the_true_burden(whole):
+    masks = read_bone_masks(whole)
+    assert masks.classes.missing == ()
+    scans, _ = find_bone_scans([whole])
+    names = {f"{scan.path.stem}_{scan.view}" for scan in scans}
+    drawn = {path.stem for path in whole.glob("annotations/*/*")}
+    assert set(masks.paths) == names == drawn and len(names) == 2
+    truth = np.load(whole / "truth" / "P0001.npz")
+    (slot,) = draw_slots("burden", 1, 9)
+    assert truth["burden_percent"] == pytest.approx(slot.burden, rel=0.03)
+    for scan in scans:
+        regions = masks.read(
+            f"{scan.path.stem}_{scan.view}", scan.view, scan.counts.shape
+        )
+        # The patient's left is on the right of an anterior view.
+        left, right = (
+            np.nonzero(regions == 1 + NAMES.index(f"{side} femur"))[1].mean()
+            for side in ("left", "right")
+        )
+        assert (left > right) == (scan.view == "anterior")
+        lesions = np.unpackbits(truth[f"{scan.view}_lesion_masks"], axis=-1)
+        assert len(lesions) == len(truth["burden_lesion_shares"])
+        assert (regions[lesions.any(axis=0)] > 0).all()
+
+
+def test_a_rescan_is_a_later_study_of_the_same_patients(whole, tmp_path):
+    folder = write_phantom(
+        tmp_path / "later",
+        patients=1,
+        seed=9,
+        population="burden",
+        rescan=1,
+        processes=1,
+    )
+    first, later = (
+        pydicom.dcmread(sorted(path.glob("dicom/*.dcm"))[0]) for path in (whole, folder)
+    )
+    assert later.PatientID == first.PatientID and later.PatientName == first.PatientName
+    assert (first.StudyDate, later.StudyDate) == ("20200101", "20200701")
+    assert later.AcquisitionDate == later.StudyDate
+    for uid in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        assert first[uid].value != later[uid].value
+    assert (first.pixel_array != later.pixel_array).mean() > 0.1
+    burdens = [
+        np.load(f / "truth" / "P0001.npz")["burden_shares"] for f in (whole, folder)
+    ]
+    np.testing.assert_array_equal(*burdens)
+    with pytest.raises(PhantomError, match="rescan 0, not 1"):
+        write_phantom(
+            whole, patients=1, seed=9, population="burden", rescan=1, processes=1
+        )
