@@ -8,7 +8,8 @@ PATH is a DICOM file, a picture (PNG, JPEG), or a folder of them. Of pictures im
 at the top of the folder says view, patient and more (docs/data.md); single ones take
 --view, --region if they show a thorax already, and --inverted where no background tells
 that hot is dark. The first form asks the model that ships with the package, which was
-trained on simulated patients alone: `--about` prints its model card. RUN is the folder
+trained on simulated patients alone: `--about` prints its model card. It looks at the
+thorax; `--whole_body` asks another one, about the whole frame. RUN is the folder
 that a training run wrote, FILE what `spectjax.export` made of it. JAX runs all but an
 ONNX file, which needs no JAX. Several runs, as of all folds, answer as one, unless they
 are Mask R-CNNs: `--workdir=RUN0 --workdir=RUN1 ...`.
@@ -26,6 +27,10 @@ and its probability, of the view and of all views of the patient's examination;
 outlines, a draft to correct in LabelMe, and `order.csv`, the most doubtful first
 (docs/correcting.md). `--html` also writes OUT/pages: for every examination one HTML
 file to look at, and `index.html`, the most doubtful first (docs/pages.md).
+`--bones` also says in which bone each hotspot lies, and of each examination how much
+of its bones is marked: a planar index with its constants and what a repeated scan
+would show, or every reason why it is withheld (docs/commands.md); `bones.csv` and
+`index.csv` list both. `--whole_body` does so always.
 `--dicom_dir=DIR` also writes, of each study, what an archive takes: a segmentation of
 each view with hotspots, a structured report, a picture, with `--pdf` and `--gsps` more
 (docs/dicom_results.md). It needs `pip install 'spectjax[dicom]'`.
@@ -51,6 +56,7 @@ from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.inference.asking import Product, predict_examinations
 from spectjax.inference.card import write_card
+from spectjax.inference.ready import FOLDER, WHOLE_BODY
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.system.commands import (
     define_crops,
@@ -75,7 +81,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.FATAL)
     paths = read_paths(argv)
     if flag_values.about:
-        print(write_card())
+        print(write_card(WHOLE_BODY if flag_values.whole_body else FOLDER))
         return
     with contextlib.ExitStack() as held:
         folders = [flag_values.output_dir, flag_values.dicom_dir]
@@ -86,6 +92,7 @@ def main(argv: list[str]) -> None:
             workdirs=flag_values.workdir,
             model=flag_values.model,
             runtime=flag_values.runtime,
+            whole_body=flag_values.whole_body,
             output_dir=flag_values.output_dir,
             stated=Stated.of(flag_values),
             crops=flag_values.crops,
@@ -93,6 +100,7 @@ def main(argv: list[str]) -> None:
             operating_point=flag_values.operating_point,
             labelme=flag_values.labelme,
             html=flag_values.html,
+            bones=flag_values.bones,
             dicom_dir=flag_values.dicom_dir,
             pdf=flag_values.pdf,
             gsps=flag_values.gsps,
@@ -107,12 +115,14 @@ def run(
     workdirs: Sequence[pathlib.Path] = (),
     model: pathlib.Path | None = None,
     runtime: str | None = None,
+    whole_body: bool = False,
     stated: Stated = UNSTATED,
     crops: pathlib.Path | None = None,
     min_score: float | None = None,
     operating_point: str | None = None,
     labelme: bool = False,
     html: bool = False,
+    bones: bool = False,
     dicom_dir: pathlib.Path | None = None,
     pdf: bool = False,
     gsps: bool = False,
@@ -123,15 +133,18 @@ def run(
     Args:
         paths: images or folders.
         output_dir: folder to write to.
-        workdirs: see `find_model`, as `model` and `runtime`.
+        workdirs: see `find_model`, as `model`, `runtime` and `whole_body`.
         model: exported model.
         runtime: what runs it.
+        whole_body: whether the model of whole bodies is asked.
         stated: what holds of every file that no table lists.
         crops: table of what people decided about crops, see `listed.crops`.
         min_score: see `predict_examinations`.
         operating_point: likewise.
         labelme: whether drafts to correct are written too.
         html: whether a page of each examination is written too.
+        bones: whether the bones are looked for that hotspots lie in; they are for
+            `whole_body`, too.
         dicom_dir: receives DICOM results, see `spectjax.dicom_results`, and whether
             there are `pdf` and `gsps` among them.
         pdf: see `dicom_dir`.
@@ -163,7 +176,9 @@ def run(
         _check_apart(dicom_dir, paths)
         began = datetime.datetime.now() if dicom_clock else None
         products.append(DicomResults(dicom_dir, pdf=pdf, gsps=gsps, began=began))
-    load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
+    load_model = find_model(
+        workdirs=workdirs, file=model, runtime=runtime, whole_body=whole_body
+    )
     if not paths:
         raise UserError("Expected images or folders after the flags, found none.")
     problems = Problems(output_dir)
@@ -173,9 +188,17 @@ def run(
 
         products.append(DraftFolder(intake.files, output_dir / DRAFTS))
     if html:
-        from spectjax.pages.folder import FOLDER, PageFolder
+        from spectjax.pages.folder import FOLDER as PAGES
+        from spectjax.pages.folder import PageFolder
 
-        products.append(PageFolder(output_dir / FOLDER, problems, intake.files))
+        products.append(PageFolder(output_dir / PAGES, problems, intake.files))
+    skeleton = None
+    if bones or whole_body:
+        from spectjax.inference.bone_tables import BoneTables
+        from spectjax.inference.skeleton import load_skeleton
+
+        skeleton = load_skeleton()
+        products.append(BoneTables(output_dir))
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -185,6 +208,7 @@ def run(
         min_score=min_score,
         operating_point=operating_point,
         products=products,
+        skeleton=skeleton,
     )
     problems.conclude(written, output_dir, DISCLAIMER)
 
@@ -212,13 +236,21 @@ if __name__ == "__main__":  # flags are global to a process
         RUNTIMES,
         "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
     )
+    flags.DEFINE_bool(
+        "whole_body",
+        False,
+        "Ask the model that looks at the whole body, not at the thorax in it.",
+    )
     define_path(
         "output_dir",
         "Folder to write to; made if missing.",
         default=pathlib.Path("predictions"),
     )
     flags.DEFINE_bool(
-        "about", False, "Print the model card of the model that ships, and stop."
+        "about",
+        False,
+        "Print the model card of the model that ships, and stop; with --whole_body of "
+        "that of whole bodies.",
     )
     flags.DEFINE_bool(
         "labelme",
@@ -226,6 +258,13 @@ if __name__ == "__main__":  # flags are global to a process
         "Also write drafts to correct in LabelMe, in the folder labelme of output_dir.",
     )
     define_html()
+    flags.DEFINE_bool(
+        "bones",
+        False,
+        "Also say in which bone each hotspot lies, and how much of the skeleton is "
+        "marked, or why that is not told; bones.csv and index.csv list both. With "
+        "--whole_body always.",
+    )
     define_path(
         "dicom_dir",
         "Also write DICOM results, a folder for each study, to this folder.",

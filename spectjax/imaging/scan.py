@@ -5,12 +5,13 @@ H is a frame's number of rows, W its number of columns.
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from spectjax.imaging.canvas import CANVAS_HW as CANVAS_HW
 from spectjax.imaging.crop_decision import CropDecision
 from spectjax.imaging.identity import Identity, PatientEvidence
 from spectjax.system.messages import UserError, make_printable
@@ -18,8 +19,6 @@ from spectjax.system.messages import UserError, make_printable
 View = Literal["anterior", "posterior"]
 BodyPart = Literal["whole_body", "thorax", "chest_half"]
 
-# What is cropped out of a whole body, and takes a thorax whole; [P1] and [P2].
-CANVAS_HW = (256, 256)
 # As words of a sentence.
 REGIONS: dict[BodyPart, str] = {
     "whole_body": "whole body",
@@ -156,9 +155,19 @@ class BoneScan:
         return tuple(found)
 
     @property
+    def shows_counts(self) -> bool:
+        """Whether its values are counts, as far as its file tells."""
+        return not any("grey values" in note for note in self.notes)
+
+    @property
     def has_weak_view(self) -> bool:
         """Whether the evidence for the view is weak, or some contradicts it."""
         return "WARNING" in self.view_evidence or "; but " in self.view_evidence
+
+
+def name_files(scans: Iterable[BoneScan]) -> str:
+    """Returns the names of an examination's files, one printable line."""
+    return ", ".join(dict.fromkeys(make_printable(scan.path.name) for scan in scans))
 
 
 def find_stem(path: Path) -> str:

@@ -3,6 +3,7 @@
 H and W are rows and columns of what the model sees, K is the number of classes.
 """
 
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import ThoraxImage
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
     from matplotlib.figure import Figure
+
+    from spectjax.bones.burden import Burden
+    from spectjax.bones.found import FoundBones
+    from spectjax.bones.places import Place
 
 # Of the model that ships with the package.
 TRAINED_ALONE = "trained on simulated patients alone"
@@ -50,7 +56,7 @@ class SeenView:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the crop may show something else than the thorax."""
+        """Whether the crop may show something else than the thorax; no frame does."""
         return bool(self.thorax.flags)
 
     @property
@@ -62,11 +68,21 @@ class SeenView:
                 f"the model sees it resampled, {self.zoom:.2f} times as large: it has "
                 "learnt from pixels of another size"
             )
-        y0, x0, y1, x1 = self.thorax.transform.box
-        lost = (max(0, y1 - y0 - self.input_hw[0]), max(0, x1 - x0 - self.input_hw[1]))
+        transform = self.thorax.transform
+        y0, x0, y1, x1 = transform.box
+        if self.thorax.region == WHOLE_FRAME and transform.box[2:] != (
+            y0 + transform.frame_hw[0],
+            x0 + transform.frame_hw[1],
+        ):
+            notes.append(
+                f"of a frame of {transform.frame_hw[0]}x{transform.frame_hw[1]} pixels "
+                "the model sees what lies around the body"
+            )
+        height, width = (math.ceil(side / self.zoom) for side in self.input_hw)
+        lost = (max(0, y1 - y0 - height), max(0, x1 - x0 - width))
         if any(lost):
             notes.append(
-                f"the model sees {self.input_hw[0]}x{self.input_hw[1]} pixels of a "
+                f"the model sees {height}x{width} pixels of a "
                 f"crop of {y1 - y0}x{x1 - x0}: {lost[0]} rows and {lost[1]} columns "
                 "of its rim are left out"
             )
@@ -80,10 +96,12 @@ class MarkedHotspot:
     Attributes:
         entry: what the view's document says of it.
         mask: its pixels on the whole frame, bool, (H, W). Those of two may overlap.
+        place: the bone that it lies in; None if no bones were looked for, or found.
     """
 
     entry: Mapping[str, Any]
     mask: np.ndarray
+    place: "Place | None" = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +114,7 @@ class Finding:
         summary: a few words for the terminal.
         row: of the table of all views; empty where a task has no table.
         hotspots: by falling score; None where a task marks none.
+        bones: what the whole frame shows; None if nobody looked, or found any.
     """
 
     document: dict[str, Any]
@@ -103,6 +122,7 @@ class Finding:
     summary: str
     row: dict[str, Any] = field(default_factory=dict)
     hotspots: tuple[MarkedHotspot, ...] | None = None
+    bones: "FoundBones | None" = None
 
     def save_picture(self, path: pathlib.Path) -> None:
         """Draws the picture and writes it.
@@ -124,10 +144,13 @@ class Reading:
         views: those that the model saw, and what is said of each.
         passed_over: why files and views of it could not be used, a sentence each that
             begins with a path.
+        burden: how much of the skeleton is marked, or why that is withheld; None if no
+            bones were looked for.
     """
 
     views: Sequence[tuple[SeenView, Finding]]
     passed_over: Sequence[str]
+    burden: "Burden | None" = None
 
 
 # What is said of the views of one examination, in their order.
