@@ -320,8 +320,8 @@ def _group(
     for i, j in links:
         joined = [g for g in groups if i in g[0] or j in g[1]]
         groups = [g for g in groups if g not in joined]
-        first, second = zip(*joined, strict=True)
-        groups.append((set().union(*first), set().union(*second)))
+        firsts, seconds = zip(*joined, strict=True)
+        groups.append((set().union(*firsts), set().union(*seconds)))
     groups.sort(key=lambda g: (not g[0], min(g[0] or g[1])))
     for first, second in groups:
         yield tuple(sorted(first)), tuple(sorted(second))
