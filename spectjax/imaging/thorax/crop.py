@@ -184,7 +184,7 @@ def keep_whole(scan: BoneScan) -> ThoraxImage:
         )
     if scan.spacing_mm is not None:
         try:
-            _measure_pixel(scan)
+            measure_pixel(scan)
         except NoThoraxError as error:
             raise ScanError(
                 f"{scan.path}: expected square pixels, found {error}. Leave the file "
@@ -220,7 +220,7 @@ def cut_box(scan: BoneScan, box: Box, by_hand: str, *overruled: str) -> ThoraxIm
     if not counts.any():
         raise CropError(f"{fault}, without a count in it. Correct it.")
     try:
-        pixel_mm = _measure_pixel(scan)
+        pixel_mm = measure_pixel(scan)
     except NoThoraxError as error:
         raise CropError(
             f"{scan.path} (frame {scan.frame}, {scan.view}): expected square pixels, "
@@ -255,7 +255,7 @@ def find_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
         raise ValueError(f"Expected penalty_px in ({low}, {high}), got {penalty_px}.")
     frame_hw = scan.counts.shape
     try:
-        pixel_mm = _measure_pixel(scan)
+        pixel_mm = measure_pixel(scan)
         body = find_body(scan.counts, pixel_mm)
         opinion = ask_network(scan.counts)
         verdict, marks, evidence = _hear_both(body, opinion, frame_hw)
@@ -310,7 +310,7 @@ def _cut_body(counts: np.ndarray, body: Body, transform: CropTransform) -> np.nd
     return inside if inside.sum() > _LEAST_INSIDE * every.sum() else every
 
 
-def _measure_pixel(scan: BoneScan) -> float:
+def measure_pixel(scan: BoneScan) -> float:
     """Returns the side of a pixel in mm, a guess if the file does not say it."""
     if scan.spacing_mm is None:
         height = width = _USUAL_FRAME_MM / len(scan.counts)
