@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW, WHOLE_FRAME
 from spectjax.imaging.crop_decision import ACCEPTED, BOX_GIVEN
-from spectjax.imaging.scan import CANVAS_HW, REGIONS, BoneScan, ScanError
+from spectjax.imaging.scan import REGIONS, BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
 from spectjax.imaging.thorax.doubts import doubt_body, doubt_box
@@ -79,6 +80,12 @@ class ThoraxImage:
     overruled: tuple[str, ...] = ()
     opinion: Opinion | None = None
     cleared: tuple[str, ...] = ()
+
+    @property
+    def region(self) -> str:
+        """What the image shows: `BoneScan.region`, or a `WHOLE_FRAME` uncropped."""
+        whole = self.transform.canvas_hw == FRAME_HW
+        return WHOLE_FRAME if whole else self.scan.region
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -311,7 +318,11 @@ def _cut_body(counts: np.ndarray, body: Body, transform: CropTransform) -> np.nd
 
 
 def measure_pixel(scan: BoneScan) -> float:
-    """Returns the side of a pixel in mm, a guess if the file does not say it."""
+    """Returns the side of a pixel in mm, a guess if the file does not say it.
+
+    Raises:
+        NoThoraxError: if no camera has such pixels, or they are not square.
+    """
     if scan.spacing_mm is None:
         height = width = _USUAL_FRAME_MM / len(scan.counts)
     else:
