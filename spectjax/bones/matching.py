@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import ndimage, spatial
 
-from spectjax.bones.regions import REGIONS
+from spectjax.bones.places import find_label
+from spectjax.bones.regions import NAMES, REGIONS
 
 Kind = Literal["new", "gone", "larger", "smaller", "unchanged", "cannot tell"]
 
@@ -88,7 +89,7 @@ class SeenSide:
         return np.array(self.spacing_mm or (_USUAL_PIXEL_MM, _USUAL_PIXEL_MM))
 
 
-class Place(NamedTuple):
+class Affine(NamedTuple):
     """A map of pixels (row, column) from one view to another: matrix @ point + offset.
 
     Attributes:
@@ -173,7 +174,7 @@ class SkeletonMap:
         """Whether both views show a region as one of the same bone."""
         return region in self._maps
 
-    def find(self, mask: np.ndarray) -> Place | None:
+    def find(self, mask: np.ndarray) -> Affine | None:
         """Returns the map around a hotspot; None if no region is known in both."""
         if not self._maps:
             return None
@@ -190,7 +191,7 @@ class SkeletonMap:
         ):
             matrix += weight * turn
             offset += weight * (aim - turn @ shape.mean)
-        return Place(
+        return Affine(
             matrix * self._from / self._to[:, None],
             offset / self._to,
             float(np.linalg.det(matrix)),
@@ -260,10 +261,9 @@ def compare_views(before: SeenSide, after: SeenSide) -> list[Change]:
 
 
 def name_region(side: SeenSide, mask: np.ndarray) -> str:
-    """Returns the region that most of a hotspot lies in; empty if on no bone."""
-    counts = np.bincount(side.regions[mask], minlength=len(REGIONS) + 1)
-    counts[0] = 0
-    return REGIONS[int(counts.argmax()) - 1].name if counts.any() else ""
+    """Returns the region that a hotspot lies in or beside; empty if on no bone."""
+    label, _ = find_label(mask, side.regions, side.spacing_mm)
+    return NAMES[label - 1] if label else ""
 
 
 def may_be_one(region: str, other: str) -> bool:
@@ -284,7 +284,7 @@ def may_be_one(region: str, other: str) -> bool:
 def _link(
     before: SeenSide,
     after: SeenSide,
-    places: Sequence[Place | None],
+    places: Sequence[Affine | None],
     homes: Sequence[str],
     goals: Sequence[str],
 ) -> set[tuple[int, int]]:
@@ -331,7 +331,7 @@ def _compare_sizes(
     before: SeenSide,
     after: SeenSide,
     there: SkeletonMap,
-    places: Sequence[Place | None],
+    places: Sequence[Affine | None],
     homes: Sequence[str],
     first: tuple[int, ...],
     second: tuple[int, ...],
@@ -395,7 +395,7 @@ def _doubt_region(
 
 
 def _doubt_place(
-    mask: np.ndarray, carried: np.ndarray, place: Place, there: SeenSide
+    mask: np.ndarray, carried: np.ndarray, place: Affine, there: SeenSide
 ) -> str:
     """Returns why a place may hold a hotspot that is not marked; empty if it cannot."""
     reach = np.maximum(np.round(NEAR_MM / there.pixel_mm), 1).astype(int)

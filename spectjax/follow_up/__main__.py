@@ -75,9 +75,11 @@ def run(paths: Sequence[pathlib.Path], values: Any) -> None:
         whole_body=values.whole_body,
     )
     problems = Problems(values.output_dir)
-    asked = {"stated": Stated.of(values), "crops": read_crops(values.crops)}
+    stated, crops = Stated.of(values), read_crops(values.crops)
     studies = [
-        take_examination(path, name, Intake([path], problems, **asked))
+        take_examination(
+            path, name, Intake([path], problems, stated=stated, crops=crops)
+        )
         for path, name in zip(paths, NAMES, strict=True)
     ]
     relation = relate(studies[0], studies[1], trusted=values.same_patient)

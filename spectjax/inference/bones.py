@@ -124,9 +124,10 @@ def _place(scan: BoneScan, finding: Finding, found: FoundBones | str) -> Finding
         )
         return dataclasses.replace(finding, document=document)
     placed = []
+    marked = _join_masks(finding, scan)
     for each in hotspots:
-        place = place_hotspot(each.mask, found, scan.counts, scan.spacing_mm)
-        entry = {**each.entry, "bone": vars(place)}
+        place = place_hotspot(each.mask, found, scan.counts, scan.spacing_mm, marked)
+        entry = {**each.entry, "bone": place.to_json()}
         placed.append(dataclasses.replace(each, entry=entry, place=place))
     said = {
         "source": found.source,
@@ -145,6 +146,14 @@ def _place(scan: BoneScan, finding: Finding, found: FoundBones | str) -> Finding
         hotspots=tuple(placed),
         bones=found,
     )
+
+
+def _join_masks(finding: Finding, scan: BoneScan) -> np.ndarray:
+    """Returns the pixels of all hotspots of a view, bool, (H, W)."""
+    marked = np.zeros(scan.counts.shape, bool)
+    for each in finding.hotspots or ():
+        marked |= each.mask
+    return marked
 
 
 def _add(
@@ -175,15 +184,12 @@ def _list_regions(
 def _show(view: SeenView, finding: Finding, found: FoundBones | str) -> BurdenView:
     """Returns a view as an index needs it."""
     thorax, scan = view.thorax, view.thorax.scan
-    hotspots = np.zeros(scan.counts.shape, bool)
-    for each in finding.hotspots or ():
-        hotspots |= each.mask
     canvas = np.ones(thorax.transform.canvas_hw, bool)
     return BurdenView(
         view=scan.view,
         bones=None if isinstance(found, str) else found,
         not_found=found if isinstance(found, str) else "",
-        hotspots=hotspots,
+        hotspots=_join_masks(finding, scan),
         read=thorax.transform.undo(canvas),
         counts=float(scan.counts.sum(dtype=np.float64)) if scan.shows_counts else None,
         crop_doubts=thorax.flags,
