@@ -19,7 +19,7 @@ See docs/follow_up.md.
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 from absl import flags, logging
 
@@ -44,23 +44,58 @@ from spectjax.system.messages import UserError
 from spectjax.tasks import TASKS
 from spectjax.tasks.views import Reading
 
+_WORKDIRS = define_paths(
+    "workdir",
+    "Folder of the training run to take. Given more than once: the mean of what "
+    "the runs say. Default: the model that ships with spectjax.",
+)
+_MODEL = define_path("model", "Exported model to take instead of a run.")
+_RUNTIME = flags.DEFINE_enum(
+    "runtime",
+    None,
+    RUNTIMES,
+    "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
+)
+_WHOLE_BODY = flags.DEFINE_bool(
+    "whole_body",
+    False,
+    "Ask the model that looks at the whole body, not at the thorax in it.",
+)
+_OUTPUT_DIR = define_path(
+    "output_dir", "Folder to write to; made if missing.", required=True
+)
+_SAME_PATIENT = flags.DEFINE_bool(
+    "same_patient",
+    False,
+    "Both studies are of one patient, whatever their files say or leave out.",
+)
+_OPERATING_POINT = flags.DEFINE_string(
+    "operating_point",
+    None,
+    "What the model marks: specific, balanced, sensitive, or how many false "
+    "regions per image are accepted, a number. Default: specific, for models that "
+    "know their operating points.",
+)
+define_stated()
+_CROPS = define_crops()
+
 
 def main(argv: list[str]) -> None:
     """Compares what the flags and paths name."""
     # Libraries log what they do, and tracebacks of what is one line of ours here.
     logging.set_verbosity(logging.FATAL)
-    paths, values = read_paths(argv), flags.FLAGS
+    paths, output_dir = read_paths(argv), cast(pathlib.Path, _OUTPUT_DIR.value)
     if len(paths) != len(NAMES):
         raise UserError(
             f"Expected two paths, BEFORE and AFTER, found {len(paths)}. Files of one "
             "examination lie in a folder of their own."
         )
-    with hold(values.output_dir):
-        run(paths, values)
+    with hold(output_dir):
+        run(paths, output_dir)
 
 
-def run(paths: Sequence[pathlib.Path], values: Any) -> None:
-    """Compares two studies, with what is quick checked first; `values` has the flags.
+def run(paths: Sequence[pathlib.Path], output_dir: pathlib.Path) -> None:
+    """Compares two studies as the flags say, with what is quick checked first.
 
     Raises:
         UserError: if there is no model that marks hotspots, or the paths are not one
@@ -69,20 +104,20 @@ def run(paths: Sequence[pathlib.Path], values: Any) -> None:
         WriteError: if a file cannot be written.
     """
     load_model = find_model(
-        workdirs=values.workdir,
-        file=values.model,
-        runtime=values.runtime,
-        whole_body=values.whole_body,
+        workdirs=_WORKDIRS.value or (),
+        file=_MODEL.value,
+        runtime=_RUNTIME.value,
+        whole_body=bool(_WHOLE_BODY.value),
     )
-    problems = Problems(values.output_dir)
-    stated, crops = Stated.of(values), read_crops(values.crops)
+    problems = Problems(output_dir)
+    stated, crops = Stated.of(flags.FLAGS), read_crops(_CROPS.value)
     studies = [
         take_examination(
             path, name, Intake([path], problems, stated=stated, crops=crops)
         )
         for path, name in zip(paths, NAMES, strict=True)
     ]
-    relation = relate(studies[0], studies[1], trusted=values.same_patient)
+    relation = relate(studies[0], studies[1], trusted=bool(_SAME_PATIENT.value))
     # Here, since they load what computes: not before --help, nor before a refusal.
     from spectjax.bones.repeatability import read_repeatability
     from spectjax.inference.asking import choose_describe, read_examination
@@ -95,7 +130,7 @@ def run(paths: Sequence[pathlib.Path], values: Any) -> None:
             f"Expected a model that marks hotspots, found one for {model.task}. Name "
             "another run or model, or none for the one that ships with spectjax."
         )
-    describe = choose_describe(model, None, values.operating_point)
+    describe = choose_describe(model, None, _OPERATING_POINT.value)
     skeleton = load_skeleton()
     readings: list[Reading] = []
     for path, name, scans in zip(paths, NAMES, studies, strict=True):
@@ -108,42 +143,10 @@ def run(paths: Sequence[pathlib.Path], values: Any) -> None:
     views = [view for reading in readings for view, _ in reading.views]
     repeatability = read_repeatability(tell_extent(views))
     follow_up = compare(readings[0], readings[1], relation, model.info, repeatability)
-    write_follow_up(follow_up, values.output_dir, problems)
+    write_follow_up(follow_up, output_dir, problems)
     if problems.unexpected:
         raise SystemExit(BUG_STATUS)
 
 
-if __name__ == "__main__":  # flags are global to a process
-    define_paths(
-        "workdir",
-        "Folder of the training run to take. Given more than once: the mean of what "
-        "the runs say. Default: the model that ships with spectjax.",
-    )
-    define_path("model", "Exported model to take instead of a run.")
-    flags.DEFINE_enum(
-        "runtime",
-        None,
-        RUNTIMES,
-        "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
-    )
-    flags.DEFINE_bool(
-        "whole_body",
-        False,
-        "Ask the model that looks at the whole body, not at the thorax in it.",
-    )
-    define_path("output_dir", "Folder to write to; made if missing.", required=True)
-    flags.DEFINE_bool(
-        "same_patient",
-        False,
-        "Both studies are of one patient, whatever their files say or leave out.",
-    )
-    flags.DEFINE_string(
-        "operating_point",
-        None,
-        "What the model marks: specific, balanced, sensitive, or how many false "
-        "regions per image are accepted, a number. Default: specific, for models that "
-        "know their operating points.",
-    )
-    define_stated()
-    define_crops()
+if __name__ == "__main__":
     run_command(main)

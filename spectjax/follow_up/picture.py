@@ -79,8 +79,9 @@ def draw_follow_up(follow_up: FollowUp) -> Figure:
     figure = Figure(figsize=(max(4 * wide + 1.0, 9.0), _HEIGHT_IN), dpi=150)
     synthetic = any(panel.seen.thorax.scan.synthetic for panel in panels)
     title = f"{name_study(follow_up.before)} -> {name_study(follow_up.after)}"
+    color = WARNING if follow_up.warnings else "black"
     lower = add_caption(
-        figure, title, "\n".join(lines), synthetic, subtitle_color=WARNING
+        figure, title, "\n".join(lines), synthetic, subtitle_color=color
     )
     top = 0.93 - lower - 0.018 * len(lines) - 0.02
     black = max(find_upper(p.seen.thorax.scan.counts) / p.level for p in panels)
@@ -148,7 +149,7 @@ def _mark(axes: Axes, panel: _Panel, found: Sequence[Found]) -> None:
             outline(axes, mask, color, linewidth=1.1)
         if not masks and each.change.place is not None and each.change.place.any():
             masks = [each.change.place]
-            outline(axes, masks[0], color, linewidth=0.8, linestyle="dotted")
+            outline(axes, masks[0], color, linewidth=1.1, dotted=True)
         if masks:
             y0, x0, y1, x1 = bound_mask(np.logical_or.reduce(masks))
             on_left = x0 + x1 < left + right
