@@ -11,6 +11,7 @@ from spectjax.bones.found import FoundBones
 from spectjax.bones.places import place_hotspot
 from spectjax.bones.regions import REGIONS
 from spectjax.bones.repeatability import Extent, read_repeatability
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import REGIONS as BODY_PARTS
 from spectjax.imaging.scan import BoneScan, ScanError, View
@@ -67,12 +68,7 @@ def add_bones(
 
 def tell_extent(views: Sequence[SeenView]) -> Extent:
     """Returns which part of the body the model looked at in all views."""
-    whole = all(
-        view.thorax.transform.box == (0, 0, *view.thorax.scan.counts.shape)
-        and view.thorax.scan.region == "whole_body"
-        and not view.thorax.by_hand
-        for view in views
-    )
+    whole = all(view.thorax.region == WHOLE_FRAME for view in views)
     return "whole body" if whole else "thorax"
 
 

@@ -19,6 +19,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 from spectjax.bones.found import FoundBones
 from spectjax.bones.regions import draw_regions
 from spectjax.dicom_results import DicomResults
+from spectjax.imaging.canvas import FRAME_HW
 from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import BoneScan, View
@@ -243,7 +244,7 @@ def write_study(
     paths = sources or write_sources(folder, layout)
     where = {"box": BOX, "canvas": CANVAS}
     if layout.whole_body:
-        where = {"box": (0, 0, *FRAME.hw), "canvas": FRAME.hw}
+        where = {"box": (0, 0, *FRAME.hw), "canvas": FRAME_HW}
     place = where | place
     views = [
         see(scan, layout.masks, kind=layout.kind, flags=layout.flags, **place)
