@@ -245,7 +245,9 @@ def compare_views(before: SeenSide, after: SeenSide) -> list[Change]:
     for first, second in _group(len(homes), len(goals), links):
         if first and second:
             changes.append(
-                _compare_sizes(before, after, there, places, homes, first, second)
+                _compare_sizes(
+                    before, after, there, places, homes, goals, first, second
+                )
             )
         elif first:
             (number,) = first
@@ -333,6 +335,7 @@ def _compare_sizes(
     there: SkeletonMap,
     places: Sequence[Affine | None],
     homes: Sequence[str],
+    goals: Sequence[str],
     first: tuple[int, ...],
     second: tuple[int, ...],
 ) -> Change:
@@ -345,7 +348,11 @@ def _compare_sizes(
         areas[0] *= place.growth if place else 1.0
     growth = float(areas[1] / areas[0])
     region = homes[max(first, key=lambda i: before.hotspots[i].sum())]
-    why = _doubt_region(region, before, after, there) or before.unfit or after.unfit
+    named = dict.fromkeys(
+        (region, *(homes[i] for i in first), *(goals[j] for j in second))
+    )
+    doubts = [_doubt_region(name, before, after, there) for name in named]
+    why = next(filter(None, (*doubts, before.unfit, after.unfit)), "")
     for side, mask in ((before, one), (after, other)):
         rim = ndimage.binary_dilation(mask) & ~side.seen
         if not why and rim.any():

@@ -183,6 +183,17 @@ def test_a_size_that_is_in_doubt_is_not_compared(changes, why):
         assert why in change.why
 
 
+def test_the_bones_of_every_piece_count():
+    # Two pieces, in the ribs and in the spine beside them; the spine alone is in doubt.
+    pieces = (200, 104, 220, 124), (200, 124, 220, 132)
+    one, other = make_side((200, 104, 220, 132)), make_side(*pieces)
+    assert [c.kind for c in compare_views(one, other)] == ["unchanged"]
+    doubted = dataclasses.replace(other, doubts={"thoracic spine": "bent"})
+    for pair in ((one, doubted), (doubted, one)):
+        (change,) = compare_views(*pair)
+        assert change.why == "the thoracic spine is in doubt: bent"
+
+
 def test_where_the_size_of_pixels_is_unknown_the_bones_tell_it():
     one = make_side(SPOT, spacing_mm=None)
     other = make_side(SPOT, **OTHER)
