@@ -4,3 +4,5 @@
 CANVAS_HW = (256, 256)
 # What takes a whole body whole: the frames of most cameras.
 FRAME_HW = (1024, 256)
+# Both views of an examination side by side, see `spectjax.bones.sheet`.
+SHEET_HW = (512, 256)

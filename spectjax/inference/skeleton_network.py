@@ -1,0 +1,75 @@
+"""Asks the network that ships with the package which bones a scan shows.
+
+H and W are rows and columns of a view, K classes.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple, cast
+
+import numpy as np
+
+from spectjax.bones.regions import NAMES
+from spectjax.bones.sheet import carry_back, draw_sheet
+from spectjax.imaging.scan import BoneScan, View
+from spectjax.inference import ready
+from spectjax.inference.trained import TrainedModel
+
+FOLDER = ready.FOLDER / "skeleton"
+
+
+class SeenRegions(NamedTuple):
+    """What the network says of a view.
+
+    Attributes:
+        regions: labels as of `spectjax.bones.regions`, uint8, (H, W).
+        sureness: of each region that it finds, by name, the mean probability of its
+            pixels.
+    """
+
+    regions: np.ndarray
+    sureness: Mapping[str, float]
+
+
+@functools.cache
+def load_network() -> TrainedModel:
+    """Returns the network; read and compiled once.
+
+    Raises:
+        ModelFileError: if its files are not those that were shipped.
+        ImportError: if jax is not installed.
+    """
+    return ready.load_ready(FOLDER)
+
+
+def ask_skeleton(
+    scans: Mapping[View, BoneScan], network: TrainedModel | None = None
+) -> dict[View, SeenRegions]:
+    """Returns the regions of each view of one examination.
+
+    A view in which nothing is brighter than the background has none.
+
+    Args:
+        scans: one view, or both; each may have a size of its own.
+        network: what is asked; None: what ships.
+    """
+    sheet = draw_sheet({view: scan.counts for view, scan in scans.items()})
+    network = network or load_network()
+    answer = cast(np.ndarray, network.predict(sheet.image[None, ..., None]))
+    seen = {}
+    for view, scan in scans.items():
+        frame_hw = (scan.counts.shape[0], scan.counts.shape[1])
+        regions, best = np.zeros(frame_hw, np.uint8), np.zeros(frame_hw, np.float32)
+        if view in sheet.windows:
+            probs = carry_back(answer[0], sheet.windows[view], view, frame_hw)
+            regions = probs.argmax(axis=-1).astype(np.uint8)
+            best = probs.max(axis=-1)
+        areas = np.bincount(regions.ravel(), minlength=len(NAMES) + 1)
+        sums = np.bincount(regions.ravel(), best.ravel(), len(NAMES) + 1)
+        sureness = {
+            name: float(sums[label] / areas[label])
+            for label, name in enumerate(NAMES, 1)
+            if areas[label]
+        }
+        seen[view] = SeenRegions(regions, sureness)
+    return seen
