@@ -143,6 +143,12 @@ _TABLE: tuple[tuple[str, Phantom, str, dict[str, Any]], ...] = (
         {},
     ),
     (
+        f"{WHOLE_BODY}_smoke",
+        Phantom(10, "whole_body", seed=4),
+        "no copies; whole frames",
+        {},
+    ),
+    (
         LABELLED,
         _P2,
         "no copies; images with a label and without outlines among them",

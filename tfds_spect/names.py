@@ -21,7 +21,7 @@ DATA_SETS = (
     *("segmentation", "segmentation_leaking"),
     *("segmentation_quick", "segmentation_quick_leaking"),
     *("segmentation_smoke", "segmentation_originals", "segmentation_mixed"),
-    *("segmentation_screening", WHOLE_BODY, LABELLED),
+    *("segmentation_screening", WHOLE_BODY, f"{WHOLE_BODY}_smoke", LABELLED),
     *("classification_d1", "classification_d2", "classification_d2_leaking"),
     *("classification_d3", "classification_d3_leaking"),
     *(SKELETON, "skeleton_smoke"),

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from spectjax.imaging.annotations.files import find_doubted
 from spectjax.imaging.annotations.image_names import fold_name
 from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.crop_decision import attach
 from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.dicom.reading import find_bone_scans
@@ -26,7 +27,6 @@ from spectjax.imaging.problems import LOG_NAME as PROBLEMS_NAME
 from spectjax.imaging.problems import describe_bug, format_traceback
 from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax import CropError
-from spectjax.imaging.thorax.crop import WHOLE_FRAME
 from spectjax.system.workers import Workers
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import NO_EVIDENCE, OUTLINES, Place, SourceFile, ThoraxExample

@@ -3,6 +3,7 @@
 H and W are rows and columns of what the model sees, K is the number of classes.
 """
 
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import ThoraxImage
 
@@ -50,7 +52,7 @@ class SeenView:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the crop may show something else than the thorax."""
+        """Whether the crop may show something else than the thorax; no frame does."""
         return bool(self.thorax.flags)
 
     @property
@@ -62,11 +64,21 @@ class SeenView:
                 f"the model sees it resampled, {self.zoom:.2f} times as large: it has "
                 "learnt from pixels of another size"
             )
-        y0, x0, y1, x1 = self.thorax.transform.box
-        lost = (max(0, y1 - y0 - self.input_hw[0]), max(0, x1 - x0 - self.input_hw[1]))
+        transform = self.thorax.transform
+        y0, x0, y1, x1 = transform.box
+        if self.thorax.region == WHOLE_FRAME and transform.box[2:] != (
+            y0 + transform.frame_hw[0],
+            x0 + transform.frame_hw[1],
+        ):
+            notes.append(
+                f"of a frame of {transform.frame_hw[0]}x{transform.frame_hw[1]} pixels "
+                "the model sees what lies around the body"
+            )
+        height, width = (math.ceil(side / self.zoom) for side in self.input_hw)
+        lost = (max(0, y1 - y0 - height), max(0, x1 - x0 - width))
         if any(lost):
             notes.append(
-                f"the model sees {self.input_hw[0]}x{self.input_hw[1]} pixels of a "
+                f"the model sees {height}x{width} pixels of a "
                 f"crop of {y1 - y0}x{x1 - x0}: {lost[0]} rows and {lost[1]} columns "
                 "of its rim are left out"
             )

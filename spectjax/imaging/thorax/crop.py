@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW
+from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW, WHOLE_FRAME
 from spectjax.imaging.crop_decision import ACCEPTED, BOX_GIVEN
 from spectjax.imaging.scan import REGIONS, BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
@@ -34,7 +34,6 @@ _SQUARE_WITHIN = 0.05
 _USUAL_FRAME_MM = 1024 * 2.3
 # Of the counts in a given box: there is hardly more than noise around a body.
 _LEAST_INSIDE = 0.9
-WHOLE_FRAME = "whole_frame"  # beside the names of `REGIONS`
 _PIXEL_MM = (0.5, 20)  # no camera has others, and what is smoothed grows with them
 
 
