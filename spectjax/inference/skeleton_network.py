@@ -10,7 +10,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from spectjax.bones.regions import NAMES
-from spectjax.bones.sheet import carry_back, draw_sheet
+from spectjax.bones.sheet import Sheet, carry_back, draw_sheet, find_half
 from spectjax.imaging.scan import BoneScan, View
 from spectjax.inference import ready
 from spectjax.inference.trained import TrainedModel
@@ -54,14 +54,14 @@ def ask_skeleton(
         network: what is asked; None: what ships.
     """
     sheet = draw_sheet({view: scan.counts for view, scan in scans.items()})
-    network = network or load_network()
-    answer = cast(np.ndarray, network.predict(sheet.image[None, ..., None]))
+    answers = _ask(network or load_network(), sheet)
     seen = {}
     for view, scan in scans.items():
         frame_hw = (scan.counts.shape[0], scan.counts.shape[1])
         regions, best = np.zeros(frame_hw, np.uint8), np.zeros(frame_hw, np.float32)
         if view in sheet.windows:
-            probs = carry_back(answer[0], sheet.windows[view], view, frame_hw)
+            window = sheet.windows[view]
+            probs = carry_back(answers[view], window, view, frame_hw)
             regions = probs.argmax(axis=-1).astype(np.uint8)
             best = probs.max(axis=-1)
         areas = np.bincount(regions.ravel(), minlength=len(NAMES) + 1)
@@ -73,3 +73,24 @@ def ask_skeleton(
         }
         seen[view] = SeenRegions(regions, sureness)
     return seen
+
+
+def _ask(network: TrainedModel, sheet: Sheet) -> dict[View, np.ndarray]:
+    """Returns the probabilities of a sheet, (h, 2 w, K), for each view that it shows.
+
+    Each view is asked about together with the other and alone, and the mean taken: what
+    shines beside a body in one of them moves the two canvases against each other.
+    """
+
+    def ask(image: np.ndarray) -> np.ndarray:
+        return cast(np.ndarray, network.predict(image[None, ..., None]))[0]
+
+    alone = {}
+    for view in sheet.windows:
+        image = np.zeros_like(sheet.image)
+        find_half(image, view)[:] = find_half(sheet.image, view)
+        alone[view] = ask(image)
+    if len(alone) == 1:
+        return alone
+    together = ask(sheet.image) if alone else None
+    return {view: (together + answer) / 2 for view, answer in alone.items()}

@@ -3,7 +3,8 @@
 Simulated bodies have one skeleton, stretched, and a camera's counts. Real ones differ
 more, and what reaches people was smoothed, windowed, scaled to grey levels and cut off:
 domain randomisation, as in `spectjax.training.randomise`. Both views make one move, for
-they are of one body. H, W are rows and columns of a sheet, w = W / 2 those of a half.
+they are of one body, and a small one of their own. H, W are rows and columns of a
+sheet, w = W / 2 those of a half.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,10 @@ from spectjax.bones.sheet import UNKNOWN, WHITE
 # chests are slimmer than simulated ones.
 _SIZE, _BREADTH = (0.85, 1.15), (0.80, 1.12)
 _DEGREES, _SHIFT_PX = 4.0, 8.0
-_BEND_PX, _BULGE = 9.0, 0.08  # of rows up and down, and of breadth along the body
+_BEND_PX, _LEAN_PX, _BULGE = 9.0, 4.0, 0.08  # up and down, sideways, in breadth
+# How far the canvases of the two views may differ: what shines beside a body in one of
+# them decides where that canvas lies.
+_OWN_SIZE, _OWN_SHIFT_PX = (0.95, 1.05), ((-10.0, 10.0), (-6.0, 6.0))
 _CUT, _LEAST_SHOWN = 0.2, 0.6  # how many frames end early, and how early
 _DROPPED = 0.15  # of either view
 _SPOTS = 6  # at most; bladder, bag, injection, lesions
@@ -134,14 +138,19 @@ def _move(
     along = y / height
     row = y / size + middle + _BEND_PX * _wave(along, draws)
     column = x / (breadth * jnp.exp(_BULGE * _wave(along, draws)))
+    column += _LEAN_PX * _wave(along, draws)
+    own = draws.log_between(_OWN_SIZE, (2,))[:, None, None]
+    down, across = (draws.between(px, (2,))[:, None, None] for px in _OWN_SHIFT_PX)
+    row = middle + own * (row - middle)[None] + down
+    column = own * column[None] + across
     mirrored = draws.happens(0.5)
     column = jnp.where(mirrored, -column, column) + (width - 1) / 2
 
     inside = (row >= first) & (row < last)
-    found = jnp.where(inside[None], _sample(halves, row, column), 0)
+    found = jnp.where(inside, _sample(halves, row, column), 0)
     nearest = _take(labels, jnp.rint(row), jnp.rint(column), outside=0)
     missing = (labels == UNKNOWN).all(axis=(1, 2), keepdims=True)
-    nearest = jnp.where(inside[None], nearest, jnp.uint8(0))
+    nearest = jnp.where(inside, nearest, jnp.uint8(0))
     table = np.arange(256, dtype=np.uint8)
     table[: len(swap_sides())] = swap_sides()
     nearest = jnp.where(mirrored, jnp.asarray(table)[nearest], nearest)
@@ -160,9 +169,9 @@ def _wave(along: jax.Array, draws: _Draws) -> jax.Array:
 
 
 def _sample(halves: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
-    """Returns halves (2, H, w) at places between pixels, (2, H, w)."""
+    """Returns halves (2, H, w) at places between pixels, (2, H, w) each."""
     top, left = jnp.floor(row), jnp.floor(column)
-    down, right = (row - top)[None], (column - left)[None]
+    down, right = row - top, column - left
     return (
         (1 - down) * (1 - right) * _take(halves, top, left, outside=0)
         + (1 - down) * right * _take(halves, top, left + 1, outside=0)
@@ -174,14 +183,14 @@ def _sample(halves: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
 def _take(
     halves: jax.Array, row: jax.Array, column: jax.Array, *, outside: int
 ) -> jax.Array:
-    """Returns halves (2, H, w) at whole places (H, w)."""
+    """Returns halves (2, H, w) at whole places, (2, H, w) each."""
     _, height, width = halves.shape
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     index = jnp.clip(row, 0, height - 1) * width + jnp.clip(column, 0, width - 1)
-    index = index.astype(jnp.int32).ravel()
-    taken = jnp.take(halves.reshape(2, -1), index, axis=1, mode="clip")
+    index = index.astype(jnp.int32).reshape(2, -1)
+    taken = jnp.take_along_axis(halves.reshape(2, -1), index, axis=1)
     return jnp.where(
-        inside[None], taken.reshape(halves.shape), jnp.asarray(outside, halves.dtype)
+        inside, taken.reshape(halves.shape), jnp.asarray(outside, halves.dtype)
     )
 
 
