@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, cast
 
 import numpy as np
+import scipy  # its parts load when they are asked for: not before --help
 
 from spectjax.bones.regions import NAMES
 from spectjax.bones.sheet import Sheet, carry_back, draw_sheet, find_half
@@ -16,6 +17,7 @@ from spectjax.inference import ready
 from spectjax.inference.trained import TrainedModel
 
 FOLDER = ready.FOLDER / "skeleton"
+_FLECK = 0.05  # of the largest part of a region: what is smaller is none of it
 
 
 class SeenRegions(NamedTuple):
@@ -62,7 +64,7 @@ def ask_skeleton(
         if view in sheet.windows:
             window = sheet.windows[view]
             probs = carry_back(answers[view], window, view, frame_hw)
-            regions = probs.argmax(axis=-1).astype(np.uint8)
+            regions = _drop_flecks(probs.argmax(axis=-1).astype(np.uint8))
             best = probs.max(axis=-1)
         areas = np.bincount(regions.ravel(), minlength=len(NAMES) + 1)
         sums = np.bincount(regions.ravel(), best.ravel(), len(NAMES) + 1)
@@ -73,6 +75,17 @@ def ask_skeleton(
         }
         seen[view] = SeenRegions(regions, sureness)
     return seen
+
+
+def _drop_flecks(regions: np.ndarray) -> np.ndarray:
+    """Returns a map (H, W) whose regions have no parts far smaller than the largest."""
+    parts, _ = scipy.ndimage.label(regions > 0, np.ones((3, 3)))
+    for label in range(1, len(NAMES) + 1):
+        own = regions == label
+        areas = np.bincount(parts[own], minlength=2)
+        small = np.flatnonzero(areas < _FLECK * areas.max())
+        regions[own & np.isin(parts, small)] = 0
+    return regions
 
 
 def _ask(network: TrainedModel, sheet: Sheet) -> dict[View, np.ndarray]:
