@@ -22,9 +22,17 @@ from spectjax.imaging.diagnosis import METASTASIS, NORMAL
 from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import Box, CropTransform
 from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.phantom.again import scan_again
 from spectjax.phantom.devices import USUAL, Device
 from spectjax.phantom.frames import Frame
-from spectjax.phantom.patient import SimulatedPatient, draw_disease, take_images
+from spectjax.phantom.lesions import Focus
+from spectjax.phantom.patient import (
+    Examination,
+    SimulatedPatient,
+    draw_foci,
+    place_foci,
+    take_images,
+)
 from spectjax.phantom.readers import METASTASES, READERS, Reading, read_view
 from spectjax.phantom.subject import (
     VIEWS,
@@ -44,7 +52,7 @@ from spectjax.phantom.truth import find_thorax_box, mirror_box
 _MARGINS_PX = (2, 14)
 # In some bodies a disease can hardly be seen: then another one is drawn.
 _TRIALS_PER_BODY = 6
-_DISEASE, _READING = 20, 21
+_DISEASE, _READING, _READING_AGAIN = 20, 21, 22
 
 
 class Case(NamedTuple):
@@ -53,10 +61,15 @@ class Case(NamedTuple):
     It took some `trials`, one for each disease that was drawn.
     """
 
-    patient: SimulatedPatient
+    examination: Examination
     readings: dict[View, Reading]
     diagnoses: dict[View, str]
     trials: int
+
+    @property
+    def patient(self) -> SimulatedPatient:
+        """What the scan shows."""
+        return self.examination.patient
 
 
 def find_case(
@@ -77,7 +90,7 @@ def find_case(
     spots of the wanted kinds. The frame is that of `draw_person`.
 
     If the whole frame counts, only a normal patient has to show it, and the diagnoses
-    are what the frames show. A burden is that of `draw_disease`.
+    are what the frames show. A burden is that of `draw_foci`.
 
     Whatever the device, the patient is the one whom the usual one finds: the diagnoses
     are what that shows, and the readings and the images are the device's.
@@ -92,7 +105,8 @@ def find_case(
         for attempt in range(_TRIALS_PER_BODY):
             trials += 1
             disease = (body_seed, attempt, diagnosis, burden)
-            lesions = _draw_lesions(subject, *disease)
+            foci = _draw_foci(subject, *disease)
+            lesions = place_foci(subject, foci)
             look = (body_seed, attempt, wanted, whole)
             exposures, readings, diagnoses = {}, {}, {}
             for view in views:
@@ -106,25 +120,44 @@ def find_case(
             if device != USUAL:
                 frame = device.frame or frame
                 subject = draw_subject(body_seed, views, frame, device)
-                lesions = _draw_lesions(subject, *disease)
+                foci = _draw_foci(subject, *disease)
+                lesions = place_foci(subject, foci)
                 for view in views:
                     exposures[view], readings[view] = _look(
                         subject, lesions, view, *look
                     )
             patient = take_images(body_seed, subject, lesions, exposures)
-            return Case(patient, readings, diagnoses, trials)
+            examination = Examination(patient, body_seed, subject, tuple(foci), device)
+            return Case(examination, readings, diagnoses, trials)
 
 
-def _draw_lesions(
+def scan_case_again(
+    case: Case, number: int, wanted: Set[str] = METASTASES, *, whole: bool = False
+) -> Case:
+    """Returns the same patient in another study, see `scan_again`; nobody was treated.
+
+    The patient lies down anew and the readers read anew. The diagnoses remain those of
+    the first study.
+    """
+    again = scan_again(case.examination, number, lie_down=True)
+    readings = {}
+    for view, shown in again.patient.views.items():
+        exposure = Exposure(view, shown.expectation, shown.spots)
+        rng = derive_rng(again.seed, _READING_AGAIN, number, VIEWS.index(view))
+        readings[view] = read_view(rng, exposure, wanted, parts=whole)
+    return case._replace(examination=again, readings=readings)
+
+
+def _draw_foci(
     subject: Subject,
     seed: np.random.SeedSequence,
     attempt: int,
     diagnosis: str,
     burden: float | None,
-) -> list[PlacedSpot]:
+) -> list[Focus]:
     """Draws the disease of an attempt: the same one in every frame."""
     rng = derive_rng(seed, _DISEASE, attempt)
-    return draw_disease(rng, subject, diagnosis, burden)
+    return draw_foci(rng, subject, diagnosis, burden)
 
 
 def _look(
