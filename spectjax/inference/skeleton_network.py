@@ -77,6 +77,14 @@ def ask_skeleton(
     return seen
 
 
+def see_regions(scans: Mapping[View, BoneScan]) -> dict[View, np.ndarray]:
+    """Returns the regions of each view alone, what `CheckedFinder` wants of a network.
+
+    See `ask_skeleton`.
+    """
+    return {view: seen.regions for view, seen in ask_skeleton(scans).items()}
+
+
 def _drop_flecks(regions: np.ndarray) -> np.ndarray:
     """Returns a map (H, W) whose regions have no parts far smaller than the largest."""
     parts, _ = scipy.ndimage.label(regions > 0, np.ones((3, 3)))
