@@ -10,10 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
+from spectjax.imaging.canvas import FRAME_HW
 from spectjax.imaging.hotspots import Instances
 from spectjax.input_pipeline import Examples
 from spectjax.metrics.binary import compute_probs
 from spectjax.tasks.hotspots.operation import (
+    DEFAULT_POINT,
     FEATURES,
     POINTS,
     Feature,
@@ -27,8 +29,9 @@ from spectjax.tasks.hotspots.region_cases import (
 )
 from spectjax.tasks.hotspots.regions import combine, is_large
 
-# Log-odds of a region's pixels; the level that finds most at the default point is kept.
-# A model that learned by cross-entropy alone is sure of nothing that is small.
+# Log-odds of a region's pixels; of a thorax the level that finds most is kept, of whole
+# bodies, where it matters how much is marked, the one whose area is the readers'. A
+# model that learned by cross-entropy alone is sure of nothing that is small.
 LEVELS = (0.0, -1.0, -2.0, -3.0)
 # A camera of 8 mm resolution, better than any at the distance of a patient, shows a
 # point as a disc of this area at half its height: pi / 4 * 8^2.
@@ -70,13 +73,33 @@ def make_operation(
         fit_operation(cases, examples, level, learnt_from=learnt_from)
         for level, cases in zip(LEVELS, found, strict=True)
     ]
+    known = [
+        (operation, cases)
+        for operation, cases in zip(operations, found, strict=True)
+        if operation is not None
+    ]
+    if examples.masks.shape[1:] == FRAME_HW:
+        outlined = np.count_nonzero(examples.masks, axis=(1, 2))
+
+        def agree_in_area(each: tuple[Operation, RegionCases]) -> float:
+            marked = max(_measure_marked(*each), 1.0)
+            return -abs(float(np.log(marked / (outlined @ each[1].pixel_mm2))))
+
+        return max(known, key=agree_in_area, default=(None, None))[0]
     # To the percent; of equals the lowest: on real scans a model believes less.
-    found_most = filter(None, reversed(operations))
-    return max(found_most, key=_find_most, default=None)
+    return max(reversed(known), key=_find_most, default=(None, None))[0]
 
 
-def _find_most(operation: Operation) -> float:
-    return round(operation.points["balanced"].sensitivity or 0.0, 2)
+def _find_most(each: tuple[Operation, RegionCases]) -> float:
+    return round(each[0].points["balanced"].sensitivity or 0.0, 2)
+
+
+def _measure_marked(operation: Operation, cases: RegionCases) -> float:
+    """Returns the area that is marked in all images at the default point, mm2."""
+    scores = compute_probs(combine_all(cases.features, operation))
+    marked = scores > operation.points[DEFAULT_POINT].score
+    marked &= is_large(cases.area_px, cases.area_mm2, operation)
+    return float(cases.area_mm2[marked].sum())
 
 
 def fit_operation(

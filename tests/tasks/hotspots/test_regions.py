@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from sklearn.linear_model import LogisticRegression
 
 from spectjax.imaging.hotspots import Instances
@@ -276,6 +277,30 @@ def test_the_level_of_regions_is_the_one_that_finds_most():
     assert lesion.area_px == 25
     (least,) = collect_regions(predict_unsure, EXAMPLES, batch_size=4, levels=(0.0,))
     assert fit_operation(least, EXAMPLES, 0.0, learnt_from=False) is None
+
+
+def test_the_level_in_whole_frames_is_the_one_that_marks_as_much_as_readers():
+    """Lesions of 0.3, log-odds -0.85, in a halo of 0.2, -1.4, that nobody outlined."""
+    few = EXAMPLES.select(np.arange(4, 8))
+    far = tuple(
+        (0, size - now)
+        for size, now in zip((len(few), 1024, 256), few.masks.shape, strict=True)
+    )
+    frames = dataclasses.replace(
+        few,
+        images=np.pad(few.images, (*far, (0, 0))),
+        masks=np.pad(few.masks, far),
+    )
+    height, width = few.masks.shape[1:]
+
+    def predict_halo(counts):
+        hot = np.zeros(counts.shape[:3], np.float32)
+        hot[:, :height, :width] = PREDICT(counts[:, :height, :width])[..., 1] > 0.5
+        near = ndimage.binary_dilation(hot, np.ones((1, 5, 5)))
+        hot = np.where(hot > 0, 0.3, np.where(near, 0.2, 0.001)).astype(np.float32)
+        return np.stack([1 - hot, hot], axis=-1)
+
+    assert make_operation(predict_halo, frames, batch_size=4).min_log_odds == -1
 
 
 def test_images_that_do_not_tell_give_no_operation():
