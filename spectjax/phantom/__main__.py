@@ -22,14 +22,17 @@ _PATIENTS = flags.DEFINE_integer(
     "patients",
     None,
     "Number of patients; by default the paper's: 76 of segmentation (112 images) or "
-    "251 of classification (346 images); 200 of screening.",
+    "251 of classification (346 images); 200 of screening and of whole_body, 100 of "
+    "burden.",
     lower_bound=1,
 )
 _POPULATION = flags.DEFINE_enum(
     "population",
     "segmentation",
-    ["segmentation", "classification", "screening"],
-    "All with metastases in every thorax, mostly normal, or half of each.",
+    ["segmentation", "classification", "screening", "whole_body", "burden"],
+    "All with metastases in every thorax, mostly normal, half of each; the last two "
+    "have masks of the bones as well: half normal, or metastases in 0.1 to 13 % of the "
+    "skeleton.",
 )
 _ANY_FRAME = flags.DEFINE_bool(
     "any_frame",

@@ -2,6 +2,11 @@
 
 What an image shows follows from what is seen in its thorax, not from what a patient
 has, so cases are found by trial. Only people who lie straight are scanned.
+
+Where the whole frame counts, patients with metastases are taken as drawn: to ask that
+readers see them would leave out small and faint ones, and what is left would have more
+of the skeleton in metastases than was drawn. Only of the normal is it asked that
+readers outline nothing, anywhere in the frame.
 """
 
 from collections.abc import Sequence, Set
@@ -61,12 +66,18 @@ def find_case(
     wanted: Set[str] = METASTASES,
     frame: Frame | None = None,
     device: Device = USUAL,
+    *,
+    whole: bool = False,
+    burden: float | None = None,
 ) -> Case:
     """Returns the first patient of a seed whose views all show the diagnosis.
 
     The diagnosis "metastasis" takes any image with at least one hotspot that the
     readers agree upon; views that are not kept are not simulated. The readers outline
     spots of the wanted kinds. The frame is that of `draw_person`.
+
+    If the whole frame counts, only a normal patient has to show it, and the diagnoses
+    are what the frames show. A burden is that of `draw_disease`.
 
     Whatever the device, the patient is the one whom the usual one finds: the diagnoses
     are what that shows, and the readings and the images are the device's.
@@ -80,13 +91,14 @@ def find_case(
         subject = draw_subject(body_seed, views, frame)
         for attempt in range(_TRIALS_PER_BODY):
             trials += 1
-            lesions = _draw_lesions(body_seed, attempt, subject, diagnosis)
+            disease = (body_seed, attempt, diagnosis, burden)
+            lesions = _draw_lesions(subject, *disease)
             look = (body_seed, attempt, wanted)
             exposures, readings, diagnoses = {}, {}, {}
             for view in views:
                 exposures[view], readings[view] = _look(subject, lesions, view, *look)
-                found = diagnose_view(readings[view], subject, view)
-                if found is None or not _is_wanted(found, diagnosis):
+                found = diagnose_view(readings[view], subject, view, whole)
+                if found is None or not _is_wanted(found, diagnosis, whole):
                     break
                 diagnoses[view] = found
             if len(diagnoses) < len(views):
@@ -94,7 +106,7 @@ def find_case(
             if device != USUAL:
                 frame = device.frame or frame
                 subject = draw_subject(body_seed, views, frame, device)
-                lesions = _draw_lesions(body_seed, attempt, subject, diagnosis)
+                lesions = _draw_lesions(subject, *disease)
                 for view in views:
                     exposures[view], readings[view] = _look(
                         subject, lesions, view, *look
@@ -104,10 +116,15 @@ def find_case(
 
 
 def _draw_lesions(
-    seed: np.random.SeedSequence, attempt: int, subject: Subject, diagnosis: str
+    subject: Subject,
+    seed: np.random.SeedSequence,
+    attempt: int,
+    diagnosis: str,
+    burden: float | None,
 ) -> list[PlacedSpot]:
     """Draws the disease of an attempt: the same one in every frame."""
-    return draw_disease(derive_rng(seed, _DISEASE, attempt), subject, diagnosis)
+    rng = derive_rng(seed, _DISEASE, attempt)
+    return draw_disease(rng, subject, diagnosis, burden)
 
 
 def _look(
@@ -124,10 +141,13 @@ def _look(
     return exposure, read_view(rng, exposure, wanted)
 
 
-def diagnose_view(reading: Reading, subject: Subject, view: View) -> str | None:
+def diagnose_view(
+    reading: Reading, subject: Subject, view: View, whole: bool = False
+) -> str | None:
     """Returns the diagnosis of a thorax, None if it depends on the margin of the crop.
 
-    "metastasis" if the readers agree that there is one but on no pixel of it.
+    Of the whole frame, if that counts. "metastasis" if the readers agree that there is
+    one but on no pixel of it.
     """
     frame_hw = subject.camera.frame_hw
     annotations = [
@@ -144,15 +164,19 @@ def diagnose_view(reading: Reading, subject: Subject, view: View) -> str | None:
     box = find_thorax_box(subject.bones)
     if view == "posterior":
         box = mirror_box(box, frame_hw[1])
+    boxes = [_widen(box, margin, frame_hw) for margin in _MARGINS_PX]
     found = set()
-    for margin in _MARGINS_PX:
-        transform = CropTransform(_widen(box, margin, frame_hw), frame_hw, CANVAS_HW)
+    for seen in [(0, 0, *frame_hw)] if whole else boxes:
+        canvas_hw = frame_hw if whole else CANVAS_HW
+        transform = CropTransform(seen, frame_hw, canvas_hw)
         inside = crop_hotspots(hotspots, transform)
         found.add(diagnose(annotations, inside, transform))
     return found.pop() if len(found) == 1 else None
 
 
-def _is_wanted(found: str, diagnosis: str) -> bool:
+def _is_wanted(found: str, diagnosis: str, whole: bool) -> bool:
+    if whole:
+        return diagnosis != NORMAL or found == NORMAL
     if diagnosis == METASTASIS:
         return found not in (NORMAL, METASTASIS)
     return found == diagnosis

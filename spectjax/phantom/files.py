@@ -21,7 +21,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from spectjax.bones.regions import draw_regions
 from spectjax.imaging.annotations.labelme_json import encode_json
+from spectjax.imaging.annotations.masks import encode_grey
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.dicom.views import VIEW_CODES, make_code, make_item
 from spectjax.imaging.scan import View
@@ -31,6 +33,7 @@ from spectjax.phantom.readers import READERS, Outline
 from spectjax.phantom.slots import Evidence, Layout
 from spectjax.phantom.tracer import Exam
 from spectjax.system.files import write_file
+from spectjax.system.messages import SYNTHETIC
 
 ROOT_UID = "1.2.826.0.1.3680043.8.498."  # free for anyone through pydicom
 _IMPLEMENTATION_UID = ROOT_UID + "1.20210101"
@@ -55,9 +58,7 @@ def write_patient(
 
     `stated` are attributes of all its files, by keyword.
     """
-    groups = [layout.views] if layout.one_file else [(view,) for view in layout.views]
-    for number, views in enumerate(groups, 1):
-        stem = name if layout.one_file else f"{name}_{views[0][0].upper()}"
+    for number, (stem, views) in enumerate(_list_files(name, layout), 1):
         content = encode_dicom(
             name, case.patient, views, layout.evidence, identity, number, stated
         )
@@ -71,6 +72,25 @@ def write_patient(
                 path = folder / "annotations" / reader / f"{stem}_{view}.{suffix}"
                 write_file(path, encode(f"{stem}_{view}.png", outlines, hw, reader))
     write_file(folder / "truth" / f"{name}.npz", _encode_truth(case, layout.views))
+
+
+def write_bones(
+    folder: pathlib.Path, name: str, patient: SimulatedPatient, layout: Layout
+) -> None:
+    """Writes a picture of each view's regions, their labels as of `draw_regions`."""
+    for stem, views in _list_files(name, layout):
+        for view in views:
+            shown = patient.views[view]
+            regions = draw_regions(shown.bone_masks, shown.bone_names, view)
+            png = encode_grey(regions, SYNTHETIC)
+            write_file(folder / f"{stem}_{view}.png", png)
+
+
+def _list_files(name: str, layout: Layout) -> list[tuple[str, tuple[View, ...]]]:
+    """Returns the stem and the views of each DICOM file of a patient."""
+    if layout.one_file:
+        return [(name, layout.views)]
+    return [(f"{name}_{view[0].upper()}", (view,)) for view in layout.views]
 
 
 def encode_dicom(

@@ -17,6 +17,8 @@ from spectjax.imaging.diagnosis import (
 )
 from spectjax.phantom.skeleton import Skeleton
 
+_NO_POINTS = np.empty(0, np.intp)
+
 
 class Spot(NamedTuple):
     """Tracer on top of normal bone.
@@ -28,6 +30,7 @@ class Spot(NamedTuple):
         segment: index into `SEGMENTS` of each point, (M,).
         weight: volume times uptake, (M,).
         core: whether a point has at least half of the spot's contrast, bool, (M,).
+        points: which points of the skeleton these are, (M,); none of an organ.
     """
 
     kind: str
@@ -36,6 +39,33 @@ class Spot(NamedTuple):
     segment: np.ndarray
     weight: np.ndarray
     core: np.ndarray
+    points: np.ndarray = _NO_POINTS
+
+
+class Focus(NamedTuple):
+    """A metastasis before it lights up a patient's skeleton.
+
+    Attributes:
+        site: its bone.
+        points: of the skeleton, that it may reach, (P,).
+        centre_mm: reference position, (3,).
+        axes_mm: semi-axes, (3,).
+        contrast: uptake over that of the same bone without it.
+    """
+
+    site: str
+    points: np.ndarray
+    centre_mm: np.ndarray
+    axes_mm: np.ndarray
+    contrast: float
+
+    def light_up(self, skeleton: Skeleton) -> Spot:
+        """Returns its spot in a skeleton with the patient's weights."""
+        return light_up(METASTASIS, self.site, skeleton, *self[1:])
+
+    def grow(self, factor: float) -> "Focus":
+        """Returns it with other semi-axes."""
+        return self._replace(axes_mm=factor * self.axes_mm)
 
 
 def _sides(*names: str) -> tuple[str, ...]:
@@ -70,7 +100,7 @@ def is_spinal(bone: str) -> bool:
 
 def draw_metastases(
     rng: np.random.Generator, skeleton: Skeleton, diagnosis: str
-) -> list[Spot]:
+) -> list[Focus]:
     """Draws metastases by site, size and contrast.
 
     Contrast to the same bone without the lesion is log-uniform in 1.6 to 14. The
@@ -79,6 +109,18 @@ def draw_metastases(
     """
     sites = _draw_sites(rng, diagnosis)
     return [_draw_metastasis(rng, skeleton, site) for site in sites]
+
+
+def draw_anywhere(
+    rng: np.random.Generator, skeleton: Skeleton, taken: np.ndarray
+) -> Focus:
+    """Draws one more metastasis, its centre not among points taken, bool, (N,).
+
+    Unless they are all that its bone has.
+    """
+    (site,) = _choose(rng, [set(_SITES)])
+    weight = np.where(taken, 1e-9, 1) * skeleton.weight
+    return _draw_metastasis(rng, skeleton._replace(weight=weight), site)
 
 
 def _draw_sites(rng: np.random.Generator, diagnosis: str) -> list[str]:
@@ -109,7 +151,7 @@ def _choose(rng: np.random.Generator, choices: list[set[str]]) -> list[str]:
     return drawn
 
 
-def _draw_metastasis(rng: np.random.Generator, skeleton: Skeleton, site: str) -> Spot:
+def _draw_metastasis(rng: np.random.Generator, skeleton: Skeleton, site: str) -> Focus:
     bone = str(rng.choice(_SITES[site][1]))
     # A large lesion in the spine does not stop at the next vertebra.
     points = find_points(skeleton, _SITES[site][1] if "spine" in site else (bone,))
@@ -127,7 +169,7 @@ def _draw_metastasis(rng: np.random.Generator, skeleton: Skeleton, site: str) ->
     if site == "ribs" and rng.random() < 0.08:
         axes = np.full(3, rng.uniform(40, 140))  # all along the rib
     contrast = np.exp(rng.uniform(np.log(1.6), np.log(14)))
-    return light_up(METASTASIS, bone, skeleton, points, centre, axes, contrast)
+    return Focus(bone, points, centre, axes, float(contrast))
 
 
 def find_points(skeleton: Skeleton, bones: Sequence[str]) -> np.ndarray:
@@ -159,5 +201,11 @@ def light_up(
     hit, share = points[share > 0], share[share > 0]
     excess = (contrast - 1) * share * skeleton.weight[hit]
     return Spot(
-        kind, site, skeleton.xyz_mm[hit], skeleton.segment[hit], excess, share >= 0.5
+        kind,
+        site,
+        skeleton.xyz_mm[hit],
+        skeleton.segment[hit],
+        excess,
+        share >= 0.5,
+        hit,
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.scan import View
+from spectjax.phantom.burden import Burden, draw_burden, measure_burden
 from spectjax.phantom.camera import Sources
 from spectjax.phantom.detector import count_photons
 from spectjax.phantom.frames import Frame
@@ -58,7 +59,10 @@ class SimulatedView:
 
 @dataclass(frozen=True)
 class SimulatedPatient:
-    """A patient, age in years and sex "F" or "M", with the simulated views by name."""
+    """A patient, age in years and sex "F" or "M", with the simulated views by name.
+
+    The burden is the true one, by volume; its metastases have the views' order.
+    """
 
     age: int
     sex: str
@@ -68,6 +72,7 @@ class SimulatedPatient:
     spacing_mm: float
     exam: Exam
     posture: Posture
+    burden: Burden
     views: dict[View, SimulatedView]
 
 
@@ -93,12 +98,21 @@ def simulate_patient(
 
 
 def draw_disease(
-    rng: np.random.Generator, subject: Subject, diagnosis: str
+    rng: np.random.Generator,
+    subject: Subject,
+    diagnosis: str,
+    burden: float | None = None,
 ) -> list[PlacedSpot]:
-    """Draws the metastases of a subject, none for "normal"."""
+    """Draws the metastases of a subject, none for "normal".
+
+    With a burden, percent of the skeleton's mass, there are as many as it takes.
+    """
     skeleton = build_skeleton()._replace(weight=subject.bones.weight)
-    spots = draw_metastases(rng, skeleton, diagnosis)
-    return [subject.place(spot) for spot in spots]
+    if burden is None:
+        foci = draw_metastases(rng, skeleton, diagnosis)
+    else:
+        foci = draw_burden(rng, skeleton, burden)
+    return [subject.place(focus.light_up(skeleton)) for focus in foci]
 
 
 def take_images(
@@ -135,5 +149,6 @@ def take_images(
         size_m=subject.person.posture.height_mm / 1000,
         weight_kg=subject.weight_kg,
         exam=subject.exam,
+        burden=measure_burden([lesion.spot for lesion in lesions]),
         views=views,
     )

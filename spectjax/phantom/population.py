@@ -5,8 +5,11 @@ One of the papers' populations (`spectjax.phantom.slots`), in these files:
 DIR/dicom/P0001.dcm                              one file with two frames, or
 DIR/dicom/P0002_A.dcm, P0002_P.dcm               a file for each view
 DIR/annotations/reader1/P0001_anterior.json      LabelMe outlines
+DIR/bones/P0001_anterior.png, classes.csv        region of the skeleton of each pixel
 DIR/truth/P0001.npz                              masks and boxes, for tests only
 DIR/phantom.json                                 written last: the set is complete
+
+Only populations of the whole frame (`slots.WHOLE`) have bones.
 """
 
 import json
@@ -16,14 +19,15 @@ from collections import Counter
 
 from tqdm import tqdm
 
+from spectjax.bones.regions import NAMES
 from spectjax.phantom.cases import find_case
 from spectjax.phantom.devices import DEVICES
-from spectjax.phantom.files import write_patient
+from spectjax.phantom.files import write_bones, write_patient
 from spectjax.phantom.frames import draw_frame
 from spectjax.phantom.readers import METASTASES, SUSPICIOUS
-from spectjax.phantom.slots import POPULATIONS, Slot, draw_slots, seed_patient
+from spectjax.phantom.slots import POPULATIONS, WHOLE, Slot, draw_slots, seed_patient
 from spectjax.phantom.subject import derive_rng
-from spectjax.system.files import write_file
+from spectjax.system.files import format_csv, write_file
 from spectjax.system.locks import LOCK_NAME
 from spectjax.system.messages import UserError
 from spectjax.system.workers import WorkerError, Workers
@@ -98,6 +102,9 @@ def write_phantom(
         return folder
     write_file(folder / _STARTED, json.dumps(wanted))
 
+    if population in WHOLE:
+        table = format_csv(("label", "name"), enumerate(NAMES, 1))
+        write_file(folder / "bones" / "classes.csv", table)
     slots = draw_slots(population, patients, seed)
     jobs = [
         (folder, population, seed, any_frame, camera, issuer, number, slot)
@@ -161,11 +168,20 @@ def _write_one(job: _Job) -> None:
     wanted = SUSPICIOUS if population == "screening" else METASTASES
     frame = draw_frame(derive_rng(patient_seed, _FRAME)) if any_frame else None
     case = find_case(
-        patient_seed, slot.diagnosis, slot.layout.views, wanted, frame, DEVICES[camera]
+        patient_seed,
+        slot.diagnosis,
+        slot.layout.views,
+        wanted,
+        frame,
+        DEVICES[camera],
+        whole=population in WHOLE,
+        burden=slot.burden,
     )
     stated = {"ManufacturerModelName": camera} if camera != _BEFORE["camera"] else {}
     stated |= {"IssuerOfPatientID": issuer} if issuer else {}
     identity = (population, str(seed), str(number), *stated.values())
+    if population in WHOLE:
+        write_bones(folder / "bones", _name(number), case.patient, slot.layout)
     write_patient(folder, _name(number), case, slot.layout, identity, stated)
 
 

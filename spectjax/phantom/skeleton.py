@@ -31,6 +31,7 @@ class Bone(NamedTuple):
     name: str
     segment: Segment
     cloud: Cloud  # the weights are volume (mm3) times uptake
+    volume_mm3: np.ndarray  # of each point
 
 
 class Skeleton(NamedTuple):
@@ -39,6 +40,7 @@ class Skeleton(NamedTuple):
     Attributes:
         xyz_mm: positions, float64, (N, 3).
         weight: volume (mm3) times uptake, float64, (N,).
+        volume_mm3: that each point stands for, float64, (N,).
         bone: index into `names` of each point, int16, (N,).
         segment: index into `SEGMENTS` of each point, int8, (N,).
         names: names of the B bones.
@@ -47,6 +49,7 @@ class Skeleton(NamedTuple):
 
     xyz_mm: np.ndarray
     weight: np.ndarray
+    volume_mm3: np.ndarray
     bone: np.ndarray
     segment: np.ndarray
     names: tuple[str, ...]
@@ -63,6 +66,7 @@ def build_skeleton() -> Skeleton:
     return Skeleton(
         xyz_mm=xyz_mm,
         weight=weight,
+        volume_mm3=np.concatenate([bone.volume_mm3 for bone in bones]),
         bone=np.repeat(np.arange(len(bones), dtype=np.int16), sizes),
         segment=np.repeat(np.array(segments, np.int8), sizes),
         names=tuple(bone.name for bone in bones),
@@ -95,15 +99,19 @@ def find_growth_plates() -> np.ndarray:
     return found
 
 
-def _fill(*parts: tuple[float, Cloud]) -> Cloud:
-    """Joins (uptake, cloud) parts to one cloud with weights."""
-    return join([(xyz, uptake * volume) for uptake, (xyz, volume) in parts])
+def _fill(*parts: tuple[float, Cloud]) -> tuple[Cloud, np.ndarray]:
+    """Joins (uptake, cloud) parts to one cloud with weights; its volumes, (N,)."""
+    cloud = join([(xyz, uptake * volume) for uptake, (xyz, volume) in parts])
+    return cloud, np.concatenate([volume for _, (_, volume) in parts])
 
 
-def _pair(name: str, segment: Segment, cloud: Cloud) -> Iterator[Bone]:
+def _pair(
+    name: str, segment: Segment, filled: tuple[Cloud, np.ndarray]
+) -> Iterator[Bone]:
     """Yields the left bone, as given, and its mirror image."""
-    yield Bone(f"left {name}", segment, cloud)
-    yield Bone(f"right {name}", segment, mirror(cloud))
+    cloud, volume_mm3 = filled
+    yield Bone(f"left {name}", segment, cloud, volume_mm3)
+    yield Bone(f"right {name}", segment, mirror(cloud), volume_mm3)
 
 
 def _head() -> Iterator[Bone]:
@@ -112,20 +120,20 @@ def _head() -> Iterator[Bone]:
     below = np.interp(xyz[:, 1], [115, 150], [1.0, 0.25])
     vault = (xyz, volume * below * np.interp(xyz[:, 2], [-60, 60], [1.0, 1.5]))
     base = make_ellipsoid((0, 138, 20), (56, 24, 60))
-    yield Bone("skull", "head", _fill((0.5, vault), (0.12, base)))
+    yield Bone("skull", "head", *_fill((0.5, vault), (0.12, base)))
 
     nose = make_ellipsoid((0, 138, -70), (20, 26, 15))
     maxilla = make_ellipsoid((0, 160, -64), (34, 17, 20))
     brow = make_tube([(-54, 114, -48), (0, 110, -84), (54, 114, -48)], 6)
     cheek = make_tube([(26, 150, -70), (50, 142, -52), (64, 136, -10)], 6)
     bones = (0.75, nose), (0.75, maxilla), (0.45, brow), (0.5, cheek)
-    yield Bone("face", "head", _fill(*bones, (0.5, mirror(cheek))))
+    yield Bone("face", "head", *_fill(*bones, (0.5, mirror(cheek))))
     jaw = make_tube(
         [(52, 138, -4), (48, 180, -18), (30, 196, -58), (0, 204, -78)],
         [7, 11, 13, 13],
         [4, 6, 7, 7],
     )
-    yield Bone("mandible", "head", _fill((0.45, jaw), (0.45, mirror(jaw))))
+    yield Bone("mandible", "head", *_fill((0.45, jaw), (0.45, mirror(jaw))))
 
 
 def _spine() -> Iterator[Bone]:
@@ -157,7 +165,7 @@ def _spine() -> Iterator[Bone]:
         segment: Segment = "head" if neck and y < 200 else "trunk"
         joints = join([joints, mirror(joints)])
         parts = (1.3 if neck else 1.25, body), (1.0, spine), (1.3, wings), (1.2, joints)
-        yield Bone(name, segment, _fill(*parts))
+        yield Bone(name, segment, *_fill(*parts))
 
 
 # One row per rib: half width of the chest at the rib, fall from its head to its front
@@ -194,7 +202,7 @@ def _chest() -> Iterator[Bone]:
     manubrium = make_tube([(0, 296, -74), (0, 342, -90)], [29, 19], 6)
     body = make_tube([(0, 347, -91), (0, 410, -97), (0, 450, -100)], [15, 19, 14], 5)
     tip = make_tube([(0, 452, -100), (0, 475, -99)], [7, 3], 3)
-    yield Bone("sternum", "trunk", _fill((2.0, manubrium), (1.6, body), (0.9, tip)))
+    yield Bone("sternum", "trunk", *_fill((2.0, manubrium), (1.6, body), (0.9, tip)))
 
     clavicle = make_tube(
         [(24, 303, -74), (55, 292, -74), (105, 268, -40), (148, 252, 4)],
@@ -223,7 +231,7 @@ def _pelvis() -> Iterator[Bone]:
         [46, 32, 15, 6],
         [15, 11, 7, 5],
     )
-    yield Bone("sacrum", "trunk", _fill((1.35, middle)))
+    yield Bone("sacrum", "trunk", *_fill((1.35, middle)))
 
     wing = make_plate(
         [

@@ -19,17 +19,24 @@ from spectjax.imaging.diagnosis import (
     SPINAL,
 )
 from spectjax.imaging.scan import View
+from spectjax.phantom.burden import BURDENS
 from spectjax.phantom.subject import VIEWS, derive_rng
 
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
 Evidence = Literal["sct", "srt", "ge letter", "ge word"]
 
 
 class Group(NamedTuple):
-    """Patients of one diagnosis: how many, and how many of them from both sides."""
+    """Patients of one diagnosis: how many, and how many of them from both sides.
+
+    Those with a burden have metastases that hold a share of the skeleton which is drawn
+    evenly over `burden.BURDENS`.
+    """
 
     diagnosis: str
     patients: int
     both_views: int
+    with_burden: bool = False
 
 
 POPULATIONS: dict[str, tuple[Group, ...]] = {
@@ -50,7 +57,20 @@ POPULATIONS: dict[str, tuple[Group, ...]] = {
         Group(SPINAL, 10, 10),
         Group(OUTSIDE_SPINE, 30, 30),
     ),
+    # Ours: the whole frame counts. Half are normal, a quarter has what the patients of
+    # "screening" have, a quarter any burden.
+    "whole_body": (
+        Group(NORMAL, 100, 100),
+        Group(METASTASIS, 20, 20),
+        Group(MULTIPLE, 10, 10),
+        Group(SPINAL, 5, 5),
+        Group(OUTSIDE_SPINE, 15, 15),
+        Group(METASTASIS, 50, 50, with_burden=True),
+    ),
+    "burden": (Group(METASTASIS, 100, 100, with_burden=True),),
 }
+# Their frames count as a whole, not the thorax alone; their folders have `bones/`.
+WHOLE = ("whole_body", "burden")
 
 
 @dataclass(frozen=True)
@@ -66,10 +86,17 @@ class Layout:
 
 
 class Slot(NamedTuple):
-    """The place of one patient in a population."""
+    """The place of one patient in a population.
+
+    Attributes:
+        diagnosis: of the patient, see `spectjax.imaging.diagnosis`.
+        layout: of the files.
+        burden: wanted share of the skeleton's mass in metastases, percent.
+    """
 
     diagnosis: str
     layout: Layout
+    burden: float | None = None
 
 
 def count_patients(population: str) -> int:
@@ -88,24 +115,31 @@ def draw_slots(population: str, patients: int, seed: int) -> list[Slot]:
 
     The paper's number of patients gives its number of images of each class, any other
     number the same shares as nearly as possible. Of the patients with one view half are
-    seen from the front.
+    seen from the front. Burdens follow an additive recurrence with the golden ratio:
+    any patients in a row cover their range evenly.
     """
     rng = derive_rng(np.random.SeedSequence(seed), 0)
-    plan: list[tuple[str, tuple[View, ...]]] = []
+    plan: list[tuple[Group, tuple[View, ...]]] = []
     for group in _scale(POPULATIONS[population], patients):
         single = range(group.patients - group.both_views)
-        plan += [(group.diagnosis, VIEWS)] * group.both_views
-        plan += [(group.diagnosis, (VIEWS[number % 2],)) for number in single]
-    slots = []
+        plan += [(group, VIEWS)] * group.both_views
+        plan += [(group, (VIEWS[number % 2],)) for number in single]
+    slots: list[Slot] = []
+    place = float(derive_rng(np.random.SeedSequence(seed), 1).random())
     for index in rng.permutation(patients):
-        diagnosis, views = plan[index]
+        group, views = plan[index]
         one_file = bool(rng.random() < 0.5)
         evidence: Evidence = rng.choice(["sct", "srt", "ge letter", "ge word"])
         if one_file and len(views) == 2:
             evidence = rng.choice(["sct", "srt"])
             if rng.random() < 0.3:
                 views = views[::-1]
-        slots.append(Slot(diagnosis, Layout(views, one_file, evidence)))
+        burden = None
+        if group.with_burden:
+            place = (place + _GOLDEN_RATIO) % 1
+            burden = float(np.interp(place, (0, 1), BURDENS))
+        layout = Layout(views, one_file, evidence)
+        slots.append(Slot(group.diagnosis, layout, burden))
     return slots
 
 
@@ -118,6 +152,9 @@ def _scale(groups: tuple[Group, ...], patients: int) -> list[Group]:
     for index in by_remainder[: patients - sum(counts)]:
         counts[index] += 1
     return [
-        Group(group.diagnosis, count, round(count * group.both_views / group.patients))
+        group._replace(
+            patients=count,
+            both_views=round(count * group.both_views / group.patients),
+        )
         for group, count in zip(groups, counts, strict=True)
     ]

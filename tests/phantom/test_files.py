@@ -226,7 +226,9 @@ def test_write_phantom_refuses_a_broken_record(tmp_path):
 def test_write_phantom_refuses_numbers_out_of_range(tmp_path):
     with pytest.raises(PhantomError, match="patients >= 1"):
         write_phantom(tmp_path, patients=0, seed=0)
-    with pytest.raises(PhantomError, match="classification, screening, got 'x'"):
+    with pytest.raises(
+        PhantomError, match="classification, screening, whole_body, burden, got 'x'"
+    ):
         write_phantom(tmp_path, patients=1, seed=0, population="x")
 
 

@@ -9,6 +9,7 @@ import io
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from spectjax.system.messages import UserError
 
@@ -121,8 +122,10 @@ def decode_mask(png: bytes, image_hw: tuple[int, int]) -> np.ndarray:
     return np.any(pixels[..., :3] > 0, axis=2) & (pixels[..., 3] > 0)
 
 
-def encode_grey(picture: np.ndarray) -> bytes:
-    """Returns an 8-bit grey PNG of uint8 values (H, W)."""
-    png = io.BytesIO()
-    Image.fromarray(picture).save(png, format="PNG")
+def encode_grey(picture: np.ndarray, comment: str = "") -> bytes:
+    """Returns an 8-bit grey PNG of uint8 values (H, W), with a comment if any."""
+    png, info = io.BytesIO(), PngInfo()
+    if comment:
+        info.add_text("Comment", comment)
+    Image.fromarray(picture).save(png, format="PNG", pnginfo=info)
     return png.getvalue()

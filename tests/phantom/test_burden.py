@@ -1,0 +1,79 @@
+"""Tests of how much of the skeleton metastases hold, and of diseases drawn for it."""
+
+import numpy as np
+import pytest
+
+from spectjax.bones.regions import NAMES, REGIONS, THORAX
+from spectjax.phantom.burden import draw_burden, measure_burden
+from spectjax.phantom.lesions import find_points, light_up
+from spectjax.phantom.skeleton import build_skeleton
+from spectjax.phantom.slots import draw_slots
+
+
+def light_bones(*bones, skeleton=None):
+    """A metastasis that holds whole bones."""
+    skeleton = skeleton or build_skeleton()
+    points = find_points(skeleton, bones)
+    return light_up("metastasis", bones[0], skeleton, points, np.zeros(3), 1e6, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("region", "percent"),
+    [("skull", 18.4), ("left femur", 8.9), ("thoracic spine", 8.3 * 0.36)],
+)
+def test_a_metastasis_of_a_whole_region_has_the_mass_of_the_region(region, percent):
+    bones = REGIONS[NAMES.index(region)].bones
+    burden = measure_burden([light_bones(*bones)])
+    assert burden.measure_index() == pytest.approx(percent)
+    expected = np.arange(len(NAMES)) == NAMES.index(region)
+    np.testing.assert_allclose(burden.lesion_shares, [expected])
+    in_thorax = percent if region == "thoracic spine" else 0
+    assert burden.measure_index(THORAX) == pytest.approx(in_thorax)
+
+
+def test_shares_are_of_volume_and_not_of_uptake():
+    # By hand: a tube's slices weigh the same, and L1 takes up nine times as much here.
+    skeleton = build_skeleton()
+    hot = np.where(skeleton.bone == skeleton.names.index("L1"), 9, 1)
+    skeleton = skeleton._replace(weight=hot * skeleton.weight)
+    burden = measure_burden([light_bones("L1", skeleton=skeleton)])
+    # All lumbar vertebrae are as high, and they widen downwards by 4.5 mm of 19.
+    share = burden.shares[NAMES.index("lumbar spine")]
+    assert 0.15 < share < 0.2
+
+
+def test_what_two_metastases_hold_counts_once():
+    one, two = light_bones("sternum"), light_bones("sternum", "left clavicle")
+    burden = measure_burden([one, two])
+    assert burden.lesion_shares.sum() == pytest.approx(3)
+    assert burden.measure_index() == pytest.approx(0.3 + 0.5)
+
+
+def test_nobody_without_metastases_has_a_burden():
+    burden = measure_burden([])
+    assert burden.lesion_shares.shape == (0, len(REGIONS))
+    assert burden.measure_index() == 0
+
+
+@pytest.mark.parametrize("percent", [0.1, 2.0, 13.0])
+def test_draw_burden_reaches_what_is_wanted(percent):
+    skeleton = build_skeleton()
+    foci = draw_burden(np.random.default_rng(3), skeleton, percent)
+    burden = measure_burden([focus.light_up(skeleton) for focus in foci])
+    assert 0.97 * percent <= burden.measure_index() <= percent + 0.01
+
+
+def test_burdens_of_a_population_are_spread_evenly():
+    slots = draw_slots("burden", 60, 0)
+    assert all(slot.layout.views and slot.diagnosis == "metastasis" for slot in slots)
+    for first in (0, 20, 40):
+        drawn = [slot.burden for slot in slots[first : first + 20]]
+        counts, _ = np.histogram(drawn, np.linspace(0.1, 13, 6))
+        assert counts.sum() == 20 and counts.min() >= 3 and counts.max() <= 5
+
+
+def test_half_of_whole_body_is_normal_and_a_quarter_has_any_burden():
+    slots = draw_slots("whole_body", 40, 2)
+    assert sum(slot.diagnosis == "normal" for slot in slots) == 20
+    assert sum(slot.burden is not None for slot in slots) == 10
+    assert all(len(slot.layout.views) == 2 for slot in slots)
