@@ -8,7 +8,8 @@ PATH is a DICOM file, a picture (PNG, JPEG), or a folder of them. Of pictures im
 at the top of the folder says view, patient and more (docs/data.md); single ones take
 --view, --region if they show a thorax already, and --inverted where no background tells
 that hot is dark. The first form asks the model that ships with the package, which was
-trained on simulated patients alone: `--about` prints its model card. RUN is the folder
+trained on simulated patients alone: `--about` prints its model card. It looks at the
+thorax; `--whole_body` asks another one, about the whole frame. RUN is the folder
 that a training run wrote, FILE what `spectjax.export` made of it. JAX runs all but an
 ONNX file, which needs no JAX. Several runs, as of all folds, answer as one, unless they
 are Mask R-CNNs: `--workdir=RUN0 --workdir=RUN1 ...`.
@@ -51,6 +52,7 @@ from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.inference.asking import Product, predict_examinations
 from spectjax.inference.card import write_card
+from spectjax.inference.ready import FOLDER, WHOLE_BODY
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.system.commands import (
     define_crops,
@@ -75,7 +77,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.FATAL)
     paths = read_paths(argv)
     if flag_values.about:
-        print(write_card())
+        print(write_card(WHOLE_BODY if flag_values.whole_body else FOLDER))
         return
     with contextlib.ExitStack() as held:
         folders = [flag_values.output_dir, flag_values.dicom_dir]
@@ -86,6 +88,7 @@ def main(argv: list[str]) -> None:
             workdirs=flag_values.workdir,
             model=flag_values.model,
             runtime=flag_values.runtime,
+            whole_body=flag_values.whole_body,
             output_dir=flag_values.output_dir,
             stated=Stated.of(flag_values),
             crops=flag_values.crops,
@@ -107,6 +110,7 @@ def run(
     workdirs: Sequence[pathlib.Path] = (),
     model: pathlib.Path | None = None,
     runtime: str | None = None,
+    whole_body: bool = False,
     stated: Stated = UNSTATED,
     crops: pathlib.Path | None = None,
     min_score: float | None = None,
@@ -123,9 +127,10 @@ def run(
     Args:
         paths: images or folders.
         output_dir: folder to write to.
-        workdirs: see `find_model`, as `model` and `runtime`.
+        workdirs: see `find_model`, as `model`, `runtime` and `whole_body`.
         model: exported model.
         runtime: what runs it.
+        whole_body: whether the model of whole bodies is asked.
         stated: what holds of every file that no table lists.
         crops: table of what people decided about crops, see `listed.crops`.
         min_score: see `predict_examinations`.
@@ -163,7 +168,9 @@ def run(
         _check_apart(dicom_dir, paths)
         began = datetime.datetime.now() if dicom_clock else None
         products.append(DicomResults(dicom_dir, pdf=pdf, gsps=gsps, began=began))
-    load_model = find_model(workdirs=workdirs, file=model, runtime=runtime)
+    load_model = find_model(
+        workdirs=workdirs, file=model, runtime=runtime, whole_body=whole_body
+    )
     if not paths:
         raise UserError("Expected images or folders after the flags, found none.")
     problems = Problems(output_dir)
@@ -173,9 +180,10 @@ def run(
 
         products.append(DraftFolder(intake.files, output_dir / DRAFTS))
     if html:
-        from spectjax.pages.folder import FOLDER, PageFolder
+        from spectjax.pages.folder import FOLDER as PAGES
+        from spectjax.pages.folder import PageFolder
 
-        products.append(PageFolder(output_dir / FOLDER, problems, intake.files))
+        products.append(PageFolder(output_dir / PAGES, problems, intake.files))
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -212,13 +220,21 @@ if __name__ == "__main__":  # flags are global to a process
         RUNTIMES,
         "What runs the model. Default: jax, and onnxruntime for an ONNX file.",
     )
+    flags.DEFINE_bool(
+        "whole_body",
+        False,
+        "Ask the model that looks at the whole body, not at the thorax in it.",
+    )
     define_path(
         "output_dir",
         "Folder to write to; made if missing.",
         default=pathlib.Path("predictions"),
     )
     flags.DEFINE_bool(
-        "about", False, "Print the model card of the model that ships, and stop."
+        "about",
+        False,
+        "Print the model card of the model that ships, and stop; with --whole_body of "
+        "that of whole bodies.",
     )
     flags.DEFINE_bool(
         "labelme",

@@ -79,13 +79,16 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
             patients (docs/segmentation.md has what was tried); `quick` for the same
             with a narrow network, in minutes on a CPU; `smoke` for seconds, to see that
             all parts fit; `ready` for what the shipped model learned with;
-            `fold=<int>`, the fold that is held out.
+            `whole_body` for what the one of whole bodies did, which begins with the
+            former; `whole_body,smoke` for seconds; `fold=<int>`, the fold that is held
+            out.
         name: the model's registry name.
 
     Raises:
         ConfigError: if `arg` is not understood.
     """
-    args = parse_arg(arg, modern=False, quick=False, smoke=False, ready=False, fold=0)
+    flags = dict.fromkeys(("modern", "quick", "smoke", "ready", "whole_body"), False)
+    args = parse_arg(arg, **flags, fold=0)
     config = base_config()
     config.data.fold = args.fold
     config.model.name = name
@@ -94,7 +97,7 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
     config.model.batch_norm = True
     config.model.deep_supervision = False
 
-    if args.modern or args.quick or args.smoke or args.ready:
+    if any(getattr(args, flag) for flag in flags):
         _learn_from_few_patients(config, learning_rate=1e-3)
         config.loss = "dice_cross_entropy"
         config.model.deep_supervision = True
@@ -106,7 +109,7 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
     if args.smoke:
         _run_in_seconds(config)
         config.model.features = (2, 4)
-    if args.ready:
+    if args.ready or args.whole_body:
         config.data.name = "segmentation_screening"
         config.data.validation_fold = (args.fold + 1) % 5  # of five folds
         config.data.train_hw = (208, 160)
@@ -118,7 +121,29 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
         config.optimizer.average = 0.998
         config.model.features = (12, 24, 48, 96, 96)
         config.num_epochs = 8
+    if args.whole_body:
+        _see_whole_bodies(config, smoke=args.smoke)
     return config
+
+
+def _see_whole_bodies(config: ConfigDict, *, smoke: bool) -> None:
+    """Sets what learning from whole frames changes: it goes on with the shipped model.
+
+    A frame has as many pixels as eight of the images that the latter learned from.
+    """
+    config.data.name = "segmentation_whole_body"
+    config.data.train_hw = (1024, 256)
+    config.data.batch_size = 2
+    config.pretrained = "shipped"
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.average = 0.99
+    config.num_epochs = 2
+    if smoke:
+        config.data.name += "_smoke"
+        config.data.train_hw = (64, 64)
+        config.pretrained = None
+        config.model.features = (2, 4)
+        config.num_epochs = 1
 
 
 def mask_rcnn_config(arg: str | None, name: str) -> ConfigDict:

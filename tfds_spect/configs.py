@@ -15,7 +15,7 @@ from spectjax.imaging.diagnosis import (
     SPINAL,
 )
 from tfds_spect.copies import CopyRule
-from tfds_spect.names import LABELLED, LEAKING, PHANTOM
+from tfds_spect.names import LABELLED, LEAKING, PHANTOM, WHOLE_BODY, find_canvas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +50,16 @@ class SpectConfig(tfds.core.BuilderConfig):
     leaking: bool = False
     phantom: Phantom | None = None
 
+    @property
+    def canvas_hw(self) -> tuple[int, int]:
+        """Rows and columns of its images: of thoraxes, or of whole frames."""
+        return find_canvas(self.name)
+
+    @property
+    def whole_frames(self) -> bool:
+        """Whether its images are of whole bodies, and not of thoraxes."""
+        return self.name.startswith(WHOLE_BODY)
+
 
 def _copy_all(ratio: Fraction | int) -> tuple[CopyRule, ...]:
     return (CopyRule(DIAGNOSES, Fraction(ratio)),)
@@ -71,6 +81,8 @@ _P1 = Phantom(76, "segmentation", seed=2)
 _P2 = Phantom(251, "classification", seed=2)
 # For the model that ships: as many as a night on two cores can learn from.
 _SHIPPED = Phantom(3000, "screening", seed=3)
+# For the networks that see the whole body: hotspots, and bones.
+_BODIES = Phantom(1000, "whole_body", seed=4)
 _LABELS = {"needs_outlines": False}
 _LEAKING = (
     "LEAKING: originals and copies are split 70:30 at random as in the papers, so "
@@ -97,6 +109,19 @@ _TABLE: tuple[tuple[str, Phantom, str, dict[str, Any]], ...] = (
         "segmentation_screening",
         _SHIPPED,
         "no copies; simulated: half of them normal, all from both sides",
+        {},
+    ),
+    (
+        WHOLE_BODY,
+        _BODIES,
+        "no copies; whole frames of 1024x256 pixels, nothing cropped; simulated: half "
+        "of them normal, all from both sides",
+        {},
+    ),
+    (
+        f"{WHOLE_BODY}_smoke",
+        Phantom(10, "whole_body", seed=4),
+        "no copies; whole frames",
         {},
     ),
     (

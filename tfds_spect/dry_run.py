@@ -58,7 +58,9 @@ def try_out(
             print("\n".join(map(str, errors)))
             raise PrepareError(f"{table}: expected rows that can be read. Correct it.")
         with Workers(processes) as workers:
-            originals, skips = read_source(source, workers, keep_pixels=False)
+            originals, skips = read_source(
+                source, workers, keep_pixels=False, whole_frames=config.whole_frames
+            )
         if config.needs_outlines:
             originals, skips = leave_out_unmarked(originals, skips)
         write_skips(output_dir / "skipped.csv", skips)

@@ -60,10 +60,12 @@ class Place:
 class ThoraxExample:
     """An original image of a patient's thorax, or a moved copy of one.
 
+    It is one of the whole body if its data set is one of whole frames.
+
     Attributes:
-        counts: uint16, (256, 256).
-        lesions: 0 where there is none, k + 1 on the pixels of lesion k, uint16,
-            (256, 256). Lesions are connected components, so no two overlap.
+        counts: uint16, (H, W): `CANVAS_HW`, of a whole body `FRAME_HW`.
+        lesions: 0 where there is none, k + 1 on the pixels of lesion k, uint16, (H, W).
+            Lesions are connected components, so no two overlap.
         labels: class of each lesion.
         diagnosis: what the image shows, one of `DIAGNOSES`.
         mask_evidence: where the lesions come from, one of `MASK_EVIDENCE`.
@@ -83,7 +85,7 @@ class ThoraxExample:
         identity: what its file says of the patient; None if it was not read.
         crop_by_hand: what a person did about the crop, as `ThoraxImage.by_hand`.
         camera: as `BoneScan.camera` has it.
-        region: what the image shows, as `BoneScan.region`.
+        region: what the image shows, as `ThoraxImage.region`.
         readings: how its readers agree; None if nobody outlined it by hand.
     """
 
@@ -123,7 +125,7 @@ class ThoraxExample:
 
     @property
     def masks(self) -> np.ndarray:
-        """One mask per lesion, bool, (T, 256, 256)."""
+        """One mask per lesion, bool, (T, H, W)."""
         return self.lesions == np.arange(1, len(self.labels) + 1)[:, None, None]
 
     @property

@@ -8,15 +8,17 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer
 
+from spectjax.imaging.canvas import CANVAS_HW
 from spectjax.imaging.diagnosis import DIAGNOSES, LABELS
-from spectjax.imaging.thorax.crop import CANVAS_HW
 from tfds_spect.example import LESION_CLASSES, MASK_EVIDENCE, VIEWS
 from tfds_spect.writers import serialise_canonically
 
 COMPRESSED = ("image", "mask", "instance_masks")  # by zlib, each on its own
 
 
-def list_features(*, normalised: bool = False) -> tfds.features.FeaturesDict:
+def list_features(
+    *, normalised: bool = False, canvas_hw: tuple[int, int] = CANVAS_HW
+) -> tfds.features.FeaturesDict:
     """Returns what an example consists of.
 
     If `normalised`, images are float32 in [0, 1] instead of uint16 counts.
@@ -25,15 +27,15 @@ def list_features(*, normalised: bool = False) -> tfds.features.FeaturesDict:
     return tfds.features.FeaturesDict(
         {
             "image": tfds.features.Tensor(
-                shape=(*CANVAS_HW, 1),
+                shape=(*canvas_hw, 1),
                 dtype=np.float32 if normalised else np.uint16,
                 encoding="zlib",
             ),
             "label": tfds.features.ClassLabel(names=LABELS),
             "diagnosis": tfds.features.ClassLabel(names=DIAGNOSES),
-            "mask": tfds.features.Tensor(shape=CANVAS_HW, **mask),
+            "mask": tfds.features.Tensor(shape=canvas_hw, **mask),
             "mask_evidence": tfds.features.ClassLabel(names=MASK_EVIDENCE),
-            "instance_masks": tfds.features.Tensor(shape=(None, *CANVAS_HW), **mask),
+            "instance_masks": tfds.features.Tensor(shape=(None, *canvas_hw), **mask),
             "instance_boxes": tfds.features.Tensor(shape=(None, 4), dtype=np.float32),
             "instance_labels": tfds.features.Sequence(
                 tfds.features.ClassLabel(names=LESION_CLASSES)
@@ -59,16 +61,16 @@ def list_features(*, normalised: bool = False) -> tfds.features.FeaturesDict:
 
 def serialise(example: dict[str, Any], *, normalised: bool) -> bytes:
     """Returns an encoded example as a record, the same bytes in every process."""
-    features, serializer = _open_serializer(normalised)
+    features, serializer = _open_serializer(normalised, example["mask"].shape)
     record = serializer.serialize_example(features.encode_example(example))
     return serialise_canonically(record)
 
 
 @functools.cache
 def _open_serializer(
-    normalised: bool,
+    normalised: bool, canvas_hw: tuple[int, int]
 ) -> tuple[tfds.features.FeaturesDict, example_serializer.ExampleSerializer]:
-    features = list_features(normalised=normalised)
+    features = list_features(normalised=normalised, canvas_hw=canvas_hw)
     info = features.get_serialized_info()
     return features, example_serializer.ExampleSerializer(info)
 

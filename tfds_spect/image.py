@@ -15,11 +15,13 @@ from spectjax.imaging.annotations.labelme import Annotation
 from spectjax.imaging.diagnosis import METASTASIS, NORMAL, SITE_WORDS, label_diagnosis
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import ThoraxImage, crop_thorax
-from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.imaging.thorax.frame import keep_frame
 from spectjax.system.messages import UserError
 from tfds_spect.example import LESION_CLASSES, NO_EVIDENCE, OUTLINES, ThoraxExample
 
 UNCERTAIN_CROP = "uncertain crop"  # begins the reason
+# Of whole bodies: nothing is resampled, so that one size is learned from.
+_BODY_PIXEL_MM = (2.0, 2.6)
 _MAX_COUNT = np.iinfo(np.uint16).max
 
 
@@ -46,6 +48,7 @@ def make_example(
     *,
     evidence: str = OUTLINES,
     stated: str | None = None,
+    whole_frame: bool = False,
 ) -> ThoraxExample:
     """Crops a scan to the thorax, finds its lesions and names its diagnosis.
 
@@ -55,12 +58,13 @@ def make_example(
         evidence: where the outlines come from, one of `MASK_EVIDENCE`.
         stated: the diagnosis that comes with the whole image; without one, the outlines
             decide.
+        whole_frame: nothing is cropped: lesions anywhere in the frame count.
 
     Raises:
         UnusableImageError: if there are neither outlines nor a diagnosis or the two
             contradict each other, the patient is not known, the crop is uncertain, or
-            counts or words do not fit the data set.
-        ScanError: if no thorax is found.
+            counts, words or the size of a whole body's pixels do not fit the data set.
+        ScanError: if no thorax is found, or a whole frame is none or too large.
         AnnotationError: if the annotations do not fit the scan.
     """
     if not annotations and stated is None:
@@ -71,10 +75,13 @@ def make_example(
             "end on both sides of a split; expected at least a pseudonym as Patient ID"
         )
     check_words(annotations)
-    thorax = crop_thorax(scan)
+    if whole_frame:
+        check_pixel(scan)
+    thorax = keep_frame(scan) if whole_frame else crop_thorax(scan)
     if thorax.flags:
         raise UncertainCropError(thorax)
-    hotspots, diagnosis = Hotspots(np.zeros(CANVAS_HW, np.int32), ()), stated
+    nothing = np.zeros(thorax.transform.canvas_hw, np.int32)
+    hotspots, diagnosis = Hotspots(nothing, ()), stated
     readings = None
     if annotations:
         everywhere = agree(annotations, thorax.transform.frame_hw)
@@ -101,9 +108,24 @@ def make_example(
         identity=scan.identity,
         crop_by_hand=thorax.by_hand,
         camera=scan.camera,
-        region=scan.region,
+        region=thorax.region,
         readings=readings,
     )
+
+
+def check_pixel(scan: BoneScan) -> None:
+    """Checks that the pixels of a whole body are about as large as all others'.
+
+    Raises:
+        UnusableImageError: if they are not; those of unknown size are taken.
+    """
+    low, high = _BODY_PIXEL_MM
+    if scan.spacing_mm and not all(low <= side <= high for side in scan.spacing_mm):
+        height, width = scan.spacing_mm
+        raise UnusableImageError(
+            f"pixels of {height:g}x{width:g} mm; expected {low:g} to {high:g} mm: "
+            "whole bodies are not resampled"
+        )
 
 
 def check_words(annotations: Sequence[Annotation]) -> None:

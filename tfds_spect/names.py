@@ -5,6 +5,7 @@ Imports next to nothing, since a config is judged by them in milliseconds.
 
 from dataclasses import dataclass
 
+from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW
 from spectjax.system.messages import ConfigError
 
 FOLDS = range(5)
@@ -13,18 +14,24 @@ PHANTOM = "_phantom"  # of simulated patients; comes last
 LEAKING = "_leaking"  # split as the papers do, without folds
 SCALED = "classification_d2"  # begins those whose images are scaled to [0, 1]
 LABELLED = "segmentation_labels"  # begins those with labels where outlines are missing
+WHOLE_BODY = "segmentation_whole_body"  # of whole frames, not of thoraxes
 # Of those of hospitals:
 DATA_SETS = (
     *("segmentation", "segmentation_leaking"),
     *("segmentation_quick", "segmentation_quick_leaking"),
     *("segmentation_smoke", "segmentation_originals", "segmentation_mixed"),
-    *("segmentation_screening", LABELLED),
+    *("segmentation_screening", WHOLE_BODY, f"{WHOLE_BODY}_smoke", LABELLED),
     *("classification_d1", "classification_d2", "classification_d2_leaking"),
     *("classification_d3", "classification_d3_leaking"),
 )
 # In the names of splits:
 AUGMENTED = "_augmented"  # copies, of the split of this name without it
 TRAIN, TEST = "train", "test"  # of a data set that leaks
+
+
+def find_canvas(name: str) -> tuple[int, int]:
+    """Returns rows and columns of the images of a data set."""
+    return FRAME_HW if name.startswith(WHOLE_BODY) else CANVAS_HW
 
 
 def name_fold(fold: int) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.problems import LOG_NAME
 from tfds_spect.content import explain_damage
 from tfds_spect.image import UNCERTAIN_CROP
@@ -89,7 +90,8 @@ class Prepared:
                 "for weak evidence of the view; all of them: "
                 f"{self.skipped_path.with_name('warnings.csv')}"
             )
-        uncropped = {k: n for k, n in self.regions.items() if k != "whole_body"}
+        cropped = ("whole_body", WHOLE_FRAME)
+        uncropped = {k: n for k, n in self.regions.items() if k not in cropped}
         if uncropped:
             counts = ", ".join(f"{region}: {n}" for region, n in uncropped.items())
             lines.append(f"Images that are no whole body and are not cropped, {counts}")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from spectjax.imaging.annotations.files import find_doubted
 from spectjax.imaging.annotations.image_names import fold_name
 from spectjax.imaging.annotations.labelme import Annotation, AnnotationError
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.crop_decision import attach
 from spectjax.imaging.diagnosis import label_diagnosis
 from spectjax.imaging.dicom.reading import find_bone_scans
@@ -59,17 +60,22 @@ class FileContent:
 
 
 def read_source(
-    folder: pathlib.Path, workers: Workers | None = None, *, keep_pixels: bool = True
+    folder: pathlib.Path,
+    workers: Workers | None = None,
+    *,
+    keep_pixels: bool = True,
+    whole_frames: bool = False,
 ) -> tuple[list[ThoraxExample], list[Skip]]:
     """Reads every thorax image in a folder that has outlines or a label.
 
-    Frames are dropped after the crop: memory holds 256 KiB an image, or a few KiB
-    without its pixels.
+    Frames are dropped after the crop: memory holds 256 KiB an image, 1 MiB a whole
+    frame, or a few KiB without its pixels.
 
     Args:
         folder: any tree of DICOM and LabelMe files; pictures that images.csv lists.
         workers: processes that read; without them it is done here.
         keep_pixels: if not, counts and lesions are empty; `read_again` brings them.
+        whole_frames: the images are whole bodies, and nothing is cropped.
 
     Returns:
         The originals, sorted by example id, and what was left out.
@@ -82,7 +88,9 @@ def read_source(
     listing = list_source(folder)
     files, skips = listing.files, [*listing.skips]
     contents = (workers or Workers(1)).map(
-        functools.partial(read_file, keep_pixels=keep_pixels),
+        functools.partial(
+            read_file, keep_pixels=keep_pixels, whole_frames=whole_frames
+        ),
         files,
         seconds=_SECONDS_PER_FILE * len(files),
     )
@@ -122,7 +130,9 @@ def read_source(
     ]
 
 
-def read_file(file: SourceFile, *, keep_pixels: bool = True) -> FileContent:
+def read_file(
+    file: SourceFile, *, keep_pixels: bool = True, whole_frames: bool = False
+) -> FileContent:
     """Reads the images of one file; arguments as of `read_source`.
 
     What one of them does to the code is its own skip, with the traceback.
@@ -138,7 +148,13 @@ def read_file(file: SourceFile, *, keep_pixels: bool = True) -> FileContent:
         if evidence == OUTLINES and (annotations or stated is None):
             outlined.append(names[-1])
         try:
-            example = make_example(scan, annotations, evidence=evidence, stated=stated)
+            example = make_example(
+                scan,
+                annotations,
+                evidence=evidence,
+                stated=stated,
+                whole_frame=whole_frames,
+            )
         except Exception as error:
             skips += _list_skips(scan.name, error, _doubt(scan, error))
             if isinstance(error, AnnotationError):
@@ -184,7 +200,8 @@ def read_again(original: ThoraxExample) -> ThoraxExample:
     place = original.place
     if place is None:
         raise ValueError(f"{original.example_id}: not read from a file.")
-    for example in read_file(place.file).examples:
+    whole_frames = original.region == WHOLE_FRAME
+    for example in read_file(place.file, whole_frames=whole_frames).examples:
         if example.name == place.name and example.source == original.source:
             # The patient was found by comparing all files.
             return replace(example, patient=original.patient)

@@ -85,7 +85,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
-            features=list_features(normalised=self.builder_config.normalised),
+            features=list_features(
+                normalised=self.builder_config.normalised,
+                canvas_hw=self.builder_config.canvas_hw,
+            ),
             metadata=tfds.core.MetadataDict(),
         )
 
@@ -190,7 +193,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         folder = self._find_source(dl_manager)
         fingerprint = fingerprint_folder(folder)  # before anything is read
-        originals, skips = read_source(folder, workers, keep_pixels=not self.with_beam)
+        originals, skips = read_source(
+            folder,
+            workers,
+            keep_pixels=not self.with_beam,
+            whole_frames=config.whole_frames,
+        )
         if config.needs_outlines:
             originals, skips = leave_out_unmarked(originals, skips)
         write_skips(self.local_path("skipped.csv"), skips)

@@ -6,7 +6,7 @@ from typing import Any
 
 from spectjax.config.models import MODEL_RULES
 from spectjax.tasks import TASKS
-from tfds_spect.names import LABELLED, LEAKING, SCALED
+from tfds_spect.names import LABELLED, LEAKING, SCALED, find_canvas
 
 Values = Mapping[str, Any]
 # Keys, whether their values contradict each other, which of them to name, and what is
@@ -29,6 +29,14 @@ _CONTRADICTIONS: tuple[tuple[tuple[str, ...], Callable[..., bool], str, str], ..
         lambda name, kind: LEAKING in name and kind != "copies",
         "data.augmentation",
         "copies, for {} has no folds; take a data set of folds",
+    ),
+    (
+        ("data.train_hw", "data.name"),
+        lambda hw, name: any(
+            size > most for size, most in zip(hw, find_canvas(name), strict=True)
+        ),
+        "data.train_hw",
+        "no more rows and columns than the images of {1} have",
     ),
     *(
         (

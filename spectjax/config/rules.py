@@ -9,7 +9,7 @@ from typing import Any
 from spectjax.config.contradictions import Values, find_contradictions
 from spectjax.config.models import MODEL_RULES
 from spectjax.config.values import (
-    CANVAS,
+    FRAME,
     POSITIVE_SHARE,
     RATE,
     SEED,
@@ -48,7 +48,7 @@ RULES: dict[str, Rule] = {
     "data.randomisation": number(0, 1),
     "data.feed": one_of("auto", "resident", "stream"),
     "data.batch_size": whole(1, 65_536),
-    "data.train_hw": several(whole(1, CANVAS), 2, 2, "(160, 160)"),
+    "data.train_hw": several(whole(1, FRAME), 2, 2, "(160, 160)"),
     "data.normalisation": one_of(
         "min_max", "square_root", "divide_by_255", "none", "imagenet"
     ),

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-CANVAS = 256  # rows and columns of the images of every data set
+CANVAS = 256  # rows and columns of a thorax
+FRAME = 1024  # the most rows and columns of the images of a data set
 
 
 @dataclasses.dataclass(frozen=True)

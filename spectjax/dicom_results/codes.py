@@ -10,6 +10,7 @@ ARTIFICIAL_INTELLIGENCE = codes.DCM.ArtificialIntelligence
 FINDING_CATEGORY = codes.SCT.MorphologicallyAbnormalStructure
 FINDING = codes.SCT.Lesion  # not a metastasis: nothing here diagnoses
 THORAX = Code("51185008", "SCT", "Chest")
+WHOLE_BODY = codes.SCT.EntireBody
 VIEWS = {"anterior": codes.SCT.Anterior, "posterior": codes.SCT.Posterior}
 PROCEDURE = Code("49118-3", "LN", "NM unspecified body region")  # the only one of NM
 PRESENT = Code("52101004", "SCT", "Present")

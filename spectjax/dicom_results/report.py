@@ -19,6 +19,7 @@ from spectjax.dicom_results import codes as ours
 from spectjax.dicom_results.outline import draw_box, draw_outline
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
 from spectjax.dicom_results.subject import Study, Subject
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.dicom.views import make_item
 from spectjax.imaging.dicom.whole_body import MAKER
@@ -123,13 +124,15 @@ def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
     """Returns what was read of a view, and whether anything was found in it."""
     thorax = subject.seen.thorax
     is_marking = subject.finding.hotspots is not None
+    is_whole = thorax.region == WHOLE_FRAME
+    part = ours.WHOLE_BODY if is_whole else ours.THORAX
     name, uid = subject.track_view()
     group = _Group(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=name),
         referenced_region=_draw_region(subject, draw_box(thorax.transform.box)),
-        finding_type=ours.THORAX,
+        finding_type=part,
         finding_category=codes.SCT.AnatomicalStructure,
-        finding_sites=[_find_site(subject, ours.THORAX)],
+        finding_sites=[_find_site(subject, part)],
         algorithm_id=algorithm,
         measurements=list(
             _count_lesions(subject) if is_marking else _list_probabilities(subject)
@@ -137,7 +140,7 @@ def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
         or None,
         qualitative_evaluations=[
             _judge_lesions(subject) if is_marking else _judge_class(subject),
-            hd.sr.QualitativeEvaluation(ours.CROP, _judge_crop(subject)),
+            *([] if is_whole else [_judge_crop(subject)]),
             hd.sr.QualitativeEvaluation(
                 ours.COMPLETENESS, ours.NOT_ALL_READ if study.unread else ours.ALL_READ
             ),
@@ -165,10 +168,12 @@ def _judge_lesions(subject: Subject) -> hd.sr.QualitativeEvaluation:
     )
 
 
-def _judge_crop(subject: Subject) -> Code:
-    if subject.seen.in_doubt:
-        return ours.CROP_DOUBT
-    return ours.CROP_BY_HAND if subject.seen.thorax.by_hand else ours.CROP_SURE
+def _judge_crop(subject: Subject) -> hd.sr.QualitativeEvaluation:
+    by_hand = subject.seen.thorax.by_hand
+    value = ours.CROP_BY_HAND if by_hand else ours.CROP_SURE
+    return hd.sr.QualitativeEvaluation(
+        ours.CROP, ours.CROP_DOUBT if subject.seen.in_doubt else value
+    )
 
 
 def _judge_class(subject: Subject) -> hd.sr.QualitativeEvaluation:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from spectjax.imaging.canvas import CANVAS_HW as CANVAS_HW
 from spectjax.imaging.crop_decision import CropDecision
 from spectjax.imaging.identity import Identity, PatientEvidence
 from spectjax.system.messages import UserError, make_printable
@@ -18,8 +19,6 @@ from spectjax.system.messages import UserError, make_printable
 View = Literal["anterior", "posterior"]
 BodyPart = Literal["whole_body", "thorax", "chest_half"]
 
-# What is cropped out of a whole body, and takes a thorax whole; [P1] and [P2].
-CANVAS_HW = (256, 256)
 # As words of a sentence.
 REGIONS: dict[BodyPart, str] = {
     "whole_body": "whole body",

@@ -14,6 +14,7 @@ from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax import ThoraxImage, crop_thorax
+from spectjax.imaging.thorax.frame import keep_frame
 from spectjax.inference.answers import take
 from spectjax.inference.pixels import carry_back, choose_zoom, enlarge
 from spectjax.inference.regions import describe_mismatch, tell_unknown
@@ -171,13 +172,15 @@ def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
 
     Raises:
         CropError: if no thorax can be found.
+        ScanError: if the model takes whole frames, and this is none or too large.
         ModelFileError: if the model takes images of another size.
     """
-    return look_at(model, crop_thorax(scan), name)
+    crop = keep_frame if model.sees_frames else crop_thorax
+    return look_at(model, crop(scan), name)
 
 
 def look_at(model: TrainedModel, thorax: ThoraxImage, name: str) -> SeenView:
-    """Returns a thorax as the model saw it, and what the model made of it.
+    """Returns a thorax, or a whole frame, as the model saw it, and what it made of it.
 
     Raises:
         ModelFileError: if the model takes images of another size.
@@ -190,7 +193,7 @@ def look_at(model: TrainedModel, thorax: ThoraxImage, name: str) -> SeenView:
     answer = take(model.predict(counts[np.newaxis, :, :, np.newaxis]), 0)
     if zoom != 1:
         answer = carry_back(cast(np.ndarray, answer), zoom)
-    strange = describe_mismatch(model.info, scan.region)
+    strange = describe_mismatch(model.info, thorax.region)
     return SeenView(name, thorax, model.input_hw, answer, zoom, strange)
 
 

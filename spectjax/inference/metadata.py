@@ -11,14 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW
 from spectjax.inference.answers import list_arrays
 from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.system.schema import Each, Maybe, find_fault
 from spectjax.tasks import TASKS
+from tfds_spect.names import find_canvas
 
 OPERATION = "operation.json"  # in the folder of a run's scores
 DIGEST = "sha256"  # by this name the metadata tell that the file has one
+_CROP = (
+    "spectjax.imaging.thorax.crop_thorax: the thorax at the file's own pixel size in "
+    f"the middle of a canvas of {CANVAS_HW[0]}x{CANVAS_HW[1]}, zero around it; of that "
+    "canvas the central part of this shape"
+)
+_FRAME = (
+    "spectjax.imaging.thorax.frame.keep_frame: the whole frame at the file's own pixel "
+    "size in the middle of a canvas of this shape, zero around it"
+)
 METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
 _MOST_PIXELS = 4096  # along a side of the image that a model takes
 # What is relied on.
@@ -76,10 +86,7 @@ def make_metadata(
             "shape": ["B", *input_hw, 1],
             "axes": ["image", "row", "column", "channel"],
             "unit": "counts per pixel, not normalised",
-            "crop": "spectjax.imaging.thorax.crop_thorax: the thorax at the file's "
-            "own pixel size in the middle of a canvas of "
-            f"{CANVAS_HW[0]}x{CANVAS_HW[1]}, zero around it; of that canvas the "
-            "central part of this shape",
+            "crop": _FRAME if input_hw == FRAME_HW else _CROP,
         },
         "normalisation": {
             "name": normalisation,
@@ -100,7 +107,7 @@ def find_input_hw(config: Mapping[str, Any]) -> tuple[int, int]:
     classifier sees what it was trained on.
     """
     if TASKS[config["task"]].whole_canvas:
-        return CANVAS_HW
+        return find_canvas(config["data"]["name"])
     height, width = config["data"]["train_hw"]
     return height, width
 

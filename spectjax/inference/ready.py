@@ -27,6 +27,7 @@ from spectjax.tasks import TASKS
 from spectjax.weights import WeightsError
 
 FOLDER = pathlib.Path(spectjax.__file__).with_name("ready")
+WHOLE_BODY = FOLDER / "whole_body"  # the one that looks at whole frames
 DOCUMENT = "model.json"
 FORMAT = 1  # raise it when what is read here changes its name or meaning
 REMEDY = "Install spectjax again; in a clone: git restore spectjax/ready"

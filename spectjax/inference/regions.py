@@ -1,22 +1,30 @@
 """Which part of the body a model learned from, and whether an image shows the same.
 
-A region is one of `spectjax.imaging.scan.REGIONS`. Whole bodies are cropped to the
-thorax, so that to a model they and thoraxes are one.
+A region is one of `spectjax.imaging.scan.REGIONS`, or a `WHOLE_FRAME`. Whole bodies
+are cropped to the thorax, so that to a model they and thoraxes are one; whole frames
+are not.
 """
 
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tfds_spect.names import PHANTOM
+from spectjax.imaging.canvas import WHOLE_FRAME
+from tfds_spect.names import PHANTOM, WHOLE_BODY
 
 LEARNED = "trained_on_regions"  # what a model tells of itself
 UNKNOWN = (
     "whether it learned from the part of the body that these images show: it does not "
     "say from which (it is older than the note of it, or was never scored)"
 )
-_KINDS = {"whole_body": "thorax", "thorax": "thorax", "chest_half": "chest half"}
-_MANY = {"thorax": "thoraxes", "chest half": "chest halves"}
+_KINDS = {
+    **{"whole_body": "thorax", "thorax": "thorax", "chest_half": "chest half"},
+    WHOLE_FRAME: "whole body",
+}
+_MANY = {
+    **{"thorax": "thoraxes", "chest half": "chest halves"},
+    "whole body": "whole bodies",
+}
 
 
 def tell_regions(stated: Any, data: Any) -> str | None:
@@ -28,10 +36,12 @@ def tell_regions(stated: Any, data: Any) -> str | None:
     """
     found = set(str(stated).split(", ")) & set(_KINDS)
     settings = data if isinstance(data, Mapping) else {}
-    if str(settings.get("name")).endswith(PHANTOM):
-        found.add("whole_body")  # there are no other simulated images
-    # What is randomised is cut to halves too, see `spectjax.training.randomise`.
-    if found and settings.get("randomisation"):
+    name = str(settings.get("name"))
+    of_frames = name.startswith(WHOLE_BODY)
+    if name.endswith(PHANTOM):  # there are no other simulated images
+        found.add(WHOLE_FRAME if of_frames else "whole_body")
+    # A thorax is cut to halves too, see `spectjax.training.randomise`.
+    if found and settings.get("randomisation") and not of_frames:
         found.add("chest_half")
     return ", ".join(sorted(found)) or None
 

@@ -34,7 +34,7 @@ from spectjax.inference.model_files import (
     find_format,
     read_model_file,
 )
-from spectjax.inference.ready import load_ready, read_document
+from spectjax.inference.ready import FOLDER, WHOLE_BODY, load_ready, read_document
 from spectjax.inference.regions import add_regions
 from spectjax.inference.sandbox import Child, ChildError
 from spectjax.inference.trained import (
@@ -60,7 +60,11 @@ RUNTIMES_FOR = {ONNX: ("onnxruntime", "openvino"), STABLEHLO: ("jax",)}
 
 
 def find_model(
-    *, workdirs: Sequence[pathlib.Path], file: pathlib.Path | None, runtime: str | None
+    *,
+    workdirs: Sequence[pathlib.Path],
+    file: pathlib.Path | None,
+    runtime: str | None,
+    whole_body: bool = False,
 ) -> Callable[[], TrainedModel]:
     """Returns the function that loads a model; what is quick is checked at once.
 
@@ -70,10 +74,11 @@ def find_model(
         file: exported model, or None.
         runtime: one of `RUNTIMES`, or None: JAX for runs and for StableHLO, ONNX
             Runtime for ONNX.
+        whole_body: of the models that ship, the one that looks at whole frames.
 
     Raises:
-        ModelFileError: if both `workdirs` and `file` are given, if they are not what
-            they should be, if `runtime` does not run them, or if the runs do not agree
+        ModelFileError: if two of `workdirs`, `file` and `whole_body` are given, if they
+            are not what they should be, if `runtime` does not run them, or if the runs do not agree
             in task, classes and size of the images.
         MissingPackageError: if runs are given and what training needs is not installed.
     """
@@ -82,6 +87,12 @@ def find_model(
             "Expected --workdir=RUN, the folder of a training run, or --model=FILE, an "
             "exported model; found both. Give one of them, or none for the model that "
             "ships with spectjax."
+        )
+    if whole_body and (workdirs or file is not None):
+        raise ModelFileError(
+            "--whole_body: expected neither --workdir nor --model, found one of them. "
+            "It is for the model that ships with spectjax; others know whether they "
+            "look at whole bodies. Leave --whole_body out."
         )
     if file is not None:
         return functools.partial(load_file, file, choose_runtime(file, runtime))
@@ -92,8 +103,9 @@ def find_model(
                 "none; jax runs the model that ships with spectjax. Leave --runtime "
                 "out, or give --model."
             )
-        read_document()  # is it there?
-        return _load_ready
+        folder = WHOLE_BODY if whole_body else FOLDER
+        read_document(folder)  # is it there?
+        return functools.partial(_load_ready, folder)
     for workdir in workdirs:
         check_run(workdir)
         if runtime in RUNTIMES_FOR[ONNX]:
@@ -118,10 +130,10 @@ def _load_runs(workdirs: Sequence[pathlib.Path]) -> TrainedModel:
     return combine(members, [workdir.resolve().name for workdir in workdirs])
 
 
-def _load_ready() -> TrainedModel:
-    """Returns the model that ships with the package."""
+def _load_ready(folder: pathlib.Path) -> TrainedModel:
+    """Returns a model that ships with the package."""
     with _naming_jax():
-        return load_ready()
+        return load_ready(folder)
 
 
 @contextlib.contextmanager
@@ -184,7 +196,7 @@ def load_file(
         if counts.ndim != 4 or counts.shape[1:] != expected:
             raise ModelFileError(
                 f"{path}: expected counts of shape (B, {', '.join(map(str, expected))})"
-                f", found {counts.shape}. Crop each image as crop_thorax does."
+                f", found {counts.shape}. Crop each image as its metadata say."
             )
         with _blaming(path):
             arrays = run(np.ascontiguousarray(counts, dtype=np.float32))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import spectjax
+from spectjax.imaging.canvas import FRAME_HW
 from spectjax.inference.answers import Predict
 from spectjax.inference.metadata import (
     OPERATION,
@@ -37,7 +38,8 @@ class TrainedModel:
         predict: maps counts, uint16 or float32, (B, H, W, 1), to the answer.
         info: where the model comes from and what runs it, for reports.
         task: what it answers, a name of `TASKS`.
-        input_hw: (H, W), the central part of a thorax's canvas that the model takes.
+        input_hw: (H, W), the central part of a thorax's canvas that the model takes, or
+            `FRAME_HW`: it takes whole frames.
         operation: what it knows about its use, as its task's row reads it; None if
             nobody measured that.
         pixel_mm: side of the pixels that it learned from, if it wants images of others
@@ -50,6 +52,11 @@ class TrainedModel:
     input_hw: tuple[int, int]
     operation: Any = field(default=None, kw_only=True)
     pixel_mm: float | None = field(default=None, kw_only=True)
+
+    @property
+    def sees_frames(self) -> bool:
+        """Whether it looks at whole frames, and not at the thorax in them."""
+        return self.input_hw == FRAME_HW
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_BITS = 22  # of a coordinate's fraction: |coordinate| < 512
 _FACTOR_BITS = 30  # of a factor's fraction: |factor| < 2
 _HALF_BITS = 15  # a factor's halves times an index stay within 32 bits
-_ONE = 1 << _BITS
+_LARGEST = 256  # rows or columns of images whose coordinates stay within 512
+
+
+def _count_bits(image_hw: tuple[int, int]) -> int:
+    """Returns the bits of a coordinate's fraction: |coordinate| < 512, or < 2048."""
+    return 22 if max(image_hw) <= _LARGEST else 20
 
 
 def encode_maps(matrices: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
@@ -28,11 +32,11 @@ def encode_maps(matrices: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
     Returns:
         int32, (N, 2, 3): a row of the input is the first line times (row, column, 1) of
         the output, a column is the second; factors count 2**-30, the last entries
-        2**-22 pixels.
+        2**-22 pixels, 2**-20 of images of more than 256 rows or columns.
 
     Raises:
-        ValueError: if a map takes pixels from 512 pixels away or more, or enlarges the
-            distance between two pixels to two pixels or more.
+        ValueError: if a map takes pixels from 512 pixels away or more, 2048 of such
+            images, or enlarges the distance between two pixels to two pixels or more.
     """
     to_input = np.linalg.inv(matrices)[:, [1, 0]][:, :, [1, 0, 2]]
     height, width = image_hw
@@ -41,13 +45,15 @@ def encode_maps(matrices: np.ndarray, image_hw: tuple[int, int]) -> np.ndarray:
     )
     reach = np.abs(to_input @ corners.T).max(initial=0)
     factor = np.abs(to_input[:, :, :2]).max(initial=0)
-    if reach >= 2 ** (31 - _BITS) or factor >= 2 ** (31 - _FACTOR_BITS):
+    bits = _count_bits(image_hw)
+    most = 2 ** (31 - bits)
+    if reach >= most or factor >= 2 ** (31 - _FACTOR_BITS):
         raise ValueError(
-            "Expected maps that take pixels from less than 512 pixels away and shrink "
-            f"images of {height}x{width} less than twofold, got one from {reach:.1f} "
-            f"pixels away and a factor of {factor:.3g}."
+            f"Expected maps that take pixels from less than {most} pixels away and "
+            f"shrink images of {height}x{width} less than twofold, got one from "
+            f"{reach:.1f} pixels away and a factor of {factor:.3g}."
         )
-    units = np.array([2**_FACTOR_BITS, 2**_FACTOR_BITS, 2**_BITS], np.float64)
+    units = np.array([2**_FACTOR_BITS, 2**_FACTOR_BITS, 2**bits], np.float64)
     return np.rint(to_input * units).astype(np.int32)
 
 
@@ -74,8 +80,9 @@ def warp(
     """
     batch, height, width = images.shape
     hw = hw or (height, width)
+    bits = _count_bits((height, width))
     rows, columns = (_locate(maps[:, i], (height, width), hw) for i in (0, 1))
-    (top, row_part), (left, column_part) = _split(rows), _split(columns)
+    (top, row_part), (left, column_part) = _split(rows, bits), _split(columns, bits)
     flat_images, flat_masks = images.reshape(batch, -1), masks.reshape(batch, -1)
 
     def find(row: jax.Array, column: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -92,7 +99,8 @@ def warp(
             weight = jnp.where(inside, row_weight * column_weight, 0.0)
             counts += weight * _take(flat_images, index).astype(jnp.float32)
 
-    index, inside = find((rows + _ONE // 2) >> _BITS, (columns + _ONE // 2) >> _BITS)
+    half = 1 << (bits - 1)
+    index, inside = find((rows + half) >> bits, (columns + half) >> bits)
     nearest = _take(flat_masks, index)
     return counts, jnp.where(inside, nearest, jnp.zeros_like(nearest))
 
@@ -100,33 +108,34 @@ def warp(
 def _locate(
     line: jax.Array, image_hw: tuple[int, int], hw: tuple[int, int]
 ) -> jax.Array:
-    """Returns one input coordinate of each output pixel, 2**-22 pixels, (B, H', W').
+    """Returns one input coordinate of each output pixel in fixed point, (B, H', W').
 
     Args:
         line: factors of row and column and the offset, int32, (B, 3).
         image_hw: (H, W) of the whole output.
         hw: (H', W') of its central part.
     """
-    along_rows = _multiply(line[:, 0], (image_hw[0] - hw[0]) // 2, hw[0])
-    along_columns = _multiply(line[:, 1], (image_hw[1] - hw[1]) // 2, hw[1])
+    bits = _count_bits(image_hw)
+    along_rows = _multiply(line[:, 0], (image_hw[0] - hw[0]) // 2, hw[0], bits)
+    along_columns = _multiply(line[:, 1], (image_hw[1] - hw[1]) // 2, hw[1], bits)
     offset = line[:, 2, None, None]
     return along_rows[:, :, None] + (along_columns[:, None, :] + offset)
 
 
-def _multiply(factor: jax.Array, start: int, size: int) -> jax.Array:
-    """Returns factor (B,) times start, ..., start + size - 1 in 2**-22, (B, size)."""
+def _multiply(factor: jax.Array, start: int, size: int, bits: int) -> jax.Array:
+    """Returns factor (B,) times start, ..., start + size - 1, (B, size)."""
     index = start + jnp.arange(size, dtype=jnp.int32)[None, :]
     upper = (factor >> _HALF_BITS)[:, None] * index
     lower = (factor & ((1 << _HALF_BITS) - 1))[:, None] * index
-    shift = _FACTOR_BITS - _BITS
+    shift = _FACTOR_BITS - bits
     rounded = (lower + (1 << (shift - 1))) >> shift
     return (upper << (_HALF_BITS - shift)) + rounded
 
 
-def _split(coordinates: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _split(coordinates: jax.Array, bits: int) -> tuple[jax.Array, jax.Array]:
     """Returns the pixel at or before each coordinate, and the rest, in [0, 1)."""
-    rest = (coordinates & (_ONE - 1)).astype(jnp.float32) / _ONE
-    return coordinates >> _BITS, rest
+    one = 1 << bits
+    return coordinates >> bits, (coordinates & (one - 1)).astype(jnp.float32) / one
 
 
 def _take(flat: jax.Array, index: jax.Array) -> jax.Array:

@@ -62,7 +62,7 @@ def _show_to(model: TrainedModel, examples: Examples, row: int) -> SeenView:
     counts = examples.images[row, :, :, 0].astype(np.float32)
     image_hw = (counts.shape[0], counts.shape[1])
     (region,) = examples.regions if len(examples.regions) == 1 else ("whole_body",)
-    part: BodyPart = next(each for each in REGIONS if each == region)
+    part: BodyPart = next((each for each in REGIONS if each == region), "whole_body")
     scan = BoneScan(
         counts=counts,
         view="posterior" if examples.views[row] == "posterior" else "anterior",

@@ -93,7 +93,7 @@ def find_case(
             trials += 1
             disease = (body_seed, attempt, diagnosis, burden)
             lesions = _draw_lesions(subject, *disease)
-            look = (body_seed, attempt, wanted)
+            look = (body_seed, attempt, wanted, whole)
             exposures, readings, diagnoses = {}, {}, {}
             for view in views:
                 exposures[view], readings[view] = _look(subject, lesions, view, *look)
@@ -134,11 +134,12 @@ def _look(
     seed: np.random.SeedSequence,
     attempt: int,
     wanted: Set[str],
+    parts: bool,
 ) -> tuple[Exposure, Reading]:
     """Returns what a view shows and what readers outline in it."""
     exposure = expose(subject, lesions, view)
     rng = derive_rng(seed, _READING, attempt, VIEWS.index(view))
-    return exposure, read_view(rng, exposure, wanted)
+    return exposure, read_view(rng, exposure, wanted, parts=parts)
 
 
 def diagnose_view(

@@ -3,6 +3,7 @@
 H and W are rows and columns of what the model sees, K is the number of classes.
 """
 
+import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,7 +51,7 @@ class SeenView:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the crop may show something else than the thorax."""
+        """Whether the crop may show something else than the thorax; no frame does."""
         return bool(self.thorax.flags)
 
     @property
@@ -63,10 +64,11 @@ class SeenView:
                 "learnt from pixels of another size"
             )
         y0, x0, y1, x1 = self.thorax.transform.box
-        lost = (max(0, y1 - y0 - self.input_hw[0]), max(0, x1 - x0 - self.input_hw[1]))
+        height, width = (math.ceil(side / self.zoom) for side in self.input_hw)
+        lost = (max(0, y1 - y0 - height), max(0, x1 - x0 - width))
         if any(lost):
             notes.append(
-                f"the model sees {self.input_hw[0]}x{self.input_hw[1]} pixels of a "
+                f"the model sees {height}x{width} pixels of a "
                 f"crop of {y1 - y0}x{x1 - x0}: {lost[0]} rows and {lost[1]} columns "
                 "of its rim are left out"
             )

@@ -204,14 +204,17 @@ def _weigh(size: int, sigma: jax.Array) -> jax.Array:
 def _draw_parts(relative: jax.Array, key: jax.Array) -> jax.Array:
     """Returns which pixels are not blacked out, bool, (H, W).
 
-    The smoothed image is relative to its mean.
+    The smoothed image is relative to its mean. A whole body, an image at least twice as
+    high as wide, keeps its halves and its shoulders.
     """
     keys = jax.random.split(key, 3)
     height, width = relative.shape
     y = jnp.arange(height, dtype=jnp.float32)[:, None] - height / 2
     x = jnp.arange(width, dtype=jnp.float32)[None, :] - width / 2
-    kept = _keep_half(y, x, keys[0]) & _keep_below(y, x, keys[1])
-    return kept & _keep_around(y, x, relative, keys[2])
+    kept = _keep_around(y, x, relative, keys[2])
+    if height >= 2 * width:
+        return kept
+    return kept & _keep_half(y, x, keys[0]) & _keep_below(y, x, keys[1])
 
 
 def _keep_half(y: jax.Array, x: jax.Array, key: jax.Array) -> jax.Array:

@@ -81,6 +81,20 @@ def test_warp_equals_scipy_for_any_affine_map(name):
     np.testing.assert_array_equal(moved[0], expected_mask)
 
 
+def test_warp_of_a_whole_body_equals_scipy():
+    hw = (1024, 256)
+    images, masks = make_images(2, hw)
+    stretch = homogeneous([[1.21, -0.16], [0.16, 0.79]], (11.3, -7.9))
+    matrices = [stretch, GeometricCopy(True, -10, 4, 5).matrix(hw)]
+    counts, moved_masks = warp_all(images, masks, matrices)
+    for i, matrix in enumerate(matrices):
+        expected = warp_one(images[i], matrix, order=1)
+        np.testing.assert_allclose(counts[i], expected, atol=2e-2)  # of 5000
+        np.testing.assert_array_equal(
+            moved_masks[i], warp_one(masks[i], matrix, order=0)
+        )
+
+
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("shift", [(0, 0), (-10, 4), (7, -3)])
 def test_warp_equals_the_builders_for_every_angle_of_the_copies(mirror, shift):

@@ -41,3 +41,21 @@ def count_outlines(kind, wanted):
 def test_readers_outline_what_they_are_asked_for(kind, of_metastases, of_suspicious):
     assert count_outlines(kind, METASTASES) in of_metastases
     assert count_outlines(kind, SUSPICIOUS) in of_suspicious
+
+
+def test_by_parts_readers_outline_what_is_less_hot_than_its_rim():
+    # Half of the spot is three times as hot as the other half, and six times as hot as
+    # the bone around; both are 12 pixels wide.
+    counts = np.zeros((50, 40), np.float32)
+    counts[12:36, 10:30] = 30
+    counts[12:24, 10:30] = 90
+    counts = ndimage.gaussian_filter(counts, 1.5)
+    spot = SpotImage("metastasis", "left hip bone", (4, 3), counts)
+    expectation = np.full((64, 48), 15.0, np.float32)
+    spot.cut(expectation)[...] += counts
+    exposure = Exposure("anterior", expectation, (spot,))
+    for parts, height in ((False, 12), (True, 24)):
+        for outlines in read_view(np.random.default_rng(1), exposure, parts=parts):
+            corners = np.concatenate([outline.polygon_xy for outline in outlines])
+            assert np.ptp(corners[:, 1]) == pytest.approx(height, abs=4)
+            assert np.ptp(corners[:, 0]) == pytest.approx(20, abs=4)

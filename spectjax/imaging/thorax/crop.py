@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW, WHOLE_FRAME
 from spectjax.imaging.crop_decision import ACCEPTED, BOX_GIVEN
-from spectjax.imaging.scan import CANVAS_HW, REGIONS, BoneScan, ScanError
+from spectjax.imaging.scan import REGIONS, BoneScan, ScanError
 from spectjax.imaging.thorax.body import Body, NoThoraxError, find_body, remove_noise
 from spectjax.imaging.thorax.curve import Curve, count_rows
 from spectjax.imaging.thorax.doubts import doubt_body, doubt_box
@@ -79,6 +80,12 @@ class ThoraxImage:
     overruled: tuple[str, ...] = ()
     opinion: Opinion | None = None
     cleared: tuple[str, ...] = ()
+
+    @property
+    def region(self) -> str:
+        """What the image shows: `BoneScan.region`, or a `WHOLE_FRAME` uncropped."""
+        whole = self.transform.canvas_hw == FRAME_HW
+        return WHOLE_FRAME if whole else self.scan.region
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -184,7 +191,7 @@ def keep_whole(scan: BoneScan) -> ThoraxImage:
         )
     if scan.spacing_mm is not None:
         try:
-            _measure_pixel(scan)
+            measure_pixel(scan)
         except NoThoraxError as error:
             raise ScanError(
                 f"{scan.path}: expected square pixels, found {error}. Leave the file "
@@ -220,7 +227,7 @@ def cut_box(scan: BoneScan, box: Box, by_hand: str, *overruled: str) -> ThoraxIm
     if not counts.any():
         raise CropError(f"{fault}, without a count in it. Correct it.")
     try:
-        pixel_mm = _measure_pixel(scan)
+        pixel_mm = measure_pixel(scan)
     except NoThoraxError as error:
         raise CropError(
             f"{scan.path} (frame {scan.frame}, {scan.view}): expected square pixels, "
@@ -255,7 +262,7 @@ def find_thorax(scan: BoneScan, *, penalty_px: int = PENALTY_PX) -> ThoraxImage:
         raise ValueError(f"Expected penalty_px in ({low}, {high}), got {penalty_px}.")
     frame_hw = scan.counts.shape
     try:
-        pixel_mm = _measure_pixel(scan)
+        pixel_mm = measure_pixel(scan)
         body = find_body(scan.counts, pixel_mm)
         opinion = ask_network(scan.counts)
         verdict, marks, evidence = _hear_both(body, opinion, frame_hw)
@@ -310,8 +317,12 @@ def _cut_body(counts: np.ndarray, body: Body, transform: CropTransform) -> np.nd
     return inside if inside.sum() > _LEAST_INSIDE * every.sum() else every
 
 
-def _measure_pixel(scan: BoneScan) -> float:
-    """Returns the side of a pixel in mm, a guess if the file does not say it."""
+def measure_pixel(scan: BoneScan) -> float:
+    """Returns the side of a pixel in mm, a guess if the file does not say it.
+
+    Raises:
+        NoThoraxError: if no camera has such pixels, or they are not square.
+    """
     if scan.spacing_mm is None:
         height = width = _USUAL_FRAME_MM / len(scan.counts)
     else:

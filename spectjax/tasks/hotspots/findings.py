@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.hotspots import Hotspot, encode_rle, find_hotspots
 from spectjax.imaging.thorax import ThoraxImage
 from spectjax.system.messages import DISCLAIMER
@@ -205,12 +206,15 @@ def locate(
     box: Sequence[float],
     frame_box: Sequence[float],
 ) -> dict[str, Any]:
-    """Returns a box and a mask on the thorax and in the whole body, for JSON."""
+    """Returns a box and a mask on the thorax and in the whole body, for JSON.
+
+    Where the whole frame was looked at, there is no thorax to tell of.
+    """
     frame_mask = thorax.transform.undo(mask)
-    return {
-        "thorax": {"box": box, "mask": encode_rle(mask)},
-        "whole_body": {"box": frame_box, "mask": encode_rle(frame_mask)},
-    }
+    there = {"whole_body": {"box": frame_box, "mask": encode_rle(frame_mask)}}
+    if thorax.region == WHOLE_FRAME:
+        return there
+    return {"thorax": {"box": box, "mask": encode_rle(mask)}} | there
 
 
 def report_hotspots(
