@@ -12,9 +12,10 @@ import numpy as np
 from scripts.burden.losses import Lesion
 from spectjax.bones.regions import THORAX, draw_regions
 from spectjax.bones.repeatability import Extent
+from spectjax.imaging.annotations.consensus import agree
 from spectjax.imaging.diagnosis import METASTASIS, NORMAL
 from spectjax.imaging.scan import BoneScan, View
-from spectjax.phantom.cases import find_case
+from spectjax.phantom.cases import annotate, find_case
 from spectjax.phantom.detector import count_photons
 from spectjax.phantom.patient import SimulatedPatient, SimulatedView
 from spectjax.phantom.slots import draw_slots, seed_patient
@@ -39,6 +40,8 @@ class Examination:
         regions: of the skeleton, uint8, (H, W), of each view.
         lesions: the metastases of each view.
         volume: the true index by volume, of each extent.
+        outlined: what the majority of the readers outlined, bool, (H, W), of each view;
+            None if they were not asked.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Examination:
     regions: Mapping[View, np.ndarray]
     lesions: Mapping[View, list[Lesion]]
     volume: Mapping[Extent, float]
+    outlined: Mapping[View, np.ndarray] | None = None
 
     @property
     def hotspots(self) -> dict[View, np.ndarray]:
@@ -75,7 +79,12 @@ def simulate(
     if group == "burden":
         burden = draw_slots(population, number, seed)[-1].burden
     case = find_case(own, diagnosis, VIEWS, whole=True, burden=burden)
-    yield look(case.patient, FIRST)
+    hw = case.patient.frame_hw
+    outlined = {
+        view: agree(annotate(reading, view, hw), hw).numbers > 0
+        for view, reading in case.readings.items()
+    }
+    yield replace(look(case.patient, FIRST), outlined=outlined)
     if not repeats:
         return
     for place, counts in enumerate(COUNTS):

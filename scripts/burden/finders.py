@@ -22,11 +22,20 @@ BONES, CROP, WHOLE = "bones", "crop", "whole"
 
 
 def load_crop() -> FindHotspots:
-    """Returns the model that ships, asked about the thorax, at its operating point."""
-    from spectjax.inference.asking import choose_describe, show_to
-    from spectjax.inference.ready import load_ready
+    """Returns the model of the thorax that ships, at its operating point."""
+    return _load_model(whole_body=False)
 
-    model = load_ready()
+
+def load_whole() -> FindHotspots:
+    """Returns the model of whole bodies that ships, likewise."""
+    return _load_model(whole_body=True)
+
+
+def _load_model(*, whole_body: bool) -> FindHotspots:
+    from spectjax.inference.asking import choose_describe, show_to
+    from spectjax.inference.runtimes import find_model
+
+    model = find_model(workdirs=(), file=None, runtime=None, whole_body=whole_body)()
     describe = choose_describe(model, None, None)
 
     def find(scans: Scans) -> Maps:

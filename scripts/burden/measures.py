@@ -14,7 +14,7 @@ from spectjax.bones.repeatability import Extent
 from spectjax.imaging.scan import ScanError, View
 
 KINDS: dict[Extent, tuple[str, ...]] = {"whole body": (), "thorax": THORAX}
-TRUE = "true"
+TRUE, READERS = "true", "readers"
 
 
 def measure_examination(exam: Examination, asked: Collection[str]) -> dict[str, Any]:
@@ -32,6 +32,8 @@ def measure_examination(exam: Examination, asked: Collection[str]) -> dict[str, 
     """
     bones: dict[str, Mapping[View, np.ndarray]] = {TRUE: exam.regions}
     hotspots: dict[str, Mapping[View, np.ndarray]] = {TRUE: exam.hotspots}
+    if exam.outlined is not None:
+        hotspots[READERS] = exam.outlined
     doubts: list[str] = []
     refused: dict[str, str] = {}
     for name in asked:

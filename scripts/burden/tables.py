@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from scripts.burden.examinations import FIRST
 from scripts.burden.finders import BONES, CROP, WHOLE
-from scripts.burden.measures import TRUE
+from scripts.burden.measures import READERS, TRUE
 from scripts.burden.summary import PRODUCT, TRUTH, VOLUME, Record, pick
 from spectjax.report.curves import PALETTE
 from spectjax.report.markdown import format_bounds, format_rows, format_score
@@ -18,6 +18,7 @@ from spectjax.system.files import format_csv
 
 HOTSPOTS = {
     TRUE: "true hotspots",
+    READERS: "hotspots of the readers",
     CROP: "hotspots found in the crop",
     WHOLE: "hotspots found in the whole body",
 }

@@ -64,7 +64,7 @@ def test_nothing_agrees_with_a_single_value():
 
 
 def test_repeats_by_hand():
-    """Of levels 1.1 and 1.3 the differences are 0.2 and -0.2; the third pair is high."""
+    """Differences of 0.2 and -0.2 at levels 1.1 and 1.3; the third pair is high."""
     low, high = describe_repeats([1.0, 1.4, 9.0], [1.2, 1.2, 9.5])
     assert (low["group"], low["n"], low["level"]) == ("1", 2, pytest.approx(1.2))
     assert (low["lowest"], low["highest"]) == (1.0, 1.4)
@@ -236,13 +236,18 @@ def fakes(monkeypatch):
 def run(folder, *arguments):
     options = ["--patients=3", "--normal=2", "--repeated=2", "--repeated_normal=1"]
     run_in_process(
-        SCRIPT, f"--output_dir={folder}", *options, *arguments, simulate=simulate
+        SCRIPT,
+        f"--output_dir={folder}",
+        "--processes=1",
+        *options,
+        *arguments,
+        simulate=simulate,
     )
 
 
 @pytest.mark.usefixtures("fakes")
 def test_all_tables_of_a_few_patients(tmp_path):
-    run(tmp_path, "--processes=1")
+    run(tmp_path)
     document = json.loads((tmp_path / "burden.json").read_text())
     assert document["patients"] == {"burden": 3, "normal": 2, "repeated": 3}
     first = document["agreement"][0]
