@@ -21,14 +21,15 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from spectjax.bones.regions import draw_regions
+from spectjax.bones.regions import NAMES, draw_regions
 from spectjax.imaging.annotations.labelme_json import encode_json
 from spectjax.imaging.annotations.masks import encode_grey
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.dicom.views import VIEW_CODES, make_code, make_item
 from spectjax.imaging.scan import View
+from spectjax.phantom.burden import Burden
 from spectjax.phantom.cases import Case
-from spectjax.phantom.patient import SimulatedPatient
+from spectjax.phantom.patient import SimulatedPatient, SimulatedView
 from spectjax.phantom.readers import READERS, Outline
 from spectjax.phantom.slots import Evidence, Layout
 from spectjax.phantom.tracer import Exam
@@ -53,10 +54,13 @@ def write_patient(
     layout: Layout,
     identity: tuple[str, ...],
     stated: Mapping[str, str],
+    *,
+    whole: bool = False,
 ) -> None:
     """Writes dicom/, annotations/ and, last, truth/<name>.npz of one patient.
 
-    `stated` are attributes of all its files, by keyword.
+    `stated` are attributes of all its files, by keyword. If the whole frame counts,
+    bones/ is written and the truth has the burden.
     """
     for number, (stem, views) in enumerate(_list_files(name, layout), 1):
         content = encode_dicom(
@@ -71,19 +75,19 @@ def write_patient(
                 encode = _encode_mit if suffix == "xml" else _encode_wkentaro
                 path = folder / "annotations" / reader / f"{stem}_{view}.{suffix}"
                 write_file(path, encode(f"{stem}_{view}.png", outlines, hw, reader))
-    write_file(folder / "truth" / f"{name}.npz", _encode_truth(case, layout.views))
+            if whole:
+                png = _encode_bones(case.patient.views[view])
+                write_file(folder / "bones" / f"{stem}_{view}.png", png)
+    arrays = _list_truth(case, layout.views)
+    if whole:
+        arrays |= _list_burden(case.patient.burden)
+    write_file(folder / "truth" / f"{name}.npz", _encode_truth(arrays))
 
 
-def write_bones(
-    folder: pathlib.Path, name: str, patient: SimulatedPatient, layout: Layout
-) -> None:
-    """Writes a picture of each view's regions, their labels as of `draw_regions`."""
-    for stem, views in _list_files(name, layout):
-        for view in views:
-            shown = patient.views[view]
-            regions = draw_regions(shown.bone_masks, shown.bone_names, view)
-            png = encode_grey(regions, SYNTHETIC)
-            write_file(folder / f"{stem}_{view}.png", png)
+def _encode_bones(shown: SimulatedView) -> bytes:
+    """Returns a picture of a view's regions, their labels as of `draw_regions`."""
+    regions = draw_regions(shown.bone_masks, shown.bone_names, shown.view)
+    return encode_grey(regions, SYNTHETIC)
 
 
 def _list_files(name: str, layout: Layout) -> list[tuple[str, tuple[View, ...]]]:
@@ -255,8 +259,18 @@ def _encode_mit(
     )
 
 
-def _encode_truth(case: Case, views: tuple[View, ...]) -> bytes:
-    """Returns a compressed npz; masks are packed, eight columns to a byte."""
+def _list_burden(burden: Burden) -> dict[str, np.ndarray]:
+    """Returns the true index, percent, and the shares of regions that make it."""
+    return {
+        "burden_percent": np.array(burden.measure_index()),
+        "burden_regions": np.array(NAMES, str),
+        "burden_shares": burden.shares,
+        "burden_lesion_shares": burden.lesion_shares,
+    }
+
+
+def _list_truth(case: Case, views: tuple[View, ...]) -> dict[str, np.ndarray]:
+    """Returns the arrays of each view; masks are packed, eight columns to a byte."""
     arrays: dict[str, np.ndarray] = {"note": np.array("SYNTHETIC")}
     for view in views:
         truth = case.patient.views[view]
@@ -274,6 +288,11 @@ def _encode_truth(case: Case, views: tuple[View, ...]) -> bytes:
                 [spot.peak for spot in benign], np.int32
             ).reshape(-1, 2),
         }
+    return arrays
+
+
+def _encode_truth(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Returns a compressed npz."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

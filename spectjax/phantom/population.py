@@ -22,7 +22,7 @@ from tqdm import tqdm
 from spectjax.bones.regions import NAMES
 from spectjax.phantom.cases import find_case
 from spectjax.phantom.devices import DEVICES
-from spectjax.phantom.files import write_bones, write_patient
+from spectjax.phantom.files import write_patient
 from spectjax.phantom.frames import draw_frame
 from spectjax.phantom.readers import METASTASES, SUSPICIOUS
 from spectjax.phantom.slots import POPULATIONS, WHOLE, Slot, draw_slots, seed_patient
@@ -180,9 +180,15 @@ def _write_one(job: _Job) -> None:
     stated = {"ManufacturerModelName": camera} if camera != _BEFORE["camera"] else {}
     stated |= {"IssuerOfPatientID": issuer} if issuer else {}
     identity = (population, str(seed), str(number), *stated.values())
-    if population in WHOLE:
-        write_bones(folder / "bones", _name(number), case.patient, slot.layout)
-    write_patient(folder, _name(number), case, slot.layout, identity, stated)
+    write_patient(
+        folder,
+        _name(number),
+        case,
+        slot.layout,
+        identity,
+        stated,
+        whole=population in WHOLE,
+    )
 
 
 def _name(number: int) -> str:

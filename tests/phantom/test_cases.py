@@ -160,6 +160,17 @@ def test_diagnose_view_leaves_open_what_depends_on_the_margin_of_the_crop():
     assert diagnose_view(reading, subject, "anterior") == "normal"
 
 
+def test_diagnose_view_of_a_whole_frame_sees_a_thigh():
+    subject = draw_subject(np.random.SeedSequence(1), views=())
+    thigh = np.array([[80, 600], [90, 600], [90, 620], [80, 620]])
+    reading = ([Outline("metastasis outside spine", thigh)],) * 3
+    assert diagnose_view(reading, subject, "anterior") == "normal"
+    assert (
+        diagnose_view(reading, subject, "anterior", whole=True)
+        == "metastasis outside spine"
+    )
+
+
 @pytest.mark.parametrize(
     ("diagnosis", "views"),
     [

@@ -8,6 +8,8 @@ import numpy as np
 import pydicom
 import pytest
 
+from spectjax.bones.masks import read_bone_masks
+from spectjax.bones.regions import NAMES
 from spectjax.imaging.annotations.consensus import agree
 from spectjax.imaging.annotations.files import find_annotations
 from spectjax.imaging.dicom.reading import find_bone_scans
@@ -253,3 +255,31 @@ def test_the_command_says_where_the_patients_are(tmp_path, module):
     assert result.returncode == 0
     assert str(tmp_path / "new") in result.stdout
     assert json.loads((tmp_path / "new" / "phantom.json").read_text())["seed"] == 2
+
+
+def test_a_population_of_whole_frames_has_bones_and_the_true_burden(tmp_path):
+    folder = write_phantom(
+        tmp_path / "set", patients=1, seed=4, population="burden", processes=1
+    )
+    masks = read_bone_masks(folder)
+    assert masks.classes.missing == ()
+    scans, _ = find_bone_scans([folder])
+    names = {f"{scan.path.stem}_{scan.view}" for scan in scans}
+    drawn = {path.stem for path in folder.glob("annotations/*/*")}
+    assert set(masks.paths) == names == drawn and len(names) == 2
+    truth = np.load(folder / "truth" / "P0001.npz")
+    (slot,) = draw_slots("burden", 1, 4)
+    assert truth["burden_percent"] == pytest.approx(slot.burden, rel=0.03)
+    for scan in scans:
+        regions = masks.read(
+            f"{scan.path.stem}_{scan.view}", scan.view, scan.counts.shape
+        )
+        # The patient's left is on the right of an anterior view.
+        left, right = (
+            np.nonzero(regions == 1 + NAMES.index(f"{side} femur"))[1].mean()
+            for side in ("left", "right")
+        )
+        assert (left > right) == (scan.view == "anterior")
+        lesions = np.unpackbits(truth[f"{scan.view}_lesion_masks"], axis=-1)
+        assert len(lesions) == len(truth["burden_lesion_shares"])
+        assert (regions[lesions.any(axis=0)] > 0).all()

@@ -105,21 +105,47 @@ def trace_circle(
 
 def decode_mask(png: bytes, image_hw: tuple[int, int]) -> np.ndarray:
     """Returns the pixels of a PNG that are neither black nor transparent."""
-    expected = f"expected a PNG of {image_hw[0]}x{image_hw[1]} pixels, found"
+    picture = _open(png, image_hw)
+    if picture.mode in ("1", "L") and "transparency" not in picture.info:
+        return _decode(picture, image_hw) > 0
+    pixels = _decode(picture, image_hw, "RGBA")
+    return np.any(pixels[..., :3] > 0, axis=2) & (pixels[..., 3] > 0)
+
+
+def decode_labels(png: bytes, image_hw: tuple[int, int]) -> np.ndarray:
+    """Returns the grey values of an 8-bit PNG, or its places in a palette, uint8."""
+    picture = _open(png, image_hw)
+    if picture.mode not in ("L", "P"):
+        raise UserError(
+            f"expected a PNG with 8 bits a pixel that are labels, found {picture.mode} "
+            "pixels. Save the labels as grey values"
+        )
+    return _decode(picture, image_hw)
+
+
+def _open(png: bytes, image_hw: tuple[int, int]) -> Image.Image:
+    """Reads the header alone, so the size is compared before anything is unpacked."""
     try:
-        # Reads the header alone, so the size is compared before anything is unpacked.
         picture = Image.open(io.BytesIO(png), formats=["PNG"])
     except Exception as error:  # a damaged header raises errors of many kinds
-        raise UserError(f"{expected} none that opens ({error})") from error
+        raise UserError(f"{_expect(image_hw)} none that opens ({error})") from error
     if picture.size != (image_hw[1], image_hw[0]):
-        raise UserError(f"{expected} {picture.height}x{picture.width}")
+        raise UserError(f"{_expect(image_hw)} {picture.height}x{picture.width}")
+    return picture
+
+
+def _decode(
+    picture: Image.Image, image_hw: tuple[int, int], mode: str = ""
+) -> np.ndarray:
+    """Returns the pixels, converted to a mode if one is named."""
     try:
-        if picture.mode in ("1", "L") and "transparency" not in picture.info:
-            return np.asarray(picture) > 0
-        pixels = np.asarray(picture.convert("RGBA"))
+        return np.asarray(picture.convert(mode) if mode else picture)
     except Exception as error:  # the decoder raises errors of many kinds
-        raise UserError(f"{expected} a damaged one") from error
-    return np.any(pixels[..., :3] > 0, axis=2) & (pixels[..., 3] > 0)
+        raise UserError(f"{_expect(image_hw)} a damaged one") from error
+
+
+def _expect(image_hw: tuple[int, int]) -> str:
+    return f"expected a PNG of {image_hw[0]}x{image_hw[1]} pixels, found"
 
 
 def encode_grey(picture: np.ndarray, comment: str = "") -> bytes:
