@@ -1,0 +1,1 @@
+"""What the atlas of the skeleton is made of."""

@@ -1,0 +1,134 @@
+"""Bones in the views of an examination: what is in doubt, and what is refused."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spectjax.bones import lines
+from spectjax.bones.regions import NAMES
+from spectjax.imaging.crop_decision import CropDecision
+from spectjax.imaging.scan import BoneScan, ScanError
+from spectjax.imaging.thorax import CropError
+from spectjax.inference.skeleton import load_skeleton
+from spectjax.phantom.patient import simulate_patient
+
+
+@pytest.fixture(scope="module")
+def scans():
+    patient = simulate_patient(3, diagnosis="normal")
+    return {
+        view: BoneScan(
+            counts=seen.counts.astype(np.float32),
+            view=view,
+            view_evidence="simulated",
+            spacing_mm=(patient.spacing_mm, patient.spacing_mm),
+            path=Path("P0003.dcm"),
+            frame=0,
+            patient_key="",
+            patient_evidence="Patient ID",
+            image_key="",
+            synthetic=True,
+        )
+        for view, seen in patient.views.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def found(scans):
+    return load_skeleton().find(scans)
+
+
+def find(scans, view="anterior", **changes):
+    """The bones of one view with other facts or counts."""
+    scan = dataclasses.replace(scans[view], **changes)
+    return load_skeleton().find({view: scan})[view]
+
+
+def test_both_views_have_their_bones(scans, found):
+    assert found.keys() == scans.keys()
+    for view, bones in found.items():
+        assert bones.source == "atlas"
+        assert bones.flags == {}
+        assert bones.regions.shape == scans[view].counts.shape
+        # The heart is on the left: of both views the same patient's sides.
+        columns = [
+            np.argwhere(bones.regions == NAMES.index(f"{side} ribs") + 1)[:, 1].mean()
+            for side in ("right", "left")
+        ]
+        assert (columns[0] < columns[1]) == (view == "anterior")
+    assert NAMES.index("sternum") + 1 in found["anterior"].regions
+
+
+def test_one_view_is_enough(scans):
+    assert find(scans).flags == {}
+    # Nobody sees the sternum from behind.
+    assert find(scans, "posterior").flags == {
+        "sternum": "not shown by the views at hand"
+    }
+
+
+def test_a_flagged_crop_leaves_every_region_in_doubt(scans):
+    refused = CropDecision("crops.csv, row 3", accepted=False)
+    bones = find(scans, crop_decision=refused)
+    assert bones.flags.keys() == set(NAMES)
+    assert set(bones.flags.values()) == {
+        "the crop that the bones are laid by is flagged"
+    }
+
+
+def test_weak_evidence_for_the_view_leaves_every_side_in_doubt(scans):
+    bones = find(scans, view_evidence="WARNING: the file's name")
+    assert bones.flags.keys() == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("view", "side"), [("anterior", "left"), ("posterior", "right")]
+)
+def test_an_arm_that_the_frame_cuts_is_in_doubt(scans, found, view, side):
+    """The frame ends where the humerus was: that side's arm, and no other bone."""
+    whole = found[view].regions
+    humerus = NAMES.index(f"{side} humerus") + 1
+    end = int(np.argwhere(whole == humerus)[:, 1].mean())
+    flags = find(scans, view, counts=scans[view].counts[:, :end]).flags
+    assert flags[f"{side} humerus"] == "the frame's side cuts the arm"
+    assert f"{side} forearm and hand" in flags
+    other = "right" if side == "left" else "left"
+    assert f"{other} humerus" not in flags
+
+
+def test_legs_that_the_frame_cuts_are_in_doubt(scans, found):
+    regions = found["anterior"].regions
+    lower = NAMES.index("left lower leg and foot") + 1
+    middle = int(np.argwhere(regions == lower)[:, 0].mean())
+    counts = scans["anterior"].counts.copy()
+    counts[middle:] = 0
+    flags = find(scans, counts=counts).flags
+    assert flags["left femur"] and flags["right lower leg and foot"]
+
+
+def test_crests_at_different_heights_leave_the_pelvis_in_doubt(scans, monkeypatch):
+    heights = iter([(0.1, True), (0.25, True)])
+    monkeypatch.setattr(lines, "_find_crests", lambda *_: next(heights))
+    for bones in load_skeleton().find(scans).values():
+        assert bones.flags.keys() == {
+            *("lumbar spine", "sacrum", "left hip bone", "right hip bone")
+        }
+
+
+def test_crests_that_nobody_sees_leave_the_pelvis_in_doubt(scans, monkeypatch):
+    monkeypatch.setattr(lines, "_find_crests", lambda *_: (0.1, False))
+    assert "not made out" in find(scans).flags["sacrum"]
+
+
+def test_a_part_of_a_body_has_no_bones(scans):
+    counts = scans["anterior"].counts[100:300]
+    with pytest.raises(ScanError, match=r"P0003.dcm: expected a whole body .* thorax"):
+        find(scans, counts=counts, region="thorax")
+
+
+def test_a_scan_without_a_thorax_has_no_bones(scans):
+    counts = np.zeros_like(scans["anterior"].counts)
+    with pytest.raises(CropError, match=r"P0003.dcm"):
+        find(scans, counts=counts)
