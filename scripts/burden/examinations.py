@@ -4,7 +4,7 @@ H and W are rows and columns of a view.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,23 +15,26 @@ from spectjax.bones.repeatability import Extent
 from spectjax.imaging.annotations.consensus import agree
 from spectjax.imaging.diagnosis import METASTASIS, NORMAL
 from spectjax.imaging.scan import BoneScan, View
+from spectjax.phantom.again import scan_again
 from spectjax.phantom.cases import annotate, find_case
-from spectjax.phantom.detector import count_photons
-from spectjax.phantom.patient import SimulatedPatient, SimulatedView
+from spectjax.phantom.frames import Frame
+from spectjax.phantom.patient import Examination, SimulatedView
+from spectjax.phantom.readers import read_view
 from spectjax.phantom.slots import draw_slots, seed_patient
-from spectjax.phantom.subject import VIEWS, derive_rng
+from spectjax.phantom.subject import VIEWS, Exposure, derive_rng
 
 # Counts of the view that has fewer. Those of Anand et al. (J Nucl Med 2016;57:1865),
 # and as many as a slow scan of a lean patient has.
 COUNTS = (200_000, 500_000, 1_500_000, 4_000_000)
 FIRST, AGAIN = "first", "again"
-_NOISE = 40  # a stream of a patient's seed, beside those of the phantom
+_COARSE = Frame((512, 128), 4.7)
+_READING = 42  # a stream of a patient's seed, beside those of the phantom
 # Which population a group of patients is of, and their diagnosis.
 GROUPS = {"burden": ("burden", METASTASIS), "normal": ("whole_body", NORMAL)}
 
 
 @dataclass(frozen=True)
-class Examination:
+class TrueScan:
     """A scan of a patient from both sides, with the truth.
 
     Attributes:
@@ -39,17 +42,17 @@ class Examination:
         scans: as a file would give them.
         regions: of the skeleton, uint8, (H, W), of each view.
         lesions: the metastases of each view.
+        outlined: what the majority of three readers outlines, bool, (H, W), of each
+            view.
         volume: the true index by volume, of each extent.
-        outlined: what the majority of the readers outlined, bool, (H, W), of each view;
-            None if they were not asked.
     """
 
     name: str
     scans: Mapping[View, BoneScan]
     regions: Mapping[View, np.ndarray]
     lesions: Mapping[View, list[Lesion]]
+    outlined: Mapping[View, np.ndarray]
     volume: Mapping[Extent, float]
-    outlined: Mapping[View, np.ndarray] | None = None
 
     @property
     def hotspots(self) -> dict[View, np.ndarray]:
@@ -64,32 +67,37 @@ class Examination:
 
 def simulate(
     group: str, number: int, seed: int, *, repeats: bool
-) -> Iterator[Examination]:
+) -> Iterator[TrueScan]:
     """Yields the scans of a patient: the first, and with `repeats` all others.
 
     Args:
         group: of `GROUPS`.
         number: of the patient in the population, from 1.
         seed: of the population.
-        repeats: whether the patient is scanned again, see `COUNTS`.
+        repeats: whether the patient is scanned again: once more as before, twice as
+            fast, lying otherwise, on coarse pixels, and for each of `COUNTS` as before
+            and lying otherwise.
     """
     population, diagnosis = GROUPS[group]
-    own = seed_patient(population, seed, number)
     burden = None
     if group == "burden":
         burden = draw_slots(population, number, seed)[-1].burden
-    case = find_case(own, diagnosis, VIEWS, whole=True, burden=burden)
-    hw = case.patient.frame_hw
-    outlined = {
-        view: agree(annotate(reading, view, hw), hw).numbers > 0
-        for view, reading in case.readings.items()
-    }
-    yield replace(look(case.patient, FIRST), outlined=outlined)
+    own = seed_patient(population, seed, number)
+    first = find_case(own, diagnosis, VIEWS, whole=True, burden=burden).examination
+    yield look(first, FIRST)
     if not repeats:
         return
+    lain = scan_again(first, 3, lie_down=True)
+    yield look(scan_again(first, 1), "new noise")
+    yield look(scan_again(first, 2, counts=0.5), "half of the time")
+    yield look(lain, "lying down again")
+    yield look(scan_again(first, 4, frame=_COARSE), "pixels of 4.7 mm")
     for place, counts in enumerate(COUNTS):
-        rng = derive_rng(own, _NOISE, place)
-        yield look(recount(case.patient, counts, rng), name_counts(counts, FIRST))
+        for which, exam in enumerate((first, lain)):
+            again = scan_again(
+                exam, 10 + 2 * place + which, counts=counts / count_photons(exam)
+            )
+            yield look(again, name_counts(counts, (FIRST, AGAIN)[which]))
 
 
 def name_counts(counts: int, which: str) -> str:
@@ -97,35 +105,17 @@ def name_counts(counts: int, which: str) -> str:
     return f"{counts} {which}"
 
 
-def recount(
-    patient: SimulatedPatient, counts: int, rng: np.random.Generator
-) -> SimulatedPatient:
-    """Returns a patient scanned for as long as `counts` take, noise anew.
+def count_photons(exam: Examination) -> float:
+    """Returns the counts to be expected in the view that has fewer."""
+    views = exam.patient.views.values()
+    return min(float(view.expectation.sum()) for view in views)
 
-    So many are to be expected in the view that has fewer.
-    """
+
+def look(exam: Examination, name: str) -> TrueScan:
+    """Returns a simulated examination as a scan with its truth."""
+    patient = exam.patient
     views = patient.views
-    factor = counts / min(float(v.expectation.sum()) for v in views.values())
-    return replace(
-        patient,
-        views={
-            name: replace(
-                view,
-                counts=count_photons(rng, factor * view.expectation),
-                expectation=factor * view.expectation,
-                spots=tuple(
-                    replace(spot, counts=factor * spot.counts) for spot in view.spots
-                ),
-            )
-            for name, view in views.items()
-        },
-    )
-
-
-def look(patient: SimulatedPatient, name: str) -> Examination:
-    """Returns a simulated patient as a scan with its truth."""
-    views = patient.views
-    return Examination(
+    return TrueScan(
         name=name,
         scans={v: _make_scan(view, patient.spacing_mm) for v, view in views.items()},
         regions={
@@ -133,6 +123,10 @@ def look(patient: SimulatedPatient, name: str) -> Examination:
             for v, view in views.items()
         },
         lesions={v: _list_lesions(view) for v, view in views.items()},
+        outlined={
+            v: _read(derive_rng(exam.seed, _READING, *f"{name} {v}".encode()), view)
+            for v, view in views.items()
+        },
         volume={
             "whole body": patient.burden.measure_index(),
             "thorax": patient.burden.measure_index(THORAX),
@@ -170,3 +164,11 @@ def _list_lesions(view: SimulatedView) -> list[Lesion]:
         for mask, site in zip(view.lesion_masks, view.lesion_sites, strict=True)
         if mask.any()
     ]
+
+
+def _read(rng: np.random.Generator, view: SimulatedView) -> np.ndarray:
+    """Returns what the majority of the readers outlines, bool, (H, W)."""
+    exposure = Exposure(view.view, view.expectation, view.spots)
+    reading = read_view(rng, exposure, parts=True)
+    hw = view.counts.shape
+    return agree(annotate(reading, view.view, hw), hw).numbers > 0

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.burden.examinations import Examination
+from scripts.burden.examinations import TrueScan
 from scripts.burden.finders import BONES, CROP, load
 from scripts.burden.losses import describe_losses, weigh_pixels
 from spectjax.bones.index import Index, measure_index
@@ -17,7 +17,7 @@ KINDS: dict[Extent, tuple[str, ...]] = {"whole body": (), "thorax": THORAX}
 TRUE, READERS = "true", "readers"
 
 
-def measure_examination(exam: Examination, asked: Collection[str]) -> dict[str, Any]:
+def measure_examination(exam: TrueScan, asked: Collection[str]) -> dict[str, Any]:
     """Returns what is told of a scan by those who are asked, for JSON.
 
     Args:
@@ -31,9 +31,10 @@ def measure_examination(exam: Examination, asked: Collection[str]) -> dict[str, 
         true bones, see `describe_losses`; and "refused", why somebody found nothing.
     """
     bones: dict[str, Mapping[View, np.ndarray]] = {TRUE: exam.regions}
-    hotspots: dict[str, Mapping[View, np.ndarray]] = {TRUE: exam.hotspots}
-    if exam.outlined is not None:
-        hotspots[READERS] = exam.outlined
+    hotspots: dict[str, Mapping[View, np.ndarray]] = {
+        TRUE: exam.hotspots,
+        READERS: exam.outlined,
+    }
     doubts: list[str] = []
     refused: dict[str, str] = {}
     for name in asked:
