@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spectjax.imaging.diagnosis import METASTASIS, NORMAL
-from spectjax.phantom.patient import draw_disease
+from spectjax.phantom.patient import draw_foci, place_foci
 from spectjax.phantom.subject import VIEWS, derive_rng, draw_subject, expose
 from spectjax.phantom.truth import find_thorax_box, mirror_box
 
@@ -28,7 +28,8 @@ def simulate_views(seed: int, index: int) -> list[View]:
     root = np.random.SeedSequence([seed, index])
     subject = draw_subject(root)
     diagnosis = METASTASIS if index % 2 else NORMAL
-    lesions = draw_disease(derive_rng(root, _DISEASE), subject, diagnosis)
+    foci = draw_foci(derive_rng(root, _DISEASE), subject, diagnosis)
+    lesions = place_foci(subject, foci)
     box = find_thorax_box(subject.bones)
     views = []
     for view in VIEWS:

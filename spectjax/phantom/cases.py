@@ -24,7 +24,14 @@ from spectjax.imaging.thorax import Box, CropTransform
 from spectjax.imaging.thorax.crop import CANVAS_HW
 from spectjax.phantom.devices import USUAL, Device
 from spectjax.phantom.frames import Frame
-from spectjax.phantom.patient import SimulatedPatient, draw_disease, take_images
+from spectjax.phantom.lesions import Focus
+from spectjax.phantom.patient import (
+    Examination,
+    SimulatedPatient,
+    draw_foci,
+    place_foci,
+    take_images,
+)
 from spectjax.phantom.readers import METASTASES, READERS, Reading, read_view
 from spectjax.phantom.subject import (
     VIEWS,
@@ -53,10 +60,15 @@ class Case(NamedTuple):
     It took some `trials`, one for each disease that was drawn.
     """
 
-    patient: SimulatedPatient
+    examination: Examination
     readings: dict[View, Reading]
     diagnoses: dict[View, str]
     trials: int
+
+    @property
+    def patient(self) -> SimulatedPatient:
+        """What the scan shows."""
+        return self.examination.patient
 
 
 def find_case(
@@ -77,7 +89,7 @@ def find_case(
     spots of the wanted kinds. The frame is that of `draw_person`.
 
     If the whole frame counts, only a normal patient has to show it, and the diagnoses
-    are what the frames show. A burden is that of `draw_disease`.
+    are what the frames show. A burden is that of `draw_foci`.
 
     Whatever the device, the patient is the one whom the usual one finds: the diagnoses
     are what that shows, and the readings and the images are the device's.
@@ -92,7 +104,8 @@ def find_case(
         for attempt in range(_TRIALS_PER_BODY):
             trials += 1
             disease = (body_seed, attempt, diagnosis, burden)
-            lesions = _draw_lesions(subject, *disease)
+            foci = _draw_foci(subject, *disease)
+            lesions = place_foci(subject, foci)
             look = (body_seed, attempt, wanted, whole)
             exposures, readings, diagnoses = {}, {}, {}
             for view in views:
@@ -106,25 +119,27 @@ def find_case(
             if device != USUAL:
                 frame = device.frame or frame
                 subject = draw_subject(body_seed, views, frame, device)
-                lesions = _draw_lesions(subject, *disease)
+                foci = _draw_foci(subject, *disease)
+                lesions = place_foci(subject, foci)
                 for view in views:
                     exposures[view], readings[view] = _look(
                         subject, lesions, view, *look
                     )
             patient = take_images(body_seed, subject, lesions, exposures)
-            return Case(patient, readings, diagnoses, trials)
+            examination = Examination(patient, body_seed, subject, tuple(foci), device)
+            return Case(examination, readings, diagnoses, trials)
 
 
-def _draw_lesions(
+def _draw_foci(
     subject: Subject,
     seed: np.random.SeedSequence,
     attempt: int,
     diagnosis: str,
     burden: float | None,
-) -> list[PlacedSpot]:
+) -> list[Focus]:
     """Draws the disease of an attempt: the same one in every frame."""
     rng = derive_rng(seed, _DISEASE, attempt)
-    return draw_disease(rng, subject, diagnosis, burden)
+    return draw_foci(rng, subject, diagnosis, burden)
 
 
 def _look(

@@ -13,8 +13,9 @@ from spectjax.imaging.scan import View
 from spectjax.phantom.burden import Burden, draw_burden, measure_burden
 from spectjax.phantom.camera import Sources
 from spectjax.phantom.detector import count_photons
+from spectjax.phantom.devices import USUAL, Device
 from spectjax.phantom.frames import Frame
-from spectjax.phantom.lesions import draw_metastases
+from spectjax.phantom.lesions import Focus, draw_metastases
 from spectjax.phantom.posture import Posture
 from spectjax.phantom.skeleton import build_skeleton
 from spectjax.phantom.subject import (
@@ -76,43 +77,87 @@ class SimulatedPatient:
     views: dict[View, SimulatedView]
 
 
+@dataclass(frozen=True)
+class Examination:
+    """A scan of a patient, and what another one of the same patient needs.
+
+    Attributes:
+        patient: what the scan shows.
+        seed: of the body.
+        subject: the body as it lay, without metastases.
+        foci: the metastases, in the order of the patient's.
+        device: of the scan.
+        counts: in those of the patient's first scan.
+    """
+
+    patient: SimulatedPatient
+    seed: np.random.SeedSequence
+    subject: Subject
+    foci: tuple[Focus, ...]
+    device: Device = USUAL
+    counts: float = 1.0
+
+
 def simulate_patient(
     seed: np.random.SeedSequence | int,
     *,
     diagnosis: str = METASTASIS,
     frame: Frame | None = None,
 ) -> SimulatedPatient:
-    """Returns the patient that belongs to a seed, from both sides.
+    """Returns the patient that belongs to a seed, from both sides, see `examine`."""
+    return examine(seed, diagnosis=diagnosis, frame=frame).patient
+
+
+def examine(
+    seed: np.random.SeedSequence | int,
+    *,
+    diagnosis: str = METASTASIS,
+    burden: float | None = None,
+    frame: Frame | None = None,
+) -> Examination:
+    """Returns the first scan of the patient that belongs to a seed, from both sides.
 
     The diagnosis, one of `spectjax.imaging.diagnosis.DIAGNOSES`, says which metastases
     are drawn; whether readers see them is another matter. "metastasis" stands for 1 to
-    12 anywhere, one of them in the thorax. Without a frame the scan has 1024 rows, 256
-    columns and pixels of 2.26 to 2.4 mm.
+    12 anywhere, one of them in the thorax, or with a burden, percent of the skeleton's
+    mass, for as many as it takes. Without a frame the scan has 1024 rows, 256 columns
+    and pixels of 2.26 to 2.4 mm.
     """
     if not isinstance(seed, np.random.SeedSequence):
         seed = np.random.SeedSequence(seed)
     subject = draw_subject(seed, frame=frame)
-    lesions = draw_disease(derive_rng(seed, _DISEASE), subject, diagnosis)
-    exposures = {view: expose(subject, lesions, view) for view in VIEWS}
-    return take_images(seed, subject, lesions, exposures)
+    foci = draw_foci(derive_rng(seed, _DISEASE), subject, diagnosis, burden)
+    return Examination(take_scan(seed, subject, foci), seed, subject, tuple(foci))
 
 
-def draw_disease(
+def draw_foci(
     rng: np.random.Generator,
     subject: Subject,
     diagnosis: str,
     burden: float | None = None,
-) -> list[PlacedSpot]:
+) -> list[Focus]:
     """Draws the metastases of a subject, none for "normal".
 
     With a burden, percent of the skeleton's mass, there are as many as it takes.
     """
-    skeleton = build_skeleton()._replace(weight=subject.bones.weight)
     if burden is None:
-        foci = draw_metastases(rng, skeleton, diagnosis)
-    else:
-        foci = draw_burden(rng, skeleton, burden)
+        return draw_metastases(rng, subject.skeleton, diagnosis)
+    return draw_burden(rng, subject.skeleton, burden)
+
+
+def place_foci(subject: Subject, foci: Sequence[Focus]) -> list[PlacedSpot]:
+    """Returns metastases as they light up the subject's skeleton."""
+    skeleton = subject.skeleton
     return [subject.place(focus.light_up(skeleton)) for focus in foci]
+
+
+def take_scan(
+    seed: np.random.SeedSequence, subject: Subject, foci: Sequence[Focus]
+) -> SimulatedPatient:
+    """Returns a subject with metastases as `take_images` does, from all its sides."""
+    lesions = place_foci(subject, foci)
+    exposures = {view: expose(subject, lesions, view) for view in subject.exposures}
+    return take_images(seed, subject, lesions, exposures)
 
 
 def take_images(
@@ -133,11 +178,10 @@ def take_images(
     truth = find_truth(subject.bones, cores, subject.camera.frame_hw)
     views = {}
     for view, exposure in exposures.items():
-        noise_rng = derive_rng(seed, _NOISE, VIEWS.index(view))
         side = truth if view == "anterior" else truth.mirror()
         views[view] = SimulatedView(
             view=view,
-            counts=count_photons(noise_rng, exposure.expectation),
+            counts=count_view(seed, view, exposure.expectation),
             expectation=exposure.expectation,
             spots=exposure.spots,
             lesion_sites=tuple(lesion.spot.site for lesion in lesions),
@@ -152,3 +196,10 @@ def take_images(
         burden=measure_burden([lesion.spot for lesion in lesions]),
         views=views,
     )
+
+
+def count_view(
+    seed: np.random.SeedSequence, view: View, expectation: np.ndarray
+) -> np.ndarray:
+    """Returns the counts of a view, see `count_photons`; the seed is the noise's."""
+    return count_photons(derive_rng(seed, _NOISE, VIEWS.index(view)), expectation)

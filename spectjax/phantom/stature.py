@@ -1,5 +1,7 @@
 """How patients differ in size, shape and in how they lie: draws of a `Posture`."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from spectjax.phantom.posture import STATIONS_MM, Posture
@@ -61,6 +63,42 @@ def draw_posture(
         top_px=rng.uniform(37, max(lowest * spacing_mm, 46)) / spacing_mm,
         centre_px=frame_hw[1] / 2 + np.clip(rng.normal(0, 10), -28, 28) / spacing_mm,
     )
+
+
+def lie_down_again(
+    rng: np.random.Generator,
+    posture: Posture,
+    frame_hw: tuple[int, int],
+    spacing_mm: float,
+) -> Posture:
+    """Draws how the same patient lies another time, within the frame.
+
+    Arms, legs, head, shoulders and trunk lie a little otherwise, the body is turned by
+    a degree and lies some millimetres away; who would not be scanned so lies down once
+    more. Bones and soft parts keep their size.
+    """
+    tilt = np.radians(rng.normal(0, 0.8))
+    down_mm, aside_mm = rng.normal(0, (12, 6))
+    length_mm = np.diff(STATIONS_MM) @ posture.stretch
+    last_mm = max(37.0, frame_hw[0] * spacing_mm - length_mm - 20)
+    again = replace(
+        posture,
+        scapula_turns=posture.scapula_turns + rng.normal(0, 0.03, 2),
+        shoulder_drop_mm=posture.shoulder_drop_mm + rng.normal(0, 3, 2),
+        arm_angles=posture.arm_angles + rng.normal(0, 0.03, 2),
+        forearm_angles=posture.forearm_angles + rng.normal(0, 0.03, 2),
+        leg_angles=posture.leg_angles + rng.normal(0, 0.012, 2),
+        head_angle=posture.head_angle + rng.normal(0, 0.03),
+        head_turn=posture.head_turn + rng.normal(0, 0.1),
+        trunk_turn=posture.trunk_turn + rng.normal(0, 0.03),
+        pitch=posture.pitch + rng.normal(0, 0.02),
+        tilt=posture.tilt + tilt,
+        top_px=np.clip(posture.top_px * spacing_mm + down_mm, 37, last_mm) / spacing_mm,
+        centre_px=posture.centre_px + aside_mm / spacing_mm,
+    )
+    if posture.lies_straight and not again.lies_straight:
+        return lie_down_again(rng, posture, frame_hw, spacing_mm)
+    return again
 
 
 def _draw_girth(rng: np.random.Generator) -> float:

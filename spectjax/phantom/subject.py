@@ -21,7 +21,7 @@ from spectjax.phantom.mimics import draw_mimics
 from spectjax.phantom.organs import draw_organs
 from spectjax.phantom.pools import draw_pools, fill_pools
 from spectjax.phantom.posture import Posture
-from spectjax.phantom.skeleton import build_skeleton, find_growth_plates
+from spectjax.phantom.skeleton import Skeleton, build_skeleton, find_growth_plates
 from spectjax.phantom.stature import draw_posture
 from spectjax.phantom.tracer import (
     Exam,
@@ -117,6 +117,11 @@ class Subject:
     counts_per_unit: float
     exposures: dict[View, Exposure]
 
+    @property
+    def skeleton(self) -> Skeleton:
+        """The reference skeleton with this patient's weights."""
+        return build_skeleton()._replace(weight=self.bones.weight)
+
     def place(self, spot: Spot) -> PlacedSpot:
         """Returns a spot with its points in the frame."""
         return PlacedSpot(spot, _place(self.person, spot[2:5]))
@@ -157,9 +162,18 @@ def draw_subject(
 
     A view does not depend on the others. Of the device everything but its frame counts.
     """
+    return draw_subject_of(seed, draw_person(seed, frame), views, device)
+
+
+def draw_subject_of(
+    seed: np.random.SeedSequence,
+    person: Person,
+    views: Sequence[View] = VIEWS,
+    device: Device = USUAL,
+) -> Subject:
+    """Draws all but the person of a seed, see `draw_subject`: who may lie otherwise."""
     uptake_rng, benign_rng = derive_rng(seed, _UPTAKE), derive_rng(seed, _BENIGN)
     exam_rng = derive_rng(seed, _EXAM)
-    person = draw_person(seed, frame)
     camera = _draw_camera(exam_rng, person, device)
     hours = draw_hours(exam_rng)
     covers = draw_covers(

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from spectjax.phantom.cases import diagnose_view, find_case
-from spectjax.phantom.patient import draw_disease
+from spectjax.phantom.patient import draw_foci, place_foci
 from spectjax.phantom.readers import (
     READERS,
     Outline,
@@ -44,7 +44,8 @@ def seen():
         subject = draw_subject(np.random.SeedSequence([9, seed]), ("posterior",))
         for disease in range(4):
             rng = np.random.default_rng([seed, disease])
-            lesions = draw_disease(rng, subject, "metastasis")
+            foci = draw_foci(rng, subject, "metastasis")
+            lesions = place_foci(subject, foci)
             exposure = expose(subject, lesions, "posterior")
             reading = read_view(rng, exposure)
             masks = [[fill(o.polygon_xy) for o in outlines] for outlines in reading]
