@@ -35,6 +35,7 @@ from spectjax.imaging.listed.crops import read_crops
 from spectjax.imaging.listed.found import UNSTATED, Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import name_files
 from spectjax.imaging.thorax import crop_thorax
 from spectjax.inference.regions import describe_mismatch, tell_unknown
 from spectjax.system.commands import (
@@ -139,7 +140,6 @@ def explain_scans(
     from spectjax.explanation.subjects import take_view
     from spectjax.explanation.writing import SANITY_IMAGES, shows_evidence
     from spectjax.pages.explained import show_explained_scan
-    from spectjax.pages.folder import name_study
 
     problems = Problems(output_dir)
     intake = Intake(paths, problems, stated=stated, crops=read_crops(crops))
@@ -168,7 +168,7 @@ def explain_scans(
             with problems.passing_over(scans[0].path):
                 pages.begin("classification", explainer.run.origin)
                 said = tuple(problems.recent)
-                pages.add(name_study(scans), views, said, "explain", scans[0].path)
+                pages.add(name_files(scans), views, said, "explain", scans[0].path)
     if pages:
         pages.finish()
     if check_sanity and explainer is not None and written:

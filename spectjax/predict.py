@@ -27,6 +27,10 @@ and its probability, of the view and of all views of the patient's examination;
 outlines, a draft to correct in LabelMe, and `order.csv`, the most doubtful first
 (docs/correcting.md). `--html` also writes OUT/pages: for every examination one HTML
 file to look at, and `index.html`, the most doubtful first (docs/pages.md).
+`--bones` also says in which bone each hotspot lies, and of each examination how much
+of its bones is marked: a planar index with its constants and what a repeated scan
+would show, or every reason why it is withheld (docs/commands.md); `bones.csv` and
+`index.csv` list both.
 `--dicom_dir=DIR` also writes, of each study, what an archive takes: a segmentation of
 each view with hotspots, a structured report, a picture, with `--pdf` and `--gsps` more
 (docs/dicom_results.md). It needs `pip install 'spectjax[dicom]'`.
@@ -96,6 +100,7 @@ def main(argv: list[str]) -> None:
             operating_point=flag_values.operating_point,
             labelme=flag_values.labelme,
             html=flag_values.html,
+            bones=flag_values.bones,
             dicom_dir=flag_values.dicom_dir,
             pdf=flag_values.pdf,
             gsps=flag_values.gsps,
@@ -117,6 +122,7 @@ def run(
     operating_point: str | None = None,
     labelme: bool = False,
     html: bool = False,
+    bones: bool = False,
     dicom_dir: pathlib.Path | None = None,
     pdf: bool = False,
     gsps: bool = False,
@@ -137,6 +143,7 @@ def run(
         operating_point: likewise.
         labelme: whether drafts to correct are written too.
         html: whether a page of each examination is written too.
+        bones: whether the bones are looked for that hotspots lie in.
         dicom_dir: receives DICOM results, see `spectjax.dicom_results`, and whether
             there are `pdf` and `gsps` among them.
         pdf: see `dicom_dir`.
@@ -184,6 +191,13 @@ def run(
         from spectjax.pages.folder import PageFolder
 
         products.append(PageFolder(output_dir / PAGES, problems, intake.files))
+    skeleton = None
+    if bones:
+        from spectjax.inference.bone_tables import BoneTables
+        from spectjax.inference.skeleton import load_skeleton
+
+        skeleton = load_skeleton()
+        products.append(BoneTables(output_dir))
     written = predict_examinations(
         intake.read_examinations(),
         load_model,
@@ -193,6 +207,7 @@ def run(
         min_score=min_score,
         operating_point=operating_point,
         products=products,
+        skeleton=skeleton,
     )
     problems.conclude(written, output_dir, DISCLAIMER)
 
@@ -242,6 +257,12 @@ if __name__ == "__main__":  # flags are global to a process
         "Also write drafts to correct in LabelMe, in the folder labelme of output_dir.",
     )
     define_html()
+    flags.DEFINE_bool(
+        "bones",
+        False,
+        "Also say in which bone each hotspot lies, and how much of the skeleton is "
+        "marked, or why that is not told; bones.csv and index.csv list both.",
+    )
     define_path(
         "dicom_dir",
         "Also write DICOM results, a folder for each study, to this folder.",

@@ -129,10 +129,10 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
 def _see_whole_bodies(config: ConfigDict, *, smoke: bool) -> None:
     """Sets what learning from whole frames changes: it goes on with the shipped model.
 
-    A frame has as many pixels as eight of the images that the latter learned from.
+    Two frames have as many pixels as thirteen images that the latter learned from.
     """
     config.data.name = "segmentation_whole_body"
-    config.data.train_hw = (1024, 256)
+    config.data.train_hw = (960, 224)
     config.data.batch_size = 2
     config.pretrained = "shipped"
     config.optimizer.learning_rate = 2e-3

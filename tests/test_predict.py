@@ -215,7 +215,7 @@ def test_the_name_of_a_model_that_ships_stands_in_every_output(
 ):
     info = MODEL_INFO | {"name": "unet_res-0", "trained_on_synthetic_data": True}
     model = TrainedModel(predict_probs, info, "segmentation", (8, 8))
-    monkeypatch.setattr(runtimes, "load_ready", lambda: model)
+    monkeypatch.setattr(runtimes, "load_ready", lambda folder: model)
     path = tmp_path / "IM1.dcm"
     write_nm(
         path,

@@ -5,7 +5,7 @@ H is a frame's number of rows, W its number of columns.
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,9 +155,19 @@ class BoneScan:
         return tuple(found)
 
     @property
+    def shows_counts(self) -> bool:
+        """Whether its values are counts, as far as its file tells."""
+        return not any("grey values" in note for note in self.notes)
+
+    @property
     def has_weak_view(self) -> bool:
         """Whether the evidence for the view is weak, or some contradicts it."""
         return "WARNING" in self.view_evidence or "; but " in self.view_evidence
+
+
+def name_files(scans: Iterable[BoneScan]) -> str:
+    """Returns the names of an examination's files, one printable line."""
+    return ", ".join(dict.fromkeys(make_printable(scan.path.name) for scan in scans))
 
 
 def find_stem(path: Path) -> str:

@@ -4,7 +4,7 @@ import functools
 import gc
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.hotspots import AnswerError
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
-from spectjax.imaging.scan import BoneScan, ScanError
+from spectjax.imaging.scan import BoneScan, ScanError, name_files
 from spectjax.imaging.thorax import ThoraxImage, crop_thorax
 from spectjax.imaging.thorax.frame import keep_frame
 from spectjax.inference.answers import take
@@ -30,6 +30,9 @@ from spectjax.tasks.views import (
     Reading,
     SeenView,
 )
+
+if TYPE_CHECKING:
+    from spectjax.inference.skeleton import SkeletonFinder
 
 SUMMARY = "summary.csv"
 _EXAMINATIONS_TO_COLLECT = 20  # a picture is a cycle of megabytes
@@ -72,6 +75,7 @@ def predict_examinations(
     min_score: float | None = None,
     operating_point: str | None = None,
     products: Sequence[Product] = (),
+    skeleton: "SkeletonFinder | None" = None,
 ) -> int:
     """Writes what a model says of every view, as JSON and as a picture.
 
@@ -91,13 +95,15 @@ def predict_examinations(
         operating_point: one that the model knows, or false regions per image; None: the
             model's own choice, if it knows any.
         products: what else is written, each of every examination.
+        skeleton: finds the bones that hotspots lie in; None: nobody asked for them.
 
     Returns:
         Number of views written.
 
     Raises:
         UserError: if the model takes other images, has no use for `min_score`, does
-            not know the operating point, or says nothing for one of the products.
+            not know the operating point, or says nothing for one of the products or
+            of bones.
         WriteError: if a file cannot be written.
     """
     model: TrainedModel | None = None
@@ -105,6 +111,10 @@ def predict_examinations(
     for number, scans in enumerate(examinations, start=1):
         if model is None:
             model = load_model()
+            if skeleton is not None:
+                from spectjax.inference.bones import check_marking
+
+                check_marking(model.task)
             describe = choose_describe(model, min_score, operating_point)
             for product in products:
                 product.begin(model.task, model.info)
@@ -116,6 +126,11 @@ def predict_examinations(
             with problems.passing_over(scan.path):
                 seen.append(show_to(model, scan, names.choose(scan)))
         findings = _find(describe, seen, model.info, problems)
+        burden = None
+        if skeleton is not None and findings:
+            from spectjax.inference.bones import add_bones  # most runs ask for none
+
+            findings, burden = add_bones(findings, skeleton, problems)
         for view, finding in findings:
             with problems.passing_over(view.thorax.scan.path):
                 _write(view, finding, output_dir)
@@ -123,7 +138,10 @@ def predict_examinations(
                 if finding.row:
                     rows.append({"examination": number} | finding.row)
         if findings:
-            reading = Reading(findings, tuple(problems.recent))
+            if burden is not None:
+                files = name_files(view.thorax.scan for view, _ in findings)
+                print(make_printable(f"{files}: {burden.sentence}"))
+            reading = Reading(findings, tuple(problems.recent), burden)
             for product in products:
                 product.write(reading, problems)
         if number % _EXAMINATIONS_TO_COLLECT == 0:

@@ -78,8 +78,8 @@ def find_model(
 
     Raises:
         ModelFileError: if two of `workdirs`, `file` and `whole_body` are given, if they
-            are not what they should be, if `runtime` does not run them, or if the runs do not agree
-            in task, classes and size of the images.
+            are not what they should be, if `runtime` does not run them, or if the runs
+            do not agree in task, classes and size of the images.
         MissingPackageError: if runs are given and what training needs is not installed.
     """
     if workdirs and file is not None:

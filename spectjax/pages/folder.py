@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spectjax.imaging.problems import Problems, drop_folders
-from spectjax.imaging.scan import BoneScan, ScanError
+from spectjax.imaging.scan import ScanError, name_files
 from spectjax.pages.index import read_row, write_index
 from spectjax.pages.study import (
     PageView,
@@ -16,7 +16,6 @@ from spectjax.pages.study import (
     write_page,
 )
 from spectjax.system.files import write_file
-from spectjax.system.messages import make_printable
 from spectjax.tasks.views import Finding, ModelInfo, Reading, SeenView
 
 FOLDER = "pages"  # of a command's output
@@ -47,7 +46,7 @@ class PageFolder:
         scan = reading.views[0][0].thorax.scan
         with problems.passing_over(scan.path):
             views = [show_view(view, finding) for view, finding in reading.views]
-            title = name_study([view.thorax.scan for view, _ in reading.views])
+            title = name_files(view.thorax.scan for view, _ in reading.views)
             self.add(title, views, reading.passed_over, "predict", scan.path)
 
     def add(
@@ -106,9 +105,5 @@ def show_view(view: SeenView, finding: Finding) -> PageView:
         crop_box=view.thorax.transform.box,
         in_doubt=view.in_doubt,
         weak_view=scan.has_weak_view,
+        bones=finding.bones,
     )
-
-
-def name_study(scans: Sequence[BoneScan]) -> str:
-    """Returns the names of a study's files, one printable line."""
-    return ", ".join(dict.fromkeys(make_printable(scan.path.name) for scan in scans))

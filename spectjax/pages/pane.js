@@ -1,7 +1,7 @@
 /* Colours that those see apart who are red-green blind (Okabe and Ito), on white and
    on black; a casing of the background's colour keeps them off what lies below. */
-const ON_WHITE = { model: "#b34700", readers: "#0072b2", frame: "#5b6775", text: "#1d2733", back: "#ffffff", map: "230,120,0" };
-const ON_BLACK = { model: "#ffb000", readers: "#56b4e9", frame: "#aab4bf", text: "#f0f3f6", back: "#000000", map: "255,170,0" };
+const ON_WHITE = { model: "#b34700", readers: "#0072b2", frame: "#5b6775", text: "#1d2733", back: "#ffffff", bones: "#00795a", map: "230,120,0" };
+const ON_BLACK = { model: "#ffb000", readers: "#56b4e9", frame: "#aab4bf", text: "#f0f3f6", back: "#000000", bones: "#4fd1ae", map: "255,170,0" };
 
 /* One view: counts, what was marked, which side is which. */
 class Pane {
@@ -92,6 +92,7 @@ class Pane {
     c.drawImage(this.flat, 0, 0);
     if (state.map) this.drawMap(c, colours);
     c.setTransform(1, 0, 0, 1, 0, 0);
+    if (state.bones && this.view.regions) drawRegions(this, c, colours);
     if (state.outlines) {
       this.drawFrame(c, colours);
       // The chosen one above all others, and tags above all outlines.

@@ -27,6 +27,7 @@ function sayLegend({ views }) {
   const parts = [views.every(isWhole) ? "The model looked at the whole image" : "Dashed frame: the crop, what the model looked at"];
   if (some("model")) parts.push("solid: what it marked");
   if (some("readers")) parts.push("dashed outline: what readers marked");
+  if (views.some((view) => view.bones)) parts.push("thin: regions of the skeleton, dotted where in doubt");
   if (views.some((view) => view.document.map)) parts.push("cells: what spoke for the class, the strongest of the image most opaque");
   return `${parts.join("; ")}.`;
 }
@@ -76,9 +77,10 @@ function fillMarks(panel, data, choose) {
   table.setAttribute("role", "grid"); // rows of a grid may be chosen
   table.setAttribute("aria-label", "Outlines");
   const truth = data.views.some((view) => view.truth);
+  const bones = data.views.some((view) => view.document.bones);
   const inMm = spots.every((spot) => spot.area_mm2 !== null);
   const head = add("tr", add("thead", table));
-  for (const [name, kind] of [["", ""], ["Score", "number"], [inMm ? "Area mm²" : "Area", "number"], ["Max", "number"], ...(truth ? [] : [["Mean", "number"]]), ["Counts", "number"], ...(truth ? [["Readers", ""]] : [])]) {
+  for (const [name, kind] of [["", ""], ...(bones ? [["Bone", ""]] : []), ["Score", "number"], [inMm ? "Area mm²" : "Area", "number"], ["Max", "number"], ...(truth || bones ? [] : [["Mean", "number"]]), ["Counts", "number"], ...(truth ? [["Readers", ""]] : [])]) {
     add("th", head, name, kind).scope = "col";
   }
   const body = add("tbody", table);
@@ -91,7 +93,8 @@ function fillMarks(panel, data, choose) {
     add("span", name, undefined, `key ${spot.by}`).style.color = ON_WHITE[spot.by];
     name.append(`${spot.tag} `);
     add("small", name, spot.by === "readers" ? "readers" : spot.view.label.toLowerCase());
-    const cells = [spot.score === undefined ? "" : sayScore(spot.score), sayArea(spot, inMm), sayCounts(spot.max_counts), ...(truth ? [] : [(spot.counts / spot.area_px).toFixed(1)]), sayCounts(spot.counts)];
+    if (bones) fillBone(add("td", row), spot);
+    const cells = [spot.score === undefined ? "" : sayScore(spot.score), sayArea(spot, inMm), sayCounts(spot.max_counts), ...(truth || bones ? [] : [(spot.counts / spot.area_px).toFixed(1)]), sayCounts(spot.counts)];
     for (const text of cells) add("td", row, text, "number");
     if (truth) add("td", row, spot.said);
     row.addEventListener("click", () => choose(spot));
@@ -205,7 +208,7 @@ function fillKeys(panel) {
     ["0", "the whole image"],
     ["F", "the crop"],
     ["[ ]", "darker, lighter"],
-    ["I O M", "inverse, outlines, map"],
+    ["I O B M", "inverse, outlines, bones, map"],
     ["Tab, Enter", "reach a row of the list, choose it"],
     ["Escape", "choose none"],
   ]) {

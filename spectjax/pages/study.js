@@ -1,5 +1,5 @@
 const get = (id) => document.getElementById(id);
-const state = { looks: [], link: true, white: 1, inverse: true, outlines: true, map: true, chosen: null, pointer: null };
+const state = { looks: [], link: true, white: 1, inverse: true, outlines: true, bones: true, map: true, chosen: null, pointer: null };
 const WHOLE = { zoom: 1, u: 0.5, v: 0.5 };
 const MOST_ZOOM = 40;
 let data, panes = [], waiting = false;
@@ -143,7 +143,7 @@ function listen(pane) {
     const inside = x >= 0 && y >= 0 && x < pane.w && y < pane.h;
     state.pointer = inside ? { view: pane.view, u: pane.mirrored ? 1 - x / pane.w : x / pane.w, v: y / pane.h } : null;
     const row = Math.floor(y), column = Math.floor(x);
-    get("pointer").textContent = inside ? `${pane.view.label}, row ${row}, column ${column}: ${sayCounts(pane.view.pixels[row * pane.w + column])} counts` : HINT;
+    get("pointer").textContent = inside ? `${pane.view.label}, row ${row}, column ${column}: ${sayCounts(pane.view.pixels[row * pane.w + column])} counts${sayBone(pane.view, row * pane.w + column)}` : HINT;
     redraw();
   });
   canvas.addEventListener("pointerup", (event) => {
@@ -178,7 +178,7 @@ function listenToControls() {
     const most = Math.max(...data.views.map((view) => view.most));
     setWhite(most * (Number(event.target.value) / 1000) ** 2);
   });
-  for (const id of ["inverse", "outlines", "map", "link"]) {
+  for (const id of ["inverse", "outlines", "bones", "map", "link"]) {
     get(id).addEventListener("change", (event) => {
       state[id] = event.target.checked;
       if (id === "link" && state.link) setLook(focused().view, state.looks[focused().view.index]);
@@ -189,7 +189,7 @@ function listenToControls() {
     0: () => setLook(focused().view, WHOLE), f: () => showCrop(focused()),
     "+": () => zoomMiddle(focused(), 1.25), "=": () => zoomMiddle(focused(), 1.25), "-": () => zoomMiddle(focused(), 0.8),
     "[": () => setWhite(state.white * 0.85), "]": () => setWhite(state.white / 0.85),
-    i: () => toggle("inverse"), o: () => toggle("outlines"), m: () => toggle("map"),
+    i: () => toggle("inverse"), o: () => toggle("outlines"), b: () => toggle("bones"), m: () => toggle("map"),
     escape: () => { if (state.chosen) choose(state.chosen); },
   };
   for (const [id, key] of [["body", "0"], ["crop", "f"], ["out", "-"], ["in", "+"]]) get(id).addEventListener("click", acts[key]);
@@ -220,6 +220,7 @@ async function start() {
   if (data.passed_over.length) add("span", badges, "NOT ALL WAS READ", "badge doubt");
   const panel = get("panel");
   fillResult(panel, data);
+  fillIndex(panel, data);
   fillMarks(panel, data, choose);
   fillDoubts(panel, data);
   fillRead(panel, data);
@@ -234,10 +235,12 @@ async function start() {
   for (const view of data.views) {
     view.pixels = await unpack(view.counts);
     view.most = view.pixels.reduce((a, b) => Math.max(a, b), 0) || 1;
+    if (view.bones) view.regions = traceRegions(view, await unpack(view.bones.map));
   }
   panes = data.views.map((view) => new Pane(view, get("panes")));
   state.looks = panes.map(() => WHOLE);
   get("has_map").hidden = !data.views.some((view) => view.document.map);
+  get("has_bones").hidden = !data.views.some((view) => view.bones);
   get("has_link").hidden = panes.length < 2;
   get("legend").textContent = sayLegend(data);
   get("pointer").textContent = HINT;

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import spectjax
+from spectjax.bones.found import FoundBones
 from spectjax.inference.card import write_card
 from spectjax.inference.ready import read_document
 from spectjax.pages.packing import pack_counts
@@ -19,7 +20,7 @@ from spectjax.pages.writing import fill_page
 from spectjax.tasks.views import ModelInfo
 
 FORMAT = 1  # raise it when `Row` changes
-_SCRIPTS = ("outlines.js", "pane.js", "panel.js", "study.js")
+_SCRIPTS = ("outlines.js", "pane.js", "panel.js", "bones.js", "study.js")
 _VIEWS = ("anterior", "posterior")
 
 
@@ -37,6 +38,7 @@ class PageView:
         weak_view: whether the view, and so which side is which, is in doubt.
         map_box: of an explanation what its map covers, as `crop_box`; else None.
         truth: what readers say of it, see `truth`; None if nobody asked.
+        bones: what it shows; None if nobody looked, or found any.
     """
 
     name: str
@@ -48,6 +50,7 @@ class PageView:
     weak_view: bool = False
     map_box: tuple[int, int, int, int] | None = None
     truth: Mapping[str, Any] | None = None
+    bones: FoundBones | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,15 @@ def _show(view: PageView) -> dict[str, Any]:
         "map_box": view.map_box,
         "truth": view.truth,
         "document": view.document,
+        **({} if view.bones is None else {"bones": _pack_bones(view.bones)}),
     }
+
+
+def _pack_bones(bones: FoundBones) -> dict[str, Any]:
+    """Returns which region each pixel shows, and the names of all, for a page."""
+    from spectjax.bones.regions import NAMES  # with scipy: most pages show none
+
+    return {"map": pack_counts(bones.regions), "names": ["", *NAMES]}
 
 
 def list_limits(views: Sequence[PageView]) -> list[str]:
@@ -242,12 +253,17 @@ def _say_found(views: Sequence[PageView]) -> str:
             f"P({each['category']}) {_say_probability(each['probability'])}"
             for each in documents
         )
-    return ", ".join(
+    found = [
         f"{view.view}: {len(view.document['hotspots']) or 'none'} marked"
         + " (crop in doubt: no reading)" * view.in_doubt
         + (f" ({view.truth['short']})" if view.truth else "")
         for view in views
-    )
+    ]
+    if index := documents[0].get("index"):
+        percent = index["percent"]
+        said = "withheld" if percent is None else f"{percent:.2f} %"
+        found.append(f"{index['name']}: {said}")
+    return ", ".join(found)
 
 
 def _say_probability(probability: float) -> str:

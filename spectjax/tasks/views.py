@@ -17,6 +17,10 @@ from spectjax.imaging.thorax import ThoraxImage
 if TYPE_CHECKING:  # matplotlib takes a third of a second: not before --help
     from matplotlib.figure import Figure
 
+    from spectjax.bones.burden import Burden
+    from spectjax.bones.found import FoundBones
+    from spectjax.bones.places import Place
+
 # Of the model that ships with the package.
 TRAINED_ALONE = "trained on simulated patients alone"
 ModelInfo = Mapping[str, Any]  # where a model comes from and what runs it
@@ -82,10 +86,12 @@ class MarkedHotspot:
     Attributes:
         entry: what the view's document says of it.
         mask: its pixels on the whole frame, bool, (H, W). Those of two may overlap.
+        place: the bone that it lies in; None if no bones were looked for, or found.
     """
 
     entry: Mapping[str, Any]
     mask: np.ndarray
+    place: "Place | None" = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,7 @@ class Finding:
         summary: a few words for the terminal.
         row: of the table of all views; empty where a task has no table.
         hotspots: by falling score; None where a task marks none.
+        bones: what the whole frame shows; None if nobody looked, or found any.
     """
 
     document: dict[str, Any]
@@ -105,6 +112,7 @@ class Finding:
     summary: str
     row: dict[str, Any] = field(default_factory=dict)
     hotspots: tuple[MarkedHotspot, ...] | None = None
+    bones: "FoundBones | None" = None
 
     def save_picture(self, path: pathlib.Path) -> None:
         """Draws the picture and writes it.
@@ -126,10 +134,13 @@ class Reading:
         views: those that the model saw, and what is said of each.
         passed_over: why files and views of it could not be used, a sentence each that
             begins with a path.
+        burden: how much of the skeleton is marked, or why that is withheld; None if no
+            bones were looked for.
     """
 
     views: Sequence[tuple[SeenView, Finding]]
     passed_over: Sequence[str]
+    burden: "Burden | None" = None
 
 
 # What is said of the views of one examination, in their order.

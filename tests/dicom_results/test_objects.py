@@ -9,7 +9,9 @@ from pydicom.sr.codedict import codes
 
 from spectjax.dicom_results import capture
 from spectjax.dicom_results.subject import say_score
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.scan import BoneScan
+from spectjax.imaging.thorax import ThoraxImage
 from tests.support.dicom_studies import (
     BLOCK,
     BOX,
@@ -37,6 +39,17 @@ def test_there_is_a_segmentation_a_view_a_report_and_a_picture(two_frames):
     _, files = two_frames
     views = {"seg_anterior.dcm", "seg_posterior.dcm"}
     assert set(files) == views | {"sc.dcm", "sr.dcm", "pdf.dcm", "gsps_1.dcm"}
+
+
+def test_a_whole_body_is_called_one_and_says_nothing_of_a_thorax(tmp_path, monkeypatch):
+    monkeypatch.setattr(ThoraxImage, "region", WHOLE_FRAME)
+    scan = write_study_file(tmp_path / "scan.dcm")
+    _, files = write_objects(tmp_path, [scan], [RING])
+    first = groups_of(files["sr.dcm"])[0]
+    assert first.finding_type == codes.SCT.EntireBody
+    assert [site.value for site in first.finding_sites] == [codes.SCT.EntireBody]
+    assert "Thorax found" not in evaluations_of(first)
+    assert "Chest" not in str(pydicom.dcmread(files["sr.dcm"]))
 
 
 @pytest.mark.parametrize("index", [0, 1])
