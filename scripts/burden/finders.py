@@ -5,18 +5,23 @@ H and W are rows and columns of a view.
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from spectjax.bones.found import FoundBones
 from spectjax.imaging.scan import BoneScan, View
+
+if TYPE_CHECKING:  # jax takes seconds: not before --help
+    from spectjax.bones.burden import Burden
 
 Scans = Mapping[View, BoneScan]
 Maps = dict[View, np.ndarray]
-# Returns what is marked, bool, (H, W), of each view.
-FindHotspots = Callable[[Scans], Maps]
-# Returns the regions of each view, uint8, (H, W), and which of them are in doubt.
-FindBones = Callable[[Scans], tuple[Maps, list[str]]]
+Findings = list[tuple[Any, Any]]  # of each view, as `add_bones` takes them
+# Returns what is marked, bool, (H, W), of each view, and the findings behind it.
+FindHotspots = Callable[[Scans], tuple[Maps, Findings]]
+FindBones = Callable[[Scans], Mapping[View, FoundBones]]
 
 BONES, CROP, WHOLE = "bones", "crop", "whole"
 
@@ -38,12 +43,14 @@ def _load_model(*, whole_body: bool) -> FindHotspots:
     model = find_model(workdirs=(), file=None, runtime=None, whole_body=whole_body)()
     describe = choose_describe(model, None, None)
 
-    def find(scans: Scans) -> Maps:
-        marked = {}
-        for view, scan in scans.items():
-            (finding,) = describe([show_to(model, scan, view)], model.info)
-            marked[view] = join_masks(finding, scan)
-        return marked
+    def find(scans: Scans) -> tuple[Maps, Findings]:
+        seen = [show_to(model, scan, view) for view, scan in scans.items()]
+        findings = describe(seen, model.info)
+        marked = {
+            view: join_masks(finding, scans[view])
+            for view, finding in zip(scans, findings, strict=True)
+        }
+        return marked, list(zip(seen, findings, strict=True))
 
     return find
 
@@ -52,14 +59,7 @@ def load_bones() -> FindBones:
     """Returns the finder of the skeleton that ships."""
     from spectjax.inference.skeleton import load_skeleton
 
-    skeleton = load_skeleton()
-
-    def find(scans: Scans) -> tuple[Maps, list[str]]:
-        found = skeleton.find(scans)
-        doubts = [f"{view}: {name}" for view in found for name in found[view].flags]
-        return {view: found[view].regions for view in scans}, doubts
-
-    return find
+    return load_skeleton().find
 
 
 def join_masks(finding: Any, scan: BoneScan) -> np.ndarray:
@@ -68,6 +68,27 @@ def join_masks(finding: Any, scan: BoneScan) -> np.ndarray:
     for hotspot in finding.hotspots:
         marked |= hotspot.mask
     return marked
+
+
+class _Known(NamedTuple):
+    """A finder of bones that were found already."""
+
+    found: Mapping[View, FoundBones]
+
+    def find(self, scans: Scans) -> dict[View, FoundBones]:
+        """Returns them."""
+        return {view: self.found[view] for view in scans}
+
+
+def tell_index(findings: Findings, found: Mapping[View, FoundBones]) -> "Burden":
+    """Returns the index that `python -m spectjax.predict` tells, or why it does not."""
+    from spectjax.imaging.problems import Problems
+    from spectjax.inference.bones import add_bones
+
+    problems = Problems(Path())
+    _, burden = add_bones(findings, _Known(found), problems)
+    assert not problems.unexpected  # a bug, of which a line was printed
+    return burden
 
 
 LOADERS: dict[str, Callable[[], Any]] = {

@@ -6,15 +6,17 @@ from typing import Any
 import numpy as np
 
 from scripts.burden.examinations import TrueScan
-from scripts.burden.finders import BONES, CROP, load
+from scripts.burden.finders import BONES, CROP, load, tell_index
 from scripts.burden.losses import describe_losses, weigh_pixels
+from spectjax.bones.burden import Burden
+from spectjax.bones.found import FoundBones
 from spectjax.bones.index import Index, measure_index
 from spectjax.bones.regions import THORAX
 from spectjax.bones.repeatability import Extent
 from spectjax.imaging.scan import ScanError, View
 
 KINDS: dict[Extent, tuple[str, ...]] = {"whole body": (), "thorax": THORAX}
-TRUE, READERS = "true", "readers"
+TRUE, READERS, TOLD = "true", "readers", "told"
 
 
 def measure_examination(exam: TrueScan, asked: Collection[str]) -> dict[str, Any]:
@@ -26,43 +28,57 @@ def measure_examination(exam: TrueScan, asked: Collection[str]) -> dict[str, Any
 
     Returns:
         Its name and counts; the true index by volume; "indices" by who found the
-        hotspots and the bones ("true/true"), and by extent, None where nothing was
-        found; which regions are in "doubt"; "losses" by who found the hotspots, with
-        true bones, see `describe_losses`; and "refused", why somebody found nothing.
+        hotspots and the bones ("true/true"; "told" is what the product tells), and by
+        extent, None where nothing is known; which regions are in "doubts"; for which
+        rules an index is "withheld"; "losses" by who found the hotspots, with true
+        bones, see `describe_losses`; and "refused", why somebody found nothing.
     """
     bones: dict[str, Mapping[View, np.ndarray]] = {TRUE: exam.regions}
     hotspots: dict[str, Mapping[View, np.ndarray]] = {
         TRUE: exam.hotspots,
         READERS: exam.outlined,
     }
-    doubts: list[str] = []
+    found: Mapping[View, FoundBones] = {}
+    told: dict[str, Burden] = {}
     refused: dict[str, str] = {}
-    for name in asked:
+    # Bones first: what is told of hotspots needs them.
+    for name in sorted(asked, key=lambda name: name != BONES):
         try:
-            found = load(name)(exam.scans)
+            answer = load(name)(exam.scans)
         except ScanError as error:
             refused[name] = str(error)
             continue
         if name == BONES:
-            bones[name], doubts = found
+            found = answer
+            bones[name] = {view: each.regions for view, each in found.items()}
         else:
-            hotspots[name] = found
+            hotspots[name], findings = answer
+            if found:
+                told[name] = tell_index(findings, found)
+    indices: dict[str, dict[str, Any]] = {
+        f"{who}/{where}": {
+            extent: _describe(measure_index(bones[where], hotspots[who], kinds))
+            for extent, kinds in KINDS.items()
+            if extent == "thorax" or who != CROP
+        }
+        for who in hotspots
+        for where in bones
+    }
+    for who, burden in told.items():
+        percent = None if burden.index is None else burden.index.percent
+        indices[f"{who}/{TOLD}"] = {burden.extent: {"percent": percent}}
     weights = weigh_pixels(exam.regions)
     return {
         "name": exam.name,
         "counts": {v: float(s.counts.sum()) for v, s in exam.scans.items()},
         "spacing_mm": next(iter(exam.scans.values())).spacing_mm,
         "volume": exam.volume,
-        "indices": {
-            f"{who}/{where}": {
-                extent: _describe(measure_index(bones[where], hotspots[who], kinds))
-                for extent, kinds in KINDS.items()
-                if extent == "thorax" or who != CROP
-            }
-            for who in hotspots
-            for where in bones
+        "indices": indices,
+        "doubts": [f"{v}: {name}" for v, each in found.items() for name in each.flags],
+        "withheld": {
+            who: sorted({reason.code for reason in burden.reasons})
+            for who, burden in told.items()
         },
-        "doubts": doubts,
         "losses": {
             name: describe_losses(weights, exam.lesions, marked)
             for name, marked in hotspots.items()

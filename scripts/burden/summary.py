@@ -109,7 +109,7 @@ def list_agreements(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def list_doubts(records: Sequence[Record]) -> dict[str, Any]:
-    """Returns in how many first scans a region is in doubt, and who found nothing."""
+    """Returns in how many first scans a region is in doubt or an index withheld."""
     scans = [record["scans"][FIRST] for record in records]
     doubts = [doubt for scan in scans for doubt in scan["doubts"]]
     refused = [reason for scan in scans for reason in scan["refused"].values()]
@@ -117,7 +117,21 @@ def list_doubts(records: Sequence[Record]) -> dict[str, Any]:
         "n": len(scans),
         "n_in_doubt": sum(bool(scan["doubts"]) for scan in scans),
         "regions": {name: doubts.count(name) for name in sorted(set(doubts))},
+        "withheld": {
+            who: _count_withheld([scan["withheld"].get(who) for scan in scans])
+            for who in dict.fromkeys(who for scan in scans for who in scan["withheld"])
+        },
         "refused": {reason: refused.count(reason) for reason in sorted(set(refused))},
+    }
+
+
+def _count_withheld(scans: Sequence[list[str] | None]) -> dict[str, Any]:
+    known = [rules for rules in scans if rules is not None]
+    rules = [rule for each in known for rule in each]
+    return {
+        "n": len(known),
+        "n_withheld": sum(bool(each) for each in known),
+        "rules": {rule: rules.count(rule) for rule in sorted(set(rules))},
     }
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from scripts.burden.examinations import FIRST
 from scripts.burden.finders import BONES, CROP, WHOLE
-from scripts.burden.measures import READERS, TRUE
+from scripts.burden.measures import READERS, TOLD, TRUE
 from scripts.burden.summary import PRODUCT, TRUTH, VOLUME, Record, pick
 from spectjax.report.curves import PALETTE
 from spectjax.report.markdown import format_bounds, format_rows, format_score
@@ -22,7 +22,11 @@ HOTSPOTS = {
     CROP: "hotspots found in the crop",
     WHOLE: "hotspots found in the whole body",
 }
-PLACES = {TRUE: "true bones", BONES: "found bones"}
+PLACES = {
+    TRUE: "true bones",
+    BONES: "found bones",
+    TOLD: "found bones, where an index is told",
+}
 
 
 def name_source(who: str) -> str:
@@ -89,8 +93,14 @@ def _tabulate_doubts(doubts: Mapping[str, Any]) -> list[str]:
     said = f"A region is in doubt in {doubts['n_in_doubt']} of {doubts['n']} scans"
     regions = ", ".join(f"{name} {n}" for name, n in doubts["regions"].items())
     lines = [f"{said}: {regions}." if regions else f"{said}.", ""]
+    for who, each in doubts["withheld"].items():
+        rules = ", ".join(f"{rule} {n}" for rule, n in each["rules"].items())
+        lines += [
+            f"- {HOTSPOTS.get(who, who)}: the index is withheld in "
+            f"{each['n_withheld']} of {each['n']} scans" + f" ({rules})" * bool(rules)
+        ]
     lines += [f"- {n} times: {reason}" for reason, n in doubts["refused"].items()]
-    return [*lines, ""] if doubts["refused"] else lines
+    return [*lines, ""]
 
 
 def _tabulate_repeats(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -25,15 +25,18 @@ from scripts.burden.statistics import (
     describe_repeats,
 )
 from scripts.burden.summary import make_table
+from spectjax.bones.found import FoundBones
 from spectjax.bones.index import measure_index
 from spectjax.bones.regions import NAMES, REGIONS
 from spectjax.bones.repeatability import read_repeatability
 from spectjax.imaging.diagnosis import METASTASIS
 from spectjax.imaging.scan import BoneScan
+from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.phantom.again import scan_again
 from spectjax.phantom.cases import find_case
 from spectjax.phantom.subject import VIEWS
 from spectjax.system.messages import UserError
+from spectjax.tasks.views import Finding, MarkedHotspot, SeenView
 from tests.support.flagged_commands import run_in_process
 
 SKULL, FEMUR, RIBS = (
@@ -218,13 +221,29 @@ def make_scan(view, counts):
     )
 
 
+def cut(scan, transform):
+    return ThoraxImage(scan.counts, scan, transform, None, (), None)
+
+
 def find_bright(scans):
-    return {view: scan.counts > 12 for view, scan in scans.items()}
+    marked = {view: scan.counts > 12 for view, scan in scans.items()}
+    transform = CropTransform((0, 0, 12, 10), (12, 10), (12, 10))
+    seen = [
+        (
+            SeenView(view, cut(scan, transform), (12, 10), 0),
+            Finding({"warnings": []}, None, "", (MarkedHotspot({}, marked[view]),)),
+        )
+        for view, scan in scans.items()
+    ]
+    return marked, seen
 
 
 def find_skull_alone(scans):
-    found = {view: np.full(s.counts.shape, SKULL) for view, s in scans.items()}
-    return found, ["anterior: left femur"]
+    flags = {"left femur": "it is none"}
+    return {
+        view: FoundBones(np.full(scan.counts.shape, SKULL, np.uint8), flags, "fake")
+        for view, scan in scans.items()
+    }
 
 
 @pytest.fixture
@@ -259,7 +278,12 @@ def test_all_tables_of_a_few_patients(tmp_path):
     assert (first["found"], first["truth"], first["n"]) == ("true/true", "volume", 3)
     # Two pixels of 60 of the femur for each number, 17.8 / 2 percent.
     assert first["slope"] == pytest.approx(8.9 * 2 / 60 / 0.3)
-    assert document["doubts"]["n_in_doubt"] == 3
+    doubts = document["doubts"]
+    assert doubts["n_in_doubt"] == 3
+    whole = doubts["withheld"]["whole"]
+    assert (whole["n"], whole["n_withheld"]) == (3, 3)
+    # Counts of a hundred pixels, and bones that are all skull.
+    assert set(whole["rules"]) == {"few_counts", "region_not_shown"}
     assert document["false"]["whole"]["n"] == 2
     rows = list(csv.DictReader((tmp_path / "scans.csv").read_text().splitlines()))
     assert len(rows) == 3 * 10 + 2
