@@ -4,7 +4,7 @@ H and W are rows and columns of a view.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +19,14 @@ from spectjax.phantom.again import scan_again
 from spectjax.phantom.cases import annotate, find_case
 from spectjax.phantom.frames import Frame
 from spectjax.phantom.patient import Examination, SimulatedView
-from spectjax.phantom.readers import read_view
 from spectjax.phantom.slots import draw_slots, seed_patient
-from spectjax.phantom.subject import VIEWS, Exposure, derive_rng
+from spectjax.phantom.subject import VIEWS
 
 # Counts of the view that has fewer. Those of Anand et al. (J Nucl Med 2016;57:1865),
 # and as many as a slow scan of a lean patient has.
 COUNTS = (200_000, 500_000, 1_500_000, 4_000_000)
 FIRST, AGAIN = "first", "again"
 _COARSE = Frame((512, 128), 4.7)
-_READING = 42  # a stream of a patient's seed, beside those of the phantom
 # Which population a group of patients is of, and their diagnosis.
 GROUPS = {"burden": ("burden", METASTASIS), "normal": ("whole_body", NORMAL)}
 
@@ -42,17 +40,17 @@ class TrueScan:
         scans: as a file would give them.
         regions: of the skeleton, uint8, (H, W), of each view.
         lesions: the metastases of each view.
-        outlined: what the majority of three readers outlines, bool, (H, W), of each
-            view.
         volume: the true index by volume, of each extent.
+        outlined: what the majority of three readers outlined, bool, (H, W), of each
+            view; None if they were not asked.
     """
 
     name: str
     scans: Mapping[View, BoneScan]
     regions: Mapping[View, np.ndarray]
     lesions: Mapping[View, list[Lesion]]
-    outlined: Mapping[View, np.ndarray]
     volume: Mapping[Extent, float]
+    outlined: Mapping[View, np.ndarray] | None = None
 
     @property
     def hotspots(self) -> dict[View, np.ndarray]:
@@ -83,8 +81,13 @@ def simulate(
     if group == "burden":
         burden = draw_slots(population, number, seed)[-1].burden
     own = seed_patient(population, seed, number)
-    first = find_case(own, diagnosis, VIEWS, whole=True, burden=burden).examination
-    yield look(first, FIRST)
+    case = find_case(own, diagnosis, VIEWS, whole=True, burden=burden)
+    first, hw = case.examination, case.patient.frame_hw
+    outlined = {
+        view: agree(annotate(reading, view, hw), hw).numbers > 0
+        for view, reading in case.readings.items()
+    }
+    yield replace(look(first, FIRST), outlined=outlined)
     if not repeats:
         return
     lain = scan_again(first, 3, lie_down=True)
@@ -123,10 +126,6 @@ def look(exam: Examination, name: str) -> TrueScan:
             for v, view in views.items()
         },
         lesions={v: _list_lesions(view) for v, view in views.items()},
-        outlined={
-            v: _read(derive_rng(exam.seed, _READING, *f"{name} {v}".encode()), view)
-            for v, view in views.items()
-        },
         volume={
             "whole body": patient.burden.measure_index(),
             "thorax": patient.burden.measure_index(THORAX),
@@ -164,11 +163,3 @@ def _list_lesions(view: SimulatedView) -> list[Lesion]:
         for mask, site in zip(view.lesion_masks, view.lesion_sites, strict=True)
         if mask.any()
     ]
-
-
-def _read(rng: np.random.Generator, view: SimulatedView) -> np.ndarray:
-    """Returns what the majority of the readers outlines, bool, (H, W)."""
-    exposure = Exposure(view.view, view.expectation, view.spots)
-    reading = read_view(rng, exposure, parts=True)
-    hw = view.counts.shape
-    return agree(annotate(reading, view.view, hw), hw).numbers > 0

@@ -34,10 +34,9 @@ def measure_examination(exam: TrueScan, asked: Collection[str]) -> dict[str, Any
         bones, see `describe_losses`; and "refused", why somebody found nothing.
     """
     bones: dict[str, Mapping[View, np.ndarray]] = {TRUE: exam.regions}
-    hotspots: dict[str, Mapping[View, np.ndarray]] = {
-        TRUE: exam.hotspots,
-        READERS: exam.outlined,
-    }
+    hotspots: dict[str, Mapping[View, np.ndarray]] = {TRUE: exam.hotspots}
+    if exam.outlined is not None:
+        hotspots[READERS] = exam.outlined
     found: Mapping[View, FoundBones] = {}
     told: dict[str, Burden] = {}
     refused: dict[str, str] = {}
