@@ -2,6 +2,7 @@
 
     python -m spectjax.phantom --output_dir=phantom --patients=76 --seed=0
     python -m spectjax.phantom --output_dir=phantom --population=classification
+    python -m spectjax.phantom --output_dir=later --population=burden --rescan=1
 
 The folder holds DICOM files, LabelMe outlines of three readers and the truth; it can
 take the place of a hospital's folder wherever one is asked for.
@@ -53,6 +54,13 @@ _ISSUER = flags.DEFINE_string(
     "Issuer of the Patient IDs; all phantoms count from P0001, and only another "
     "issuer tells their patients apart.",
 )
+_RESCAN = flags.DEFINE_integer(
+    "rescan",
+    0,
+    "Another study of the same patients, whom nobody treated: 1 half a year after the "
+    "first, 2 a year. They lie down anew and keep their Patient IDs.",
+    lower_bound=0,
+)
 _SEED = flags.DEFINE_integer(
     "seed", 0, "The same seed gives the same bytes.", lower_bound=0
 )
@@ -79,6 +87,7 @@ def main(argv: list[str]) -> None:
             any_frame=_ANY_FRAME.value,
             camera=_CAMERA.value,
             issuer=_ISSUER.value,
+            rescan=_RESCAN.value,
             processes=_PROCESSES.value,
         )
     print(

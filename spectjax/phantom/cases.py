@@ -22,6 +22,7 @@ from spectjax.imaging.diagnosis import METASTASIS, NORMAL
 from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import Box, CropTransform
 from spectjax.imaging.thorax.crop import CANVAS_HW
+from spectjax.phantom.again import scan_again
 from spectjax.phantom.devices import USUAL, Device
 from spectjax.phantom.frames import Frame
 from spectjax.phantom.lesions import Focus
@@ -51,7 +52,7 @@ from spectjax.phantom.truth import find_thorax_box, mirror_box
 _MARGINS_PX = (2, 14)
 # In some bodies a disease can hardly be seen: then another one is drawn.
 _TRIALS_PER_BODY = 6
-_DISEASE, _READING = 20, 21
+_DISEASE, _READING, _READING_AGAIN = 20, 21, 22
 
 
 class Case(NamedTuple):
@@ -128,6 +129,23 @@ def find_case(
             patient = take_images(body_seed, subject, lesions, exposures)
             examination = Examination(patient, body_seed, subject, tuple(foci), device)
             return Case(examination, readings, diagnoses, trials)
+
+
+def scan_case_again(
+    case: Case, number: int, wanted: Set[str] = METASTASES, *, whole: bool = False
+) -> Case:
+    """Returns the same patient in another study, see `scan_again`; nobody was treated.
+
+    The patient lies down anew and the readers read anew. The diagnoses remain those of
+    the first study.
+    """
+    again = scan_again(case.examination, number, lie_down=True)
+    readings = {}
+    for view, shown in again.patient.views.items():
+        exposure = Exposure(view, shown.expectation, shown.spots)
+        rng = derive_rng(again.seed, _READING_AGAIN, number, VIEWS.index(view))
+        readings[view] = read_view(rng, exposure, wanted, parts=whole)
+    return case._replace(examination=again, readings=readings)
 
 
 def _draw_foci(

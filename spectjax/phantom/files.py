@@ -47,6 +47,13 @@ _GE_NAMES = {
 _SCAN_START = datetime.datetime(2020, 1, 1, 12)
 
 
+def date_study(number: int) -> dict[str, str]:
+    """Returns the dates of a patient's later study: half a year after each other."""
+    date = _SCAN_START + datetime.timedelta(days=182 * number)
+    keywords = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate")
+    return dict.fromkeys(keywords, date.strftime("%Y%m%d"))
+
+
 def write_patient(
     folder: pathlib.Path,
     name: str,

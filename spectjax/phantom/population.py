@@ -20,9 +20,9 @@ from collections import Counter
 from tqdm import tqdm
 
 from spectjax.bones.regions import NAMES
-from spectjax.phantom.cases import find_case
+from spectjax.phantom.cases import find_case, scan_case_again
 from spectjax.phantom.devices import DEVICES
-from spectjax.phantom.files import write_patient
+from spectjax.phantom.files import date_study, write_patient
 from spectjax.phantom.frames import draw_frame
 from spectjax.phantom.readers import METASTASES, SUSPICIOUS
 from spectjax.phantom.slots import POPULATIONS, WHOLE, Slot, draw_slots, seed_patient
@@ -37,7 +37,7 @@ _SECONDS_PER_PATIENT = 0.3
 _FRAME = 30  # a stream of a patient's seed, beside the bodies of `find_case`
 _COMPLETE = "phantom.json"
 _STARTED = "phantom.partial.json"
-_BEFORE: dict[str, int | str] = {"camera": "usual", "issuer": ""}
+_BEFORE: dict[str, int | str] = {"camera": "usual", "issuer": "", "rescan": 0}
 
 
 class PhantomError(UserError):
@@ -53,6 +53,7 @@ def write_phantom(
     any_frame: bool = False,
     camera: str = "usual",
     issuer: str = "",
+    rescan: int = 0,
     processes: int | None = None,
 ) -> pathlib.Path:
     """Writes a population of patients, or finds it written.
@@ -62,19 +63,21 @@ def write_phantom(
     all with metastases in every thorax, have [P1]'s 112 images, 251 of
     "classification", mostly normal, [P2]'s 346. Scans have the papers' 256 columns of
     some 2.3 mm, or with `any_frame` those of `draw_frame`. The camera is one of
-    `DEVICES`; the Patient IDs are of the issuer, if one is named. The folder does not
-    exist yet, is empty, or holds this phantom; there is a process for each core by
-    default.
+    `DEVICES`; the Patient IDs are of the issuer, if one is named. With `rescan` the
+    folder has another study of the patients that the same call without it writes: they
+    were not treated, lie down anew, and have the same Patient IDs; 1 is half a year
+    later, 2 a year. The folder does not exist yet, is empty, or holds this phantom;
+    there is a process for each core by default.
 
     Raises:
         PhantomError: if the folder holds anything else, a number is out of range, or a
             process was killed.
         WriteError: if a file cannot be written.
     """
-    if patients < 1 or seed < 0 or (processes is not None and processes < 1):
+    if min(patients, processes or 1) < 1 or min(seed, rescan) < 0 or processes == 0:
         raise PhantomError(
-            "Expected patients >= 1, seed >= 0 and processes >= 1, got "
-            f"{patients}, {seed} and {processes}."
+            "Expected patients >= 1, seed >= 0, rescan >= 0 and processes >= 1, got "
+            f"{patients}, {seed}, {rescan} and {processes}."
         )
     if population not in POPULATIONS:
         raise PhantomError(
@@ -96,7 +99,8 @@ def write_phantom(
         "synthetic": True,
     }
     # What a folder of before there was a choice has is not written.
-    choice = {"camera": camera, "issuer": issuer}
+    choice: dict[str, int | str]
+    choice = {"camera": camera, "issuer": issuer, "rescan": rescan}
     wanted |= {key: choice[key] for key in choice if choice[key] != _BEFORE[key]}
     if _is_complete(folder, _BEFORE | wanted):
         return folder
@@ -107,7 +111,7 @@ def write_phantom(
         write_file(folder / "bones" / "classes.csv", table)
     slots = draw_slots(population, patients, seed)
     jobs = [
-        (folder, population, seed, any_frame, camera, issuer, number, slot)
+        (folder, population, seed, any_frame, camera, issuer, rescan, number, slot)
         for number, slot in enumerate(slots, 1)
         # The truth is a patient's last file.
         if not (folder / "truth" / f"{_name(number)}.npz").exists()
@@ -158,13 +162,14 @@ def _is_complete(folder: pathlib.Path, wanted: dict[str, int | str]) -> bool:
     return False
 
 
-_Job = tuple[pathlib.Path, str, int, bool, str, str, int, Slot]
+_Job = tuple[pathlib.Path, str, int, bool, str, str, int, int, Slot]
 
 
 def _write_one(job: _Job) -> None:
-    folder, population, seed, any_frame, camera, issuer, number, slot = job
+    folder, population, seed, any_frame, camera, issuer, rescan, number, slot = job
     # Each patient has a seed of their own: no process depends on another.
     patient_seed = seed_patient(population, seed, number)
+    whole = population in WHOLE
     wanted = SUSPICIOUS if population == "screening" else METASTASES
     frame = draw_frame(derive_rng(patient_seed, _FRAME)) if any_frame else None
     case = find_case(
@@ -174,11 +179,14 @@ def _write_one(job: _Job) -> None:
         wanted,
         frame,
         DEVICES[camera],
-        whole=population in WHOLE,
+        whole=whole,
         burden=slot.burden,
     )
+    if rescan:
+        case = scan_case_again(case, rescan, wanted, whole=whole)
     stated = {"ManufacturerModelName": camera} if camera != _BEFORE["camera"] else {}
     stated |= {"IssuerOfPatientID": issuer} if issuer else {}
+    stated |= date_study(rescan) if rescan else {}
     identity = (population, str(seed), str(number), *stated.values())
     write_patient(
         folder,
@@ -187,7 +195,7 @@ def _write_one(job: _Job) -> None:
         slot.layout,
         identity,
         stated,
-        whole=population in WHOLE,
+        whole=whole,
     )
 
 

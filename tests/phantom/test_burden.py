@@ -10,9 +10,9 @@ from spectjax.phantom.skeleton import build_skeleton
 from spectjax.phantom.slots import draw_slots
 
 
-def light_bones(*bones, skeleton=None):
+def light_bones(*bones):
     """A metastasis that holds whole bones."""
-    skeleton = skeleton or build_skeleton()
+    skeleton = build_skeleton()
     points = find_points(skeleton, bones)
     return light_up("metastasis", bones[0], skeleton, points, np.zeros(3), 1e6, 2.0)
 
@@ -32,14 +32,17 @@ def test_a_metastasis_of_a_whole_region_has_the_mass_of_the_region(region, perce
 
 
 def test_shares_are_of_volume_and_not_of_uptake():
-    # By hand: a tube's slices weigh the same, and L1 takes up nine times as much here.
+    # The sternum by hand, as elliptical tubes: length x pi x half width x half depth.
+    manubrium = np.hypot(46, 16) * np.pi * 24 * 6
+    body = (np.hypot(63, 6) * 17 + np.hypot(40, 3) * 16.5) * np.pi * 5
+    tip = np.hypot(23, 1) * np.pi * 5 * 3
+    # By uptake, 2, 1.6 and 0.9 of it, the manubrium has a half.
     skeleton = build_skeleton()
-    hot = np.where(skeleton.bone == skeleton.names.index("L1"), 9, 1)
-    skeleton = skeleton._replace(weight=hot * skeleton.weight)
-    burden = measure_burden([light_bones("L1", skeleton=skeleton)])
-    # All lumbar vertebrae are as high, and they widen downwards by 4.5 mm of 19.
-    share = burden.shares[NAMES.index("lumbar spine")]
-    assert 0.15 < share < 0.2
+    points = find_points(skeleton, ["sternum"])
+    points = points[skeleton.xyz_mm[points, 1] < 344]
+    spot = light_up("metastasis", "sternum", skeleton, points, np.zeros(3), 1e6, 2.0)
+    share = measure_burden([spot]).shares[NAMES.index("sternum")]
+    assert share == pytest.approx(manubrium / (manubrium + body + tip), rel=0.01)
 
 
 def test_what_two_metastases_hold_counts_once():

@@ -257,18 +257,22 @@ def test_the_command_says_where_the_patients_are(tmp_path, module):
     assert json.loads((tmp_path / "new" / "phantom.json").read_text())["seed"] == 2
 
 
-def test_a_population_of_whole_frames_has_bones_and_the_true_burden(tmp_path):
-    folder = write_phantom(
-        tmp_path / "set", patients=1, seed=4, population="burden", processes=1
-    )
-    masks = read_bone_masks(folder)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """One patient of the population of burdens."""
+    folder = tmp_path_factory.mktemp("phantom") / "whole"
+    return write_phantom(folder, patients=1, seed=9, population="burden", processes=1)
+
+
+def test_a_population_of_whole_frames_has_bones_and_the_true_burden(whole):
+    masks = read_bone_masks(whole)
     assert masks.classes.missing == ()
-    scans, _ = find_bone_scans([folder])
+    scans, _ = find_bone_scans([whole])
     names = {f"{scan.path.stem}_{scan.view}" for scan in scans}
-    drawn = {path.stem for path in folder.glob("annotations/*/*")}
+    drawn = {path.stem for path in whole.glob("annotations/*/*")}
     assert set(masks.paths) == names == drawn and len(names) == 2
-    truth = np.load(folder / "truth" / "P0001.npz")
-    (slot,) = draw_slots("burden", 1, 4)
+    truth = np.load(whole / "truth" / "P0001.npz")
+    (slot,) = draw_slots("burden", 1, 9)
     assert truth["burden_percent"] == pytest.approx(slot.burden, rel=0.03)
     for scan in scans:
         regions = masks.read(
@@ -283,3 +287,31 @@ def test_a_population_of_whole_frames_has_bones_and_the_true_burden(tmp_path):
         lesions = np.unpackbits(truth[f"{scan.view}_lesion_masks"], axis=-1)
         assert len(lesions) == len(truth["burden_lesion_shares"])
         assert (regions[lesions.any(axis=0)] > 0).all()
+
+
+def test_a_rescan_is_a_later_study_of_the_same_patients(whole, tmp_path):
+    folder = write_phantom(
+        tmp_path / "later",
+        patients=1,
+        seed=9,
+        population="burden",
+        rescan=1,
+        processes=1,
+    )
+    first, later = (
+        pydicom.dcmread(sorted(path.glob("dicom/*.dcm"))[0]) for path in (whole, folder)
+    )
+    assert later.PatientID == first.PatientID and later.PatientName == first.PatientName
+    assert (first.StudyDate, later.StudyDate) == ("20200101", "20200701")
+    assert later.AcquisitionDate == later.StudyDate
+    for uid in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        assert first[uid].value != later[uid].value
+    assert (first.pixel_array != later.pixel_array).mean() > 0.1
+    burdens = [
+        np.load(f / "truth" / "P0001.npz")["burden_shares"] for f in (whole, folder)
+    ]
+    np.testing.assert_array_equal(*burdens)
+    with pytest.raises(PhantomError, match="rescan 0, not 1"):
+        write_phantom(
+            whole, patients=1, seed=9, population="burden", rescan=1, processes=1
+        )

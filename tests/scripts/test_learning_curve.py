@@ -58,6 +58,7 @@ def read_scores(folder):
         return list(csv.DictReader(stream))
 
 
+@pytest.mark.slow
 def test_a_curve_goes_on_where_it_was(images, weights, tmp_path, capsys):
     learn(images, weights, tmp_path, "--sizes=4", "--fold=0", "--ways=weights")
     trained = ("weights_4_fold0",)

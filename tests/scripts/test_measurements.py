@@ -71,6 +71,7 @@ def test_insert_hotspots_adds_counts_where_it_says(tmp_path, capsys):
     assert "SYNTHETIC" in pydicom.dcmread(output).ImageComments
 
 
+@pytest.mark.slow
 def test_measure_ensemble_of_the_same_run_twice_gains_nothing(
     no_simulation, tmp_path, capsys
 ):

@@ -38,7 +38,13 @@ def fill(ours, theirs):
     return *(flatten_dict(x, sep="/") for x in (first, found, filled)), " ".join(notes)
 
 
-@pytest.mark.parametrize("name", NAMES)
+LONG = ("specs_d121", "mask_rcnn_att")  # of kinds that stand here anyway
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in NAMES],
+)
 def test_weights_of_the_same_model_are_taken_and_only_heads_are_drawn_anew(name):
     path = next(path for path in CONFIGS if path.stem == name)
     ours, theirs = load(path, "smoke"), load(path, "smoke")

@@ -4,12 +4,12 @@ Points are (x, y) in continuous pixel coordinates, see `annotations.masks`. H is
 number of rows, W of columns.
 """
 
+import math
 from collections.abc import Collection, Iterator
 
 import numpy as np
 from scipy import ndimage
 
-from spectjax.imaging.annotations.masks import fill_box
 from spectjax.imaging.hotspots import number_regions
 
 # How far a corner that is left out lies from the side that takes its place, pixels.
@@ -138,6 +138,17 @@ def _measure_height(triangle: np.ndarray) -> float:
 
 
 def _fills_any(triangle: np.ndarray) -> bool:
-    """Tells whether the centre of any pixel lies in a triangle."""
-    far = np.ceil(triangle.max(axis=0)).astype(int) + 1
-    return bool(fill_box(triangle, (int(far[1]), int(far[0])))[0].any())
+    """Tells whether the centre of any pixel lies in a triangle, as `fill_box` does.
+
+    Each row that the triangle meets is cut by two sides.
+    """
+    cuts: dict[int, int] = {}
+    corners = triangle.tolist()
+    for i in range(3):
+        (x0, y0), (x1, y1) = sorted((corners[i - 1], corners[i]), key=lambda c: c[1])
+        for row in range(math.ceil(y0 - 0.5), math.ceil(y1 - 0.5)):
+            x = x0 + (row + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+            column = math.ceil(x - 0.5)
+            if cuts.setdefault(row, column) != column:
+                return True
+    return False
