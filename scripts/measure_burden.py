@@ -10,8 +10,9 @@ finds the skeleton, `crop` hotspots of the thorax, and `whole` those of the whol
 each as it ships. The same command again goes on where it was stopped.
 
 OUT gets `patients/`, a file for each; `scans.csv`; `burden.json`, `burden.md` and
-`agreement.png`; and, if hotspots were asked for, `repeatability.json`, which is what
-`spectjax/bones/repeatability.json` is made of.
+`agreement.png`; and, if hotspots were asked for, `repeatability.json`. With `--ship`
+this becomes `spectjax/bones/repeatability.json`, and the tables those of
+`docs/burden.md`.
 """
 
 import functools
@@ -25,10 +26,12 @@ from absl import flags
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 from scripts.burden.examinations import GROUPS, simulate
+from scripts.burden.figures import draw_agreement
 from scripts.burden.finders import LOADERS
 from scripts.burden.measures import measure_examination
 from scripts.burden.summary import make_table, summarise
-from scripts.burden.tables import draw_agreement, write_report, write_scans
+from scripts.burden.tables import write_report, write_scans
+from spectjax.bones.repeatability import FILE
 from spectjax.phantom.population import VERSION
 from spectjax.report.picture_parts import save_figure
 from spectjax.system.commands import define_path, refuse_arguments, run_command
@@ -53,8 +56,12 @@ _REPEATED_NORMAL = flags.DEFINE_integer(
 )
 _SEED = flags.DEFINE_integer("seed", 2101, "Of both populations.", lower_bound=0)
 _ASK = flags.DEFINE_list("ask", list(LOADERS), f"Of {', '.join(LOADERS)}.")
+_SHIP = flags.DEFINE_bool("ship", False, "Put the results where they are read.")
 _PROCESSES = flags.DEFINE_integer("processes", None, "One a core.", lower_bound=1)
 
+ROOT = pathlib.Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "burden.md"
+BEGIN, END = "<!-- measured -->\n", "<!-- end of what was measured -->\n"
 _SECONDS = 1.0, 4.0  # of a scan: to simulate it, and of each who is asked
 Job = tuple[str, int, bool]  # group, number, whether scanned again
 
@@ -79,7 +86,22 @@ def main(argv: list[str]) -> None:
         check_run(folder, {"seed": _SEED.value, "asked": asked, "phantom": VERSION})
         measure(folder, jobs, asked)
         write_tables(folder, [read(folder, job) for job in jobs], asked)
+        if _SHIP.value:
+            ship(folder)
     print((folder / "burden.md").read_text())
+
+
+def ship(folder: pathlib.Path) -> None:
+    """Puts tables on the page, and the one of repeated scans beside what reads it."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    tables = (folder / "burden.md").read_text()
+    after = rest.partition(END)[2]
+    write_file(PAGE, "".join([before, BEGIN, "\n", tables, END, after]))
+    picture = PAGE.parent / "figures" / "burden_agreement.png"
+    write_file(picture, (folder / "agreement.png").read_bytes())
+    table = folder / FILE.name
+    if table.exists():
+        write_file(FILE, table.read_text())
 
 
 def check_run(folder: pathlib.Path, run: dict[str, Any]) -> None:
@@ -171,7 +193,7 @@ def write_tables(
             "phantom_version": VERSION,
             "commit": find_commit(),
         }
-        write_json(folder / "repeatability.json", make_table(records, measured))
+        write_json(folder / FILE.name, make_table(records, measured))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from spectjax.phantom.subject import VIEWS
 # Counts of the view that has fewer. Those of Anand et al. (J Nucl Med 2016;57:1865),
 # and as many as a slow scan of a lean patient has.
 COUNTS = (200_000, 500_000, 1_500_000, 4_000_000)
-FIRST, AGAIN = "first", "again"
+FIRST, AGAIN, LYING_AGAIN = "first", "again", "lying down again"
 _COARSE = Frame((512, 128), 4.7)
 # Which population a group of patients is of, and their diagnosis.
 GROUPS = {"burden": ("burden", METASTASIS), "normal": ("whole_body", NORMAL)}
@@ -93,7 +93,7 @@ def simulate(
     lain = scan_again(first, 3, lie_down=True)
     yield look(scan_again(first, 1), "new noise")
     yield look(scan_again(first, 2, counts=0.5), "half of the time")
-    yield look(lain, "lying down again")
+    yield look(lain, LYING_AGAIN)
     yield look(scan_again(first, 4, frame=_COARSE), "pixels of 4.7 mm")
     for place, counts in enumerate(COUNTS):
         for which, exam in enumerate((first, lain)):

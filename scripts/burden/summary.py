@@ -27,6 +27,8 @@ PRODUCT: dict[Extent, str] = {
     "whole body": f"{WHOLE}/{BONES}",
     "thorax": f"{CROP}/{BONES}",
 }
+# Of a group: the scatter of fewer says little.
+LEAST_PAIRS = 5
 # Upper ends of the contrasts of lesions; readers see few of less than 1.5.
 CONTRASTS = (1.5, 2.0, 3.0, 5.0, np.inf)
 
@@ -76,36 +78,29 @@ def summarise(records: Sequence[Record]) -> dict[str, Any]:
 
 def list_agreements(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Returns how the indices of first scans agree with the planar truth and others."""
-    rows = []
+    patients = [str(record["number"]) for record in records]
 
-    def compare(extent: str, found: tuple[str, str], truth: str, used: Any) -> None:
-        who, part = found
-        measured = pick(used, FIRST, who, extent, part)
-        if not np.isfinite(measured).any():
-            return
-        true = pick(used, FIRST, truth, extent)
-        names = [str(record["number"]) for record in used]
-        row: dict[str, Any] = {"extent": extent, "found": who, "part": part}
-        row |= {"truth": truth, "without_doubts": used is not records}
-        rows.append(row | describe_agreement(true, measured, names))
+    def compare(extent: str, who: str, truth: str, part: str = "percent") -> None:
+        found = pick(records, FIRST, who, extent, part)
+        if np.isfinite(found).any():
+            true = pick(records, FIRST, truth, extent)
+            row = {"extent": extent, "found": who, "part": part, "truth": truth}
+            rows.append(row | describe_agreement(true, found, patients))
 
-    sure = [record for record in records if not record["scans"][FIRST]["doubts"]]
+    rows: list[dict[str, Any]] = []
     for extent in ("whole body", "thorax"):
         for part in ("percent", "anterior", "posterior"):
-            compare(extent, (TRUTH, part), VOLUME, records)
+            compare(extent, TRUTH, VOLUME, part)
         for who in list_combinations(records):
-            if who == TRUTH:
-                continue
-            for truth in (TRUTH, VOLUME):
-                compare(extent, (who, "percent"), truth, records)
-                if who.endswith(BONES) and len(sure) < len(records):
-                    compare(extent, (who, "percent"), truth, sure)
-    thorax = pick(records, FIRST, VOLUME, "thorax")
-    whole = pick(records, FIRST, VOLUME, "whole body")
-    names = [str(record["number"]) for record in records]
-    row: dict[str, Any] = {"extent": "thorax for whole body", "found": VOLUME}
-    row |= {"part": "percent", "truth": VOLUME, "without_doubts": False}
-    return [*rows, row | describe_agreement(whole, thorax, names)]
+            if who != TRUTH:
+                compare(extent, who, TRUTH)
+                compare(extent, who, VOLUME)
+    row = {"extent": "thorax for whole body", "found": VOLUME, "part": "percent"}
+    whole, thorax = (
+        pick(records, FIRST, VOLUME, each) for each in ("whole body", "thorax")
+    )
+    row |= {"truth": VOLUME, **describe_agreement(whole, thorax, patients)}
+    return [*rows, row]
 
 
 def list_doubts(records: Sequence[Record]) -> dict[str, Any]:
@@ -241,6 +236,7 @@ def make_table(
                 pick(records, name_counts(counts, FIRST), who, extent),
                 pick(records, name_counts(counts, AGAIN), who, extent),
             )
+            groups = [each for each in groups if each["n"] >= LEAST_PAIRS]
             # Where nothing scattered at all, too few were scanned to say how much.
             some = [each for each in groups if each["rms"] > 0]
             lowest = min((each["lowest"] for each in groups), default=0.0)

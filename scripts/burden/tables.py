@@ -4,16 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from scripts.burden.examinations import FIRST
+from scripts.burden.bars import list_bars
 from scripts.burden.finders import BONES, CROP, WHOLE
 from scripts.burden.measures import READERS, TOLD, TRUE
-from scripts.burden.summary import PRODUCT, TRUTH, VOLUME, Record, pick
-from spectjax.report.curves import PALETTE
+from scripts.burden.statistics import GROUPS
+from scripts.burden.summary import PRODUCT, TRUTH, VOLUME, Record
 from spectjax.report.markdown import format_bounds, format_rows, format_score
-from spectjax.report.picture_parts import add_caption
 from spectjax.system.files import format_csv
 
 HOTSPOTS = {
@@ -47,6 +44,7 @@ def write_report(document: Mapping[str, Any]) -> str:
         f"{document['seed']}, commit {document['commit']}. Indices and their "
         "differences in percent points.",
         "",
+        *_tabulate_bars(document),
         *_tabulate_agreement(document["agreement"]),
         *_tabulate_doubts(document["doubts"]),
         *_tabulate_repeats(document["repeats"]),
@@ -57,36 +55,48 @@ def write_report(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _tabulate_agreement(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    def fill(row: Mapping[str, Any]) -> list[str]:
-        source = name_source(row["found"])
-        if row["part"] != "percent":
-            source += f", {row['part']} view alone"
-        if row["without_doubts"]:
-            source += ", no region in doubt"
-        truth = "volume" if row["truth"] == VOLUME else "planar"
-        bounds = row["intervals"]
-        return [
-            row["extent"],
-            source,
-            truth,
-            str(row["n"]),
-            *(
-                format_score(row[key], ".3f") + format_bounds(bounds[key])
-                if key in bounds
-                else format_score(row[key], ".3f")
-                for key in ("r", "slope_origin", "slope")
-            ),
-            format_score(row["bias"], "+.2f"),
-            format_bounds((row["low"], row["high"]), "+.2f").strip(" ()"),
-            format_score(row["concordance"], ".3f"),
-        ]
+def _tabulate_bars(document: Mapping[str, Any]) -> list[str]:
+    words = {True: "reached", False: "**missed**", None: "not measured yet"}
+    rows = [[bar.what, bar.wanted, bar.found, words[bar.met]] for bar in
+            list_bars(document)]  # fmt: skip
+    return ["### Goals", "", *format_rows(["Goal", "Wanted", "Found", ""], rows)]
+
+
+def _tabulate_agreement(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    def is_told(row: Mapping[str, Any]) -> bool:
+        alone = row["part"] != "percent"
+        of_truth = row["found"] in (TRUTH, VOLUME) and not (
+            alone and row["extent"] == "thorax"
+        )
+        planar = row["truth"] == TRUTH and row["found"] != f"{READERS}/{BONES}"
+        return of_truth or planar or row["found"] == PRODUCT.get(row["extent"])
 
     header = [
         *("Extent", "Index", "Truth", "n", "r", "Slope through the origin"),
         *("Slope of the regression", "Bias", "95 % limits", "Lin's concordance"),
     ]
-    return ["## Agreement", "", *format_rows(header, map(fill, rows))]
+    cells = map(_list_agreement, filter(is_told, rows))
+    return ["### Agreement", "", *format_rows(header, cells)]
+
+
+def _list_agreement(row: Mapping[str, Any]) -> list[str]:
+    source, bounds = name_source(row["found"]), row["intervals"]
+    if row["part"] != "percent":
+        source += f", {row['part']} view alone"
+    return [
+        row["extent"],
+        source,
+        "volume" if row["truth"] == VOLUME else "planar",
+        str(row["n"]),
+        *(
+            format_score(row[key], ".3f")
+            + (format_bounds(bounds[key]) if key in bounds else "")
+            for key in ("r", "slope_origin", "slope")
+        ),
+        format_score(row["bias"], "+.2f"),
+        format_bounds((row["low"], row["high"]), "+.2f").strip(" ()"),
+        format_score(row["concordance"], ".3f"),
+    ]
 
 
 def _tabulate_doubts(doubts: Mapping[str, Any]) -> list[str]:
@@ -104,24 +114,24 @@ def _tabulate_doubts(doubts: Mapping[str, Any]) -> list[str]:
 
 
 def _tabulate_repeats(rows: Iterable[Mapping[str, Any]]) -> list[str]:
-    header = ["Extent", "Index", "Repeated with", "Level", "n", "Mean index"]
-    header += ["Mean difference", "SD", "CV, %"]
+    table: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in rows:
+        if row["found"] in (f"{TRUE}/{TRUE}", PRODUCT[row["extent"]]):
+            key = (row["extent"], name_source(row["found"]), row["what"])
+            table.setdefault(key, {})[row["group"]] = _tell_group(row)
+    header = ["Extent", "Index", "Repeated with", *(f"about {g} %" for g in GROUPS)]
     cells = [
-        [
-            row["extent"],
-            name_source(row["found"]),
-            row["what"],
-            row["group"],
-            str(row["n"]),
-            f"{row['level']:.2f}",
-            *(
-                format_score(row[key], pattern) if np.isfinite(row[key]) else "–"
-                for key, pattern in (("mean", "+.3f"), ("sd", ".3f"), ("cv", ".1f"))
-            ),
-        ]
-        for row in rows
+        [*key, *(groups.get(group, "–") for group in GROUPS)]
+        for key, groups in table.items()
     ]
-    return ["## Repeatability", "", *format_rows(header, cells)] if cells else []
+    what = "Mean ± SD of the differences, coefficient of variation, pairs of scans."
+    return ["### Repeatability", "", what, "", *format_rows(header, cells)]
+
+
+def _tell_group(row: Mapping[str, Any]) -> str:
+    sd, cv = (None if np.isnan(row[key]) else row[key] for key in ("sd", "cv"))
+    said = f"{format_score(row['mean'], '+.2f')} ± {format_score(sd, '.2f')}"
+    return f"{said}, {format_score(cv, '.0f')} %, {row['n']}"
 
 
 def _tabulate_counts(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -137,7 +147,7 @@ def _tabulate_counts(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         ]
         for row in rows
     ]
-    title = "## Counts: errors against the planar truth"
+    title = "### Counts: errors against the planar truth"
     return [title, "", *format_rows(header, cells)] if cells else []
 
 
@@ -146,7 +156,7 @@ def _tabulate_losses(losses: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for who, each in losses.items():
         mean = each["mean"]
         lines += [
-            f"## Lost: {HOTSPOTS.get(who, who)}, true bones, n = {each['n']}",
+            f"### Lost: {HOTSPOTS.get(who, who)}, true bones, n = {each['n']}",
             "",
             f"Of a mean planar index of {mean['true']:.2f}, {mean['missed']:.2f} lies "
             f"in lesions that are missed and {mean['too_small']:.2f} outside of the "
@@ -191,7 +201,7 @@ def _tabulate_false(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
         ]
         for who, row in rows.items()
     ]
-    title = "## Normal whole bodies (both views)"
+    title = "### Normal whole bodies (both views)"
     return [title, "", *format_rows(header, cells)] if cells else []
 
 
@@ -221,48 +231,3 @@ def write_scans(records: Sequence[Record]) -> str:
         for record, scan in scans
     ]
     return format_csv([*names, "regions_in_doubt"], rows)
-
-
-def draw_agreement(records: Sequence[Record], document: Mapping[str, Any]) -> Figure:
-    """Draws the index of the whole body over the planar truth, and the differences.
-
-    It is that of found hotspots and bones, or the nearest to it that was measured.
-    """
-    ways = (PRODUCT["whole body"], f"{WHOLE}/{TRUE}", f"{TRUE}/{BONES}", TRUTH)
-    known = {row["found"] for row in document["agreement"]}
-    who = next(way for way in ways if way in known)
-    truth = VOLUME if who == TRUTH else TRUTH
-    row = next(
-        row
-        for row in document["agreement"]
-        if (row["found"], row["truth"], row["extent"], row["part"])
-        == (who, truth, "whole body", "percent")
-    )
-    records = [record for record in records if record["group"] == "burden"]
-    x, y = (np.array(pick(records, FIRST, each, "whole body")) for each in (truth, who))
-    figure = Figure(figsize=(9.0, 4.4), dpi=110)
-    left, right = figure.subplots(1, 2)
-    top = float(np.nanmax([x, y]) * 1.05)
-    left.plot([0, top], [0, top], color="0.6", linewidth=0.8)
-    left.scatter(x, y, s=12, color=PALETTE[0], linewidth=0, alpha=0.7)
-    left.set_title(f"r {row['r']:.3f}, slope {row['slope_origin']:.2f}", size=10)
-    _finish(left, "True index, percent", "Measured index, percent")
-    right.scatter((x + y) / 2, y - x, s=12, color=PALETTE[0], linewidth=0, alpha=0.7)
-    for key, style in (("bias", "-"), ("low", "--"), ("high", "--")):
-        right.axhline(row[key], color="0.2", linewidth=1, linestyle=style)
-    limits = f"{row['low']:+.2f} to {row['high']:+.2f}"
-    right.set_title(f"bias {row['bias']:+.2f}, 95 % limits {limits}", size=10)
-    _finish(right, "Mean of both, percent", "Measured − true, points")
-    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.2, top=0.78, wspace=0.28)
-    truth_name = "truth by volume" if truth == VOLUME else "planar truth"
-    subtitle = f"{row['n']} patients, {name_source(who)}, against the {truth_name}"
-    add_caption(figure, "Planar bone scan index", subtitle, True)
-    return figure
-
-
-def _finish(axes: Axes, x: str, y: str) -> None:
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(color="0.92")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

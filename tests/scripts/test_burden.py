@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from scripts.burden import finders
+from scripts.burden.bars import list_bars
 from scripts.burden.examinations import (
     AGAIN,
     COUNTS,
@@ -44,6 +45,7 @@ SKULL, FEMUR, RIBS = (
     NAMES.index(name) + 1 for name in ("skull", "left femur", "left ribs")
 )
 SCRIPT = "scripts.measure_burden"
+BEGIN, END = "<!-- measured -->\n", "<!-- end of what was measured -->\n"
 
 
 def test_agreement_by_hand():
@@ -186,8 +188,8 @@ def make_record(number, pairs):
 
 
 def test_the_table_holds_what_was_measured_and_no_certainty_of_nothing(tmp_path):
-    """Two pairs of nothing, two at level 1.1: their differences are 0.1 and -0.3."""
-    pairs = [(0, 0), (0, 0), (1.0, 1.1), (1.3, 1.0)]
+    """Of nothing, of level 1.1, differences 0.1 and -0.3, and too few of level 3."""
+    pairs = [(0, 0), (0, 0), (1.0, 1.1), (1.3, 1.0)] * 3 + [(3.0, 3.1)] * 4
     records = [make_record(n, pair) for n, pair in enumerate(pairs, 1)]
     file = tmp_path / "table.json"
     measured = {"synthetic": "yes"}
@@ -199,6 +201,33 @@ def test_the_table_holds_what_was_measured_and_no_certainty_of_nothing(tmp_path)
     assert table.find_sd(0.0, [COUNTS[0]]) == pytest.approx(sd, abs=1e-4)
     assert table.find_sd(1.31, [COUNTS[0]]) is None
     assert read_repeatability("thorax", file).curves == ()
+
+
+def make_document(r, slope, sd, n, false):
+    row = {"extent": "whole body", "found": "whole/bones"}
+    row |= {"r": r, "slope_origin": slope, "slope": 9.0, "sd": sd, "n": n}
+    repeat = {"what": "lying down again", "group": "3"}
+    return {
+        "agreement": [
+            row | {"truth": "volume", "r": 0.1},
+            row | {"truth": "true/true"},
+            row | {"truth": "true/true", "extent": "thorax", "r": 0.1},
+        ],
+        "repeats": [row | repeat, row | repeat | {"what": "new noise", "sd": 0.0}],
+        "false": {"whole": {"per_body": false, "n": 4}},
+    }
+
+
+def test_goals_are_reached_missed_or_not_measured():
+    good = list_bars(make_document(0.95, 0.9, 0.15, 2, 0.3))
+    assert [bar.met for bar in good] == [None, True, None, None, True, True]
+    assert [bar.found for bar in good][::4] == ["–", "0.150, n = 2"]
+    bad = list_bars(make_document(0.949, 1.0, 0.151, 9, 0.31))
+    assert [bar.met for bar in bad] == [None, False, None, None, False, False]
+    steep = list_bars(make_document(0.99, 1.11, math.nan, 1, 0.0))
+    assert [bar.met for bar in steep] == [None, False, None, None, None, True]
+    nothing = list_bars({"agreement": [], "repeats": [], "false": {}})
+    assert {bar.met for bar in nothing} == {None}
 
 
 def simulate(group, number, seed, *, repeats):
@@ -264,7 +293,7 @@ def fakes(monkeypatch):
     finders.load.cache_clear()
 
 
-def run(folder, *arguments):
+def run(folder, *arguments, **changes):
     options = ["--patients=3", "--normal=2", "--repeated=2", "--repeated_normal=1"]
     run_in_process(
         SCRIPT,
@@ -273,12 +302,21 @@ def run(folder, *arguments):
         *options,
         *arguments,
         simulate=simulate,
+        **changes,
     )
 
 
 @pytest.mark.usefixtures("fakes")
 def test_all_tables_of_a_few_patients(tmp_path):
-    run(tmp_path)
+    page, shipped = tmp_path / "docs" / "page.md", tmp_path / "repeatability.json"
+    page.parent.mkdir()
+    page.write_text(f"before\n{BEGIN}\nold\n{END}after\n")
+    run(tmp_path / "out", "--ship", PAGE=page, FILE=shipped)
+    told, tmp_path = page.read_text(), tmp_path / "out"
+    assert told.startswith(f"before\n{BEGIN}\nSIMULATED") and "old" not in told
+    assert told.endswith(f"|\n{END}after\n")
+    assert shipped.read_text() == (tmp_path / "repeatability.json").read_text()
+    assert (page.parent / "figures" / "burden_agreement.png").exists()
     document = json.loads((tmp_path / "burden.json").read_text())
     assert document["patients"] == {"burden": 3, "normal": 2, "repeated": 3}
     first = document["agreement"][0]
