@@ -41,7 +41,8 @@ class Examples:
     """The examples of one split.
 
     Attributes:
-        images: thorax counts, uint16, or scaled to [0, 1], float32, (N, H, W, 1).
+        images: counts of thoraxes or whole frames, uint16, or scaled to [0, 1],
+            float32, (N, H, W, 1).
         masks: class of each pixel, 0 is background, uint8, (N, H, W).
         labels: class of each image, 0 is normal, 1 metastasis, int32, (N,).
         diagnoses: words of `spectjax.imaging.diagnosis.DIAGNOSES`, length N.
@@ -62,7 +63,7 @@ class Examples:
             N; empty if nobody asked, as are the next two.
         matrices: rows and columns of each whole image, "1024x256", length N.
         cameras: what took each image, "unknown" where the data set does not say.
-        regions: what the images of the data set show, see `BoneScan.region`.
+        regions: what the images of the data set show, see `ThoraxImage.region`.
     """
 
     images: np.ndarray

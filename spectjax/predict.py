@@ -30,7 +30,7 @@ file to look at, and `index.html`, the most doubtful first (docs/pages.md).
 `--bones` also says in which bone each hotspot lies, and of each examination how much
 of its bones is marked: a planar index with its constants and what a repeated scan
 would show, or every reason why it is withheld (docs/commands.md); `bones.csv` and
-`index.csv` list both.
+`index.csv` list both. `--whole_body` does so always.
 `--dicom_dir=DIR` also writes, of each study, what an archive takes: a segmentation of
 each view with hotspots, a structured report, a picture, with `--pdf` and `--gsps` more
 (docs/dicom_results.md). It needs `pip install 'spectjax[dicom]'`.
@@ -143,7 +143,8 @@ def run(
         operating_point: likewise.
         labelme: whether drafts to correct are written too.
         html: whether a page of each examination is written too.
-        bones: whether the bones are looked for that hotspots lie in.
+        bones: whether the bones are looked for that hotspots lie in; they are for
+            `whole_body`, too.
         dicom_dir: receives DICOM results, see `spectjax.dicom_results`, and whether
             there are `pdf` and `gsps` among them.
         pdf: see `dicom_dir`.
@@ -192,7 +193,7 @@ def run(
 
         products.append(PageFolder(output_dir / PAGES, problems, intake.files))
     skeleton = None
-    if bones:
+    if bones or whole_body:
         from spectjax.inference.bone_tables import BoneTables
         from spectjax.inference.skeleton import load_skeleton
 
@@ -261,7 +262,8 @@ if __name__ == "__main__":  # flags are global to a process
         "bones",
         False,
         "Also say in which bone each hotspot lies, and how much of the skeleton is "
-        "marked, or why that is not told; bones.csv and index.csv list both.",
+        "marked, or why that is not told; bones.csv and index.csv list both. With "
+        "--whole_body always.",
     )
     define_path(
         "dicom_dir",

@@ -129,10 +129,10 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
 def _see_whole_bodies(config: ConfigDict, *, smoke: bool) -> None:
     """Sets what learning from whole frames changes: it goes on with the shipped model.
 
-    Two frames have as many pixels as thirteen images that the latter learned from.
+    Two frames have as many pixels as twelve images that the latter learned from.
     """
     config.data.name = "segmentation_whole_body"
-    config.data.train_hw = (960, 224)
+    config.data.train_hw = (896, 224)
     config.data.batch_size = 2
     config.pretrained = "shipped"
     config.optimizer.learning_rate = 2e-3
@@ -140,6 +140,7 @@ def _see_whole_bodies(config: ConfigDict, *, smoke: bool) -> None:
     config.num_epochs = 2
     if smoke:
         config.data.name += "_smoke"
+        config.data.augmentation = "online"
         config.data.train_hw = (64, 64)
         config.pretrained = None
         config.model.features = (2, 4)

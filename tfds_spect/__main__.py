@@ -41,8 +41,10 @@ _CONFIG = flags.DEFINE_string(
     "segmentation_quick: 4 copies; segmentation_smoke: 10 simulated patients, 1 copy; "
     "segmentation_originals: no copies; segmentation_mixed: no copies, and normal "
     "images among the simulated ones; segmentation_screening: no copies, 3000 "
-    "simulated patients, half of them normal. classification_d1, _d2, _d3: the three "
-    "data sets of the other paper. With _leaking added to segmentation, "
+    "simulated patients, half of them normal; segmentation_whole_body: whole frames, "
+    "nothing cropped, 1000 simulated patients, half of them normal. "
+    "classification_d1, _d2, _d3: the three data sets of the other paper. With "
+    "_leaking added to segmentation, "
     "segmentation_quick, classification_d2 or classification_d3: originals and copies "
     "split at random, as in the papers.",
 )

@@ -5,7 +5,7 @@ number stands in its place. Shares need no size of a pixel, and views no common 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ METHOD = (
     "the share of each region's projected area that is marked, mean of both views, "
     f"times the region's share of the skeleton's mass ({MASSES}), summed"
 )
+WITHHELD = "The index is withheld."
 # A frame may end at the hands and the feet: what it does not show is told, no reason.
 _MAY_BE_CUT = ("forearm and hand", "lower leg and foot")
 
@@ -89,6 +90,7 @@ class Burden:
             withheld, or if nobody measured that.
         interval_note: what the interval is of, or why there is none, a sentence.
         measured: on what it was measured; empty without one.
+        provisional: whether the interval may be too narrow.
     """
 
     extent: Extent
@@ -96,7 +98,12 @@ class Burden:
     reasons: tuple[Reason, ...]
     interval: tuple[float, float] | None
     interval_note: str
-    measured: Mapping[str, str | int | None]
+    measured: Mapping[str, str | int | None] = field(default_factory=dict)
+    provisional: bool = False
+
+    def withhold(self, reason: Reason) -> "Burden":
+        """Returns it without its number, for one more reason."""
+        return Burden(self.extent, None, (*self.reasons, reason), None, WITHHELD)
 
     @property
     def title(self) -> str:
@@ -119,6 +126,7 @@ class Burden:
         if self.interval:
             low, high = self.interval
             said += f", {low:.2f} to {high:.2f} in 95 % of repeated scans, simulated"
+            said += " (provisional)" * self.provisional
         if self.not_shown:
             said += f"; not shown and not counted: {', '.join(self.not_shown)}"
         return f"{said}." if self.interval else f"{said}. {self.interval_note}"
@@ -165,7 +173,7 @@ def measure_burden(
     """
     reasons = tuple(_list_reasons(views, extent))
     if reasons:
-        return Burden(extent, None, reasons, None, "The index is withheld.", {})
+        return Burden(extent, None, reasons, None, WITHHELD)
     # What the model did not look at is neither marked nor free of marks.
     regions = {
         each.view: np.where(each.read, each.bones.regions, 0)
@@ -179,17 +187,24 @@ def measure_burden(
     )
     counts = [each.counts for each in views if each.counts is not None]
     interval = repeatability.interval(index.percent, counts)
-    note = _explain(interval, repeatability)
-    measured = repeatability.measured if interval else {}
-    return Burden(extent, index, (), interval, note, measured)
-
-
-def _explain(interval: object, repeatability: Repeatability) -> str:
+    if not index.percent:
+        note = (
+            "Nothing is marked in these bones, which does not mean that nothing is "
+            "there: no interval is told."
+        )
+        return Burden(extent, index, (), None, note)
     if interval is None:
-        return (
+        note = (
             "No interval is known: at this index and these counts no repeated scans "
             "were measured."
         )
+        return Burden(extent, index, (), None, note)
+    provisional, measured = repeatability.provisional, repeatability.measured
+    note = _explain(repeatability)
+    return Burden(extent, index, (), interval, note, measured, provisional)
+
+
+def _explain(repeatability: Repeatability) -> str:
     said = "The interval is that of simulated patients who were scanned again"
     if repeatability.provisional:
         said += "; it is provisional, and may be too narrow"

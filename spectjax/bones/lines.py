@@ -37,6 +37,9 @@ _LEGS = (1.45, 2.15)
 _LEAST_SEEN = 0.6  # of a limb's rows that lie in the body
 _CUT = 0.02  # of the rows of the arms, where the body reaches the frame's side
 
+# What nobody need doubt who finds the pelvis in another way at the same place.
+CRESTS_UNSEEN = "the iliac crests were not made out"
+CRESTS_DIFFER = "the two views show the iliac crests at different heights"
 _PELVIS = ("lumbar spine", "sacrum", "left hip bone", "right hip bone")
 _ARM_KINDS, _LEG_KINDS = (
     ("humerus", "forearm and hand"),
@@ -89,13 +92,11 @@ def find_lines(thoraxes: Mapping[View, ThoraxImage]) -> dict[View, Lines]:
     crests = {view: _find_crests(bodies[view], thoraxes[view]) for view in thoraxes}
     doubts: dict[str, str] = {}
     if not all(seen for _, seen in crests.values()):
-        doubts = dict.fromkeys(_PELVIS, "the iliac crests were not made out")
+        doubts = dict.fromkeys(_PELVIS, CRESTS_UNSEEN)
     if len(crests) == 2:
         front, back = crests["anterior"][0], crests["posterior"][0]
         if abs(front - back) > _SAME_CRESTS:
-            doubts = dict.fromkeys(
-                _PELVIS, "the two views show the iliac crests at different heights"
-            )
+            doubts = dict.fromkeys(_PELVIS, CRESTS_DIFFER)
         crests["anterior"] = crests["posterior"]
     return {
         view: _find_lines(bodies[view], thoraxes[view], crests[view][0], doubts)

@@ -127,11 +127,11 @@ def draw_regions(
 
 def mirror_sides(regions: np.ndarray) -> np.ndarray:
     """Returns a map of regions (..., H, W) as its mirror image has it: sides change."""
-    return np.asarray(_swap_sides()[regions][..., ::-1])
+    return np.asarray(swap_sides()[regions][..., ::-1])
 
 
 @functools.cache
-def _swap_sides() -> np.ndarray:
+def swap_sides() -> np.ndarray:
     """Returns the label of each label in the mirror, uint8, (len(REGIONS) + 1,)."""
     swapped = {"": "", "left": "right", "right": "left"}
     places = {(r.kind, r.side): label for label, r in enumerate(REGIONS, 1)}

@@ -132,6 +132,10 @@ def _draw_view(panel: Axes, subject: Subject) -> None:
     )
 
 
+def _begin(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
+
+
 def list_notes(study: Study, width: int, *, most: int) -> list[str]:
     """Returns what else to know, in lines of `width` letters, and `most` of them."""
     sentences = [
@@ -139,6 +143,7 @@ def list_notes(study: Study, width: int, *, most: int) -> list[str]:
         *([SYNTHETIC] * study.synthetic),
         "Only what lies in the blue boxes was read.",
         *study.unread,
+        *([] if study.burden is None else [_begin(study.burden.sentence)]),
     ]
     for subject in study.subjects:
         sentences += [f"{subject.title}: {text}" for text in subject.comments]

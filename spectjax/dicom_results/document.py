@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
@@ -17,6 +18,9 @@ from spectjax.dicom_results.capture import draw_study, list_notes
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
 from spectjax.dicom_results.subject import Study, say_score
 from spectjax.imaging.dicom.whole_body import MAKER
+
+if TYPE_CHECKING:
+    from spectjax.bones.places import Place
 
 _DPI = 150
 _LINES, _LETTERS = 64, 96  # of a page
@@ -99,5 +103,12 @@ def _list_lines(study: Study) -> Iterator[str]:
                 area = f"{entry['area_mm2']:.0f} mm2"
             yield (
                 f"{number:>5}{area:>14}{entry['max_counts']:>14.0f}"
-                f"{say_score(entry['score']):>12}"
+                f"{say_score(entry['score']):>12}{_say_bone(hotspot.place)}"
             )
+
+
+def _say_bone(place: "Place | None") -> str:
+    """Returns the bone that a hotspot lies in; nothing where nobody looked."""
+    if place is None:
+        return ""
+    return f"  {place.region or 'no bone'}{' (in doubt)' * bool(place.in_doubt)}"

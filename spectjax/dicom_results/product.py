@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spectjax.bones.burden import Burden, Reason
 from spectjax.dicom_results.header import Header, match, read_header
 from spectjax.dicom_results.subject import (
     Model,
@@ -96,7 +97,11 @@ class DicomResults:
         folders = {view.thorax.scan.path.parent for view, _ in reading.views}
         folders.add(problems.log.parent)
         told_of = map(make_printable, drop_folders(passed_over, folders))
-        study = self._make_study(usable, tuple(told_of))
+        burden = reading.burden
+        if burden is not None and len(usable) < len(reading.views):
+            text = "Not all views that the index is of are in this report."
+            burden = burden.withhold(Reason("views_left_out", text))
+        study = self._make_study(usable, tuple(told_of), burden)
         with problems.passing_over(usable[0][0].thorax.scan.path):
             self._write_study(study)
 
@@ -107,6 +112,7 @@ class DicomResults:
         self,
         usable: list[_Found],
         passed_over: tuple[str, ...],
+        burden: Burden | None,
     ) -> Study:
         assert self._model is not None, "begin comes before write"
         titles = name_views([view.thorax.scan.view for view, _, _ in usable])
@@ -115,7 +121,7 @@ class DicomResults:
             for (view, finding, header), title in zip(usable, titles, strict=True)
         )
         moment = self._moment or max(header.moment for _, _, header in usable)
-        return Study(subjects, passed_over, moment=moment)
+        return Study(subjects, passed_over, moment=moment, burden=burden)
 
     def _write_study(self, study: Study) -> None:
         from spectjax.dicom_results.stamp import encode

@@ -5,18 +5,24 @@ each hotspot. Each has a region on the image: OHIF 3.13 shows nothing of a repor
 which one group has none.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import highdicom as hd
-import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import NuclearMedicineImageStorage
 
 from spectjax.dicom_results import codes as ours
 from spectjax.dicom_results.outline import draw_box, draw_outline
+from spectjax.dicom_results.report_index import describe_index
+from spectjax.dicom_results.report_parts import (
+    Group,
+    comment,
+    draw_region,
+    find_site,
+    measure,
+)
 from spectjax.dicom_results.stamp import PLACEHOLDER, RESEARCH, stamp
 from spectjax.dicom_results.subject import Study, Subject
 from spectjax.imaging.canvas import WHOLE_FRAME
@@ -25,7 +31,9 @@ from spectjax.imaging.dicom.views import make_item
 from spectjax.imaging.dicom.whole_body import MAKER
 from spectjax.system.messages import make_printable
 
-_Group = hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations
+if TYPE_CHECKING:
+    from spectjax.bones.places import Place
+
 _ROUGH = "The outline has too many corners: a box stands in, the segmentation is exact."
 
 
@@ -39,6 +47,8 @@ def make_report(study: Study, number: int) -> Dataset:
     groups = [
         group for subject in study.subjects for group in _list_groups(study, subject)
     ]
+    if study.burden is not None:
+        groups.append(describe_index(study, study.burden, _identify(study.first)))
     files = [study.place(file) for file in study.files]
     content = hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(
@@ -97,17 +107,22 @@ def _find_procedures(study: Study) -> list[Code]:
     return list(dict.fromkeys([ours.PROCEDURE, *found]))
 
 
-def _list_groups(study: Study, subject: Subject) -> Iterator[_Group]:
-    algorithm = hd.sr.AlgorithmIdentification(
+def _list_groups(study: Study, subject: Subject) -> Iterator[Group]:
+    algorithm = _identify(subject)
+    yield _describe_view(study, subject, algorithm)
+    for number in range(1, len(subject.hotspots) + 1):
+        yield _describe_hotspot(subject, number, algorithm)
+
+
+def _identify(subject: Subject) -> hd.sr.AlgorithmIdentification:
+    """Returns which model spoke, and how it was asked."""
+    return hd.sr.AlgorithmIdentification(
         name=subject.model.name,
         version=subject.model.version,
         parameters=list(_list_parameters(subject)),
         family=ours.ARTIFICIAL_INTELLIGENCE,
         manufacturer=MAKER,
     )
-    yield _describe_view(study, subject, algorithm)
-    for number in range(1, len(subject.hotspots) + 1):
-        yield _describe_hotspot(subject, number, algorithm)
 
 
 def _list_parameters(subject: Subject) -> Iterator[str]:
@@ -120,19 +135,19 @@ def _list_parameters(subject: Subject) -> Iterator[str]:
         yield f"{point}: score above {score:.6g}, {area:.6g} mm2 and more"
 
 
-def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
+def _describe_view(study: Study, subject: Subject, algorithm: Any) -> Group:
     """Returns what was read of a view, and whether anything was found in it."""
     thorax = subject.seen.thorax
     is_marking = subject.finding.hotspots is not None
     is_whole = thorax.region == WHOLE_FRAME
     part = ours.WHOLE_BODY if is_whole else ours.THORAX
     name, uid = subject.track_view()
-    group = _Group(
+    group = Group(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=name),
-        referenced_region=_draw_region(subject, draw_box(thorax.transform.box)),
+        referenced_region=draw_region(subject, draw_box(thorax.transform.box)),
         finding_type=part,
         finding_category=codes.SCT.AnatomicalStructure,
-        finding_sites=[_find_site(subject, part)],
+        finding_sites=[find_site(subject, part)],
         algorithm_id=algorithm,
         measurements=list(
             _count_lesions(subject) if is_marking else _list_probabilities(subject)
@@ -147,7 +162,7 @@ def _describe_view(study: Study, subject: Subject, algorithm: Any) -> _Group:
             hd.sr.QualitativeEvaluation(ours.USE, ours.RESEARCH_ONLY),
         ],
     )
-    _comment(group, [*subject.comments, *study.unread, RESEARCH])
+    comment(group, [*subject.comments, *study.unread, RESEARCH])
     return group
 
 
@@ -196,71 +211,62 @@ def _list_probabilities(subject: Subject) -> Iterator[hd.sr.Measurement]:
         (ours.STUDY_PROBABILITY, document["examination"]),
     ):
         if not said["in_doubt"]:
-            yield _measure(name, 100 * said["probability"], codes.UCUM.Percent, 2)
+            yield measure(name, 100 * said["probability"], codes.UCUM.Percent, 2)
 
 
-def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> _Group:
+def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> Group:
     hotspot = subject.hotspots[number - 1]
     name, uid = subject.track(number)
     polygon, is_exact = draw_outline(hotspot.mask)
-    group = _Group(
+    bone, laterality = _find_bone(hotspot.place)
+    group = Group(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=uid, identifier=name),
-        referenced_region=_draw_region(subject, polygon),
+        referenced_region=draw_region(subject, polygon),
         finding_type=ours.FINDING,
         finding_category=ours.FINDING_CATEGORY,
-        # Bone, and from where it was seen: which bone it is, nothing here knows.
-        finding_sites=[_find_site(subject, codes.SCT.Bone)],
+        finding_sites=[find_site(subject, bone, laterality)],
         algorithm_id=algorithm,
-        measurements=list(_measure_hotspot(hotspot.entry)),
+        measurements=[*_measure_hotspot(hotspot.entry), *_measure_place(hotspot.place)],
     )
-    _comment(group, [_ROUGH] * (not is_exact))
+    comment(group, [_ROUGH] * (not is_exact))
+    comment(group, _describe_place(hotspot.place))
     return group
+
+
+def _find_bone(place: "Place | None") -> tuple[Code, Code | None]:
+    """Returns the code of a bone and its side; of one in doubt that it is a bone."""
+    if place is None or place.in_doubt or not place.region:
+        return codes.SCT.Bone, None
+    kind = place.region.removeprefix(f"{place.side} ")
+    return ours.BONES[kind], ours.SIDES[place.side] if place.side else None
+
+
+def _measure_place(place: "Place | None") -> Iterator[hd.sr.Measurement]:
+    """Yields how much of its bone a hotspot is; nothing of a bone in doubt."""
+    if place is None or place.in_doubt:
+        return
+    if place.share is not None:
+        yield measure(ours.BONE_SHARE, 100 * place.share, codes.UCUM.Percent, 2)
+    if place.mirror_ratio is not None:
+        yield measure(ours.MIRROR_RATIO, place.mirror_ratio, ours.RATIO_UNIT, 2)
+
+
+def _describe_place(place: "Place | None") -> Iterator[str]:
+    if place is not None:
+        doubt = f", in doubt: {place.in_doubt}" if place.in_doubt else ""
+        yield f"Region of the skeleton: {place.region or 'none'}{doubt}."
 
 
 def _measure_hotspot(entry: Any) -> Iterator[hd.sr.Measurement]:
     """Yields what the view's JSON says of a hotspot; no area without a pixel's size."""
     if entry["area_mm2"] is not None:
-        yield _measure(
-            codes.SCT.Area, entry["area_mm2"], codes.UCUM.SquareMillimeter, 1
-        )
+        yield measure(codes.SCT.Area, entry["area_mm2"], codes.UCUM.SquareMillimeter, 1)
     for derivation, value in (
         (codes.SCT.Maximum, entry["max_counts"]),
         (codes.SCT.Mean, entry["counts"] / entry["area_px"]),
         (codes.SCT.Total, entry["counts"]),
     ):
-        yield _measure(ours.COUNTS, value, ours.COUNTS_UNIT, 2, derivation=derivation)
+        yield measure(ours.COUNTS, value, ours.COUNTS_UNIT, 2, derivation=derivation)
     # Rounding makes nothing certain.
     percent = min(100 * entry["score"], 99.9)
-    yield _measure(codes.DCM.CertaintyOfFinding, percent, codes.UCUM.Percent, 1)
-
-
-def _measure(
-    name: Code, value: float, unit: Code, digits: int, *, derivation: Code | None = None
-) -> hd.sr.Measurement:
-    return hd.sr.Measurement(name, round(value, digits), unit, derivation=derivation)
-
-
-def _find_site(subject: Subject, site: Code) -> hd.sr.FindingSite:
-    view = ours.VIEWS[subject.seen.thorax.scan.view]
-    return hd.sr.FindingSite(site, topographical_modifier=view)
-
-
-def _draw_region(subject: Subject, polygon: np.ndarray) -> hd.sr.ImageRegion:
-    source = hd.sr.SourceImageForRegion(
-        NuclearMedicineImageStorage,  # `stamp` puts the file's own
-        subject.header.dataset.SOPInstanceUID,
-        subject.frame_numbers,
-    )
-    return hd.sr.ImageRegion("POLYLINE", polygon, source)
-
-
-def _comment(group: _Group, sentences: Sequence[str]) -> None:
-    """Adds sentences to a measurement group as comments."""
-    for sentence in sentences:
-        group[0].ContentSequence.append(
-            hd.sr.TextContentItem(
-                name=codes.DCM.Comment,
-                value=make_printable(sentence),
-                relationship_type="CONTAINS",
-            )
-        )
+    yield measure(codes.DCM.CertaintyOfFinding, percent, codes.UCUM.Percent, 1)

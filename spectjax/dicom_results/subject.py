@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -16,6 +16,9 @@ from spectjax.imaging.dicom.whole_body import MAKER
 from spectjax.system.messages import UserError, make_printable
 from spectjax.tasks.hotspots.drafting import name_model
 from spectjax.tasks.views import Finding, MarkedHotspot, ModelInfo, SeenView
+
+if TYPE_CHECKING:
+    from spectjax.bones.burden import Burden
 
 _DIGEST_LETTERS = 12  # of 64, to tell models apart at a glance
 
@@ -168,16 +171,23 @@ class Study:
         subjects: at least one.
         passed_over: why files and views of it were not used, a sentence each.
         moment: date and time that stand in all its results.
+        burden: the index of its views; None if nobody asked for it.
     """
 
     subjects: tuple[Subject, ...]
     passed_over: tuple[str, ...]
     moment: tuple[str, str] = field(kw_only=True)
+    burden: "Burden | None" = field(default=None, kw_only=True)
 
     @property
     def first(self) -> Subject:
         """Patient and study of all results are those of its file."""
         return self.subjects[0]
+
+    def track_index(self, title: str) -> tuple[str, UID]:
+        """Returns name and UID of the index of all its views."""
+        views = [uid for subject in self.subjects for uid in subject.track_view()]
+        return title, make_uid("index", title, *views)
 
     @property
     def model(self) -> Model:

@@ -11,6 +11,7 @@ from spectjax.bones.found import FoundBones
 from spectjax.bones.places import place_hotspot
 from spectjax.bones.regions import REGIONS
 from spectjax.bones.repeatability import Extent, read_repeatability
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import REGIONS as BODY_PARTS
 from spectjax.imaging.scan import BoneScan, ScanError, View
@@ -67,12 +68,7 @@ def add_bones(
 
 def tell_extent(views: Sequence[SeenView]) -> Extent:
     """Returns which part of the body the model looked at in all views."""
-    whole = all(
-        view.thorax.transform.box == (0, 0, *view.thorax.scan.counts.shape)
-        and view.thorax.scan.region == "whole_body"
-        and not view.thorax.by_hand
-        for view in views
-    )
+    whole = all(view.thorax.region == WHOLE_FRAME for view in views)
     return "whole body" if whole else "thorax"
 
 
@@ -124,9 +120,10 @@ def _place(scan: BoneScan, finding: Finding, found: FoundBones | str) -> Finding
         )
         return dataclasses.replace(finding, document=document)
     placed = []
+    marked = _join_masks(finding, scan)
     for each in hotspots:
-        place = place_hotspot(each.mask, found, scan.counts, scan.spacing_mm)
-        entry = {**each.entry, "bone": vars(place)}
+        place = place_hotspot(each.mask, found, scan.counts, scan.spacing_mm, marked)
+        entry = {**each.entry, "bone": place.to_json()}
         placed.append(dataclasses.replace(each, entry=entry, place=place))
     said = {
         "source": found.source,
@@ -145,6 +142,14 @@ def _place(scan: BoneScan, finding: Finding, found: FoundBones | str) -> Finding
         hotspots=tuple(placed),
         bones=found,
     )
+
+
+def _join_masks(finding: Finding, scan: BoneScan) -> np.ndarray:
+    """Returns the pixels of all hotspots of a view, bool, (H, W)."""
+    marked = np.zeros(scan.counts.shape, bool)
+    for each in finding.hotspots or ():
+        marked |= each.mask
+    return marked
 
 
 def _add(
@@ -175,15 +180,12 @@ def _list_regions(
 def _show(view: SeenView, finding: Finding, found: FoundBones | str) -> BurdenView:
     """Returns a view as an index needs it."""
     thorax, scan = view.thorax, view.thorax.scan
-    hotspots = np.zeros(scan.counts.shape, bool)
-    for each in finding.hotspots or ():
-        hotspots |= each.mask
     canvas = np.ones(thorax.transform.canvas_hw, bool)
     return BurdenView(
         view=scan.view,
         bones=None if isinstance(found, str) else found,
         not_found=found if isinstance(found, str) else "",
-        hotspots=hotspots,
+        hotspots=_join_masks(finding, scan),
         read=thorax.transform.undo(canvas),
         counts=float(scan.counts.sum(dtype=np.float64)) if scan.shows_counts else None,
         crop_doubts=thorax.flags,

@@ -1,18 +1,23 @@
 """Finds the bones in the views of an examination."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
 
+from spectjax.bones.agreement import find_disagreements
 from spectjax.bones.atlas import Atlas, draw_atlas, read_atlas
 from spectjax.bones.found import FoundBones
-from spectjax.bones.lines import find_lines
+from spectjax.bones.lines import CRESTS_DIFFER, CRESTS_UNSEEN, find_lines
 from spectjax.bones.regions import NAMES
 from spectjax.imaging.scan import REGIONS, BoneScan, ScanError, View
 from spectjax.imaging.thorax import ThoraxImage, crop_thorax
 from spectjax.imaging.thorax.body import NoThoraxError
+from spectjax.imaging.thorax.crop import measure_pixel
+
+# Says which region each pixel of each view belongs to, uint8, (H, W).
+AskNetwork = Callable[[Mapping[View, BoneScan]], Mapping[View, np.ndarray]]
 
 
 class SkeletonFinder(Protocol):
@@ -60,9 +65,39 @@ class AtlasFinder:
         }
 
 
+@dataclasses.dataclass(frozen=True)
+class CheckedFinder:
+    """Asks a network, and holds an atlas beside: where they disagree is in doubt.
+
+    What the atlas doubts stays in doubt, but for iliac crests that the network sees
+    where the atlas has them.
+    """
+
+    atlas: SkeletonFinder
+    ask: AskNetwork
+
+    def find(self, scans: Mapping[View, BoneScan]) -> dict[View, FoundBones]:
+        """Returns the bones of each view, see `SkeletonFinder`."""
+        laid, seen = self.atlas.find(scans), self.ask(scans)
+        return {
+            view: _check(laid[view], seen[view], scan) for view, scan in scans.items()
+        }
+
+
 def load_skeleton() -> SkeletonFinder:
     """Returns what finds bones: the atlas that ships with the package."""
     return AtlasFinder(read_atlas())
+
+
+def _check(laid: FoundBones, seen: np.ndarray, scan: BoneScan) -> FoundBones:
+    """Returns what a network sees, with what it and the atlas leave in doubt."""
+    apart = find_disagreements(laid.regions, seen, measure_pixel(scan), scan.view)
+    doubts = {
+        name: why
+        for name, why in laid.flags.items()
+        if name in apart or why not in (CRESTS_DIFFER, CRESTS_UNSEEN)
+    }
+    return FoundBones(seen, {**apart, **doubts}, "network, checked by an atlas")
 
 
 def _crop(scan: BoneScan) -> ThoraxImage:

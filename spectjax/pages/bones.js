@@ -72,6 +72,6 @@ function fillIndex(panel, data) {
     add("td", row, `${(100 * share).toFixed(1)} %`, "number");
     add("td", row, `${say(percent)} %`, "number");
   }
-  if (!marked.length) table.replaceWith(Object.assign(document.createElement("p"), { textContent: "Nothing is marked in these bones. That does not mean that nothing is there." }));
+  if (!marked.length) table.remove();
   add("p", section, `Index: ${index.method}. No volume is known.`, "note");
 }

@@ -7,8 +7,9 @@ were trained on simulated patients alone, in DATA, or in a folder of them that
 `--manual_dir` names; others are refused. OUT, by default the package's own folder,
 receives a safetensors file for each run and, last, `model.json`: what they are, what
 they were trained on, and what `eval/operation.json` says of their use. The same runs
-always become the same bytes. What was measured stands in `measured.json` beside it; one
-of another model is left out of the model card.
+always become the same bytes. The model of whole bodies, which `predict --whole_body`
+asks, lies in the folder `whole_body` of the package's own. What was measured stands in
+`measured.json` beside it; one of another model is left out of the model card.
 """
 
 from absl import flags, logging

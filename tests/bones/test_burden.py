@@ -1,5 +1,6 @@
 """When an index is told and when it is withheld, on maps of a few pixels."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -84,14 +85,28 @@ def test_the_whole_body_has_another_name_and_all_bones():
     assert burden.index.mass_percent == pytest.approx(100.1)
 
 
-def test_no_interval_is_made_up():
-    burden = measure(
-        make_view("anterior"), make_view("posterior"), table=NOTHING_MEASURED
-    )
-    assert burden.index.percent == 0
+@pytest.mark.parametrize(
+    ("marked", "table", "note"),
+    [
+        ([("sternum", 1)], NOTHING_MEASURED, "No interval is known"),
+        ([], TABLE, "Nothing is marked in these bones, which does not mean"),
+    ],
+)
+def test_no_interval_is_made_up(marked, table, note):
+    front = make_view("anterior", marked)
+    burden = measure(front, make_view("posterior"), table=table)
+    assert burden.index is not None
     assert burden.interval is None and burden.to_json()["interval"] is None
-    assert burden.interval_note.startswith("No interval is known")
+    assert burden.interval_note.startswith(note)
     assert burden.interval_note in burden.sentence
+
+
+def test_a_provisional_interval_says_so():
+    table = dataclasses.replace(TABLE, provisional=True)
+    front = make_view("anterior", [("sternum", 1)])
+    burden = measure(front, make_view("posterior"), table=table)
+    assert "repeated scans, simulated (provisional)." in burden.sentence
+    assert "provisional" in burden.to_json()["interval_note"]
 
 
 def test_views_of_other_sizes_have_an_index_too():

@@ -6,22 +6,27 @@ import numpy as np
 import pytest
 
 from spectjax.bones.regions import NAMES
+from spectjax.imaging.canvas import FRAME_HW
 from spectjax.imaging.problems import Problems
 from spectjax.imaging.scan import ScanError
-from spectjax.inference import asking, bones
+from spectjax.inference import asking, bones, skeleton
 from spectjax.inference.bone_tables import BoneTables
 from spectjax.inference.trained import TrainedModel
 from spectjax.pages.folder import PageFolder
 from spectjax.pages.index import read_row
+from spectjax.predict import run
 from spectjax.system.messages import UserError
 from spectjax.tasks.views import Finding
 from tests.support.bone_maps import SOURCE, TABLE, BonesByHand, draw_tiny_bones
+from tests.support.nm_files import BOTH, write_nm
+from tests.support.nm_files import FRAMES as NM_FRAMES
 from tests.support.page_files import Page, unpack
 from tests.support.tiny_scans import (
     MODEL_INFO,
     SMALL_CROP,
     ask,
     crop_stub,
+    make_run,
     make_scan,
     predict_probs,
     read_json,
@@ -137,6 +142,22 @@ def test_a_thorax_alone_is_not_asked_about(tmp_path):
     assert rows[0]["in_doubt"] == "no bones were found"
 
 
+def test_a_model_that_sees_frames_has_an_index_of_the_whole_body(tmp_path):
+    def mark(counts):
+        return np.broadcast_to(np.float32([1, 0]), (1, *FRAME_HW, 2))
+
+    model = TrainedModel(mark, MODEL_INFO, "segmentation", FRAME_HW)
+    scans = make_pair(spacing_mm=(2.3, 2.3))
+    ask(model, [scans], tmp_path, skeleton=BonesByHand())
+    index = read_json(tmp_path / "IM1_anterior.json")["index"]
+    assert index["name"] == "planar bone scan index"
+    # Nobody sees a hip here, say; hands and feet may lie outside of a frame.
+    (reason,) = index["withheld"]
+    assert reason["code"] == "region_not_shown"
+    assert "left hip bone" in reason["regions"]
+    assert "left lower leg and foot" not in reason["regions"]
+
+
 def test_of_two_views_of_a_kind_each_is_asked_about_alone(tmp_path):
     finder, scans = BonesByHand(), make_pair()
     predict(tmp_path, [*scans, make_scan("b/IM2.dcm", counts=FLAT)], finder)
@@ -171,6 +192,20 @@ def test_a_page_has_the_regions_as_they_are(tmp_path):
         assert view["bones"]["names"] == ["", *NAMES]
         assert view["document"] == read_json(tmp_path / f"{view['name']}.json")
     assert "thoracic bone involvement (planar): 1.18 %" in read_row(path).found
+
+
+def test_the_flag_asks_for_bones_and_writes_the_tables(tmp_path, monkeypatch):
+    finder = BonesByHand(np.zeros((64, 33), np.uint8))
+    monkeypatch.setattr(skeleton, "load_skeleton", lambda: finder)
+    workdir = make_run(tmp_path, monkeypatch, MODEL)
+    scan, out = write_nm(tmp_path / "scan.dcm", NM_FRAMES, **BOTH), tmp_path / "out"
+    run([scan], workdirs=[workdir], output_dir=out, bones=True)
+    assert finder.asked == [["anterior", "posterior"]]
+    rows = list(csv.DictReader((out / "bones.csv").read_text().splitlines()))
+    assert len(rows) == 2 * len(read_json(out / "scan_anterior.json")["hotspots"])
+    assert (out / "index.csv").exists()
+    run([scan], workdirs=[workdir], output_dir=tmp_path / "without")
+    assert not list((tmp_path / "without").glob("*.csv"))
 
 
 def test_without_bones_nothing_is_said_of_them(tmp_path):

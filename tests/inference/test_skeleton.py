@@ -11,7 +11,7 @@ from spectjax.bones.regions import NAMES
 from spectjax.imaging.crop_decision import CropDecision
 from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax import CropError
-from spectjax.inference.skeleton import load_skeleton
+from spectjax.inference.skeleton import CheckedFinder, load_skeleton
 from spectjax.phantom.patient import simulate_patient
 
 
@@ -132,3 +132,42 @@ def test_a_scan_without_a_thorax_has_no_bones(scans):
     counts = np.zeros_like(scans["anterior"].counts)
     with pytest.raises(CropError, match=r"P0003.dcm"):
         find(scans, counts=counts)
+
+
+def check(found, scans, **changes):
+    """What is found where a network sees what the atlas does, but for some views."""
+    seen = {view: bones.regions for view, bones in found.items()} | changes
+    return CheckedFinder(load_skeleton(), lambda _: seen).find(scans)
+
+
+def test_atlas_and_network_that_agree_leave_nothing_in_doubt(scans, found):
+    checked = check(found, scans)
+    assert {bones.source for bones in checked.values()} == {
+        "network, checked by an atlas"
+    }
+    assert all(bones.flags == {} for bones in checked.values())
+
+
+def test_where_atlas_and_network_disagree_the_region_is_in_doubt(scans, found):
+    """The network's map counts, and says that a hip bone is the femur."""
+    regions = found["posterior"].regions.copy()
+    hip, femur = (NAMES.index(f"left {kind}") + 1 for kind in ("hip bone", "femur"))
+    regions[regions == hip] = femur
+    checked = check(found, scans, posterior=regions)
+    assert checked["anterior"].flags == {}
+    assert checked["posterior"].flags.keys() == {"left hip bone", "left femur"}
+    assert np.array_equal(checked["posterior"].regions, regions)
+
+
+def test_a_network_clears_doubts_about_crests_alone(scans, monkeypatch):
+    heights = iter([(0.1, False)])
+    monkeypatch.setattr(lines, "_find_crests", lambda *_: next(heights))
+    scan = {"anterior": scans["anterior"]}
+    bones = load_skeleton().find(scan)
+    assert "sacrum" in bones["anterior"].flags
+    heights = iter([(0.1, False)])
+    assert check(bones, scan)["anterior"].flags == {}
+    refused = CropDecision("crops.csv, row 3", accepted=False)
+    scan = {"anterior": dataclasses.replace(scan["anterior"], crop_decision=refused)}
+    heights = iter([(0.1, False)])
+    assert check(bones, scan)["anterior"].flags.keys() == set(NAMES)

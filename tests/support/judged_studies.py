@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import itertools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,14 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
+from spectjax.bones.found import FoundBones
+from spectjax.bones.regions import draw_regions
 from spectjax.dicom_results import DicomResults
+from spectjax.imaging.canvas import FRAME_HW
 from spectjax.imaging.dicom.reading import read_bone_scans
 from spectjax.imaging.problems import Problems
+from spectjax.imaging.scan import BoneScan, View
+from spectjax.inference.bones import add_bones
 from spectjax.phantom import SimulatedPatient, simulate_patient
 from spectjax.phantom.files import encode_dicom
 from spectjax.phantom.frames import Frame
@@ -60,6 +65,8 @@ class Layout:
         flags: of the crop.
         passed_over: sentences on what could not be used.
         info: where the model comes from.
+        in_doubt: regions of the skeleton that are in doubt, if bones are looked for.
+        whole_body: whether the model looks at the whole frame.
     """
 
     files: tuple[tuple[str, ...], ...] = (BOTH,)
@@ -69,6 +76,8 @@ class Layout:
     flags: tuple[str, ...] = ()
     passed_over: tuple[str, ...] = ()
     info: ModelInfo = dataclasses.field(default_factory=lambda: WEIGHTS)
+    in_doubt: tuple[str, ...] | None = None
+    whole_body: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,10 +164,27 @@ LAYOUTS = {
     "instances that overlap": Layout(masks=(RING, BLOCK), kind="instances"),
     "ensemble": Layout(info={"ensemble": "mean of probabilities", "members": _MEMBERS}),
     "classifier": Layout(masks=(), kind="class"),
+    "bones": Layout(in_doubt=(), whole_body=True),
+    "bones in doubt": Layout(in_doubt=("thoracic spine", "left ribs")),
     "in doubt": Layout(
         flags=("feet outside",), passed_over=("/a/b.dcm: damaged, passed over.",)
     ),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class _TrueBones:
+    """Knows the bones of the phantom, and doubts some of them."""
+
+    flags: Mapping[str, str]
+
+    def find(self, scans: Mapping[View, BoneScan]) -> dict[View, FoundBones]:
+        found = {}
+        for view in scans:
+            truth = _simulate(FRAME).views[view]
+            regions = draw_regions(truth.bone_masks, truth.bone_names, view)
+            found[view] = FoundBones(regions, self.flags, "the phantom")
+        return found
 
 
 @functools.cache
@@ -216,7 +242,10 @@ def write_study(
     """
     folder.mkdir(exist_ok=True)
     paths = sources or write_sources(folder, layout)
-    place = {"box": BOX, "canvas": CANVAS} | place
+    where = {"box": BOX, "canvas": CANVAS}
+    if layout.whole_body:
+        where = {"box": (0, 0, *FRAME.hw), "canvas": FRAME_HW}
+    place = where | place
     views = [
         see(scan, layout.masks, kind=layout.kind, flags=layout.flags, **place)
         for path in paths
@@ -226,6 +255,10 @@ def write_study(
     reading = Reading(list(zip(views, findings, strict=True)), layout.passed_over)
     product = DicomResults(folder / "results", pdf=True, gsps=True)
     problems = Problems(folder / "problems")
+    if layout.in_doubt is not None:
+        finder = _TrueBones(dict.fromkeys(layout.in_doubt, "two methods disagree"))
+        placed, burden = add_bones(list(reading.views), finder, problems)
+        reading = Reading(placed, layout.passed_over, burden)
     product.begin(layout.kind, layout.info)
     product.write(reading, problems)
     product.finish()
