@@ -50,6 +50,7 @@ FLOORS = (
         "spectjax.explain",
         "spectjax.export",
         "spectjax.figures",
+        "spectjax.follow_up",
         "spectjax.main",
         "spectjax.predict",
     },

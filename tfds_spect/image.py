@@ -12,6 +12,7 @@ from spectjax.imaging.annotations.consensus import (
     diagnose,
 )
 from spectjax.imaging.annotations.labelme import Annotation
+from spectjax.imaging.canvas import FRAME_HW
 from spectjax.imaging.diagnosis import METASTASIS, NORMAL, SITE_WORDS, label_diagnosis
 from spectjax.imaging.scan import BoneScan
 from spectjax.imaging.thorax import ThoraxImage, crop_thorax
@@ -63,8 +64,8 @@ def make_example(
     Raises:
         UnusableImageError: if there are neither outlines nor a diagnosis or the two
             contradict each other, the patient is not known, the crop is uncertain, or
-            counts, words or the size of a whole body's pixels do not fit the data set.
-        ScanError: if no thorax is found, or a whole frame is none or too large.
+            counts, words or the sizes of a whole frame do not fit the data set.
+        ScanError: if no thorax is found, or a whole frame is none.
         AnnotationError: if the annotations do not fit the scan.
     """
     if not annotations and stated is None:
@@ -76,7 +77,7 @@ def make_example(
         )
     check_words(annotations)
     if whole_frame:
-        check_pixel(scan)
+        check_frame(scan)
     thorax = keep_frame(scan) if whole_frame else crop_thorax(scan)
     if thorax.flags:
         raise UncertainCropError(thorax)
@@ -113,12 +114,18 @@ def make_example(
     )
 
 
-def check_pixel(scan: BoneScan) -> None:
-    """Checks that the pixels of a whole body are about as large as all others'.
+def check_frame(scan: BoneScan) -> None:
+    """Checks that a whole body is about as large as all others, and so its pixels.
 
     Raises:
-        UnusableImageError: if they are not; those of unknown size are taken.
+        UnusableImageError: if they are not; pixels of unknown size are taken.
     """
+    rows, columns = scan.counts.shape
+    if rows > FRAME_HW[0] or columns > FRAME_HW[1]:
+        raise UnusableImageError(
+            f"a frame of {rows}x{columns} pixels; expected at most "
+            f"{FRAME_HW[0]}x{FRAME_HW[1]} of a whole body"
+        )
     low, high = _BODY_PIXEL_MM
     if scan.spacing_mm and not all(low <= side <= high for side in scan.spacing_mm):
         height, width = scan.spacing_mm

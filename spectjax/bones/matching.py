@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import ndimage, spatial
 
-from spectjax.bones.regions import REGIONS
+from spectjax.bones.places import find_label
+from spectjax.bones.regions import NAMES, REGIONS
 
 Kind = Literal["new", "gone", "larger", "smaller", "unchanged", "cannot tell"]
 
@@ -88,7 +89,7 @@ class SeenSide:
         return np.array(self.spacing_mm or (_USUAL_PIXEL_MM, _USUAL_PIXEL_MM))
 
 
-class Place(NamedTuple):
+class Affine(NamedTuple):
     """A map of pixels (row, column) from one view to another: matrix @ point + offset.
 
     Attributes:
@@ -173,7 +174,7 @@ class SkeletonMap:
         """Whether both views show a region as one of the same bone."""
         return region in self._maps
 
-    def find(self, mask: np.ndarray) -> Place | None:
+    def find(self, mask: np.ndarray) -> Affine | None:
         """Returns the map around a hotspot; None if no region is known in both."""
         if not self._maps:
             return None
@@ -190,7 +191,7 @@ class SkeletonMap:
         ):
             matrix += weight * turn
             offset += weight * (aim - turn @ shape.mean)
-        return Place(
+        return Affine(
             matrix * self._from / self._to[:, None],
             offset / self._to,
             float(np.linalg.det(matrix)),
@@ -244,7 +245,9 @@ def compare_views(before: SeenSide, after: SeenSide) -> list[Change]:
     for first, second in _group(len(homes), len(goals), links):
         if first and second:
             changes.append(
-                _compare_sizes(before, after, there, places, homes, first, second)
+                _compare_sizes(
+                    before, after, there, places, homes, goals, first, second
+                )
             )
         elif first:
             (number,) = first
@@ -260,10 +263,9 @@ def compare_views(before: SeenSide, after: SeenSide) -> list[Change]:
 
 
 def name_region(side: SeenSide, mask: np.ndarray) -> str:
-    """Returns the region that most of a hotspot lies in; empty if on no bone."""
-    counts = np.bincount(side.regions[mask], minlength=len(REGIONS) + 1)
-    counts[0] = 0
-    return REGIONS[int(counts.argmax()) - 1].name if counts.any() else ""
+    """Returns the region that a hotspot lies in or beside; empty if on no bone."""
+    label, _ = find_label(mask, side.regions, side.spacing_mm)
+    return NAMES[label - 1] if label else ""
 
 
 def may_be_one(region: str, other: str) -> bool:
@@ -284,7 +286,7 @@ def may_be_one(region: str, other: str) -> bool:
 def _link(
     before: SeenSide,
     after: SeenSide,
-    places: Sequence[Place | None],
+    places: Sequence[Affine | None],
     homes: Sequence[str],
     goals: Sequence[str],
 ) -> set[tuple[int, int]]:
@@ -331,8 +333,9 @@ def _compare_sizes(
     before: SeenSide,
     after: SeenSide,
     there: SkeletonMap,
-    places: Sequence[Place | None],
+    places: Sequence[Affine | None],
     homes: Sequence[str],
+    goals: Sequence[str],
     first: tuple[int, ...],
     second: tuple[int, ...],
 ) -> Change:
@@ -345,7 +348,11 @@ def _compare_sizes(
         areas[0] *= place.growth if place else 1.0
     growth = float(areas[1] / areas[0])
     region = homes[max(first, key=lambda i: before.hotspots[i].sum())]
-    why = _doubt_region(region, before, after, there) or before.unfit or after.unfit
+    named = dict.fromkeys(
+        (region, *(homes[i] for i in first), *(goals[j] for j in second))
+    )
+    doubts = [_doubt_region(name, before, after, there) for name in named]
+    why = next(filter(None, (*doubts, before.unfit, after.unfit)), "")
     for side, mask in ((before, one), (after, other)):
         rim = ndimage.binary_dilation(mask) & ~side.seen
         if not why and rim.any():
@@ -395,7 +402,7 @@ def _doubt_region(
 
 
 def _doubt_place(
-    mask: np.ndarray, carried: np.ndarray, place: Place, there: SeenSide
+    mask: np.ndarray, carried: np.ndarray, place: Affine, there: SeenSide
 ) -> str:
     """Returns why a place may hold a hotspot that is not marked; empty if it cannot."""
     reach = np.maximum(np.round(NEAR_MM / there.pixel_mm), 1).astype(int)

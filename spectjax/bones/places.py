@@ -77,7 +77,7 @@ def place_hotspot(
     shapes = {each.shape for each in (mask, bones.regions, counts, marked)}
     if len(shapes) > 1 or not mask.any():
         raise ValueError(f"Expected a hotspot and arrays of one shape, got {shapes}.")
-    label, beside = _find_label(mask, bones.regions, spacing_mm)
+    label, beside = find_label(mask, bones.regions, spacing_mm)
     area = float(mask.sum() * math.prod(spacing_mm)) if spacing_mm else None
     total = float(counts[mask].sum(dtype=np.float64))
     if not label:
@@ -101,7 +101,7 @@ def place_hotspot(
     )
 
 
-def _find_label(
+def find_label(
     mask: np.ndarray, regions: np.ndarray, spacing_mm: tuple[float, float] | None
 ) -> tuple[int, float]:
     """Returns the region of a hotspot, 0 for none, and how far beside it that lies.

@@ -5,6 +5,7 @@ H is a frame's number of rows, W its number of columns.
 
 import contextlib
 import dataclasses
+import datetime
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -94,6 +95,8 @@ class BoneScan:
         camera: manufacturer and model, as the file says; empty if it does not.
         region: the part of the body that the image shows, by a person's word if it is
             not the whole body: there is nothing to crop then.
+        day: of the study, by the file, to be compared with another's and not to be
+            written anywhere; None if it states none.
     """
 
     counts: np.ndarray
@@ -112,6 +115,7 @@ class BoneScan:
     crop_decision: CropDecision | None = None
     camera: str = ""
     region: BodyPart = "whole_body"
+    day: datetime.date | None = dataclasses.field(default=None, repr=False)
 
     @property
     def title(self) -> str:

@@ -121,16 +121,10 @@ def predict_examinations(
             if "name" in model.info:
                 print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
             tell_unknown(model.info)
-        seen = []
-        for scan in scans:
-            with problems.passing_over(scan.path):
-                seen.append(show_to(model, scan, names.choose(scan)))
-        findings = _find(describe, seen, model.info, problems)
-        burden = None
-        if skeleton is not None and findings:
-            from spectjax.inference.bones import add_bones  # most runs ask for none
-
-            findings, burden = add_bones(findings, skeleton, problems)
+        reading = read_examination(
+            model, describe, scans, names.choose, problems, skeleton
+        )
+        findings, burden = reading.views, reading.burden
         for view, finding in findings:
             with problems.passing_over(view.thorax.scan.path):
                 _write(view, finding, output_dir)
@@ -152,6 +146,37 @@ def predict_examinations(
         table = format_csv(list(rows[0]), (row.values() for row in rows))
         write_file(output_dir / SUMMARY, table)
     return written
+
+
+def read_examination(
+    model: TrainedModel,
+    describe: Describe,
+    scans: Sequence[BoneScan],
+    choose_name: Callable[[BoneScan], str],
+    problems: Problems,
+    skeleton: "SkeletonFinder | None" = None,
+) -> Reading:
+    """Returns what a model says of the views of one examination; writes nothing.
+
+    Args:
+        model: is asked.
+        describe: from `choose_describe`.
+        scans: the views.
+        choose_name: gives each a name.
+        problems: receives those that had to be passed over.
+        skeleton: see `predict_examinations`.
+    """
+    seen = []
+    for scan in scans:
+        with problems.passing_over(scan.path):
+            seen.append(show_to(model, scan, choose_name(scan)))
+    findings = _find(describe, seen, model.info, problems)
+    burden = None
+    if skeleton is not None and findings:
+        from spectjax.inference.bones import add_bones  # most runs ask for none
+
+        findings, burden = add_bones(findings, skeleton, problems)
+    return Reading(findings, tuple(problems.recent), burden)
 
 
 def choose_describe(

@@ -108,13 +108,15 @@ def trace_outline(mask: np.ndarray) -> np.ndarray:
     return np.concatenate([along_rows, along_columns])
 
 
-def show_counts(axes: Axes, counts: np.ndarray) -> None:
-    """Shows counts in inverse grey from 0 to the 99.5th percentile of what counted.
+def show_counts(axes: Axes, counts: np.ndarray, *, upper: float | None = None) -> None:
+    """Shows counts in inverse grey from 0 to `upper`, see `find_upper` for the usual.
 
-    The few hottest pixels are cut off so that bladder or lesions do not bleach bone.
+    Args:
+        axes: the panel.
+        counts: (H, W).
+        upper: so many are black; None: as many as `find_upper` says.
     """
-    counted = counts[counts > 0]
-    upper = float(np.percentile(counted, 99.5)) if counted.size else 1.0
+    upper = find_upper(counts) if upper is None else upper
     height, width = counts.shape
     axes.imshow(
         counts,
@@ -127,6 +129,15 @@ def show_counts(axes: Axes, counts: np.ndarray) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_color("0.8")
+
+
+def find_upper(counts: np.ndarray) -> float:
+    """Returns the 99.5th percentile of what counted.
+
+    The few hottest pixels are cut off so that bladder or lesions do not bleach bone.
+    """
+    counted = counts[counts > 0]
+    return float(np.percentile(counted, 99.5)) if counted.size else 1.0
 
 
 def zoom_to(axes: Axes, content: np.ndarray, *, side_px: int) -> None:
@@ -146,14 +157,24 @@ def zoom_to(axes: Axes, content: np.ndarray, *, side_px: int) -> None:
     axes.set_ylim(y + half, y - half)
 
 
-def outline(axes: Axes, mask: np.ndarray, color: str, *, linewidth: float) -> None:
-    """Adds the outline of a mask to a panel."""
+def outline(
+    axes: Axes,
+    mask: np.ndarray,
+    color: str,
+    *,
+    linewidth: float,
+    dotted: bool = False,
+) -> None:
+    """Adds the outline of a mask to a panel; dotted, only every other part of it."""
+    edges = trace_outline(mask)
+    if dotted:
+        edges = edges[edges[:, 0].sum(axis=1) // 2 % 2 == 0]
     axes.add_collection(
         LineCollection(
-            list(trace_outline(mask)),
+            list(edges),
             colors=color,
             linewidths=linewidth,
-            capstyle="projecting",
+            capstyle="butt" if dotted else "projecting",
         ),
         autolim=False,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spectjax.imaging.canvas import WHOLE_FRAME
 from spectjax.imaging.geometry import cut_centre
 from spectjax.imaging.thorax import ThoraxImage
 
@@ -67,7 +68,16 @@ class SeenView:
                 f"the model sees it resampled, {self.zoom:.2f} times as large: it has "
                 "learnt from pixels of another size"
             )
-        y0, x0, y1, x1 = self.thorax.transform.box
+        transform = self.thorax.transform
+        y0, x0, y1, x1 = transform.box
+        if self.thorax.region == WHOLE_FRAME and transform.box[2:] != (
+            y0 + transform.frame_hw[0],
+            x0 + transform.frame_hw[1],
+        ):
+            notes.append(
+                f"of a frame of {transform.frame_hw[0]}x{transform.frame_hw[1]} pixels "
+                "the model sees what lies around the body"
+            )
         height, width = (math.ceil(side / self.zoom) for side in self.input_hw)
         lost = (max(0, y1 - y0 - height), max(0, x1 - x0 - width))
         if any(lost):

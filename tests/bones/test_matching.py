@@ -7,38 +7,15 @@ import pytest
 
 from spectjax.bones import matching
 from spectjax.bones.matching import SeenSide, SkeletonMap, compare_views, may_be_one
-from spectjax.bones.regions import NAMES
+from tests.support.box_bones import BONES, draw_boxes, paint
 
-# (y0, x0, y1, x1) in mm, of an anterior view: the patient's right is on the left.
-BONES = {
-    "skull": (20, 112, 120, 168),
-    "thoracic spine": (140, 124, 300, 156),
-    "right ribs": (152, 72, 292, 124),
-    "left ribs": (152, 156, 292, 208),
-    "right humerus": (152, 40, 332, 64),
-    "left humerus": (152, 216, 332, 240),
-    "lumbar spine": (300, 124, 380, 156),
-    "right hip bone": (380, 80, 460, 140),
-    "left hip bone": (380, 140, 460, 200),
-}
 SPOT = (200, 80, 220, 100)  # in the right ribs
-
-
-def paint(box, hw, pixel_mm, shift=(0, 0)):
-    """The pixels of a box in mm, moved by a shift in mm."""
-    mask = np.zeros(hw, bool)
-    y0, x0, y1, x1 = (round(v / pixel_mm) for v in np.add(box, (*shift, *shift)))
-    mask[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = True
-    return mask
 
 
 def make_side(*spots, pixel_mm=2.0, hw=(240, 140), shift=(0, 0), bones=None, **more):
     """A view with these hotspots, boxes in mm, all of it moved by a shift in mm."""
-    regions = np.zeros(hw, np.uint8)
-    for name, box in (BONES | (bones or {})).items():
-        regions[paint(box, hw, pixel_mm, shift)] = 1 + NAMES.index(name)
     side = SeenSide(
-        regions,
+        draw_boxes(BONES | (bones or {}), hw, pixel_mm, shift),
         [paint(box, hw, pixel_mm, shift) for box in spots],
         np.ones(hw, bool),
         np.zeros(hw, bool),
@@ -204,6 +181,17 @@ def test_a_size_that_is_in_doubt_is_not_compared(changes, why):
         (change,) = compare_views(*pair)
         assert (change.kind, change.before, change.after) == ("cannot tell", (0,), (0,))
         assert why in change.why
+
+
+def test_the_bones_of_every_piece_count():
+    # Two pieces, in the ribs and in the spine beside them; the spine alone is in doubt.
+    pieces = (200, 104, 220, 124), (200, 124, 220, 132)
+    one, other = make_side((200, 104, 220, 132)), make_side(*pieces)
+    assert [c.kind for c in compare_views(one, other)] == ["unchanged"]
+    doubted = dataclasses.replace(other, doubts={"thoracic spine": "bent"})
+    for pair in ((one, doubted), (doubted, one)):
+        (change,) = compare_views(*pair)
+        assert change.why == "the thoracic spine is in doubt: bent"
 
 
 def test_where_the_size_of_pixels_is_unknown_the_bones_tell_it():

@@ -58,14 +58,24 @@ def test_a_frame_lies_in_the_middle_of_its_canvas_and_is_not_changed(body):
     ("changes", "found"),
     [
         ({"region": "thorax"}, "found a thorax by a person's word"),
-        ({"counts": np.ones((1025, 200), np.float32)}, "found 1025x200"),
-        ({"counts": np.ones((800, 257), np.float32)}, "found 800x257"),
+        ({"counts": np.ones((1200, 200), np.float32)}, "none such in a frame of 1200x"),
+        ({"counts": np.ones((800, 400), np.float32)}, "none such in a frame of 800x"),
         ({"spacing_mm": (2.3, 4.6)}, "2.3x4.6 mm, which are not square"),
     ],
 )
 def test_what_is_no_whole_body_is_refused_with_the_reason(body, changes, found):
     with pytest.raises(ScanError, match=found):
         show_to(MODEL, dataclasses.replace(body, **changes), "a")
+
+
+def test_of_a_larger_frame_the_model_sees_what_lies_around_the_body(body):
+    wide = np.zeros((1152, 512), np.float32)
+    wide[180:980, 290:490] = body.counts
+    seen = show_to(MODEL, dataclasses.replace(body, counts=wide), "a")
+    assert seen.thorax.transform.box == (68, 256, 1092, 512)
+    assert seen.counts.sum() == body.counts.sum()
+    (note,) = seen.input_notes
+    assert note.startswith("of a frame of 1152x512 pixels the model sees what lies")
 
 
 def test_predict_tells_of_the_frame_and_of_no_thorax(tmp_path, monkeypatch, capsys):

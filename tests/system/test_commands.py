@@ -181,6 +181,7 @@ def test_a_tilde_in_a_flag_or_after_the_flags_is_the_home_folder(tmp_path):
 REFUSED = {
     "spectjax.main": ["--config=configs/kmeans.py:smoke", "--workdir={folder}"],
     "spectjax.predict": ["--output_dir={folder}", "--workdir=none", "none"],
+    "spectjax.follow_up": ["--output_dir={folder}", "none", "none"],
     "spectjax.phantom": ["--output_dir={folder}", "--patients=1"],
 }
 

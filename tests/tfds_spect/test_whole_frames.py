@@ -76,7 +76,7 @@ def test_what_was_kept_without_pixels_is_read_again_as_a_frame(hospital):
                 "Columns": 288,
                 "PixelData": bytes(2 * 1152 * 288 - 2) + b"1",
             },
-            "expected a whole body of at most 1024x256 pixels, found 1152x288",
+            "a frame of 1152x288 pixels; expected at most 1024x256",
         ),
     ],
 )

@@ -7,6 +7,7 @@ its number of columns.
 
 import contextlib
 import dataclasses
+import datetime
 import logging
 import os
 import re
@@ -237,6 +238,7 @@ def _read_scans(
                 identity=identity,
                 camera=_read_camera(dataset),
                 region=region or "whole_body",
+                day=_read_day(dataset),
             )
         )
     check_proportions(dataset)
@@ -271,6 +273,19 @@ def _read_spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str | N
             "camera has such pixels. Correct the header, or export the file again."
         )
     return (row, column), None
+
+
+def _read_day(dataset: Dataset) -> datetime.date | None:
+    """Returns the day of the study, else of the image; None if neither is a date.
+
+    It says nothing of the image: whatever is wrong with it, the scan is read.
+    """
+    for keyword in ("StudyDate", "AcquisitionDate"):
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            digits = re.sub(r"\D", "", str(dataset.get(keyword)))
+            return datetime.date.fromisoformat(digits)
+    return None
 
 
 def _read_camera(dataset: Dataset) -> str:

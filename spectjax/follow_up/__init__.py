@@ -1,0 +1,1 @@
+"""Two studies of one patient side by side."""
