@@ -28,7 +28,8 @@ _BLEND_MM = 15.0  # so far regions take part in the map of what lies beside them
 _LEAST_REGION_MM2 = 300.0
 # No posture makes a bone look shorter or longer than that: it is cut off, or not found.
 _LEAST_STRETCH, _MOST_STRETCH = 0.7, 1.4
-_USUAL_PIXEL_MM = 2.3  # where the size of a pixel is not known
+# Where the size of a pixel is not known: real scans have 1024 rows of some 2.3 mm.
+_USUAL_FRAME_MM = 1024 * 2.3
 # Kinds whose bones meet, or cover each other in a view; side by side alone, as arm and
 # ribs are, does not count.
 _MEET = {
@@ -73,6 +74,7 @@ class SeenSide:
         spacing_mm: distance of rows and of columns; None if unknown.
         doubts: why a region is in doubt, by its name.
         unfit: why nothing can be said of what is not marked; empty if it can.
+        unsized: why areas cannot be compared; empty if they can.
     """
 
     regions: np.ndarray
@@ -82,11 +84,17 @@ class SeenSide:
     spacing_mm: tuple[float, float] | None
     doubts: Mapping[str, str] = field(default_factory=dict)
     unfit: str = ""
+    unsized: str = ""
 
     @property
     def pixel_mm(self) -> np.ndarray:
-        """Rows and columns of a pixel in mm, the usual ones if unknown, (2,)."""
-        return np.array(self.spacing_mm or (_USUAL_PIXEL_MM, _USUAL_PIXEL_MM))
+        """Rows and columns of a pixel in mm, a guess if unknown, (2,)."""
+        return assume_pixel(self.spacing_mm, len(self.regions))
+
+
+def assume_pixel(spacing_mm: tuple[float, float] | None, rows: int) -> np.ndarray:
+    """Returns rows and columns of a pixel in mm, (2,), a guess if they are unknown."""
+    return np.array(spacing_mm or (_USUAL_FRAME_MM / rows,) * 2)
 
 
 class Affine(NamedTuple):
@@ -163,12 +171,17 @@ class SkeletonMap:
         """Takes the two views."""
         self._from, self._to = source.pixel_mm, target.pixel_mm
         shapes, aims = _find_shapes(source), _find_shapes(target)
-        self._maps = {}
+        maps = {}
         for name in shapes.keys() & aims.keys() - {*source.doubts, *target.doubts}:
             matrix = _transport(shapes[name].covariance, aims[name].covariance)
-            stretch = np.linalg.eigvalsh(matrix)
-            if _LEAST_STRETCH <= stretch[0] and stretch[1] <= _MOST_STRETCH:
-                self._maps[name] = (shapes[name], matrix, aims[name].mean)
+            maps[name] = (shapes[name], matrix, aims[name].mean)
+        # Where pixels are of unknown size, the bones tell how much larger they look.
+        known = source.spacing_mm is not None and target.spacing_mm is not None
+        zooms = [np.sqrt(np.linalg.det(turn)) for _, turn, _ in maps.values()]
+        zoom = 1.0 if known or not zooms else float(np.median(zooms))
+        self._maps = {
+            name: each for name, each in maps.items() if _is_likely(each[1] / zoom)
+        }
 
     def knows(self, region: str) -> bool:
         """Whether both views show a region as one of the same bone."""
@@ -196,6 +209,12 @@ class SkeletonMap:
             offset / self._to,
             float(np.linalg.det(matrix)),
         )
+
+
+def _is_likely(matrix: np.ndarray) -> bool:
+    """Whether a posture may make a bone look so much shorter or longer."""
+    stretch = np.linalg.eigvalsh(matrix)
+    return bool(_LEAST_STRETCH <= stretch[0] and stretch[-1] <= _MOST_STRETCH)
 
 
 def _find_shapes(side: SeenSide) -> dict[str, _Shape]:
@@ -352,7 +371,9 @@ def _compare_sizes(
         (region, *(homes[i] for i in first), *(goals[j] for j in second))
     )
     doubts = [_doubt_region(name, before, after, there) for name in named]
-    why = next(filter(None, (*doubts, before.unfit, after.unfit)), "")
+    for side in (before, after):
+        doubts += [side.unfit, side.unsized]
+    why = next(filter(None, doubts), "")
     for side, mask in ((before, one), (after, other)):
         rim = ndimage.binary_dilation(mask) & ~side.seen
         if not why and rim.any():

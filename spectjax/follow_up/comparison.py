@@ -139,6 +139,9 @@ def compare(
         for name, side in zip(NAMES, sides, strict=True):
             if side is None:
                 warnings.append(f"No {view} view of {name} was read.")
+        for name, seen in zip(NAMES, pair, strict=True):
+            doubts = seen[0].thorax.doubts if seen else ()
+            warnings += [f"{name}, {view} view: {doubt}" for doubt in doubts]
         for change in _compare(*sides):
             areas = _measure(sides[0], change.before), _measure(sides[1], change.after)
             found.append(Found(len(found) + 1, view, change, areas))
@@ -163,6 +166,7 @@ def show(view: SeenView, finding: Finding) -> SeenSide:
         spacing_mm=scan.spacing_mm,
         doubts=dict(bones.flags) if bones else {},
         unfit="; ".join(_list_doubts(view, finding)),
+        unsized="" if scan.shows_counts else "grey values show no sizes as counts do",
     )
 
 

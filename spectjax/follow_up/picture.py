@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from spectjax.bones.burden import VIEWS
-from spectjax.bones.matching import Kind
+from spectjax.bones.matching import Kind, assume_pixel
 from spectjax.follow_up.comparison import FollowUp, Found
 from spectjax.follow_up.studies import NAMES, by_view, name_study
 from spectjax.follow_up.writing import tell_sum
@@ -38,7 +38,6 @@ _LOOKS: dict[Kind, tuple[str, str]] = {
 }
 _MARGIN_MM = 40.0  # around what holds counts
 _HEIGHT_IN = 9.0
-_USUAL_PIXEL_MM = 2.3
 _LINES = 6  # of warnings
 
 
@@ -50,7 +49,7 @@ class _Panel:
         view, study: which, 0 or 1 for the study.
         seen: the view; None if the study has none.
         finding: what was found in it.
-        pixel_mm: rows and columns, the usual ones if unknown.
+        pixel_mm: rows and columns, a guess if unknown.
         box: (y0, x0, y1, x1) of the body, mm.
         level: counts of a pixel of usual bone, which nothing marks.
     """
@@ -97,6 +96,7 @@ def draw_follow_up(follow_up: FollowUp) -> Figure:
             axes.text(0.5, 0.5, "not read", ha="center", transform=axes.transAxes)
             axes.set_xticks([])
             axes.set_yticks([])
+            axes.spines[:].set_color("0.8")
     _explain(figure, list(follow_up.kinds))
     return figure
 
@@ -106,7 +106,7 @@ def _list_panels(follow_up: FollowUp) -> list[_Panel]:
     for study, reading in enumerate((follow_up.before, follow_up.after)):
         for view, (seen, finding) in by_view(reading).items():
             scan = seen.thorax.scan
-            pixel = np.array(scan.spacing_mm or (_USUAL_PIXEL_MM, _USUAL_PIXEL_MM))
+            pixel = assume_pixel(scan.spacing_mm, len(scan.counts))
             body = finding.bones.regions > 0 if finding.bones else scan.counts > 0
             box = bound_mask(body) if body.any() else (0, 0, *scan.counts.shape)
             side = np.array(box) * np.tile(pixel, 2)

@@ -172,6 +172,7 @@ def test_a_region_that_the_frame_cuts_is_no_guide_to_a_place():
     [
         ({"doubts": {"right ribs": "cut"}}, "in doubt"),
         ({"unfit": "too few counts"}, "too few counts"),
+        ({"unsized": "grey"}, "grey"),
         ({"seen": UPPER}, "cut off by the edge"),
     ],
 )

@@ -154,6 +154,17 @@ def test_a_view_that_one_study_lacks_cannot_be_told_of(follow, folders):
     assert "WARNING: No posterior view of AFTER was read." in said
 
 
+def test_doubts_about_a_scan_are_told_with_the_rest(follow, folders):
+    write_study(folders[0], 1, **FIRST)
+    write_study(folders[1], 2, **SECOND, PixelSpacing=None)
+    document, rows, said = follow()
+    warning = "AFTER, anterior view: Warning: no usable Pixel Spacing."
+    assert warning in document["warnings"] and warning in said
+    assert rows[1]["area_after_mm2"] == "" and "-> size unknown (x " in said
+    # By the bones, which are as large in both: 8 x 6 pixels over 5 x 4.
+    assert float(rows[1]["growth"]) == pytest.approx(2.4)
+
+
 def test_too_few_counts_say_nothing_of_what_is_gone(follow, folders):
     write_study(folders[0], 1, **FIRST)
     write_study(folders[1], 2, spots=(SPINE,), cold=1)

@@ -74,6 +74,11 @@ def test_show_tells_why_nothing_can_be_said_of_what_is_not_marked(changes, why):
     assert side.doubts == ({} if changes.get("bones", 1) is None else {"skull": "why"})
 
 
+def test_show_tells_that_grey_values_have_no_sizes():
+    assert show(*see()).unsized == ""
+    assert "grey values" in show(*see(notes=("grey values as counts",))).unsized
+
+
 def read(regions, *, reasons=(), extent="thorax"):
     """A reading with an index of these parts, None if it is withheld."""
     index = regions and Index(sum(regions.values()), {}, regions, {}, 10.0)
