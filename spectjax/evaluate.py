@@ -40,7 +40,7 @@ from spectjax.system.commands import (
 from spectjax.system.locks import hold
 from spectjax.system.messages import UserError
 from spectjax.tasks import TASKS
-from tfds_spect.names import LABELLED
+from tfds_spect.names import LABELLED, WHOLE_BODY
 
 if TYPE_CHECKING:
     from spectjax.inference.provenance import Candidate
@@ -129,9 +129,10 @@ def evaluate(
     candidates = load_candidates(workdirs, files)
     check_one_table(candidates)
     task = TASKS[candidates[0].model.task]
+    sees_frames = candidates[0].model.sees_frames
     if manual_dir is not None:
         prepared = prepare(
-            _CONFIGS[task.answer],
+            WHOLE_BODY if sees_frames else _CONFIGS[task.answer],
             data_dir=output_dir / "data",
             manual_dir=manual_dir,
             flag="--output_dir",

@@ -175,7 +175,8 @@ def read_examination(
     if skeleton is not None and findings:
         from spectjax.inference.bones import add_bones  # most runs ask for none
 
-        findings, burden = add_bones(findings, skeleton, problems)
+        with problems.passing_over(findings[0][0].thorax.scan.path):
+            findings, burden = add_bones(findings, skeleton, problems)
     return Reading(findings, tuple(problems.recent), burden)
 
 

@@ -14,7 +14,8 @@ from spectjax.tasks.views import MarkedHotspot, ModelInfo, Reading
 BONES, INDEX = "bones.csv", "index.csv"
 _BONE_COLUMNS = (
     *("examination", "file", "view", "hotspot", "score", "region", "side"),
-    *("area_mm2", "counts", "share", "mirror_ratio", "in_doubt"),
+    *("area_mm2", "counts", "on_bone", "share", "mirror_ratio", "mirror_note"),
+    "in_doubt",
 )
 _INDEX_COLUMNS = (
     *("examination", "files", "index", "masses", "percent", "low", "high"),
@@ -37,6 +38,8 @@ class BoneTables:
 
     def write(self, reading: Reading, problems: Problems) -> None:
         """Keeps the rows of an examination."""
+        if reading.burden is None:  # a bug, which is told of: nothing is known
+            return
         number = len(self._indices) + 1
         for view, finding in reading.views:
             scan = view.thorax.scan
@@ -44,8 +47,7 @@ class BoneTables:
             for i, hotspot in enumerate(finding.hotspots or (), start=1):
                 self._bones.append((*origin, i, *_list_cells(hotspot)))
         files = name_files(view.thorax.scan for view, _ in reading.views)
-        if reading.burden is not None:
-            self._indices.append((number, files, *_list_numbers(reading.burden)))
+        self._indices.append((number, files, *_list_numbers(reading.burden)))
 
     def finish(self) -> None:
         """Writes the tables; without an examination of this run none.
@@ -65,13 +67,13 @@ class BoneTables:
 def _list_cells(hotspot: MarkedHotspot) -> tuple[Any, ...]:
     place, entry = hotspot.place, hotspot.entry
     if place is None:
-        unknown = ("no bones were found",)
-        found: tuple[Any, ...] = (*("",) * 2, entry["area_mm2"], entry["counts"])
-        return (entry["score"], *found, *("",) * 2, *unknown)
+        found = (entry["score"], "", "", entry["area_mm2"], entry["counts"])
+        return (*found, "", "", "", "", "no bones were found")
     return (
         entry["score"],
         *(place.region, place.side, entry["area_mm2"], entry["counts"]),
-        *(place.share, place.mirror_ratio, place.in_doubt),
+        *(place.on_bone, place.share, place.mirror_ratio, place.mirror_note),
+        place.in_doubt,
     )
 
 

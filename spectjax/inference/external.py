@@ -16,6 +16,7 @@ import numpy as np
 from spectjax import input_pipeline
 from spectjax.evaluation.metrics_file import locate_metrics, read_metrics
 from spectjax.evaluation.run import Brought, FinishedRun
+from spectjax.imaging.canvas import FRAME_HW
 from spectjax.inference.pixels import PixelFit
 from spectjax.inference.provenance import NEVER_FOUND, Candidate, Seen
 from spectjax.inference.regions import list_mismatches
@@ -98,8 +99,8 @@ def load_scored(
         seen: images that one of them learned from, by example id.
 
     Raises:
-        UserError: if nothing is left, or the images are scaled and a model takes
-            counts.
+        UserError: if nothing is left, the images are scaled and a model takes counts,
+            or they are whole frames and a model takes thoraxes, or the other way round.
     """
     examples = input_pipeline.load_examples(builder_dir, "+".join(split))
     if examples.leaking or LEAKING in examples.name:
@@ -107,7 +108,14 @@ def load_scored(
             f"{builder_dir}: expected a data set of folds, found one whose copies "
             "stand on both sides. Prepare one without `leaking` in its name."
         )
+    are_frames = examples.images.shape[1:3] == FRAME_HW
     for each in candidates:
+        if each.model.sees_frames != are_frames:
+            raise UserError(
+                f"{builder_dir}: expected {_name_images(not are_frames)}, which "
+                f"{each.name} takes, found {_name_images(are_frames)}. Give another "
+                "data set, or models that take the same."
+            )
         learnt = {config["data"]["name"] for config in each.configs}
         scaled = bool(learnt) and all(name.startswith(SCALED) for name in learnt)
         if examples.images.dtype != np.uint16 and not scaled:
@@ -135,6 +143,10 @@ def load_scored(
             "Add some: without normal images labels tell nothing either."
         )
     return found, left_out
+
+
+def _name_images(are_frames: bool) -> str:
+    return "whole frames" if are_frames else "thoraxes"
 
 
 def find_brought(candidate: Candidate) -> Brought:

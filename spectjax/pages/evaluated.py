@@ -18,8 +18,8 @@ from spectjax.pages.truth import compare_marks, tell_label, tell_unknown
 from spectjax.tasks.views import Finding, SeenView
 
 NOTE = (
-    "Shown is what the data set holds and the model takes: the thorax. Readers' "
-    "outlines are those that scores are made with."
+    "Shown is what the data set holds and the model takes: the thorax, or all of the "
+    "frame. Readers' outlines are those that scores are made with."
 )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import spectjax
 from spectjax.bones.found import FoundBones
 from spectjax.inference.card import write_card
-from spectjax.inference.ready import read_document
+from spectjax.inference.ready import FOLDER, WHOLE_BODY, read_document
 from spectjax.pages.packing import pack_counts
 from spectjax.pages.writing import fill_page
 from spectjax.tasks.views import ModelInfo
@@ -236,10 +236,11 @@ def describe_digest(info: ModelInfo) -> str:
 
 
 def find_card(info: ModelInfo) -> str | None:
-    """Returns the model card of the model that ships; None of any other."""
-    if "name" not in info or info["name"] != read_document()["name"]:
-        return None
-    return write_card()
+    """Returns the model card of a model that ships; None of any other."""
+    for folder in (FOLDER, WHOLE_BODY):
+        if "name" in info and info["name"] == read_document(folder)["name"]:
+            return write_card(folder)
+    return None
 
 
 def _say_found(views: Sequence[PageView]) -> str:

@@ -14,7 +14,7 @@ from spectjax.reporting.data_set import (
 from spectjax.reporting.facts import Fact, Source, state
 from spectjax.reporting.subject import METRICS, Subject
 from tfds_spect.example import NO_EVIDENCE
-from tfds_spect.names import LEAKING
+from tfds_spect.names import LEAKING, WHOLE_BODY
 from tfds_spect.tfds_spect_dataset_builder import Builder
 
 _METADATA = "data set: metadata.json"
@@ -96,6 +96,11 @@ def describe_preprocessing(subject: Subject) -> Fact:
         "image that is a thorax already is not cropped. A crop that its rules doubt is "
         "left out unless a person accepted it or gave a box.",
     ]
+    if subject.config.data.name.startswith(WHOLE_BODY):
+        lines = [
+            "Nothing is cropped: a whole-body view stands in the middle of a canvas of "
+            "1024x256 pixels, at the file's own pixel size, not resampled."
+        ]
     sources = [Source("spectjax.imaging.thorax")]
     if subject.data_set is not None:
         by_hand = subject.data_set.metadata.get("crops_by_hand") or {}

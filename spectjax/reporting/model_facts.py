@@ -10,6 +10,7 @@ from spectjax.reporting.facts import Fact, Source, state
 from spectjax.reporting.subject import METRICS, Subject
 from spectjax.training.run import describe_network
 from spectjax.training.sessions import NAME
+from tfds_spect.names import WHOLE_BODY
 
 _LOG = "train.csv"
 _ANSWERS = {
@@ -44,11 +45,13 @@ def describe_architecture(subject: Subject) -> Fact:
         f"{name}={value}" for name, value in config.model.items() if name != "name"
     )
     height, width = network["image_hw"]
+    of_frames = config.data.name.startswith(WHOLE_BODY)
+    canvas = "whole frame" if of_frames else "thorax's canvas"
     learned = f"{network['num_parameters']:,} parameters"
     lines = [
         f"`{config.model.name}` of spectjax.models ({fields}): {learned}, "
         f"one channel of counts in; trained on the central {height}x{width} pixels of "
-        "the thorax's canvas.",
+        f"the {canvas}.",
         f"What goes in, from the counts c of an image: "
         f"{FORMULAS[config.data.normalisation]}.",
     ]

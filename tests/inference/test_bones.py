@@ -176,6 +176,16 @@ def test_bones_that_nobody_finds_do_not_cost_the_hotspots(tmp_path, capsys):
     assert "a bug" in said["posterior"]["bones"]["not_found"]
 
 
+def test_bones_that_cannot_be_are_a_bug_and_cost_no_hotspot(tmp_path):
+    """Of another size than the frame: a line tells, and nothing is said of bones."""
+    finder = BonesByHand(np.zeros((3, 3), np.uint8))
+    options = {"skeleton": finder, "products": [BoneTables(tmp_path)]}
+    assert ask(MODEL, [make_pair()], tmp_path, **options) == (2, 0, 1)
+    document = read_json(tmp_path / "IM1_anterior.json")
+    assert len(document["hotspots"]) == 2 and "index" not in document
+    assert not (tmp_path / "index.csv").exists()
+
+
 def test_a_classifier_has_nothing_to_place(tmp_path):
     model = TrainedModel(predict_probs, MODEL_INFO, "classification", (8, 8))
     with pytest.raises(UserError, match="--bones: expected a model that marks"):

@@ -6,13 +6,19 @@ import shutil
 
 import pytest
 
-from spectjax.inference.card import MEASURED, TEMPLATE, UNKNOWN, write_card
+from spectjax.inference.card import (
+    MEASURED,
+    TEMPLATE,
+    UNKNOWN,
+    read_measured,
+    write_card,
+)
 from spectjax.inference.metadata import ModelFileError
-from spectjax.inference.ready import DOCUMENT, FOLDER, read_document
+from spectjax.inference.ready import DOCUMENT, FOLDER, WHOLE_BODY, read_document
 from spectjax.system.files import write_json
 from tests.support.operations import OPERATION
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "model_card.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture
@@ -29,10 +35,18 @@ def measure(folder, model):
     (folder / MEASURED).write_text(json.dumps(document))
 
 
-def test_the_page_in_the_docs_is_the_card():
-    assert PAGE.read_text() == write_card() + "\n", (
-        "python -m spectjax.predict --about > docs/model_card.md"
+@pytest.mark.parametrize(
+    ("folder", "page", "flag"),
+    [
+        (FOLDER, "model_card.md", ""),
+        (WHOLE_BODY, "model_card_whole_body.md", " --whole_body"),
+    ],
+)
+def test_the_page_in_the_docs_is_the_card(folder, page, flag):
+    assert (DOCS / page).read_text() == write_card(folder) + "\n", (
+        f"python -m spectjax.predict --about{flag} > docs/{page}"
     )
+    assert read_measured(folder, read_document(folder)["name"])["facts"][0]["found"]
 
 
 def test_the_card_says_what_the_model_is(folder):

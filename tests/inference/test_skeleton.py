@@ -12,12 +12,13 @@ from spectjax.imaging.crop_decision import CropDecision
 from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax import CropError
 from spectjax.inference.skeleton import CheckedFinder, load_skeleton
+from spectjax.phantom.frames import Frame
 from spectjax.phantom.patient import simulate_patient
 
 
 @pytest.fixture(scope="module")
 def scans():
-    patient = simulate_patient(3, diagnosis="normal")
+    patient = simulate_patient(3, diagnosis="normal", frame=Frame((512, 128), 4.6))
     return {
         view: BoneScan(
             counts=seen.counts.astype(np.float32),

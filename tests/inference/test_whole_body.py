@@ -1,6 +1,7 @@
 """A model that looks at whole bodies is shown the frame, and says nothing of a crop."""
 
 import dataclasses
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from spectjax.imaging.canvas import FRAME_HW, WHOLE_FRAME
 from spectjax.imaging.hotspots import decode_rle
 from spectjax.imaging.scan import ScanError
 from spectjax.imaging.thorax.frame import keep_frame
-from spectjax.inference import runtimes
+from spectjax.inference import external, runtimes
 from spectjax.inference.asking import show_to
 from spectjax.inference.metadata import ModelFileError, find_input_hw, make_metadata
 from spectjax.inference.ready import WHOLE_BODY
@@ -18,6 +19,8 @@ from spectjax.inference.regions import LEARNED, add_regions, describe_mismatch
 from spectjax.inference.runtimes import find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.recipes import unet_config
+from spectjax.system.messages import UserError
+from tests.support.examples import make_examples
 from tests.support.nm_files import detectors, write_nm
 from tests.support.tiny_scans import make_scan, read_json
 
@@ -139,3 +142,21 @@ def test_what_an_enlarged_frame_loses_is_told(body):
 
 def predict_nothing(counts):
     return np.stack([np.ones_like(counts[..., 0]), np.zeros_like(counts[..., 0])], -1)
+
+
+@pytest.mark.parametrize(
+    ("hw", "model_hw", "found"),
+    [
+        (FRAME_HW, (256, 256), "expected thoraxes, which a takes, found whole frames"),
+        ((256, 256), FRAME_HW, "expected whole frames, which a takes, found thoraxes"),
+    ],
+)
+def test_a_model_is_not_scored_on_images_of_another_kind(
+    monkeypatch, hw, model_hw, found
+):
+    examples = make_examples(2, hw)
+    monkeypatch.setattr(external.input_pipeline, "load_examples", lambda *_: examples)
+    model = dataclasses.replace(MODEL, input_hw=model_hw)
+    candidate = types.SimpleNamespace(name="a", model=model, configs=[])
+    with pytest.raises(UserError, match=found):
+        external.load_scored("data", ["fold0"], [candidate], {})

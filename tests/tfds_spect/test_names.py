@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from spectjax.system.messages import ConfigError
-from tfds_spect.names import Splits, choose_splits
+from tfds_spect.names import Splits, choose_splits, find_canvas
 
 
 def test_choose_splits_trains_on_copies_of_all_folds_but_the_held_out_one():
@@ -72,3 +72,8 @@ print(tfds.builder_cls("tfds_spect") is Builder, hasattr(tfds_spect, "Other"))
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
     assert done.stdout.split("\n")[:2] == ["set()", "True False"]
+
+
+def test_images_of_whole_bodies_are_frames():
+    assert find_canvas("segmentation_whole_body_phantom") == (1024, 256)
+    assert find_canvas("segmentation_screening_phantom") == (256, 256)

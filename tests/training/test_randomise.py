@@ -151,3 +151,12 @@ def test_interpolated_counts_are_as_noisy_as_a_cameras_again():
     assert noisy.var() / 9 == pytest.approx(1.0, rel=0.05)
     assert noisy.mean() == pytest.approx(9.0, rel=0.02)
     np.testing.assert_array_equal(noisy, np.rint(noisy))
+
+
+@pytest.mark.parametrize(("hw", "cut"), [((96, 96), True), ((192, 96), False)])
+def test_no_half_and_no_shoulder_of_a_whole_body_is_blacked_out(hw, cut):
+    keys = jax.random.split(jax.random.key(2), 64)
+    draw = jax.jit(jax.vmap(randomise._draw_parts, in_axes=(None, 0)))
+    kept = np.asarray(draw(np.ones(hw, np.float32), keys))
+    assert (kept.mean((1, 2)) < 0.75).any() == cut
+    assert not kept.all((1, 2)).all()  # a bladder may be
