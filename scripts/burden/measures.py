@@ -29,9 +29,10 @@ def measure_examination(exam: TrueScan, asked: Collection[str]) -> dict[str, Any
     Returns:
         Its name and counts; the true index by volume; "indices" by who found the
         hotspots and the bones ("true/true"; "told" is what the product tells), and by
-        extent, None where nothing is known; which regions are in "doubts"; for which
-        rules an index is "withheld"; "losses" by who found the hotspots, with true
-        bones, see `describe_losses`; and "refused", why somebody found nothing.
+        extent, None where nothing is known; who found the bones ("bones_by"), which of
+        them are in "doubts"; for which rules an index is "withheld"; "losses" by who
+        found the hotspots, with true bones, see `describe_losses`, in the crop those of
+        the thorax; and "refused", why somebody found nothing.
     """
     bones: dict[str, Mapping[View, np.ndarray]] = {TRUE: exam.regions}
     hotspots: dict[str, Mapping[View, np.ndarray]] = {TRUE: exam.hotspots}
@@ -66,22 +67,26 @@ def measure_examination(exam: TrueScan, asked: Collection[str]) -> dict[str, Any
     for who, burden in told.items():
         percent = None if burden.index is None else burden.index.percent
         indices[f"{who}/{TOLD}"] = {burden.extent: {"percent": percent}}
-    weights = weigh_pixels(exam.regions)
     return {
         "name": exam.name,
         "counts": {v: float(s.counts.sum()) for v, s in exam.scans.items()},
         "spacing_mm": next(iter(exam.scans.values())).spacing_mm,
         "volume": exam.volume,
         "indices": indices,
+        "bones_by": sorted({each.source for each in found.values()}),
         "doubts": [f"{v}: {name}" for v, each in found.items() for name in each.flags],
         "withheld": {
             who: sorted({reason.code for reason in burden.reasons})
             for who, burden in told.items()
         },
         "losses": {
-            name: describe_losses(weights, exam.lesions, marked)
+            name: describe_losses(
+                weigh_pixels(exam.regions, THORAX if name == CROP else ()),
+                exam.lesions,
+                marked,
+            )
             for name, marked in hotspots.items()
-            if name not in (TRUE, CROP)
+            if name != TRUE
         },
         "refused": refused,
     }

@@ -110,6 +110,7 @@ def list_doubts(records: Sequence[Record]) -> dict[str, Any]:
     refused = [reason for scan in scans for reason in scan["refused"].values()]
     return {
         "n": len(scans),
+        "bones_by": sorted({who for scan in scans for who in scan["bones_by"]}),
         "n_in_doubt": sum(bool(scan["doubts"]) for scan in scans),
         "regions": {name: doubts.count(name) for name in sorted(set(doubts))},
         "withheld": {
@@ -176,7 +177,8 @@ def list_losses(records: Sequence[Record]) -> dict[str, Any]:
     kinds = {bone: region.kind for region in REGIONS for bone in region.bones}
     for who in _find_detectors(records):
         losses = [r["scans"][FIRST]["losses"][who] for r in records]
-        lesions = [lesion for loss in losses for lesion in loss["lesions"]]
+        # Those without burden lie in no bone that counts.
+        lesions = [x for loss in losses for x in loss["lesions"] if x["burden"] > 0]
         edges = (0.0, *CONTRASTS)
         contrasts = {
             _name_range(low, high): [

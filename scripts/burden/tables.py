@@ -100,9 +100,13 @@ def _list_agreement(row: Mapping[str, Any]) -> list[str]:
 
 
 def _tabulate_doubts(doubts: Mapping[str, Any]) -> list[str]:
-    said = f"A region is in doubt in {doubts['n_in_doubt']} of {doubts['n']} scans"
-    regions = ", ".join(f"{name} {n}" for name, n in doubts["regions"].items())
-    lines = [f"{said}: {regions}." if regions else f"{said}.", ""]
+    if not doubts["bones_by"]:
+        return []
+    lines = [
+        f"Bones are found by: {'; '.join(doubts['bones_by'])}. A region is in doubt in "
+        f"{doubts['n_in_doubt']} of {doubts['n']} patients.",
+        "",
+    ]
     for who, each in doubts["withheld"].items():
         rules = ", ".join(f"{rule} {n}" for rule, n in each["rules"].items())
         lines += [
@@ -124,6 +128,8 @@ def _tabulate_repeats(rows: Iterable[Mapping[str, Any]]) -> list[str]:
         [*key, *(groups.get(group, "–") for group in GROUPS)]
         for key, groups in table.items()
     ]
+    if not cells:
+        return []
     what = "Mean ± SD of the differences, coefficient of variation, pairs of scans."
     return ["### Repeatability", "", what, "", *format_rows(header, cells)]
 

@@ -106,6 +106,9 @@ def test_the_weights_of_marked_pixels_add_up_to_the_index(regions):
     weights = weigh_pixels(regions)
     total = sum(float(weights[view][marked[view]].sum()) for view in regions)
     assert total == pytest.approx(measure_index(regions, marked).percent)
+    skulls = weigh_pixels(regions, ["skull"])
+    total = sum(float(skulls[view][marked[view]].sum()) for view in regions)
+    assert total == pytest.approx(measure_index(regions, marked, ["skull"]).percent)
     assert not weights["posterior"][regions["posterior"] == FEMUR].any()
 
 
