@@ -4,10 +4,10 @@
     python scripts/measure_burden.py --output_dir=OUT --ask=bones --patients=40
 
 Simulated patients with 0.1 to 13 % of their skeleton in metastases, and normal ones,
-are scanned in memory; some of them again: with new noise, twice as fast, lying
-otherwise, on other pixels, and at several count levels. Of those who are asked, `bones`
-finds the skeleton, `crop` hotspots of the thorax, and `whole` those of the whole body,
-each as it ships. The same command again goes on where it was stopped.
+are scanned in memory; others, of several levels, again: with new noise, twice as fast,
+lying otherwise, on other pixels, and at several count levels. Of those who are asked,
+`bones` finds the skeleton, `crop` hotspots of the thorax, and `whole` those of the
+whole body, each as it ships. The same command again goes on where it was stopped.
 
 OUT gets `patients/`, a file for each; `scans.csv`; `burden.json`, `burden.md` and
 `agreement.png`; and, if hotspots were asked for, `repeatability.json`. With `--ship`
@@ -25,7 +25,7 @@ from absl import flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
-from scripts.burden.examinations import GROUPS, simulate
+from scripts.burden.examinations import BURDEN, GROUPS, NORMALS, REPEATED, simulate
 from scripts.burden.figures import draw_agreement
 from scripts.burden.finders import LOADERS
 from scripts.burden.measures import measure_examination
@@ -45,14 +45,14 @@ _OUTPUT_DIR = define_path("output_dir", "Folder to write to.", required=True)
 _PATIENTS = flags.DEFINE_integer(
     "patients", 120, "With metastases, of the population `burden`.", lower_bound=2
 )
-_NORMAL = flags.DEFINE_integer(
-    "normal", 40, "Without, of the population `whole_body`.", lower_bound=0
-)
 _REPEATED = flags.DEFINE_integer(
-    "repeated", 40, "Of the first, how many are scanned again.", lower_bound=0
+    "repeated", 30, "Others of that kind, who are scanned again.", lower_bound=0
+)
+_NORMAL = flags.DEFINE_integer(
+    "normal", 40, "Without metastases, of `whole_body`.", lower_bound=0
 )
 _REPEATED_NORMAL = flags.DEFINE_integer(
-    "repeated_normal", 12, "Of the normal, likewise.", lower_bound=0
+    "repeated_normal", 6, "Of these, how many are scanned again.", lower_bound=0
 )
 _SEED = flags.DEFINE_integer("seed", 2101, "Of both populations.", lower_bound=0)
 _ASK = flags.DEFINE_list("ask", list(LOADERS), f"Of {', '.join(LOADERS)}.")
@@ -77,8 +77,9 @@ def main(argv: list[str]) -> None:
     jobs: list[Job] = [
         (group, number, number <= repeated)
         for group, patients, repeated in (
-            ("burden", _PATIENTS.value, _REPEATED.value),
-            ("normal", _NORMAL.value, _REPEATED_NORMAL.value),
+            (BURDEN, _PATIENTS.value, 0),
+            (NORMALS, _NORMAL.value, _REPEATED_NORMAL.value),
+            (REPEATED, _REPEATED.value, _REPEATED.value),
         )
         for number in range(1, patients + 1)
     ]
@@ -173,7 +174,9 @@ def write_tables(
         "asked": asked,
         "patients": {
             **{g: sum(r["group"] == g for r in records) for g in GROUPS},
-            "repeated": sum(len(r["scans"]) > 1 for r in records),
+            "normal_repeated": sum(
+                r["group"] == NORMALS and len(r["scans"]) > 1 for r in records
+            ),
         },
         **summarise(records),
     }
@@ -188,7 +191,7 @@ def write_tables(
             "hotspots": "found, at the shipped operating point",
             "bones": "found",
             "population": "burden, and normal patients of whole_body",
-            "patients": document["patients"]["repeated"],
+            "patients": sum(len(r["scans"]) > 1 for r in records),
             "seed": _SEED.value,
             "phantom_version": VERSION,
             "commit": find_commit(),

@@ -27,8 +27,16 @@ from spectjax.phantom.subject import VIEWS
 COUNTS = (200_000, 500_000, 1_500_000, 4_000_000)
 FIRST, AGAIN, LYING_AGAIN = "first", "again", "lying down again"
 _COARSE = Frame((512, 128), 4.7)
+BURDEN, REPEATED, NORMALS = "burden", "repeated", "normal"
 # Which population a group of patients is of, and their diagnosis.
-GROUPS = {"burden": ("burden", METASTASIS), "normal": ("whole_body", NORMAL)}
+GROUPS = {
+    BURDEN: ("burden", METASTASIS),
+    REPEATED: ("burden", METASTASIS),
+    NORMALS: ("whole_body", NORMAL),
+}
+# Burdens of those who are scanned again, in turn: as many of each level to tell of.
+LEVELS = (0.3, 0.6, 1.0, 1.5, 2.5, 3.5, 5.0, 6.5, 9.0, 12.0)
+_OTHERS = 10_000  # numbers of the population's patients, so far from the first ones
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def simulate(
 
     Args:
         group: of `GROUPS`.
-        number: of the patient in the population, from 1.
+        number: of the patient in the group, from 1.
         seed: of the population.
         repeats: whether the patient is scanned again: once more as before, twice as
             fast, lying otherwise, on coarse pixels, and for each of `COUNTS` as before
@@ -78,9 +86,11 @@ def simulate(
     """
     population, diagnosis = GROUPS[group]
     burden = None
-    if group == "burden":
+    if group == BURDEN:
         burden = draw_slots(population, number, seed)[-1].burden
-    own = seed_patient(population, seed, number)
+    elif group == REPEATED:
+        burden = LEVELS[(number - 1) % len(LEVELS)]
+    own = seed_patient(population, seed, number + _OTHERS * (group == REPEATED))
     case = find_case(own, diagnosis, VIEWS, whole=True, burden=burden)
     first, hw = case.examination, case.patient.frame_hw
     outlined = {

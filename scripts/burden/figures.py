@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scripts.burden.examinations import FIRST
+from scripts.burden.examinations import BURDEN, FIRST
 from scripts.burden.finders import BONES, WHOLE
 from scripts.burden.measures import TRUE
 from scripts.burden.summary import PRODUCT, TRUTH, VOLUME, Record, pick
@@ -31,7 +31,7 @@ def draw_agreement(records: Sequence[Record], document: Mapping[str, Any]) -> Fi
         if (row["found"], row["truth"], row["extent"], row["part"])
         == (who, truth, "whole body", "percent")
     )
-    records = [record for record in records if record["group"] == "burden"]
+    records = [record for record in records if record["group"] == BURDEN]
     x, y = (np.array(pick(records, FIRST, each, "whole body")) for each in (truth, who))
     figure = Figure(figsize=(9.0, 4.4), dpi=110)
     left, right = figure.subplots(1, 2)

@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from scripts.burden.examinations import AGAIN, COUNTS, FIRST, name_counts
+from scripts.burden.examinations import (
+    AGAIN,
+    BURDEN,
+    COUNTS,
+    FIRST,
+    NORMALS,
+    REPEATED,
+    name_counts,
+)
 from scripts.burden.finders import BONES, CROP, WHOLE
 from scripts.burden.measures import TRUE
 from scripts.burden.statistics import (
@@ -65,12 +73,13 @@ def list_combinations(records: Sequence[Record]) -> list[str]:
 
 def summarise(records: Sequence[Record]) -> dict[str, Any]:
     """Returns all tables, for JSON."""
-    burdened = [record for record in records if record["group"] == "burden"]
+    burdened = [record for record in records if record["group"] == BURDEN]
+    repeated = [record for record in records if record["group"] == REPEATED]
     return {
         "agreement": list_agreements(burdened),
         "doubts": list_doubts(burdened),
         "repeats": list_repeats(records),
-        "counts": list_count_errors(burdened),
+        "counts": list_count_errors(repeated),
         "losses": list_losses(burdened),
         "false": list_false(records),
     }
@@ -205,7 +214,7 @@ def list_losses(records: Sequence[Record]) -> dict[str, Any]:
 
 def list_false(records: Sequence[Record]) -> dict[str, Any]:
     """Returns the marked regions of normal patients' first scans; all are false."""
-    normal = [record for record in records if record["group"] == "normal"]
+    normal = [record for record in records if record["group"] == NORMALS]
     result = {}
     for who in _find_detectors(normal):
         counts = [

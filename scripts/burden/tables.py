@@ -38,10 +38,11 @@ def write_report(document: Mapping[str, Any]) -> str:
     """Returns all tables as Markdown."""
     patients = document["patients"]
     lines = [
-        f"SIMULATED patients of the phantom's version {document['phantom']}: "
-        f"{patients['burden']} of the population `burden`, {patients['normal']} normal "
-        f"of `whole_body`, {patients['repeated']} of all scanned again; seed "
-        f"{document['seed']}, commit {document['commit']}. Indices and their "
+        f"SIMULATED patients of the phantom's version {document['phantom']}, seed "
+        f"{document['seed']}, commit {document['commit']}: {patients['burden']} of the "
+        f"population `burden`; {patients['repeated']} of the same kind, of chosen "
+        f"levels, scanned again; {patients['normal']} normal of `whole_body`, "
+        f"{patients['normal_repeated']} of them scanned again. Indices and their "
         "differences in percent points.",
         "",
         *_tabulate_bars(document),

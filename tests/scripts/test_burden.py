@@ -238,7 +238,7 @@ def simulate(group, number, seed, *, repeats):
     regions = np.zeros((12, 10), np.uint8)
     regions[0], regions[2:4, :5], regions[6:] = SKULL, RIBS, FEMUR
     mask = np.zeros((12, 10), bool)
-    mask[6 : 6 + number, :2] = group == "burden"
+    mask[6 : 6 + number, :2] = group != "normal"
     lesions = [Lesion(mask, "left femur", 2.5)] if mask.any() else []
     rng = np.random.default_rng([seed, number])
     pairs = [name_counts(counts, w) for counts in COUNTS for w in (FIRST, AGAIN)]
@@ -321,7 +321,12 @@ def test_all_tables_of_a_few_patients(tmp_path):
     assert shipped.read_text() == (tmp_path / "repeatability.json").read_text()
     assert (page.parent / "figures" / "burden_agreement.png").exists()
     document = json.loads((tmp_path / "burden.json").read_text())
-    assert document["patients"] == {"burden": 3, "normal": 2, "repeated": 3}
+    assert document["patients"] == {
+        "burden": 3,
+        "repeated": 2,
+        "normal": 2,
+        "normal_repeated": 1,
+    }
     first = document["agreement"][0]
     assert (first["found"], first["truth"], first["n"]) == ("true/true", "volume", 3)
     # Two pixels of 60 of the femur for each number, 17.8 / 2 percent.
@@ -334,7 +339,7 @@ def test_all_tables_of_a_few_patients(tmp_path):
     assert set(whole["rules"]) == {"few_counts", "region_not_shown"}
     assert document["false"]["whole"]["n"] == 2
     rows = list(csv.DictReader((tmp_path / "scans.csv").read_text().splitlines()))
-    assert len(rows) == 3 * 10 + 2
+    assert len(rows) == 3 * 10 + 3 + 1
     assert {row["scan"] for row in rows} >= {FIRST, "new noise", "200000 again"}
     table = read_repeatability("whole body", tmp_path / "repeatability.json")
     assert table.measured["seed"] == 2101 and table.measured["patients"] == 3
