@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from spectjax.bones.burden import LEAST_COUNTS, VIEWS, Burden
-from spectjax.bones.matching import Change, Kind, SeenSide, compare_views, name_region
+from spectjax.bones.carrying import SeenSide
+from spectjax.bones.matching import Change, Kind, compare_views, name_region
 from spectjax.bones.repeatability import Repeatability
 from spectjax.follow_up.studies import NAMES, Relation, by_view
 from spectjax.imaging.hotspots import Instances
@@ -17,7 +18,7 @@ from spectjax.tasks.views import Finding, ModelInfo, Reading, SeenView
 
 # A model that gives more to a pixel that it does not mark may have seen something: of
 # the hotspots that repeated scans of simulated patients showed once and not again, this
-# left 2 of 143, the limit of what is marked, 0.5, 12.
+# left 2 of 146, the limit of what is marked, 0.5, 12.
 FAINT = 0.1
 
 

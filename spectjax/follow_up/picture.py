@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from spectjax.bones.burden import VIEWS
-from spectjax.bones.matching import Kind, assume_pixel
+from spectjax.bones.carrying import assume_pixel
+from spectjax.bones.matching import Kind
 from spectjax.follow_up.comparison import FollowUp, Found
 from spectjax.follow_up.studies import NAMES, by_view, name_study
 from spectjax.follow_up.writing import tell_sum

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spectjax.bones import matching
-from spectjax.bones.matching import SeenSide, SkeletonMap, compare_views, may_be_one
+from spectjax.bones.carrying import SeenSide, SkeletonMap
+from spectjax.bones.matching import compare_views, may_be_one
 from tests.support.box_bones import BONES, draw_boxes, paint
 
 SPOT = (200, 80, 220, 100)  # in the right ribs

@@ -9,6 +9,7 @@ import pytest
 
 from spectjax.bones.found import FoundBones
 from spectjax.follow_up import picture
+from spectjax.imaging.problems import BUG_STATUS
 from spectjax.imaging.thorax import CropTransform, ThoraxImage
 from spectjax.inference import asking, skeleton
 from spectjax.inference.trained import TrainedModel
@@ -249,6 +250,18 @@ def test_a_classifier_has_no_hotspots_to_follow(follow, folders, tmp_path):
         task="classification",
     )
     assert not (tmp_path / "out" / "follow_up.json").exists()
+
+
+def test_a_bug_where_bones_are_found_ends_the_command_as_one(
+    follow, folders, tmp_path, monkeypatch
+):
+    write_study(folders[0], 1, **FIRST)
+    write_study(folders[1], 2, **SECOND)
+    monkeypatch.setattr(Boxes, "find", lambda self, scans: 1 / 0)
+    with pytest.raises(SystemExit) as ended:
+        follow()
+    assert ended.value.code == BUG_STATUS
+    assert "ZeroDivisionError" in (tmp_path / "out" / "problems.log").read_text()
 
 
 def test_two_paths_are_named(tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from spectjax.bones.matching import SeenSide, compare_views
+from spectjax.bones.carrying import SeenSide
+from spectjax.bones.matching import compare_views
 from spectjax.bones.regions import draw_regions
 from spectjax.phantom.again import scan_again
 from spectjax.phantom.frames import Frame
