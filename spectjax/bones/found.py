@@ -1,4 +1,4 @@
-"""The bones that were found in a view, and which of them are in doubt."""
+"""The bones that somebody found in a view."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class FoundBones:
-    """The bones of a view.
+    """Which region of the skeleton each pixel of a view shows.
 
     Attributes:
-        regions: which region each pixel of the frame belongs to, as of `draw_regions`,
-            uint8, (H, W).
-        flags: why a region is in doubt, by its name; none for the others.
-        source: what found them: "atlas".
+        regions: 1 + the place in `spectjax.bones.regions.REGIONS`, 0 where there is no
+            bone, uint8, (H, W) of the whole frame as recorded.
+        flags: why a region is in doubt, by its name, a few words.
+        source: what found them, a few words.
     """
 
     regions: np.ndarray
