@@ -129,6 +129,8 @@ def evaluate(
     candidates = load_candidates(workdirs, files)
     check_one_table(candidates)
     task = TASKS[candidates[0].model.task]
+    if not task.reads_views:
+        task.contrast()({}, {}, output_dir)
     sees_frames = candidates[0].model.sees_frames
     if manual_dir is not None:
         prepared = prepare(

@@ -141,10 +141,13 @@ def _print_summary(
         )
     for runtime, difference in differences.items():
         print(f"{runtime}: answers within {difference:.1g} of JAX's.")
-    print(
-        f"{TASKS[metadata['task']].product} in new scans: python -m spectjax.predict "
-        f"--model={output} --output_dir=OUT PATH...\n{DISCLAIMER}"
-    )
+    row = TASKS[metadata["task"]]
+    if row.reads_views:
+        print(
+            f"{row.product} in new scans: python -m spectjax.predict --model={output} "
+            "--output_dir=OUT PATH..."
+        )
+    print(DISCLAIMER)
 
 
 if __name__ == "__main__":  # flags are global to a process

@@ -43,12 +43,15 @@ class Examples:
     Attributes:
         images: counts of thoraxes or whole frames, uint16, or scaled to [0, 1],
             float32, (N, H, W, 1).
-        masks: class of each pixel, 0 is background, uint8, (N, H, W).
-        labels: class of each image, 0 is normal, 1 metastasis, int32, (N,).
-        diagnoses: words of `spectjax.imaging.diagnosis.DIAGNOSES`, length N.
+        masks: class of each pixel, 0 is background, uint8, (N, H, W); of a sheet the
+            region of the skeleton, see `spectjax.bones.sheet`.
+        labels: class of each image, 0 is normal, 1 metastasis, -1 of a sheet, of which
+            none is known, int32, (N,).
+        diagnoses: words of `spectjax.imaging.diagnosis.DIAGNOSES`, length N; none of
+            sheets.
         example_ids: unique names, length N.
         patients: pseudonyms, length N.
-        views: "anterior" or "posterior", length N.
+        views: "anterior" or "posterior", or of a sheet "both", length N.
         spacing_mm: size of a pixel (row, column), nan if unknown, float32, (N, 2).
         synthetic: the images are simulated.
         name: data set and builder config.
@@ -179,7 +182,7 @@ class StoredExamples:
             "masks": np.stack(
                 [cut_centre(example["mask"], self.hw) for example in found]
             ),
-            "labels": np.array([example["label"] for example in found], np.int32),
+            "labels": np.array([x.get("label", -1) for x in found], np.int32),
         }
         if self.told:
             evidence = np.array([example["mask_evidence"] for example in found])
@@ -265,13 +268,15 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
         ConfigError: if the data set has no such split or the split has no example.
         PrepareError: if the data set is damaged or incomplete.
     """
+    from tfds_spect.features import is_sheet
+
     builder, source, fingerprints = _open(builder_dir, split, _FEATURES)
     count, features = len(source), builder.info.features
     image = features["image"]
     images = np.empty((count, *image.shape), image.np_dtype)
     masks = np.empty(images.shape[:3], np.uint8)
-    labels = np.empty(count, np.int32)
-    spacing_mm = np.empty((count, 2), np.float32)
+    labels = np.full(count, -1, np.int32)
+    spacing_mm = np.full((count, 2), np.nan, np.float32)
     diagnoses, example_ids, patients, views = [], [], [], []
     mask_evidence, matrices = [], []
     metadata = builder.info.metadata or {}
@@ -280,16 +285,18 @@ def load_examples(builder_dir: str | pathlib.Path, split: str) -> Examples:
     for row in range(count):
         example = source[row]
         images[row], masks[row] = example["image"], example["mask"]
+        example_ids.append(_text(example["example_id"]))
+        patients.append(_text(example["patient"]))
+        views.append(features["view"].int2str(int(example["view"])))
+        synthetic |= bool(example["synthetic"])
+        if is_sheet(features):  # which tells bones, and nothing of the patient
+            continue
         labels[row] = example["label"]
         evidence = features["mask_evidence"].int2str(int(example["mask_evidence"]))
         mask_evidence.append(evidence)
         diagnoses.append(features["diagnosis"].int2str(int(example["diagnosis"])))
         spacing_mm[row] = example["spacing_mm"]
-        example_ids.append(_text(example["example_id"]))
-        patients.append(_text(example["patient"]))
-        views.append(features["view"].int2str(int(example["view"])))
         matrices.append("x".join(str(side) for side in example["frame_hw"].tolist()))
-        synthetic |= bool(example["synthetic"])
     return Examples(
         images=images,
         masks=masks,
@@ -321,7 +328,7 @@ def _open(
     from tfds_spect.opening import open_data_set, read_content
     from tfds_spect.reading import open_split
 
-    builder = open_data_set(pathlib.Path(builder_dir))
+    builder = open_data_set(pathlib.Path(builder_dir), sheets=True)
     splits = builder.info.splits
     missing = set(split.split("+")) - set(splits)
     if missing:
@@ -335,7 +342,8 @@ def _open(
             f"{builder_dir}: no split {', '.join(sorted(missing))}; it has "
             f"{', '.join(sorted(splits))}.{remedy}"
         )
-    source = open_split(str(builder_dir), split, features)
+    known = [name for name in features if name in builder.info.features]
+    source = open_split(str(builder_dir), split, known)
     if not len(source):
         raise ConfigError(
             f"{builder_dir}: split {split} has no example; prepare more patients or "

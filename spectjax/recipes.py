@@ -126,6 +126,47 @@ def unet_config(arg: str | None, name: str) -> ConfigDict:
     return config
 
 
+def skeleton_config(arg: str | None) -> ConfigDict:
+    """Returns the config of the network that tells the bones of a whole body.
+
+    Args:
+        arg: what follows the colon: nothing for what the shipped model learned with;
+            `quick` for a narrow network, in minutes on a CPU; `smoke` for seconds, to
+            see that all parts fit; `fold=<int>`, the fold that is held out.
+
+    Raises:
+        ConfigError: if `arg` is not understood.
+    """
+    args = parse_arg(arg, quick=False, smoke=False, fold=0)
+    config = base_config()
+    config.task = "skeleton"
+    config.data.name = "skeleton_smoke" if args.smoke else "skeleton"
+    config.data.fold = args.fold
+    config.data.augmentation = "online"
+    config.data.batch_size = 4
+    config.data.train_hw = (512, 256)
+    config.data.normalisation = "divide_by_255"
+    config.loss = "dice_cross_entropy"
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 5e-3
+    config.optimizer.schedule = "cosine"
+    config.optimizer.momentum = 0.9
+    config.optimizer.average = 0.99
+    config.test_mirroring = True
+    config.num_epochs = 8
+    config.model.name = "skeleton_unet"
+    config.model.num_classes = 23  # none, and the regions of `spectjax.bones.regions`
+    config.model.features = (12, 24, 48, 64, 64, 64)
+    config.model.batch_norm = True
+    if args.quick or args.smoke:
+        config.model.features = (6, 12, 24, 32, 32, 32)
+        config.num_epochs = 2
+    if args.smoke:
+        config.model.features = (2, 2, 2)
+        config.num_epochs = 1
+    return config
+
+
 def _see_whole_bodies(config: ConfigDict, *, smoke: bool) -> None:
     """Sets what learning from whole frames changes: it goes on with the shipped model.
 

@@ -372,7 +372,7 @@ def test_help_loads_neither_jax_nor_tfds():
             + ["configs/unet.py:slow", "configs/kmeans.py:smoke"],
             "error: no.py: not found; expected a config file; configs/unet.py:slow: "
             "Unknown config argument 'slow'; known: modern, quick, smoke, ready, "
-            "fold; "
+            "whole_body, fold; "
             "--set=sed=1: no config has a key 'sed'; --folds=7: expected numbers from "
             "0 to 4; kmeans: --config.seed=-1: expected a whole number",
         ),

@@ -15,7 +15,14 @@ from spectjax.imaging.diagnosis import (
     SPINAL,
 )
 from tfds_spect.copies import CopyRule
-from tfds_spect.names import LABELLED, LEAKING, PHANTOM, WHOLE_BODY, find_canvas
+from tfds_spect.names import (
+    LABELLED,
+    LEAKING,
+    PHANTOM,
+    SKELETON,
+    WHOLE_BODY,
+    find_canvas,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +66,11 @@ class SpectConfig(tfds.core.BuilderConfig):
     def whole_frames(self) -> bool:
         """Whether its images are of whole bodies, and not of thoraxes."""
         return self.name.startswith(WHOLE_BODY)
+
+    @property
+    def sheets(self) -> bool:
+        """Whether its images are sheets with bones, see `tfds_spect.sheets`."""
+        return self.name.startswith(SKELETON)
 
 
 def _copy_all(ratio: Fraction | int) -> tuple[CopyRule, ...]:
@@ -116,6 +128,18 @@ _TABLE: tuple[tuple[str, Phantom, str, dict[str, Any]], ...] = (
         _BODIES,
         "no copies; whole frames of 1024x256 pixels, nothing cropped; simulated: half "
         "of them normal, all from both sides",
+        {},
+    ),
+    (
+        SKELETON,
+        _BODIES,
+        "sheets of both views with masks of the bones; no copies",
+        {},
+    ),
+    (
+        "skeleton_smoke",
+        Phantom(10, "whole_body", seed=4),
+        "sheets of both views with masks of the bones; no copies",
         {},
     ),
     (

@@ -50,6 +50,11 @@ def try_out(
     """
     source = read_path(manual_dir, "--manual_dir")
     config = Builder.builder_configs[choose_config(config_name, source)]
+    if config.sheets:
+        raise PrepareError(
+            f"--dry_run: expected a data set of hotspots, found {config.name}, for "
+            "which nothing is cropped. Leave --dry_run out: what is left out is listed."
+        )
     with explain_errors(output_dir), hold(output_dir):
         check_folder(source, output_dir, flag="--dry_run")
         table = find_crop_table(source)

@@ -80,6 +80,11 @@ def is_scaled(features: tfds.features.FeaturesDict) -> bool:
     return np.issubdtype(features["image"].np_dtype, np.floating)
 
 
+def is_sheet(features: tfds.features.FeaturesDict) -> bool:
+    """Tells whether an example is a sheet with a mask of bones: `tfds_spect.sheets`."""
+    return "windows" in features
+
+
 def is_copy(example: Mapping[str, Any]) -> bool:
     """Tells whether a decoded example is a moved copy: an original was not moved."""
     return any(bool(value) for value in example["copy"].values())

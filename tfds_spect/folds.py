@@ -1,7 +1,8 @@
 """Folds of patients: no patient and no acquisition is in two of them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,14 +23,41 @@ from tfds_spect.source import read_again
 _RAREST_FIRST = (OUTSIDE_SPINE, SPINAL, MULTIPLE, METASTASIS, NORMAL)
 
 
-def deal_folds(examples: Sequence[ThoraxExample]) -> list[list[ThoraxExample]]:
+class _OfPatient(Protocol):
+    """A thorax, or a sheet of both views."""
+
+    @property
+    def patient(self) -> str: ...
+
+
+class _Original(_OfPatient, Protocol):
+    """What is known by its source, too."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def example_id(self) -> str: ...
+
+
+_Example = TypeVar("_Example", bound=_OfPatient)
+
+
+def rank_diagnosis(example: ThoraxExample) -> int:
+    """Returns 0 for the rarest diagnosis."""
+    return _RAREST_FIRST.index(example.diagnosis)
+
+
+def deal_folds(
+    examples: Sequence[_Example], rank: Callable[[Any], int] = rank_diagnosis
+) -> list[list[_Example]]:
     """Deals patients, with all their images, to folds as one deals cards.
 
-    Patients go by diagnosis, then by their number of images, then in the order of their
-    pseudonyms. These are hashes, so that order has nothing to do with name or date. A
-    patient whose images differ has the rarest of their diagnoses. Each fold's number of
-    patients with a diagnosis, and of all patients, differs from another fold's by one
-    at most.
+    Patients go by rank, such as `rank_diagnosis`, then by their number of images, then
+    in the order of their pseudonyms. These are hashes, so that order has nothing to do
+    with name or date. A patient whose images differ has the lowest of their ranks. Each
+    fold's number of patients of a rank, and of all patients, differs from another
+    fold's by one at most.
 
     Returns:
         The examples of each fold, in their given order; the last
@@ -37,15 +65,15 @@ def deal_folds(examples: Sequence[ThoraxExample]) -> list[list[ThoraxExample]]:
     """
     rank_of: dict[str, int] = {}
     for example in examples:
-        rank = _RAREST_FIRST.index(example.diagnosis)
-        rank_of[example.patient] = min(rank, rank_of.get(example.patient, rank))
+        own = rank(example)
+        rank_of[example.patient] = min(own, rank_of.get(example.patient, own))
     n_images = Counter(example.patient for example in examples)
     patients = sorted(rank_of, key=lambda p: (rank_of[p], -n_images[p], p))
     fold_of = {patient: place % len(FOLDS) for place, patient in enumerate(patients)}
     return [[e for e in examples if fold_of[e.patient] == f] for f in FOLDS]
 
 
-def check_folds(folds: Sequence[Sequence[ThoraxExample]]) -> None:
+def check_folds(folds: Sequence[Sequence[_Original]]) -> None:
     """Checks that nothing stands on both sides of any split into folds.
 
     Args:

@@ -199,19 +199,22 @@ def skip_for(error: Exception) -> Skip:
     return Skip(name, reason)
 
 
-def fingerprint_folder(folder: pathlib.Path) -> str:
+def fingerprint_folder(folder: pathlib.Path, *, bones: bool = False) -> str:
     """Returns a hash of the names and contents of the files that `read_source` reads.
 
     So are files that others name: masks and boxes of images.csv, masks of LabelMe XML.
     Nothing is decoded, and where the folder lies does not matter. What cannot be read
     counts as such, and as something else once it can. The key of the pseudonyms and
-    `RULES` count as well: others make another data set of the same files.
+    `RULES` count as well: others make another data set of the same files. So do masks
+    of `bones`, where the data set is of them.
 
     Raises:
         PrepareError: if one of `TABLE_NAMES` cannot be read.
     """
     closed: list[OSError] = []
     files, _ = find_dicom_files([folder])
+    if bones:
+        files += [file for file in (folder / "bones").glob("*") if file.is_file()]
     for file in walk_files(folder, closed.append):
         if file.suffix.lower() in ANNOTATION_SUFFIXES:
             files += [file, *list_mask_files(file)]

@@ -5,7 +5,7 @@ Imports next to nothing, since a config is judged by them in milliseconds.
 
 from dataclasses import dataclass
 
-from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW
+from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW, SHEET_HW
 from spectjax.system.messages import ConfigError
 
 FOLDS = range(5)
@@ -15,6 +15,7 @@ LEAKING = "_leaking"  # split as the papers do, without folds
 SCALED = "classification_d2"  # begins those whose images are scaled to [0, 1]
 LABELLED = "segmentation_labels"  # begins those with labels where outlines are missing
 WHOLE_BODY = "segmentation_whole_body"  # of whole frames, not of thoraxes
+SKELETON = "skeleton"  # begins those of sheets, each with a mask of its bones
 # Of those of hospitals:
 DATA_SETS = (
     *("segmentation", "segmentation_leaking"),
@@ -23,6 +24,7 @@ DATA_SETS = (
     *("segmentation_screening", WHOLE_BODY, f"{WHOLE_BODY}_smoke", LABELLED),
     *("classification_d1", "classification_d2", "classification_d2_leaking"),
     *("classification_d3", "classification_d3_leaking"),
+    *(SKELETON, "skeleton_smoke"),
 )
 # In the names of splits:
 AUGMENTED = "_augmented"  # copies, of the split of this name without it
@@ -31,6 +33,8 @@ TRAIN, TEST = "train", "test"  # of a data set that leaks
 
 def find_canvas(name: str) -> tuple[int, int]:
     """Returns rows and columns of the images of a data set."""
+    if name.startswith(SKELETON):
+        return SHEET_HW
     return FRAME_HW if name.startswith(WHOLE_BODY) else CANVAS_HW
 
 

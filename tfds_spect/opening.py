@@ -17,7 +17,7 @@ from tfds_spect.content import (
     measure_content,
 )
 from tfds_spect.errors import PrepareError
-from tfds_spect.features import list_features
+from tfds_spect.features import is_sheet, list_features
 from tfds_spect.writers import ARRAY_RECORD, TFRECORD, has_array_record
 
 _REMEDY = "Give the folder that python -m tfds_spect names in its last line."
@@ -56,8 +56,12 @@ _FILES: dict[str, Any] = {
 }
 
 
-def open_data_set(builder_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
+def open_data_set(
+    builder_dir: pathlib.Path, *, sheets: bool = False
+) -> tfds.core.DatasetBuilder:
     """Returns the builder of a prepared data set all of whose record files are there.
+
+    One of sheets with masks of bones is only taken where `sheets` says so.
 
     Raises:
         PrepareError: if no data set of ours is there, one without diagnoses, or one
@@ -86,6 +90,14 @@ def open_data_set(builder_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
     except Exception as error:
         found = f"files that TFDS cannot read ({error})"
         raise explain_damage(builder_dir / "dataset_info.json", found) from error
+    if features is not None and is_sheet(features):
+        if not sheets:
+            raise PrepareError(
+                f"{builder_dir}: expected images with lesions, found sheets with masks "
+                f"of bones. {_REMEDY}"
+            )
+        check_files(builder, splits, whole=False)
+        return builder
     if features is None or "instance_masks" not in features:
         raise PrepareError(
             f"{builder_dir}: expected a tfds_spect data set, found "

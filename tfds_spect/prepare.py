@@ -188,7 +188,7 @@ def check_prepared(folder: pathlib.Path) -> Content:
             f"{folder}: expected a complete data set, found something else. Remove "
             "this folder and run the same command again."
         )
-    opened = open_data_set(folder)
+    opened = open_data_set(folder, sheets=True)
     check_files(opened, opened.info.splits)
     return read_content(opened)
 
@@ -203,7 +203,8 @@ def check_source(builder: Builder, source: pathlib.Path | None, flag: str) -> No
         PrepareError: if it is not.
     """
     found = builder.info.metadata["fingerprint"]
-    if source is None or found == fingerprint_folder(source):
+    bones = builder.builder_config.sheets
+    if source is None or found == fingerprint_folder(source, bones=bones):
         return
     path, name = builder.local_path("source.txt"), "another folder"
     if path.exists():

@@ -84,7 +84,7 @@ def open_split(
         PrepareError: if no data set is there, or a file of these splits is missing or
             not as it was written. So does whatever reads an example that is damaged.
     """
-    builder = open_data_set(pathlib.Path(builder_dir))
+    builder = open_data_set(pathlib.Path(builder_dir), sheets=True)
     names_of_splits = [part.partition("[")[0] for part in split.split("+")]
     check_files(
         builder, [name for name in names_of_splits if name in builder.info.splits]

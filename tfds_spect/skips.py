@@ -5,6 +5,7 @@ import io
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from spectjax.imaging.listed.crop_review import DoubtfulCrop
 from spectjax.imaging.problems import append_traceback
@@ -12,6 +13,9 @@ from spectjax.system.files import format_csv, write_file
 from spectjax.system.messages import make_printable
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import ThoraxExample
+
+if TYPE_CHECKING:
+    from tfds_spect.sheets import SheetExample
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ def write_tracebacks(path: pathlib.Path, skips: Sequence[Skip]) -> int:
     return len(unexpected)
 
 
-def write_warnings(path: pathlib.Path, examples: Sequence[ThoraxExample]) -> None:
+def write_warnings(
+    path: pathlib.Path, examples: "Sequence[ThoraxExample] | Sequence[SheetExample]"
+) -> None:
     """Writes what there is to doubt of images that are used, a row for each reason.
 
     Raises:

@@ -138,7 +138,7 @@ def read_file(
     What one of them does to the code is its own skip, with the traceback.
     """
     try:
-        images, errors = _read_images(file)
+        images, errors = read_images(file)
     except Exception as error:
         return FileContent((), (), (), _list_skips(str(file.path), error))
     names, outlined, examples = [], [], []
@@ -169,7 +169,7 @@ def read_file(
 _Image = tuple[BoneScan, Sequence[Annotation], str, str | None]
 
 
-def _read_images(file: SourceFile) -> tuple[list[_Image], list[ScanError]]:
+def read_images(file: SourceFile) -> tuple[list[_Image], list[ScanError]]:
     """Returns scan, annotations, their evidence and the stated diagnosis of images."""
     if file.row is None:
         scans, errors = find_bone_scans([file.path])

@@ -11,6 +11,7 @@ from tfds_spect.copies import draw_copies, move_example
 from tfds_spect.example import ThoraxExample, encode_example
 from tfds_spect.features import serialise
 from tfds_spect.names import AUGMENTED, TEST, TRAIN, name_fold
+from tfds_spect.sheets import SheetExample, serialise_sheet
 
 TRAIN_SHARE = Fraction(7, 10)  # [P1] and [P2]: 70 % for training
 
@@ -32,6 +33,21 @@ class Portion:
     n_copies: int
     numbers: tuple[int | None, ...]
     normalised: bool
+
+
+@dataclass(frozen=True)
+class SheetPortion:
+    """A sheet in the split of its fold; it has no copies.
+
+    Attributes:
+        original: the sheet.
+        fold: of its patient.
+        numbers: as of `Portion`.
+    """
+
+    original: SheetExample
+    fold: int
+    numbers: tuple[None] = (None,)
 
 
 def plan_folds(
@@ -120,8 +136,11 @@ def make_examples(portion: Portion) -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
-def make_records(portion: Portion) -> list[tuple[str, bytes]]:
+def make_records(portion: "Portion | SheetPortion") -> list[tuple[str, bytes]]:
     """Returns key and serialised example of each example of a portion."""
+    if isinstance(portion, SheetPortion):
+        example = portion.original
+        return [(example.example_id, serialise_sheet(example, portion.fold))]
     return [
         (key, serialise(example, normalised=portion.normalised))
         for key, example in make_examples(portion)

@@ -23,10 +23,21 @@ from tfds_spect.copies import plan_copies
 from tfds_spect.errors import PrepareError
 from tfds_spect.example import NO_EVIDENCE, ThoraxExample
 from tfds_spect.features import list_features
-from tfds_spect.folds import check_acquisitions, check_folds, deal_folds
+from tfds_spect.folds import (
+    check_acquisitions,
+    check_folds,
+    deal_folds,
+)
 from tfds_spect.listing import fingerprint_folder
-from tfds_spect.names import FOLDS
+from tfds_spect.names import FOLDS, name_fold
 from tfds_spect.opening import KEY_OF_PSEUDONYMS, list_files
+from tfds_spect.sheets import (
+    SHEET,
+    SheetExample,
+    check_repeated,
+    list_sheet_features,
+    read_sheets,
+)
 from tfds_spect.sizes import (
     count_diagnoses,
     count_patients_on_both_sides,
@@ -35,7 +46,13 @@ from tfds_spect.sizes import (
 )
 from tfds_spect.skips import Skip, write_skips, write_tracebacks, write_warnings
 from tfds_spect.source import read_source
-from tfds_spect.splits import Portion, make_records, plan_folds, plan_leaking
+from tfds_spect.splits import (
+    Portion,
+    SheetPortion,
+    make_records,
+    plan_folds,
+    plan_leaking,
+)
 from tfds_spect.writers import CanonicalWriter, SerialisedAlready, list_formats
 
 _SECONDS_PER_EXAMPLE = 0.015
@@ -85,7 +102,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
-            features=list_features(
+            features=list_sheet_features()
+            if self.builder_config.sheets
+            else list_features(
                 normalised=self.builder_config.normalised,
                 canvas_hw=self.builder_config.canvas_hw,
             ),
@@ -108,7 +127,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """
         super()._download_and_prepare(dl_manager, download_config)
         folder = self._find_source(dl_manager)
-        if fingerprint_folder(folder) != self.info.metadata["fingerprint"]:
+        if self._fingerprint(folder) != self.info.metadata["fingerprint"]:
             raise PrepareError(
                 f"{folder}: expected the same files from the beginning to the end, "
                 "found others: it changed while it was read. Run the same command "
@@ -145,7 +164,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 return [self._write_split(*each, config) for each in records.items()]
 
     def _generate_examples(
-        self, portions: Sequence[Portion], workers: Workers, bar: tqdm
+        self,
+        portions: Sequence[Portion | SheetPortion],
+        workers: Workers,
+        bar: tqdm,
     ) -> Iterator[tuple[str, bytes]]:
         seconds = _SECONDS_PER_EXAMPLE * bar.total
         for records in workers.map(make_records, portions, seconds=seconds):
@@ -183,16 +205,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         from tfds_spect.beam import list_jobs
 
         with Workers(self.processes) as workers:
-            splits = self._plan_splits(dl_manager, workers)
+            splits: Any = self._plan_splits(dl_manager, workers)
         return {name: list_jobs(name, portions) for name, portions in splits.items()}
 
     def _plan_splits(
         self, dl_manager: tfds.download.DownloadManager, workers: Workers
-    ) -> dict[str, list[Portion]]:
+    ) -> dict[str, list[Portion]] | dict[str, list[SheetPortion]]:
         """Reads the source, checks it and says what goes where."""
         config = self.builder_config
         folder = self._find_source(dl_manager)
-        fingerprint = fingerprint_folder(folder)  # before anything is read
+        fingerprint = self._fingerprint(folder)  # before anything is read
+        if config.sheets:
+            return self._plan_sheets(folder, fingerprint, workers)
         originals, skips = read_source(
             folder,
             workers,
@@ -201,11 +225,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
         if config.needs_outlines:
             originals, skips = leave_out_unmarked(originals, skips)
-        write_skips(self.local_path("skipped.csv"), skips)
-        write_warnings(self.local_path("warnings.csv"), originals)
+        self._write_notes(folder, originals, skips)
         n_unexpected = write_tracebacks(self.local_path(LOG_NAME), skips)
-        name = make_printable(folder.resolve().name)
-        write_file(self.local_path("source.txt"), name)
         folds = deal_folds(originals)
         if not all(folds):
             raise PrepareError(self._explain_shortage(folder, originals, skips))
@@ -240,6 +261,66 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
         return splits
 
+    def _plan_sheets(
+        self, folder: pathlib.Path, fingerprint: str, workers: Workers
+    ) -> dict[str, list[SheetPortion]]:
+        """Reads examinations with masks of their bones and says what goes where."""
+        if self.with_beam:
+            raise PrepareError(
+                f"--beam: expected a data set of images, found {self.info.full_name}, "
+                "which is prepared without it. Leave the flag out."
+            )
+        originals, skips = read_sheets(folder, workers)
+        self._write_notes(folder, originals, skips)
+        folds = deal_folds(originals, lambda _: 0)
+        if not all(folds):
+            raise PrepareError(self._explain_shortage(folder, originals, skips))
+        check_repeated(originals)
+        check_folds(folds)
+        splits = {
+            name_fold(fold): [SheetPortion(each, fold) for each in examples]
+            for fold, examples in enumerate(folds)
+        }
+        self.info.metadata.update(
+            fingerprint=fingerprint,
+            leaking=False,
+            synthetic=all(e.synthetic for e in originals),
+            n_skipped=len(skips),
+            n_warned=sum(bool(e.warnings) for e in originals),
+            n_weak_views=sum(e.weak_view for e in originals),
+            cameras={e.example_id: e.camera for e in originals if e.camera},
+            pseudonym_key=compute_pseudonym(KEY_OF_PSEUDONYMS),
+            regions={SHEET: len(originals)},
+            patients_per_fold=[len({e.patient for e in fold}) for fold in folds],
+            diagnoses={},
+            parts={
+                name: {
+                    "patients": len({p.original.patient for p in portions}),
+                    "images": len(portions),
+                    "copies": 0,
+                }
+                for name, portions in splits.items()
+            },
+            patients_on_both_sides=0,
+        )
+        return splits
+
+    def _write_notes(
+        self,
+        folder: pathlib.Path,
+        originals: Sequence[ThoraxExample] | Sequence[SheetExample],
+        skips: Sequence[Skip],
+    ) -> None:
+        """Writes beside the data set what was left out, and what is doubtful."""
+        write_skips(self.local_path("skipped.csv"), skips)
+        write_warnings(self.local_path("warnings.csv"), originals)
+        name = make_printable(folder.resolve().name)
+        write_file(self.local_path("source.txt"), name)
+
+    def _fingerprint(self, folder: pathlib.Path) -> str:
+        """Returns what tells the files of the source as they are now."""
+        return fingerprint_folder(folder, bones=self.builder_config.sheets)
+
     def _find_source(self, dl_manager: tfds.download.DownloadManager) -> pathlib.Path:
         """Returns the hospital's folder, or the phantom's, made if it is not there."""
         phantom = self.builder_config.phantom
@@ -262,7 +343,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _explain_shortage(
         self,
         folder: pathlib.Path,
-        originals: Sequence[ThoraxExample],
+        originals: Sequence[ThoraxExample] | Sequence[SheetExample],
         skips: Sequence[Skip],
     ) -> str:
         n_patients = len({example.patient for example in originals})

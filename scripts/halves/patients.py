@@ -81,7 +81,7 @@ def _deal(halves: Halves, labels: Mapping[str, int]) -> dict[str, int]:
         first, second = patient_of[pair.first], patient_of[pair.second]
         left_out |= {second} if labels[first] == labels[second] else {first, second}
     kept = [each for each in pictures if each.patient not in left_out]
-    folds = deal_folds(kept)  # type: ignore[arg-type]
+    folds = deal_folds(kept)
     return {each.patient: fold for fold in FOLDS for each in folds[fold]}
 
 

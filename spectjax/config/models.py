@@ -101,6 +101,12 @@ _VGG_RULES = ModelRules(_VGG, halvings=lambda x: len(x["features"]))
 MODEL_RULES: dict[str, ModelRules] = {
     "unet": _UNET_RULES,
     "unet_res": _UNET_RULES,
+    "skeleton_unet": ModelRules(
+        _CLASSES | {"features": _WIDTHS, "batch_norm": YES_NO},
+        # The two halves of a sheet become channels.
+        halvings=lambda x: len(x["features"]),
+        evenly=True,
+    ),
     "kmeans": ModelRules(
         {
             "num_classes": whole(2, 2),

@@ -190,6 +190,8 @@ def choose_describe(
             if there is no such operating point.
     """
     row = TASKS[model.task]
+    if not row.reads_views:
+        row.describe()([], model.info)
     if min_score is not None:
         if not row.scored:
             raise UserError(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW
+from spectjax.imaging.canvas import CANVAS_HW, FRAME_HW, SHEET_HW
 from spectjax.inference.answers import list_arrays
 from spectjax.system.messages import DISCLAIMER, UserError
 from spectjax.system.schema import Each, Maybe, find_fault
@@ -28,6 +28,10 @@ _CROP = (
 _FRAME = (
     "spectjax.imaging.thorax.frame.keep_frame: the whole frame at the file's own pixel "
     "size in the middle of a canvas of this shape, zero around it"
+)
+_SHEET = (
+    "spectjax.bones.sheet.draw_sheet: both views side by side, grey from 0 to 255, "
+    "each on a canvas whose pixels follow the length of the body"
 )
 METADATA_FORMAT = 1  # raise it when what is read here changes its name or meaning
 _MOST_PIXELS = 4096  # along a side of the image that a model takes
@@ -86,7 +90,7 @@ def make_metadata(
             "shape": ["B", *input_hw, 1],
             "axes": ["image", "row", "column", "channel"],
             "unit": "counts per pixel, not normalised",
-            "crop": _FRAME if input_hw == FRAME_HW else _CROP,
+            "crop": {FRAME_HW: _FRAME, SHEET_HW: _SHEET}.get(input_hw, _CROP),
         },
         "normalisation": {
             "name": normalisation,

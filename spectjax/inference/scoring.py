@@ -156,6 +156,12 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
         print(f"  labels     AUC {auc} of {said['n']} images")
     if "lesion" in metrics:  # not of a classifier, nor of a run by an older version
         print(f"  {_describe_lesions(metrics['lesion'])}")
+    asked = (
+        f"{row.product} in new scans: python -m spectjax.predict "
+        f"--workdir={workdir} --output_dir=OUT PATH..."
+        if row.reads_views
+        else ""
+    )
     curves = (
         f"Curves: {workdir}/train.csv; tensorboard --logdir={workdir}/tensorboard\n"
         if (workdir / "train.csv").exists()
@@ -163,8 +169,7 @@ def print_results(metrics: dict[str, Any], workdir: pathlib.Path) -> None:
     )
     print(
         f"Scores: {workdir}/eval/metrics.json, cases.csv, table.md, figures/\n"
-        f"{curves}{row.product} in new scans: python -m spectjax.predict "
-        f"--workdir={workdir} --output_dir=OUT PATH..."
+        f"{curves}{asked}"
     )
 
 

@@ -15,6 +15,8 @@ from spectjax.imaging.scan import REGIONS, BoneScan, ScanError, View
 from spectjax.imaging.thorax import ThoraxImage, crop_thorax
 from spectjax.imaging.thorax.body import NoThoraxError
 from spectjax.imaging.thorax.crop import measure_pixel
+from spectjax.inference.engines import MissingPackageError
+from spectjax.inference.skeleton_network import load_network, see_regions
 
 # Says which region each pixel of each view belongs to, uint8, (H, W).
 AskNetwork = Callable[[Mapping[View, BoneScan]], Mapping[View, np.ndarray]]
@@ -85,8 +87,20 @@ class CheckedFinder:
 
 
 def load_skeleton() -> SkeletonFinder:
-    """Returns what finds bones: the atlas that ships with the package."""
-    return AtlasFinder(read_atlas())
+    """Returns what finds bones: the network and the atlas that ship with the package.
+
+    Raises:
+        ModelFileError: if the network's files are not those that were shipped.
+        MissingPackageError: if jax is not installed.
+    """
+    try:
+        load_network()  # before the first scan is read
+    except ImportError as error:
+        raise MissingPackageError(
+            "The network that finds bones needs packages that cannot be imported here "
+            f"({error}). Install them: pip install . in the clone"
+        ) from error
+    return CheckedFinder(AtlasFinder(read_atlas()), see_regions)
 
 
 def _check(laid: FoundBones, seen: np.ndarray, scan: BoneScan) -> FoundBones:

@@ -11,6 +11,7 @@ from spectjax.models.brightest_clusters import KMeans
 from spectjax.models.densenet import DenseNet
 from spectjax.models.mask_rcnn import MaskRCNN
 from spectjax.models.resnet import ResNet
+from spectjax.models.skeleton_unet import SkeletonUNet
 from spectjax.models.unet import UNet
 from spectjax.system.messages import check_known
 
@@ -18,6 +19,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "unet": partial(UNet, residual=False),
     "unet_res": partial(UNet, residual=True),
     "kmeans": KMeans,
+    "skeleton_unet": SkeletonUNet,
     "mask_rcnn": partial(MaskRCNN, attention="none"),
     "mask_rcnn_att": MaskRCNN,
     # [P2] says that V7's is not ReLU, and not what it is: ELU is our choice.

@@ -78,6 +78,8 @@ class Row:
             its data set and the one to write to; returns the names of the files. None:
             its runs draw them themselves.
         explained: whether `spectjax.explain` has maps for it.
+        reads_views: whether its models are asked about single views, as by
+            `spectjax.predict`; else `describe` and `contrast` say why not.
     """
 
     models: tuple[str, ...]
@@ -100,6 +102,7 @@ class Row:
     average: tuple[Elsewhere[Callable[..., Any]], str] | None = None
     draw: Elsewhere[Callable[..., list[str]]] | None = None
     explained: bool = False
+    reads_views: bool = True
 
 
 _PIXELS = Shown(
@@ -114,6 +117,7 @@ _HOTSPOTS = "spectjax.tasks.hotspots"
 _OPERATION: Elsewhere[Callable[[Any, str], Any]] = Elsewhere(
     f"{_HOTSPOTS}.operation:parse_operation"
 )
+_SKELETON = "spectjax.tasks.skeleton"
 _CLASSIFICATION = "spectjax.tasks.classification"
 
 TASKS: dict[str, Row] = {
@@ -195,5 +199,27 @@ TASKS: dict[str, Row] = {
             "mean of the members' log-odds",
         ),
         explained=True,
+    ),
+    "skeleton": Row(
+        models=("skeleton_unet",),
+        data_sets="skeleton",
+        losses=("dice_cross_entropy",),
+        class_names=Elsewhere(f"{_SKELETON}.task:CLASS_NAMES"),
+        answer="pixels",
+        whole_canvas=False,
+        formats=(".stablehlo.zip",),
+        product="Bones",
+        shown=Shown("regions", ("mean", "worst"), {"dice": "Dice"}),
+        learn=Elsewhere(f"{_SKELETON}.task:Skeleton"),
+        evaluate=Elsewhere(f"{_SKELETON}.evaluate:evaluate"),
+        compare=Elsewhere(f"{_SKELETON}.folds:compare"),
+        contrast=Elsewhere(f"{_SKELETON}.folds:refuse"),
+        summarise=Elsewhere(f"{_SKELETON}.folds:summarise"),
+        describe=Elsewhere(f"{_SKELETON}.folds:refuse"),
+        average=(
+            Elsewhere("spectjax.inference.ensembles:average_probs"),
+            "mean of the members' probabilities",
+        ),
+        reads_views=False,
     ),
 }

@@ -29,6 +29,8 @@ class Task:
         mirrored: predict from an image and its mirror image: the mean of what is said
             of both.
         numbered: whether it learns from `instances`, numbers of lesions, as well.
+        augment: changes a batch, given one key for each image, before it is learned
+            from; None: as `spectjax.training.augment` does.
         told: whether it asks for `outlined`, bool, (B,): images whose lesions somebody
             outlined, if there are any.
     """
@@ -37,6 +39,7 @@ class Task:
     normalise: Callable[[jax.Array], jax.Array]
     mirrored: bool = False
     numbered: ClassVar[bool] = False
+    augment: ClassVar[Callable[..., Any] | None] = None
 
     @property
     def told(self) -> bool:

@@ -141,7 +141,7 @@ def train(
                 train_step,
                 task=task,
                 optimizer=optimizer,
-                augment=_create_augment(config, hw) if online else None,
+                augment=_create_augment(task, config, hw) if online else None,
                 decay=decay,
                 frozen=frozen,
                 axis_name=AXIS,
@@ -199,7 +199,9 @@ def train(
                 raise Stopped(stop.signal or signal.SIGTERM, done)
 
 
-def _create_augment(config: ConfigDict, hw: tuple[int, int]) -> Augment:
+def _create_augment(task: Task, config: ConfigDict, hw: tuple[int, int]) -> Augment:
+    if task.augment is not None:
+        return task.augment
     return partial(
         augment,
         hw=hw,

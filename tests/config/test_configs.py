@@ -26,7 +26,7 @@ def test_config_builds_its_model_and_optimizer(path, arg):
     config = load(path, arg)
     assert create_task(config) is not None
     assert create_optimizer(config.optimizer, num_steps=20) is not None
-    assert config.model.name == path.stem
+    assert config.model.name == {"skeleton": "skeleton_unet"}.get(path.stem, path.stem)
     assert config.data.fold == (3 if arg == "smoke,fold=3" else 0)
 
 

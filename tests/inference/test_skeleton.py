@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from spectjax.bones import lines
+from spectjax.bones.atlas import read_atlas
 from spectjax.bones.regions import NAMES
 from spectjax.imaging.crop_decision import CropDecision
 from spectjax.imaging.scan import BoneScan, ScanError
 from spectjax.imaging.thorax import CropError
-from spectjax.inference.skeleton import CheckedFinder, load_skeleton
+from spectjax.inference import skeleton
+from spectjax.inference.skeleton import AtlasFinder, CheckedFinder
 from spectjax.phantom.frames import Frame
 from spectjax.phantom.patient import simulate_patient
+from spectjax.system.messages import UserError
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +41,13 @@ def scans():
 
 @pytest.fixture(scope="module")
 def found(scans):
-    return load_skeleton().find(scans)
+    return AtlasFinder(read_atlas()).find(scans)
 
 
 def find(scans, view="anterior", **changes):
     """The bones of one view with other facts or counts."""
     scan = dataclasses.replace(scans[view], **changes)
-    return load_skeleton().find({view: scan})[view]
+    return AtlasFinder(read_atlas()).find({view: scan})[view]
 
 
 def test_both_views_have_their_bones(scans, found):
@@ -112,7 +115,7 @@ def test_legs_that_the_frame_cuts_are_in_doubt(scans, found):
 def test_crests_at_different_heights_leave_the_pelvis_in_doubt(scans, monkeypatch):
     heights = iter([(0.1, True), (0.25, True)])
     monkeypatch.setattr(lines, "_find_crests", lambda *_: next(heights))
-    for bones in load_skeleton().find(scans).values():
+    for bones in AtlasFinder(read_atlas()).find(scans).values():
         assert bones.flags.keys() == {
             *("lumbar spine", "sacrum", "left hip bone", "right hip bone")
         }
@@ -138,7 +141,7 @@ def test_a_scan_without_a_thorax_has_no_bones(scans):
 def check(found, scans, **changes):
     """What is found where a network sees what the atlas does, but for some views."""
     seen = {view: bones.regions for view, bones in found.items()} | changes
-    return CheckedFinder(load_skeleton(), lambda _: seen).find(scans)
+    return CheckedFinder(AtlasFinder(read_atlas()), lambda _: seen).find(scans)
 
 
 def test_atlas_and_network_that_agree_leave_nothing_in_doubt(scans, found):
@@ -164,7 +167,7 @@ def test_a_network_clears_doubts_about_crests_alone(scans, monkeypatch):
     heights = iter([(0.1, False)])
     monkeypatch.setattr(lines, "_find_crests", lambda *_: next(heights))
     scan = {"anterior": scans["anterior"]}
-    bones = load_skeleton().find(scan)
+    bones = AtlasFinder(read_atlas()).find(scan)
     assert "sacrum" in bones["anterior"].flags
     heights = iter([(0.1, False)])
     assert check(bones, scan)["anterior"].flags == {}
@@ -172,3 +175,20 @@ def test_a_network_clears_doubts_about_crests_alone(scans, monkeypatch):
     scan = {"anterior": dataclasses.replace(scan["anterior"], crop_decision=refused)}
     heights = iter([(0.1, False)])
     assert check(bones, scan)["anterior"].flags.keys() == set(NAMES)
+
+
+def test_what_ships_is_the_network_checked_by_the_atlas(scans, found, monkeypatch):
+    seen = {view: bones.regions for view, bones in found.items()}
+    monkeypatch.setattr(skeleton, "load_network", lambda: None)
+    monkeypatch.setattr(skeleton, "see_regions", lambda _: seen)
+    for bones in skeleton.load_skeleton().find(scans).values():
+        assert bones.source == "network, checked by an atlas"
+
+
+def test_without_jax_it_is_said_what_to_install(monkeypatch):
+    def fail():
+        raise ImportError("No module named 'jax'", name="jax")
+
+    monkeypatch.setattr(skeleton, "load_network", fail)
+    with pytest.raises(UserError, match="jax"):
+        skeleton.load_skeleton()

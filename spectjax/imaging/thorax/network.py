@@ -83,11 +83,13 @@ def ask_network(counts: np.ndarray) -> Opinion | None:
     return Opinion(box, spread, maps, window)
 
 
-def place_window(counts: np.ndarray) -> Window | None:
+def place_window(
+    counts: np.ndarray, canvas_hw: tuple[int, int] = CANVAS_HW
+) -> Window | None:
     """Returns side of a canvas pixel and the canvas's first row and column.
 
-    All in pixels of the frame. The canvas holds all regions that are brighter than the
-    background, wherever the body is broken up; None if there is nothing.
+    All in pixels of the frame. The canvas (h, w) holds all regions that are brighter
+    than the background, wherever the body is broken up; None if there is nothing.
     """
     height, width = counts.shape
     block = max(1, round(height / _BLOCKS))
@@ -109,17 +111,19 @@ def place_window(counts: np.ndarray) -> Window | None:
     shares = columns_of.sum(axis=0) / columns_of.sum()
     centre = block * float(shares @ (np.arange(columns) + 0.5))
     wide = 2 * max(centre - x0, x1 - centre)
-    h, w = CANVAS_HW
+    h, w = canvas_hw
     step = max((y1 - y0) / (_BODY_ON_CANVAS * h), min(wide, _WIDEST * (y1 - y0)) / w)
     return step, (y0 + y1) / 2 - step * h / 2, centre - step * w / 2
 
 
-def draw_canvas(counts: np.ndarray, window: Window) -> np.ndarray:
+def draw_canvas(
+    counts: np.ndarray, window: Window, canvas_hw: tuple[int, int] = CANVAS_HW
+) -> np.ndarray:
     """Returns the view on its canvas (h, w), float32 from 0 to 1."""
     step, row, column = window
     rows, columns = (
         average_pixels(size, first, step, n)
-        for size, first, n in zip(counts.shape, (row, column), CANVAS_HW, strict=True)
+        for size, first, n in zip(counts.shape, (row, column), canvas_hw, strict=True)
     )
     # Sparse: few weights are not 0, and what BLAS would give depends on its threads, of
     # which two processes that share the work would have more than there are cores.

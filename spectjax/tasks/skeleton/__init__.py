@@ -1,0 +1,1 @@
+"""Which bone each pixel of a whole-body scan belongs to."""
