@@ -25,8 +25,9 @@ from spectjax.phantom.subject import VIEWS
 # Counts of the view that has fewer. Those of Anand et al. (J Nucl Med 2016;57:1865),
 # and as many as a slow scan of a lean patient has.
 COUNTS = (200_000, 500_000, 1_500_000, 4_000_000)
-FIRST, AGAIN, LYING_AGAIN = "first", "again", "lying down again"
-_COARSE = Frame((512, 128), 4.7)
+FIRST, AGAIN = "first", "again"
+LYING_AGAIN, COARSE = "lying down again", "pixels of 4.7 mm"
+_COARSE_FRAME = Frame((512, 128), 4.7)
 BURDEN, REPEATED, NORMALS = "burden", "repeated", "normal"
 # Which population a group of patients is of, and their diagnosis.
 GROUPS = {
@@ -104,7 +105,7 @@ def simulate(
     yield look(scan_again(first, 1), "new noise")
     yield look(scan_again(first, 2, counts=0.5), "half of the time")
     yield look(lain, LYING_AGAIN)
-    yield look(scan_again(first, 4, frame=_COARSE), "pixels of 4.7 mm")
+    yield look(scan_again(first, 4, frame=_COARSE_FRAME), COARSE)
     for place, counts in enumerate(COUNTS):
         for which, exam in enumerate((first, lain)):
             again = scan_again(

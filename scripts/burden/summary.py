@@ -142,15 +142,13 @@ def _count_withheld(scans: Sequence[list[str] | None]) -> dict[str, Any]:
 
 def list_repeats(records: Sequence[Record]) -> list[dict[str, Any]]:
     """Returns the repeatability of each index, by what was repeated."""
-    named = {
-        name: (FIRST, name)
-        for record in records
-        for name in record["scans"]
-        if name != FIRST and not name.endswith((f" {FIRST}", f" {AGAIN}"))
+    pairs = {
+        f"{counts} counts": (name_counts(counts, FIRST), name_counts(counts, AGAIN))
+        for counts in COUNTS
     }
-    for counts in COUNTS:
-        pair = (name_counts(counts, FIRST), name_counts(counts, AGAIN))
-        named[f"{counts} counts"] = pair
+    apart = {FIRST, *(name for pair in pairs.values() for name in pair)}
+    named = {n: (FIRST, n) for r in records for n in r["scans"] if n not in apart}
+    named |= pairs
     rows = []
     for who in list_combinations(records):
         for extent in ("whole body", "thorax"):

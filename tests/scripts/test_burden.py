@@ -14,6 +14,7 @@ from scripts.burden.examinations import (
     AGAIN,
     COUNTS,
     FIRST,
+    LYING_AGAIN,
     TrueScan,
     count_photons,
     look,
@@ -242,7 +243,7 @@ def simulate(group, number, seed, *, repeats):
     lesions = [Lesion(mask, "left femur", 2.5)] if mask.any() else []
     rng = np.random.default_rng([seed, number])
     pairs = [name_counts(counts, w) for counts in COUNTS for w in (FIRST, AGAIN)]
-    for name in [FIRST, "new noise", *pairs] if repeats else [FIRST]:
+    for name in [FIRST, "new noise", LYING_AGAIN, *pairs] if repeats else [FIRST]:
         counts = rng.poisson(9, mask.shape).astype(np.float32)
         yield TrueScan(
             name=name,
@@ -338,8 +339,10 @@ def test_all_tables_of_a_few_patients(tmp_path):
     # Counts of a hundred pixels, and bones that are all skull.
     assert set(whole["rules"]) == {"few_counts", "region_not_shown"}
     assert document["false"]["whole"]["n"] == 2
+    whats = {"new noise", LYING_AGAIN, *(f"{counts} counts" for counts in COUNTS)}
+    assert {row["what"] for row in document["repeats"]} == whats
     rows = list(csv.DictReader((tmp_path / "scans.csv").read_text().splitlines()))
-    assert len(rows) == 3 * 10 + 3 + 1
+    assert len(rows) == 3 * 11 + 3 + 1
     assert {row["scan"] for row in rows} >= {FIRST, "new noise", "200000 again"}
     table = read_repeatability("whole body", tmp_path / "repeatability.json")
     assert table.measured["seed"] == 2101 and table.measured["patients"] == 3
