@@ -5,7 +5,7 @@ region's area and the number of views that show it. So what is missed, what is a
 what remains are told apart without a rest. H and W are rows and columns of a view.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,15 +34,19 @@ class Lesion:
     contrast: float
 
 
-def weigh_pixels(regions: Maps) -> dict[View, np.ndarray]:
-    """Returns what a marked pixel adds to the index, percent, (H, W), of each view."""
+def weigh_pixels(regions: Maps, kinds: Collection[str] = ()) -> dict[View, np.ndarray]:
+    """Returns what a marked pixel adds to the index, percent, (H, W), of each view.
+
+    The index is of regions of some kinds, where kinds are named.
+    """
     n = len(REGIONS) + 1
     areas = {view: np.bincount(each.ravel(), minlength=n) for view, each in
              regions.items()}  # fmt: skip
     largest = np.max(list(areas.values()), axis=0)
     shown = {view: area > LEAST_SHOWN * largest for view, area in areas.items()}
     views = np.sum(list(shown.values()), axis=0)
-    mass = np.array([0.0, *(region.percent for region in REGIONS)])
+    counted = (r.percent if not kinds or r.kind in kinds else 0.0 for r in REGIONS)
+    mass = np.array([0.0, *counted])
     weights = {}
     for view, each in regions.items():
         share = np.zeros(n)

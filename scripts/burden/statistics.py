@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spectjax.metrics.burden import measure_agreement
-from spectjax.metrics.intervals import bootstrap_patients
+from spectjax.metrics.intervals import bootstrap_sums
 
 # Upper ends of the groups of Anand et al. (J Nucl Med 2016;57:41), by the mean of a
 # pair: about 0.5, 1, 3, 5 and 10 %; and one for what is next to nothing.
@@ -40,30 +40,40 @@ def describe_agreement(
     x, y = x[known], y[known]
     names = [name for name, used in zip(patients, known, strict=True) if used]
     agreement = measure_agreement(x, y)
-    result: dict[str, Any] = {"n": len(x), **_fit(x, y), **vars(agreement)}
-    result |= {"n": len(x), "n_marked": agreement.n, "intervals": {}}
+    once = _fit(x, y, np.ones((1, len(x))))
+    result: dict[str, Any] = {key: float(value[0]) for key, value in once.items()}
+    result |= vars(agreement) | {"n": len(x), "n_marked": agreement.n, "intervals": {}}
     if len(x) > 2:
-        drawn = bootstrap_patients(names, lambda rows: _fit(x[rows], y[rows]))
+        drawn = bootstrap_sums(names, lambda drawn: _fit(x, y, drawn))
         result["intervals"] = {key: each.bounds for key, each in drawn.items()}
     return result
 
 
-def _fit(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Returns r, slope and intercept, and the slope through the origin."""
-    nothing = dict.fromkeys(("r", "slope", "intercept", "slope_origin"), float("nan"))
-    if not len(x) or not np.any(x):
-        return nothing
-    nothing["slope_origin"] = float(x @ y / (x @ x))
-    if len(x) < 2 or np.ptp(x) == 0:
-        return nothing
-    dx, dy = x - x.mean(), y - y.mean()
-    slope = float(dx @ dy / (dx @ dx))
-    scatter = float(np.sqrt((dx @ dx) * (dy @ dy)))
-    return nothing | {
-        "r": float(dx @ dy) / scatter if scatter > 0 else float("nan"),
-        "slope": slope,
-        "intercept": float(y.mean() - slope * x.mean()),
-    }
+def _fit(x: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns r, slope and intercept, and the slope through the origin, each (R,).
+
+    Args:
+        x: the true values, (N,).
+        y: the measured ones.
+        drawn: how often each pair counts, in each of R samples, (R, N).
+    """
+    n, x1, y1, x2, y2, xy = (
+        drawn @ each for each in (np.ones(len(x)), x, y, x * x, y * y, x * y)
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # Sums of squares around the means; what is left of equal values is rounding.
+        xx, yy = (
+            np.where(square - total**2 / n > 1e-9 * square, square - total**2 / n, 0)
+            for square, total in ((x2, x1), (y2, y1))
+        )
+        both = xy - x1 * y1 / n
+        slope = np.where(xx > 0, both / xx, np.nan)
+        return {
+            "r": np.where(xx * yy > 0, both / np.sqrt(xx * yy), np.nan),
+            "slope": slope,
+            "intercept": (y1 - slope * x1) / n,
+            "slope_origin": np.where(x2 > 0, xy / x2, np.nan),
+        }
 
 
 def describe_repeats(

@@ -175,16 +175,11 @@ def _look(
     return exposure, read_view(rng, exposure, wanted, parts=parts)
 
 
-def diagnose_view(
-    reading: Reading, subject: Subject, view: View, whole: bool = False
-) -> str | None:
-    """Returns the diagnosis of a thorax, None if it depends on the margin of the crop.
-
-    Of the whole frame, if that counts. "metastasis" if the readers agree that there is
-    one but on no pixel of it.
-    """
-    frame_hw = subject.camera.frame_hw
-    annotations = [
+def annotate(
+    reading: Reading, view: View, frame_hw: tuple[int, int]
+) -> list[Annotation]:
+    """Returns what readers outline in a view as the annotation of each of them."""
+    return [
         Annotation(
             path=Path(reader),
             reader=reader,
@@ -194,6 +189,18 @@ def diagnose_view(
         )
         for reader, outlines in zip(READERS, reading, strict=True)
     ]
+
+
+def diagnose_view(
+    reading: Reading, subject: Subject, view: View, whole: bool = False
+) -> str | None:
+    """Returns the diagnosis of a thorax, None if it depends on the margin of the crop.
+
+    Of the whole frame, if that counts. "metastasis" if the readers agree that there is
+    one but on no pixel of it.
+    """
+    frame_hw = subject.camera.frame_hw
+    annotations = annotate(reading, view, frame_hw)
     hotspots = agree(annotations, frame_hw)
     box = find_thorax_box(subject.bones)
     if view == "posterior":
