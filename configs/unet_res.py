@@ -9,7 +9,7 @@ with a narrow network, two minutes on two CPU cores:
 
     python -m spectjax.main --config=configs/unet_res.py:quick --workdir=runs/quick
 
-What marks hotspots in whole bodies, fine-tuned from the model that ships, half an hour:
+What marks hotspots in whole bodies, fine-tuned from the model that ships, 45 minutes:
 `:whole_body`.
 
 Seconds, to see that all parts fit: `:smoke`. With another held-out fold: `:fold=3`.

@@ -177,9 +177,9 @@ def _see_whole_bodies(config: ConfigDict, *, smoke: bool) -> None:
     config.data.batch_size = 2
     config.data.feed = "stream"  # a frame takes 0.8 MB
     config.pretrained = "shipped"
-    config.optimizer.learning_rate = 2e-3
-    config.optimizer.average = 0.99
-    config.num_epochs = 2
+    config.optimizer.learning_rate = 5e-3
+    config.optimizer.average = 0.995
+    config.num_epochs = 6
     if smoke:
         config.data.name += "_smoke"
         config.data.augmentation = "online"
