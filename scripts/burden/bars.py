@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from scripts.burden.examinations import LYING_AGAIN
 from scripts.burden.finders import BONES, WHOLE
 from scripts.burden.measures import TRUE
-from scripts.burden.summary import PRODUCT, TRUTH
+from scripts.burden.summary import LEAST_PAIRS, PRODUCT, TRUTH
 
 _MOST_SD = 0.15
 _MOST_FALSE = 0.3
@@ -73,10 +73,11 @@ def _judge_repeats(document: Mapping[str, Any]) -> list[Bar]:
         for row in document["repeats"]:
             key = (row["extent"], row["found"], row["what"], row["group"])
             if key == ("whole body", PRODUCT["whole body"], LYING_AGAIN, group):
+                if row["n"] < LEAST_PAIRS:
+                    bar = bar._replace(found=f"too few pairs, {row['n']}")
+                    continue
                 found = f"{row['sd']:.3f}, n = {row['n']}"
-                # Of one pair there is none.
-                met = bool(row["sd"] <= _MOST_SD) if row["n"] > 1 else None
-                bar = bar._replace(found=found, met=met)
+                bar = bar._replace(found=found, met=bool(row["sd"] <= _MOST_SD))
         bars.append(bar)
     return bars
 

@@ -165,6 +165,7 @@ def _tabulate_counts(rows: Iterable[Mapping[str, Any]]) -> list[str]:
             ),
         ]
         for row in rows
+        if row["found"] in (f"{TRUE}/{BONES}", PRODUCT[row["extent"]])
     ]
     title = "### Counts: errors against the planar truth"
     return [title, "", *format_rows(header, cells)] if cells else []

@@ -223,12 +223,12 @@ def make_document(r, slope, sd, n, false):
 
 
 def test_goals_are_reached_missed_or_not_measured():
-    good = list_bars(make_document(0.95, 0.9, 0.15, 2, 0.3))
+    good = list_bars(make_document(0.95, 0.9, 0.15, 5, 0.3))
     assert [bar.met for bar in good] == [None, True, None, None, True, True]
-    assert [bar.found for bar in good][::4] == ["–", "0.150, n = 2"]
+    assert [bar.found for bar in good][::4] == ["–", "0.150, n = 5"]
     bad = list_bars(make_document(0.949, 1.0, 0.151, 9, 0.31))
     assert [bar.met for bar in bad] == [None, False, None, None, False, False]
-    steep = list_bars(make_document(0.99, 1.11, math.nan, 1, 0.0))
+    steep = list_bars(make_document(0.99, 1.11, 0.0, 4, 0.0))
     assert [bar.met for bar in steep] == [None, False, None, None, None, True]
     nothing = list_bars({"agreement": [], "repeats": [], "false": {}})
     assert {bar.met for bar in nothing} == {None}
