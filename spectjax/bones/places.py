@@ -13,6 +13,7 @@ from spectjax.bones.regions import NAMES, REGIONS, Side, swap_sides
 # So far beside a bone a hotspot may lie and be called its own: half of what a camera
 # blurs. In pixels where their size is not known: of 2.3 mm, as they usually are.
 MOST_MM, MOST_PX = 10.0, 4.0
+MOSTLY = 0.8  # of a hotspot on a bone, and no word is said of the rest
 _LEAST_MIRRORED = 0.5  # of a hotspot's pixels whose mirrored ones are on the bone
 
 
@@ -46,6 +47,17 @@ class Place:
     mirror_ratio: float | None
     mirror_note: str
     in_doubt: str
+
+    @property
+    def words(self) -> str:
+        """The region, for people: with what share lies on it unless it is most."""
+        if not self.region:
+            return "none"
+        if not self.on_bone:
+            return f"none, beside the {self.region}"
+        if self.on_bone < MOSTLY:
+            return f"{self.region}, with {100 * self.on_bone:.0f} % of the hotspot"
+        return self.region
 
     def to_json(self) -> dict[str, Any]:
         """Returns it for a document; None for what is not known or not there."""

@@ -111,4 +111,6 @@ def _say_bone(place: "Place | None") -> str:
     """Returns the bone that a hotspot lies in; nothing where nobody looked."""
     if place is None:
         return ""
-    return f"  {place.region or 'no bone'}{' (in doubt)' * bool(place.in_doubt)}"
+    beside = "beside " * bool(place.region and not place.on_bone)
+    doubt = " (in doubt)" * bool(place.in_doubt)
+    return f"  {beside}{place.region or 'no bone'}{doubt}"

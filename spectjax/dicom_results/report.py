@@ -234,16 +234,16 @@ def _describe_hotspot(subject: Subject, number: int, algorithm: Any) -> Group:
 
 
 def _find_bone(place: "Place | None") -> tuple[Code, Code | None]:
-    """Returns the code of a bone and its side; of one in doubt that it is a bone."""
-    if place is None or place.in_doubt or not place.region:
+    """Returns the code of a bone and its side; in doubt, or beside it: some bone."""
+    if place is None or place.in_doubt or not place.on_bone:
         return codes.SCT.Bone, None
     kind = place.region.removeprefix(f"{place.side} ")
     return ours.BONES[kind], ours.SIDES[place.side] if place.side else None
 
 
 def _measure_place(place: "Place | None") -> Iterator[hd.sr.Measurement]:
-    """Yields how much of its bone a hotspot is; nothing of a bone in doubt."""
-    if place is None or place.in_doubt:
+    """Yields how much of its bone a hotspot is; nothing in doubt, or beside it."""
+    if place is None or place.in_doubt or not place.on_bone:
         return
     if place.share is not None:
         yield measure(ours.BONE_SHARE, 100 * place.share, codes.UCUM.Percent, 2)
@@ -254,7 +254,7 @@ def _measure_place(place: "Place | None") -> Iterator[hd.sr.Measurement]:
 def _describe_place(place: "Place | None") -> Iterator[str]:
     if place is not None:
         doubt = f", in doubt: {place.in_doubt}" if place.in_doubt else ""
-        yield f"Region of the skeleton: {place.region or 'none'}{doubt}."
+        yield f"Region of the skeleton: {place.words}{doubt}."
 
 
 def _measure_hotspot(entry: Any) -> Iterator[hd.sr.Measurement]:

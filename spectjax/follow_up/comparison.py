@@ -1,6 +1,5 @@
 """What changed between two studies: hotspot by hotspot, and in the index."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,15 +154,13 @@ def compare(
 def show(view: SeenView, finding: Finding) -> SeenSide:
     """Returns a view as matching needs it."""
     scan = view.thorax.scan
-    # Enlarged, less of the crop fits into what the model takes.
-    hw = [min(side, math.ceil(side / view.zoom)) for side in view.input_hw]
     marked = [each.mask for each in finding.hotspots or ()]
     bones = finding.bones
     return SeenSide(
         regions=bones.regions if bones else np.zeros(scan.counts.shape, np.uint8),
         hotspots=marked,
-        seen=_spread(np.ones(hw, bool), view),
-        faint=_spread(_find_faint(view), view) & ~_join(marked, scan.counts.shape),
+        seen=view.seen,
+        faint=view.spread(_find_faint(view)) & ~_join(marked, scan.counts.shape),
         spacing_mm=scan.spacing_mm,
         doubts=dict(bones.flags) if bones else {},
         unfit="; ".join(_list_doubts(view, finding)),
@@ -193,15 +190,6 @@ def _find_faint(view: SeenView) -> np.ndarray:
         masks = np.asarray(answer.masks) & np.asarray(answer.valid)[:, None, None]
         return np.asarray(masks.any(axis=0))
     return np.asarray(answer[..., 1:].sum(axis=-1) > FAINT)
-
-
-def _spread(image: np.ndarray, view: SeenView) -> np.ndarray:
-    """Returns an image of what the model saw on the whole frame, 0 elsewhere."""
-    height, width = view.thorax.transform.canvas_hw
-    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
-    canvas = np.zeros((height, width), image.dtype)
-    canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
-    return view.thorax.transform.undo(canvas)
 
 
 def _join(masks: Sequence[np.ndarray], hw: tuple[int, ...]) -> np.ndarray:

@@ -180,13 +180,12 @@ def _list_regions(
 def _show(view: SeenView, finding: Finding, found: FoundBones | str) -> BurdenView:
     """Returns a view as an index needs it."""
     thorax, scan = view.thorax, view.thorax.scan
-    canvas = np.ones(thorax.transform.canvas_hw, bool)
     return BurdenView(
         view=scan.view,
         bones=None if isinstance(found, str) else found,
         not_found=found if isinstance(found, str) else "",
         hotspots=_join_masks(finding, scan),
-        read=thorax.transform.undo(canvas),
+        read=view.seen,
         counts=float(scan.counts.sum(dtype=np.float64)) if scan.shows_counts else None,
         crop_doubts=thorax.flags,
         view_doubt=scan.view_evidence if scan.has_weak_view else "",

@@ -25,12 +25,16 @@ function sayBone(view, place) {
   return `, ${name}${view.document.bones.regions[name].in_doubt ? " (in doubt)" : ""}`;
 }
 
+const MOSTLY = 0.8; /* as in spectjax.bones.places */
+
 /* Bone and side of an outline, how much of the bone it is, and the other side. */
 function fillBone(cell, { bone }) {
   if (!bone) { cell.textContent = "not found"; return; }
   add("span", cell, bone.region || "none", bone.in_doubt ? "doubt" : "");
   const parts = [];
-  if (bone.share !== null) parts.push(`${(100 * bone.share).toFixed(1)} % of it`);
+  if (bone.region && !bone.on_bone) parts.push("beside it");
+  else if (bone.region && bone.on_bone < MOSTLY) parts.push(`${(100 * bone.on_bone).toFixed(0)} % of the outline`);
+  if (bone.share) parts.push(`${(100 * bone.share).toFixed(1)} % of it`);
   if (bone.mirror_ratio !== null) parts.push(`${bone.mirror_ratio.toFixed(1)} x the other side`);
   if (bone.in_doubt) parts.push(`in doubt: ${bone.in_doubt}`);
   add("small", cell, parts.join(", "));

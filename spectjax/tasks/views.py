@@ -55,6 +55,21 @@ class SeenView:
         return cut_centre(self.thorax.counts, self.input_hw)
 
     @property
+    def seen(self) -> np.ndarray:
+        """The pixels that the model saw, bool, (H, W) of the whole frame."""
+        # Enlarged, less of the crop fits into what the model takes.
+        hw = [min(side, math.ceil(side / self.zoom)) for side in self.input_hw]
+        return self.spread(np.ones(hw, bool))
+
+    def spread(self, image: np.ndarray) -> np.ndarray:
+        """Returns an image of what the model saw on the whole frame, 0 elsewhere."""
+        height, width = self.thorax.transform.canvas_hw
+        top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
+        canvas = np.zeros((height, width), image.dtype)
+        canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+        return self.thorax.transform.undo(canvas)
+
+    @property
     def in_doubt(self) -> bool:
         """Whether the crop may show something else than the thorax; no frame does."""
         return bool(self.thorax.flags)

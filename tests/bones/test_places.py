@@ -79,6 +79,20 @@ def test_the_region_that_it_covers_most_of_is_named():
     assert found.share == pytest.approx(8 / 400)
 
 
+@pytest.mark.parametrize(
+    ("corners", "words"),
+    [
+        ((12, 46, 14, 51), "left ribs"),
+        ((12, 45, 14, 50), "left ribs"),  # 4 of 5 columns are most of it
+        ((12, 43, 14, 50), "left ribs, with 57 % of the hotspot"),
+        ((12, 67, 14, 70), "none, beside the left ribs"),
+        ((12, 72, 14, 75), "none"),
+    ],
+)
+def test_words_do_not_give_a_bone_what_lies_elsewhere(corners, words):
+    assert place(box(*corners), draw(**BODY)).words == words
+
+
 def test_a_hotspot_beside_a_bone_is_of_the_nearest_one():
     """Two columns of 3 mm to the right of the ribs."""
     found = place(box(12, 67, 14, 70), draw(**BODY))

@@ -39,11 +39,12 @@ def draw_bones():
     return regions
 
 
-def write(folder, flags=(), views=slice(None)):
+def write(folder, flags=(), views=slice(None), regions=None):
     """Writes the results of a study with bones; returns its groups, and the index."""
+    regions = draw_bones() if regions is None else regions
     path = write_study_file(folder / "scan.dcm", FRAMES)
     reading = read_study([path], [RING, BLOCK])
-    finder, problems = BonesByHand(draw_bones(), flags), Problems(folder)
+    finder, problems = BonesByHand(regions, flags), Problems(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bones, "read_repeatability", lambda extent: TABLE)
         placed, burden = bones.add_bones(list(reading.views)[views], finder, problems)
@@ -87,6 +88,20 @@ def test_a_bone_in_doubt_is_no_finding_site(withheld):
     said = "Region of the skeleton: left ribs, in doubt: methods disagree."
     assert said in comments_of(group)
     assert "Share of the region's projected area" not in numbers_of(group)
+
+
+def test_a_bone_that_a_hotspot_lies_beside_is_no_finding_site(tmp_path):
+    regions = draw_bones()
+    regions[28:36, 5:11] = 0
+    regions[30:34, 11] = NAMES.index("sternum") + 1
+    groups, _ = write(tmp_path, regions=regions)
+    (site,) = groups["anterior 2"].finding_sites
+    assert site.value == codes.SCT.Bone and site.laterality is None
+    said = "Region of the skeleton: none, beside the sternum."
+    assert said in comments_of(groups["anterior 2"])
+    assert "Share of the region's projected area" not in numbers_of(
+        groups["anterior 2"]
+    )
 
 
 def test_the_index_is_a_group_with_its_constants_and_interval(told):

@@ -1,6 +1,7 @@
 """`predict --bones`, with a model and a finder of bones whose answers are known."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from spectjax.pages.folder import PageFolder
 from spectjax.pages.index import read_row
 from spectjax.predict import run
 from spectjax.system.messages import UserError
-from spectjax.tasks.views import Finding
+from spectjax.tasks.views import Finding, SeenView
 from tests.support.bone_maps import SOURCE, TABLE, BonesByHand, draw_tiny_bones
 from tests.support.nm_files import BOTH, write_nm
 from tests.support.nm_files import FRAMES as NM_FRAMES
@@ -120,6 +121,19 @@ def test_a_withheld_index_leaves_no_number_in_any_file(tmp_path, capsys):
 def test_what_is_wrong_with_the_scans_reaches_the_index(tmp_path, changes, code):
     _, said, _, _ = predict(tmp_path, make_pair(**changes))
     assert list_codes(said["anterior"]) == [code] * 2
+
+
+def test_what_an_enlarging_model_does_not_see_is_not_read():
+    """Twice as large, 4x4 of the crop's 8x8 pixels fit into what the model takes."""
+    probs = predict_probs(np.zeros((1, 8, 8, 1), np.float32))[0]
+    views = [
+        SeenView(scan.view, crop_stub()(scan), (8, 8), probs, zoom=2)
+        for scan in make_pair()
+    ]
+    assert [view.seen.sum() for view in views] == [16, 16]
+    findings = [(view, Finding({"warnings": []}, None, "")) for view in views]
+    _, burden = bones.add_bones(findings, BonesByHand(), Problems(Path()))
+    assert {reason.code for reason in burden.reasons} == {"region_not_read"}
 
 
 def test_a_crop_in_doubt_and_a_region_in_doubt_reach_the_index(tmp_path, monkeypatch):
