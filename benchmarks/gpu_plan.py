@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Collection
 from typing import Any
 
-# The models that are registered, but for VGGs that are deeper and nothing else.
+# The models that are registered, but for that of bones, a U-Net-Res on other images.
 MODELS = (
     *("unet", "unet_res", "mask_rcnn", "mask_rcnn_att", "specs_v7", "specs_v16"),
     *("specs_v19", "specs_v21", "specs_v24", "specs_r34", "specs_d121", "kmeans"),

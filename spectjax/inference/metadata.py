@@ -111,7 +111,7 @@ def find_input_hw(config: Mapping[str, Any]) -> tuple[int, int]:
     classifier sees what it was trained on.
     """
     if TASKS[config["task"]].whole_canvas:
-        return find_canvas(config["data"]["name"])
+        return find_canvas(config["data"].get("name", ""))
     height, width = config["data"]["train_hw"]
     return height, width
 

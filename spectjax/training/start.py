@@ -25,7 +25,8 @@ _FREE = set(
 )
 # Layers that give a number for each class; `head1` and on, coarser logits of a U-Net.
 _HEAD = re.compile(
-    r"(params|batch_stats)/(head\d*|box_head/(logits|deltas)|mask_head/logits)/"
+    r"(params|batch_stats)/"
+    r"((unet/)?head\d*|box_head/(logits|deltas)|mask_head/logits)/"
 )
 _NAMED = 4  # arrays that an error gives before it stops
 

@@ -19,7 +19,8 @@ def make_part(name="card", limit_s=60.0, **fields):
 
 
 def test_every_registered_model_is_compared():
-    assert sorted(gpu_plan.MODELS) == sorted(MODELS)
+    # That of bones is a U-Net-Res on other images.
+    assert sorted(gpu_plan.MODELS) == sorted(set(MODELS) - {"skeleton_unet"})
 
 
 @pytest.mark.parametrize("rehearse", [True, False])

@@ -49,7 +49,7 @@ def test_the_page_names_every_key_and_no_other():
         *("segmentation", "instance_segmentation", "classification", "5 folds"),
         *("pixel.*", "burden.*", "0.25", "4", "0.90", "0.95", "tp", "fn", "fp", "tn"),
         *("operation.json", "answers", "view", "diagnosis", "camera", "matrix"),
-        *("whole_body", "thorax", "chest_half"),
+        *("whole_body", "whole_frame", "thorax", "chest_half"),
     }
     assert named - keys == others
 

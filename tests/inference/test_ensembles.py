@@ -176,7 +176,8 @@ def test_instances_of_several_runs_have_no_mean(tmp_path):
     with pytest.raises(
         ModelFileError,
         match="run0: expected runs whose answers have a mean, those of segmentation "
-        "or classification; found instance_segmentation. Give one --workdir.",
+        "or classification or skeleton; found instance_segmentation. Give one "
+        "--workdir.",
     ):
         find(runs)
     find(runs[:1])

@@ -193,7 +193,7 @@ def test_a_model_from_elsewhere_is_refused(tmp_path, runtime):
         ),
         (
             make_metadata(task="detection"),
-            "for segmentation, instance_segmentation, classification, found",
+            "for segmentation, instance_segmentation, classification, skeleton, found",
         ),
     ],
 )

@@ -149,7 +149,9 @@ def test_a_source_that_changes_while_it_is_read_makes_no_data_set(
     hospital, tmp_path, monkeypatch
 ):
     states = iter(["before", "after"])
-    monkeypatch.setattr(builder_module, "fingerprint_folder", lambda _: next(states))
+    monkeypatch.setattr(
+        builder_module, "fingerprint_folder", lambda *_, **__: next(states)
+    )
     with pytest.raises(PrepareError, match="it changed while it was read"):
         prepare("segmentation_originals", data_dir=tmp_path, manual_dir=hospital)
     assert not list((tmp_path / "tfds_spect").glob("segmentation_originals/2.0.0"))
