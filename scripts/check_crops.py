@@ -12,7 +12,6 @@ Errors where pixels are twice as large as usual count twice. How long a crop tak
 import dataclasses
 import functools
 import os
-from pathlib import Path
 
 import numpy as np
 from absl import flags
@@ -61,24 +60,12 @@ def check_patient(seed: int, any_frame: bool, index: int) -> list[Outcome]:
     frame = draw_frame(np.random.default_rng([seed, index])) if any_frame else None
     patient = simulate_patient(own, frame=frame)
     return [
-        _check_view(f"patient {index} {view.view}", view, patient.spacing_mm)
-        for view in patient.views.values()
+        _check_view(f"patient {index} {view}", patient.views[view], scan)
+        for view, scan in patient.show(f"patient {index}").items()
     ]
 
 
-def _check_view(name: str, view: SimulatedView, spacing_mm: float) -> Outcome:
-    scan = BoneScan(
-        counts=view.counts.astype(np.float32),
-        view=view.view,
-        view_evidence="phantom",
-        spacing_mm=(spacing_mm, spacing_mm),
-        path=Path(name),
-        frame=0,
-        patient_key=name,
-        patient_evidence="Patient ID",
-        image_key=name,
-        synthetic=True,
-    )
+def _check_view(name: str, view: SimulatedView, scan: BoneScan) -> Outcome:
     try:
         thorax = crop_thorax(scan)
     except CropError as error:

@@ -78,22 +78,7 @@ def main(argv: list[str]) -> None:
 
 def show(examination: Examination) -> list[BoneScan]:
     """Returns the views of a simulated scan as if they had been read from a file."""
-    patient = examination.patient
-    return [
-        BoneScan(
-            counts=shown.counts.astype(np.float32),
-            view=view,
-            view_evidence="View Code Sequence",
-            spacing_mm=(patient.spacing_mm, patient.spacing_mm),
-            path=pathlib.Path("simulated.dcm"),
-            frame=0,
-            patient_key="",
-            patient_evidence="Patient ID",
-            image_key=view,
-            synthetic=True,
-        )
-        for view, shown in patient.views.items()
-    ]
+    return list(examination.patient.show().values())
 
 
 def scan_in_each_way(first: Examination) -> dict[str, Examination]:

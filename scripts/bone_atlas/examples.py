@@ -1,7 +1,6 @@
 """Simulated views whose bones are known, for the atlas of the skeleton."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -9,9 +8,9 @@ from spectjax.bones.atlas import Example
 from spectjax.bones.lines import find_lines
 from spectjax.bones.regions import draw_regions
 from spectjax.imaging.diagnosis import METASTASIS, NORMAL
-from spectjax.imaging.scan import BoneScan, View
+from spectjax.imaging.scan import View
 from spectjax.imaging.thorax import ThoraxImage, crop_thorax
-from spectjax.phantom.patient import SimulatedView, simulate_patient
+from spectjax.phantom.patient import simulate_patient
 
 
 def make_examples(seed: int, number: int) -> list[Example]:
@@ -20,9 +19,7 @@ def make_examples(seed: int, number: int) -> list[Example]:
         np.random.SeedSequence([seed, number]),
         diagnosis=NORMAL if number % 2 else METASTASIS,
     )
-    thoraxes = {
-        view: _crop(seen, patient.spacing_mm) for view, seen in patient.views.items()
-    }
+    thoraxes = {view: crop_thorax(scan) for view, scan in patient.show().items()}
     sure: Mapping[View, ThoraxImage] = {
         view: thorax for view, thorax in thoraxes.items() if not thorax.flags
     }
@@ -32,20 +29,3 @@ def make_examples(seed: int, number: int) -> list[Example]:
         for view, seen in patient.views.items()
         if view in lines
     ]
-
-
-def _crop(seen: SimulatedView, spacing_mm: float) -> ThoraxImage:
-    """Returns the thorax of a simulated view."""
-    scan = BoneScan(
-        counts=seen.counts.astype(np.float32),
-        view=seen.view,
-        view_evidence="simulated",
-        spacing_mm=(spacing_mm, spacing_mm),
-        path=Path("simulated"),
-        frame=0,
-        patient_key="",
-        patient_evidence="Patient ID",
-        image_key="",
-        synthetic=True,
-    )
-    return crop_thorax(scan)

@@ -5,7 +5,6 @@ H and W are rows and columns of a view.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -131,7 +130,7 @@ def look(exam: Examination, name: str) -> TrueScan:
     views = patient.views
     return TrueScan(
         name=name,
-        scans={v: _make_scan(view, patient.spacing_mm) for v, view in views.items()},
+        scans=patient.show(),
         regions={
             v: draw_regions(view.bone_masks, view.bone_names, v)
             for v, view in views.items()
@@ -141,21 +140,6 @@ def look(exam: Examination, name: str) -> TrueScan:
             "whole body": patient.burden.measure_index(),
             "thorax": patient.burden.measure_index(THORAX),
         },
-    )
-
-
-def _make_scan(view: SimulatedView, spacing_mm: float) -> BoneScan:
-    return BoneScan(
-        counts=view.counts.astype(np.float32),
-        view=view.view,
-        view_evidence="phantom",
-        spacing_mm=(spacing_mm, spacing_mm),
-        path=Path("phantom"),
-        frame=0,
-        patient_key="0" * 16,
-        patient_evidence="Patient ID",
-        image_key="0" * 16,
-        synthetic=True,
     )
 
 

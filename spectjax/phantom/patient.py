@@ -5,11 +5,12 @@ Letters: H rows and W columns of the frame, T metastases, B bones.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from spectjax.imaging.diagnosis import METASTASIS
-from spectjax.imaging.scan import View
+from spectjax.imaging.scan import BoneScan, View
 from spectjax.phantom.burden import Burden, draw_burden, measure_burden
 from spectjax.phantom.camera import Sources
 from spectjax.phantom.detector import count_photons
@@ -75,6 +76,24 @@ class SimulatedPatient:
     posture: Posture
     burden: Burden
     views: dict[View, SimulatedView]
+
+    def show(self, name: str = "simulated.dcm") -> dict[View, BoneScan]:
+        """Returns the views as if they had been read from a file of this name."""
+        return {
+            view: BoneScan(
+                counts=seen.counts.astype(np.float32),
+                view=view,
+                view_evidence="simulated",
+                spacing_mm=(self.spacing_mm, self.spacing_mm),
+                path=Path(name),
+                frame=0,
+                patient_key=name,
+                patient_evidence="Patient ID",
+                image_key=f"{name} {view}",
+                synthetic=True,
+            )
+            for view, seen in self.views.items()
+        }
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Bones in the views of an examination: what is in doubt, and what is refused."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from spectjax.bones import lines
 from spectjax.bones.atlas import read_atlas
 from spectjax.bones.regions import NAMES
 from spectjax.imaging.crop_decision import CropDecision
-from spectjax.imaging.scan import BoneScan, ScanError
+from spectjax.imaging.scan import ScanError
 from spectjax.imaging.thorax import CropError
 from spectjax.inference import skeleton
 from spectjax.inference.skeleton import AtlasFinder, CheckedFinder
@@ -22,21 +21,7 @@ from spectjax.system.messages import UserError
 @pytest.fixture(scope="module")
 def scans():
     patient = simulate_patient(3, diagnosis="normal", frame=Frame((512, 128), 4.6))
-    return {
-        view: BoneScan(
-            counts=seen.counts.astype(np.float32),
-            view=view,
-            view_evidence="simulated",
-            spacing_mm=(patient.spacing_mm, patient.spacing_mm),
-            path=Path("P0003.dcm"),
-            frame=0,
-            patient_key="",
-            patient_evidence="Patient ID",
-            image_key="",
-            synthetic=True,
-        )
-        for view, seen in patient.views.items()
-    }
+    return patient.show("P0003.dcm")
 
 
 @pytest.fixture(scope="module")
