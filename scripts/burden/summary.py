@@ -256,7 +256,7 @@ def make_table(
                 rows.append({key: round(x, 4) for key, x in row.items()})
                 rows[-1]["n"] = each["n"]
         extents[extent] = rows
-    return {"provisional": False, "measured": dict(measured), "extents": extents}
+    return {"measured": dict(measured), "extents": extents}
 
 
 def _find_detectors(records: Sequence[Record]) -> list[str]:

@@ -90,7 +90,6 @@ class Burden:
             withheld, or if nobody measured that.
         interval_note: what the interval is of, or why there is none, a sentence.
         measured: on what it was measured; empty without one.
-        provisional: whether the interval may be too narrow.
     """
 
     extent: Extent
@@ -99,7 +98,6 @@ class Burden:
     interval: tuple[float, float] | None
     interval_note: str
     measured: Mapping[str, str | int | None] = field(default_factory=dict)
-    provisional: bool = False
 
     def withhold(self, reason: Reason) -> "Burden":
         """Returns it without its number, for one more reason."""
@@ -126,7 +124,6 @@ class Burden:
         if self.interval:
             low, high = self.interval
             said += f", {low:.2f} to {high:.2f} in 95 % of repeated scans, simulated"
-            said += " (provisional)" * self.provisional
         if self.not_shown:
             said += f"; not shown and not counted: {', '.join(self.not_shown)}"
         return f"{said}." if self.interval else f"{said}. {self.interval_note}"
@@ -199,16 +196,11 @@ def measure_burden(
             "were measured."
         )
         return Burden(extent, index, (), None, note)
-    provisional, measured = repeatability.provisional, repeatability.measured
-    note = _explain(repeatability)
-    return Burden(extent, index, (), interval, note, measured, provisional)
-
-
-def _explain(repeatability: Repeatability) -> str:
-    said = "The interval is that of simulated patients who were scanned again"
-    if repeatability.provisional:
-        said += "; it is provisional, and may be too narrow"
-    return f"{said}: it tells of chance, not of how right the index is."
+    note = (
+        "The interval is that of simulated patients who were scanned again: it tells "
+        "of chance, not of how right the index is."
+    )
+    return Burden(extent, index, (), interval, note, repeatability.measured)
 
 
 def _list_reasons(views: Sequence[BurdenView], extent: Extent) -> Iterator[Reason]:

@@ -21,7 +21,6 @@ FILE = pathlib.Path(__file__).with_name("repeatability.json")
 LIMIT = 1.96  # standard deviations: 95 % of what is normally distributed
 _ROW = {"counts": float, "level": float, "sd": float, "lowest": float, "highest": float}
 _READ = {
-    "provisional": bool,
     "measured": Each(Maybe((str, int))),
     "extents": Each([_ROW | {"n": int}]),
 }
@@ -52,13 +51,10 @@ class Repeatability:
 
     Attributes:
         curves: one for each count level, ascending.
-        provisional: whether the table stands in for one of the whole way from image
-            to index, which is still to be measured.
         measured: on what, as it is to be told: "patients", "seed", "commit", ...
     """
 
     curves: tuple[Curve, ...]
-    provisional: bool
     measured: Mapping[str, str | int | None]
 
     def find_sd(self, percent: float, counts: Collection[float]) -> float | None:
@@ -150,7 +146,6 @@ def read_repeatability(
     document = _read(path)
     return Repeatability(
         _make_curves(document["extents"].get(extent, ())),
-        document["provisional"],
         document["measured"],
     )
 

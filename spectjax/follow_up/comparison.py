@@ -250,8 +250,6 @@ def compare_index(
         False: "within what a repeated scan shows",
         None: "and nobody measured what a repeated scan shows there",
     }[beyond]
-    if beyond is not None and repeatability.provisional:
-        said += " (by a table that is provisional)"
     if lost:
         said += f"; without what one study alone shows: {', '.join(lost)}"
     return IndexChange(title, percents, beyond, f"{said}.", ())

@@ -1,6 +1,5 @@
 """When an index is told and when it is withheld, on maps of a few pixels."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -12,7 +11,7 @@ from spectjax.bones.regions import NAMES, REGIONS, THORAX
 from spectjax.bones.repeatability import Repeatability
 from tests.support.bone_maps import TABLE
 
-NOTHING_MEASURED = Repeatability((), False, {})
+NOTHING_MEASURED = Repeatability((), {})
 # Row by row a region, of 10 pixels; row 0 is no bone.
 MAP = np.repeat(np.arange(len(NAMES) + 1, dtype=np.uint8)[:, None], 10, axis=1)
 
@@ -99,14 +98,6 @@ def test_no_interval_is_made_up(marked, table, note):
     assert burden.interval is None and burden.to_json()["interval"] is None
     assert burden.interval_note.startswith(note)
     assert burden.interval_note in burden.sentence
-
-
-def test_a_provisional_interval_says_so():
-    table = dataclasses.replace(TABLE, provisional=True)
-    front = make_view("anterior", [("sternum", 1)])
-    burden = measure(front, make_view("posterior"), table=table)
-    assert "repeated scans, simulated (provisional)." in burden.sentence
-    assert "provisional" in burden.to_json()["interval_note"]
 
 
 def test_views_of_other_sizes_have_an_index_too():

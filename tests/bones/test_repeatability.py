@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from spectjax.bones.repeatability import FILE, read_repeatability
+from spectjax.bones.repeatability import read_repeatability
 from spectjax.system.messages import UserError
 
 
@@ -28,7 +28,7 @@ ROWS = [  # sorted by nothing
 def table(tmp_path):
     file = tmp_path / "table.json"
     measured = {"patients": 9, "commit": None}
-    document = {"provisional": True, "measured": measured, "extents": {"thorax": ROWS}}
+    document = {"measured": measured, "extents": {"thorax": ROWS}}
     file.write_text(json.dumps(document))
     return read_repeatability("thorax", file)
 
@@ -75,7 +75,7 @@ def test_nothing_is_said_of_what_was_not_measured(table, percent, counts):
 
 def test_what_nobody_measured_has_no_interval(tmp_path):
     file = tmp_path / "table.json"
-    file.write_text('{"provisional": true, "measured": {}, "extents": {}}')
+    file.write_text('{"measured": {}, "extents": {}}')
     assert read_repeatability("whole body", file).interval(1.0, [1_000_000]) is None
 
 
@@ -96,9 +96,7 @@ def test_each_study_brings_the_scatter_of_its_own_counts(table):
 
 def test_a_damaged_table_is_told_in_a_line(tmp_path):
     file = tmp_path / "table.json"
-    file.write_text(
-        '{"provisional": true, "measured": {}, "extents": {"thorax": [{}]}}'
-    )
+    file.write_text('{"measured": {}, "extents": {"thorax": [{}]}}')
     with pytest.raises(UserError, match="no 'extents.thorax.0..counts' in it"):
         read_repeatability("thorax", file)
 
@@ -110,7 +108,6 @@ def test_the_table_that_ships_says_on_what_it_was_measured(extent):
     assert {"patients", "population", "seed", "phantom_version", "commit"} <= set(
         found.measured
     )
-    assert json.loads(FILE.read_text())["provisional"] is found.provisional
     for curve in found.curves:
         assert np.all(np.diff(curve.levels) > 0)
         assert np.all(np.array(curve.sds) > 0)

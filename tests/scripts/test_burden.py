@@ -199,7 +199,6 @@ def test_the_table_holds_what_was_measured_and_no_certainty_of_nothing(tmp_path)
     measured = {"synthetic": "yes"}
     file.write_text(json.dumps(make_table(records, measured)))
     table = read_repeatability("whole body", file)
-    assert not table.provisional
     assert [curve.counts for curve in table.curves] == list(COUNTS)
     sd = math.sqrt((0.1**2 + 0.3**2) / 2)
     assert table.find_sd(0.0, [COUNTS[0]]) == pytest.approx(sd, abs=1e-4)

@@ -8,7 +8,7 @@ from spectjax.bones.repeatability import Curve, Repeatability
 
 # A difference of 0.2 (SD) between two scans, at all levels and counts that are met.
 _LEVELS = ((0.0, 100.0), (0.2, 0.2), 0.0, 100.0)
-TABLE = Repeatability((Curve(5e5, *_LEVELS), Curve(2e6, *_LEVELS)), False, {})
+TABLE = Repeatability((Curve(5e5, *_LEVELS), Curve(2e6, *_LEVELS)), {})
 SOURCE = "bones by hand"
 
 
