@@ -11,7 +11,15 @@ import threading
 import numpy as np
 import pytest
 
-from benchmarks import check_gpu, gpu_parts, gpu_plan, gpu_table, gpu_trace
+from benchmarks import (
+    check_gpu,
+    gpu_parts,
+    gpu_plan,
+    gpu_table,
+    gpu_trace,
+    narrow_networks,
+)
+from spectjax.imaging.hotspots import Instances
 from spectjax.models import MODELS
 
 EXACT, BFLOAT16 = gpu_plan.EXACT, gpu_plan.BFLOAT16
@@ -302,6 +310,21 @@ def test_outputs_are_compared_with_those_of_a_cpu(tmp_path):
     assert gpu_table.find_faults([exact, tf32]) == [
         f"unet, {EXACT}: prediction differs by 2.5e-01"
     ]
+
+
+def test_scores_near_a_half_are_told_apart():
+    scores = np.array([0.75, 0.5, 0.0], np.float32)
+    valid = np.array([True, True, False])
+    found = narrow_networks._find_log_odds(Instances(None, scores, None, valid, None))
+    np.testing.assert_allclose(found, [np.log(3), 0, 0], rtol=1e-6)
+
+
+def test_what_k_means_sees_is_no_count():
+    counts = narrow_networks.synthesise("unet")["images"]
+    seen = narrow_networks.synthesise("kmeans")["images"]
+    assert counts.dtype == np.uint16 and seen.dtype == np.float32
+    np.testing.assert_array_equal(np.floor(seen), counts)
+    assert len(np.unique(seen[0])) > 0.9 * seen[0].size
 
 
 @pytest.mark.parametrize(("gradient", "is_fault"), [(4.4, False), (4.6, True)])
