@@ -133,7 +133,8 @@ def format_results(document: Mapping[str, Any]) -> str:
             f"{name} {rate:.4g}" for name, rate in card.get("products", {}).items()
         ),
         "copy": f"{card['copy']:.4g} GB/s" if card else "–",
-        "outputs that are not a CPU's": "; ".join(faults) or "none of those below",
+        "outputs that are not a CPU's": "; ".join(faults)
+        or ("none of those below" if document["outputs"] else "none was compared"),
         "not run": ", ".join(document["left_out"]) or "nothing",
     }
     sections = [
@@ -185,14 +186,17 @@ def _format_speeds(
         facts, traced = part["facts"], part["facts"]["trace"]
         # Less what the profiler itself takes.
         typical = statistics.median(facts["seconds"])
-        busy = traced.get("kernels") and traced["busy_ms"] / 1e3 / typical
+        kernels, kernels_ms = (
+            traced.get(key) or None for key in ("kernels", "busy_ms")
+        )
+        busy = kernels_ms and kernels_ms / 1e3 / typical
         peak = products.get(part["request"]["request"]["dtype"])
         rows.append(
             (
                 part["name"].removeprefix("speed "),
                 *_format_costs(facts, peak),
-                or_dash(traced.get("kernels"), ".0f"),
-                or_dash(traced.get("busy_ms"), ".2f"),
+                or_dash(kernels, ".0f"),
+                or_dash(kernels_ms, ".2f"),
                 or_dash(busy, ".0%"),
             )
         )

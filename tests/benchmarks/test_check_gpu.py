@@ -232,7 +232,16 @@ def test_what_is_found_is_written_with_what_failed(tmp_path, monkeypatch):
     row = "| unet | spectjax | 1.50 | 20.00 | 200 | 200–200 (1) | – | 0 | 7 |"
     assert row in table and "- unet: it was warm\n" in table
     assert "- not run: types unet\n" in table
+    assert "- outputs that are not a CPU's: none was compared\n" in table
     assert "## torch\n\n```\nwhat it said\n```" in table
+
+
+def test_without_a_gpu_no_kernel_is_told_of(tmp_path, monkeypatch):
+    request = {"request": {"dtype": "bfloat16"}}
+    speed = gpu_plan.Part("speed", "speed unet", "speed", request, 9)
+    facts = SPEED | {"trace": gpu_trace.summarise([], steps=2)}
+    run_with({"speed unet": ("done", facts)}, tmp_path, monkeypatch, [speed])
+    assert "| – | 3 | 5 | – | – | – |" in (tmp_path / "gpu.md").read_text()
 
 
 def test_the_product_is_told_in_numbers(tmp_path, monkeypatch):
@@ -319,12 +328,16 @@ def test_scores_near_a_half_are_told_apart():
     np.testing.assert_allclose(found, [np.log(3), 0, 0], rtol=1e-6)
 
 
-def test_what_k_means_sees_is_no_count():
-    counts = narrow_networks.synthesise("unet")["images"]
-    seen = narrow_networks.synthesise("kmeans")["images"]
-    assert counts.dtype == np.uint16 and seen.dtype == np.float32
-    np.testing.assert_array_equal(np.floor(seen), counts)
-    assert len(np.unique(seen[0])) > 0.9 * seen[0].size
+def test_no_level_that_k_means_sees_is_halfway_between_two_others():
+    def find_margin(images):
+        levels = np.unique(images).astype(float)
+        pairs = np.triu_indices(len(levels), 1)
+        halfway = (levels[pairs[0]] + levels[pairs[1]]) / 2
+        margin = np.abs(levels[:, None] - halfway).min() / np.ptp(levels)
+        return margin
+
+    assert find_margin(narrow_networks.synthesise("unet")["images"]) == 0
+    assert find_margin(narrow_networks.synthesise("kmeans")["images"]) > 1e-6
 
 
 @pytest.mark.parametrize(("gradient", "is_fault"), [(4.4, False), (4.6, True)])
