@@ -40,8 +40,9 @@ _MISTAKEN = {
 _MISTAKE_CHANCE = 1 / 30
 _EYE_SIGMA_PX = 1.5
 _DIRECTIONS = 32
-# By parts: the contour of a part in that of a spot, how near its peak is, how far the
-# hand's error reaches, and over how many pixels the eye takes a mean.
+# By parts: the contour of a part in that of a spot (with which outlines are nearly as
+# large as what lies in metastases), how near its peak is, how far the hand's error
+# reaches, and over how many pixels the eye takes a mean.
 _PART_LEVEL = 0.45
 _NEAR_PX = 4
 _WAVER_PX = 3.0
