@@ -41,7 +41,7 @@ class Explainer:
         Raises:
             ValueError: if something that came out is not finite.
         """
-        odds, maps = self._answer(self._variables, images)
+        odds, maps = self._answer(self.run.place(), images)
         check_finite("log-odds or maps", odds, maps)
         return odds, maps
 
@@ -57,16 +57,12 @@ class Explainer:
         return check_sanity(
             lambda variables: self._answer(variables, images)[1],
             jax.jit(lambda key: task.init(key, image_hw)),
-            self._variables,
+            self.run.place(),
             list_layers(task, image_hw),
             seen=np.stack([find_cells(image > 0, maps.shape[1:]) for image in images]),
             key=jax.random.key(self.run.config.seed),
             draws=draws,
         )
-
-    @functools.cached_property
-    def _variables(self) -> Variables:
-        return jax.device_put(self.run.variables)
 
     @functools.cached_property
     def _function(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
