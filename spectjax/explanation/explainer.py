@@ -15,6 +15,7 @@ from spectjax.explanation.sanity import SanityCheck, check_sanity, list_layers
 from spectjax.imaging.hotspots import check_finite
 from spectjax.inference.trained import TrainedRun
 from spectjax.ops.convolution import compiler_options
+from spectjax.ops.host import compute_on_cpu
 from spectjax.tasks.task import Variables
 
 _BATCH = 8
@@ -54,9 +55,10 @@ class Explainer:
         """
         _, maps = self.explain(images)
         task, image_hw = self.run.learned, self.run.input_hw
+        draw = compute_on_cpu(lambda key: task.init(key, image_hw))
         return check_sanity(
             lambda variables: self._answer(variables, images)[1],
-            jax.jit(lambda key: task.init(key, image_hw)),
+            lambda key: jax.device_put(draw(key)),
             self.run.place(),
             list_layers(task, image_hw),
             seen=np.stack([find_cells(image > 0, maps.shape[1:]) for image in images]),
