@@ -140,10 +140,10 @@ def _train(
     losses: list[np.ndarray] = []
     for count in (1, STEPS - 1):
         state, sums = run(state, data, rows, np.int32(count), key)
-        seen = layout.fetch(state)
+        seen = layout.begin_fetch(state)()
         if not losses:
             gradient = seen.opt_state  # the momentum of the first step
-        losses.append(layout.fetch(sums)["loss"][:count])
+        losses.append(layout.begin_fetch(sums)()["loss"][:count])
     return {
         "losses": np.concatenate(losses),
         "gradient": _join(gradient),
