@@ -140,14 +140,17 @@ class _Rewriting:
         growth = self._follow(node)
         if growth is not None and growth.is_whole():
             taps = growth.kernel.reshape(len(growth.kernel), 2, 2, -1)
-            self._numbers[f"{result}_kernel"] = taps.transpose(0, 3, 1, 2)
-            inputs = [growth.pixels, f"{result}_kernel"]
-            self._add("ConvTranspose", inputs, result, strides=[2, 2])
+            kernel = f"{result}_kernel"
+            self._numbers[kernel] = taps.transpose(0, 3, 1, 2)
+            taken = [growth.pixels, kernel]
+            self._add("ConvTranspose", taken, result, strides=[2, 2])
             return True
         if not self._first.keys() & {*node.input}:
             return False
+        inputs: list[str | None]
+        attributes = {}
         if node.op_type in _BY_ELEMENT:
-            inputs, attributes = [self._find_first(name) for name in node.input], {}
+            inputs = [self._find_first(name) for name in node.input]
         elif (
             node.op_type in ("Concat", "Softmax")
             and self._read(node, "axis") in _CHANNELS_LAST

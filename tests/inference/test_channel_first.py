@@ -59,7 +59,7 @@ GROW = """
 
 def rewrite(lines, shape):
     """The nodes that rewritten lines have, once they give the same numbers."""
-    text = f"<ir_version: 8, opset_import: ['': 18]> graph (float[2,4,6,2] x) => "
+    text = "<ir_version: 8, opset_import: ['': 18]> graph (float[2,4,6,2] x) => "
     text += f"(float[{','.join(map(str, shape))}] y) {{{lines}}}"
     model = parser.parse_model(text.replace("'", '"'))
     rng = np.random.default_rng(0)
@@ -103,11 +103,15 @@ def test_a_result_may_be_channel_first():
 
 
 def test_an_up_convolution_becomes_one_operation():
-    nodes = rewrite(BLOCK + GROW.replace("PERM", "3, 2") + "y = Relu (q)", (2, 8, 12, 3))
+    nodes = rewrite(
+        BLOCK + GROW.replace("PERM", "3, 2") + "y = Relu (q)", (2, 8, 12, 3)
+    )
     assert nodes[-4:] == ["ConvTranspose", "Add", "Relu", "Transpose"]
     assert nodes.count("Transpose") == 2 and "Reshape" not in nodes
 
 
 def test_other_blocks_are_no_up_convolution():
-    nodes = rewrite(BLOCK + GROW.replace("PERM", "2, 3") + "y = Relu (q)", (2, 8, 12, 3))
+    nodes = rewrite(
+        BLOCK + GROW.replace("PERM", "2, 3") + "y = Relu (q)", (2, 8, 12, 3)
+    )
     assert "ConvTranspose" not in nodes and nodes.count("Reshape") == 2
