@@ -13,6 +13,7 @@ from spectjax.ops.backend import uses_onednn
 from spectjax.ops.convolution import Conv, UpConv
 from spectjax.ops.permutation import permute
 from spectjax.ops.product import dot_general
+from spectjax.ops.used_parts import map_used
 
 _PARTS = 32  # of the mask head's places, each of which may be left out
 
@@ -112,7 +113,7 @@ def outline_used(head: MaskHead, regions: jax.Array, used: jax.Array) -> jax.Arr
     if head.is_initializing() or not uses_onednn(regions):
         # XLA:CPU convolves slowly in loops, and a GPU waits for each condition.
         return jnp.where(used[:, :, None, None, None], head(regions), 0.0)
-    places, side = used.size, 2 * regions.shape[2]
+    places = used.size
     order = jnp.argsort(~used.ravel())
     inverse = jnp.argsort(order)
     rows = permute(regions.reshape(places, *regions.shape[2:]), order, inverse)
@@ -120,16 +121,11 @@ def outline_used(head: MaskHead, regions: jax.Array, used: jax.Array) -> jax.Arr
     rows = jnp.pad(rows, ((0, _PARTS * part - places), (0, 0), (0, 0), (0, 0)))
     unbound, variables = head.unbind()
 
-    def look(rows: jax.Array) -> jax.Array:
-        return unbound.apply(variables, rows[None])[0]
-
-    def pass_over(rows: jax.Array) -> jax.Array:
-        return jnp.zeros((len(rows), side, side, head.num_classes))
-
-    count = jnp.sum(used)
-    logits = jax.lax.map(
-        lambda each: jax.lax.cond(each[0] < count, look, pass_over, each[1]),
-        (part * jnp.arange(_PARTS), rows.reshape(_PARTS, part, *rows.shape[1:])),
+    logits = map_used(
+        lambda variables, rows: unbound.apply(variables, rows[None])[0],
+        variables,
+        rows.reshape(_PARTS, part, *rows.shape[1:]),
+        -(-jnp.sum(used) // part),
     )
     logits = permute(logits.reshape(-1, *logits.shape[2:])[:places], inverse, order)
     logits = logits.reshape(*used.shape, *logits.shape[1:])

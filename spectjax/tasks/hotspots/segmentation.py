@@ -72,7 +72,7 @@ class Segmentation(LabelTask):
 
     def mirror(self, logits: jax.Array) -> jax.Array:
         """Returns logits (B, H, W, K) mirrored, columns in reverse."""
-        return logits[:, :, ::-1]
+        return jnp.flip(logits, axis=2)
 
     def find_labels(self, batch: Batch) -> jax.Array:
         """Returns the class of each pixel, int32, (B, H, W)."""
