@@ -33,7 +33,7 @@ class _TFRecordFile:
         self._stream.write(frame_record(record))
 
 
-class _ArrayRecordFile:
+class ArrayRecordFile:
     """An ArrayRecord file open for writing, each record a group: any can be read alone.
 
     The library reports a full disk and the like as RuntimeError; here it is OSError, as
@@ -41,15 +41,18 @@ class _ArrayRecordFile:
     """
 
     def __init__(self, path: str) -> None:
+        """Makes the file, or overwrites it."""
         from array_record.python import array_record_module
 
         self._path = path
         self._writer = array_record_module.ArrayRecordWriter(path, "group_size:1")
 
     def write(self, record: bytes) -> None:
+        """Appends a record."""
         self._call(self._writer.write, record)
 
     def close(self) -> None:
+        """Completes the file."""
         self._call(self._writer.close)
 
     def _call(self, function: Callable[..., Any], *arguments: bytes) -> None:
@@ -62,7 +65,7 @@ class _ArrayRecordFile:
 
 _FILES: dict[file_adapters.FileFormat, Callable[[str], Any]] = {
     TFRECORD: _TFRecordFile,
-    ARRAY_RECORD: _ArrayRecordFile,
+    ARRAY_RECORD: ArrayRecordFile,
 }
 
 

@@ -17,8 +17,7 @@ from spectjax.input_pipeline import Examples, StoredExamples, draw_batches
 from spectjax.training.parallel import Layout, find_local_part
 
 RESIDENT_SHARE = 0.25  # of a device's memory; the model and its gradients need more
-_THREADS = 16  # that read and decode examples
-_BATCHES_AHEAD = 4
+_BATCHES_AHEAD = 16  # as many threads read and decode, one batch each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,26 +103,17 @@ class StreamedFeed:
         batches = draw_batches(*self._draw, seed=self._seed, epoch=epoch)[first_step:]
         ours = batches[:, find_local_part(batches.shape[1])]
         stream = (
-            grain.MapDataset.source(ours.reshape(-1, 1))
+            grain.MapDataset.source(ours)
             .map(self._examples.read)
-            .batch(ours.shape[1], batch_fn=_join)
             .to_iter_dataset(
                 grain.ReadOptions(
-                    num_threads=_THREADS, prefetch_buffer_size=_BATCHES_AHEAD
+                    num_threads=_BATCHES_AHEAD, prefetch_buffer_size=_BATCHES_AHEAD
                 )
             )
         )
         for examples, batch in zip(batches, stream, strict=True):
             data = self._layout.place_split(batch)
             yield Dispatch(data, self._rows, 1, examples[np.newaxis])
-
-
-def _join(examples: Any) -> dict[str, np.ndarray]:
-    """Returns one batch of examples that were read one by one."""
-    return {
-        name: np.concatenate([example[name] for example in examples])
-        for name in examples[0]
-    }
 
 
 def count_room() -> float:

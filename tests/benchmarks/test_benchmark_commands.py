@@ -4,10 +4,13 @@ Its processes are stood in for by calls: tests/benchmarks/test_steps.py has real
 """
 
 import importlib
+import json
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from tensorflow_datasets.proto import tf_example_pb2
 
 from benchmarks import (
     detector_settings,
@@ -19,6 +22,7 @@ from benchmarks import (
 from spectjax.config import save_config
 from spectjax.detector_sizes import SMOKE_MASK_RCNN
 from spectjax.metrics import intervals
+from tests.support.data_sets import make_image, write_data_set
 from tests.support.flagged_commands import run_in_process
 from tests.support.untrained_runs import make_config
 
@@ -124,6 +128,36 @@ def test_reading_names_stages_of_phantom_and_crop(capsys):
     said = capsys.readouterr().out
     for line in ("phantom: ", "  find_case ", "reading: ", "crop: ", "  crop_thorax "):
         assert f"\n{line}" in f"\n{said}"
+
+
+def test_streaming_reads_each_record_once_in_a_file_of_many(tmp_path, capsys):
+    array_record = pytest.importorskip("array_record.python.array_record_data_source")
+    masks = [(20, 20, 60, 60)]
+    content = {
+        f"fold{i}": [make_image(f"patient{i}", masks=masks, fold=i)] for i in (0, 1)
+    }
+    builder_dir = write_data_set(tmp_path, content)
+    run_in_process(
+        "benchmarks.streaming",
+        *(f"--data_dir={tmp_path}", "--images=100", "--batch=2"),
+        f"--output={tmp_path / 'streaming.json'}",
+        prepare_images=lambda *_: builder_dir,
+        ProcessPoolExecutor=lambda count, _: ThreadPoolExecutor(count),
+    )
+    written = json.loads((tmp_path / "streaming.json").read_text())
+    assert [part["images"] for part in written["parts"]] == [10] * 10
+    assert all(part["bytes"] > 10**7 for part in written["parts"])
+    assert written["peak_bytes"] >= max(part["bytes"] for part in written["parts"])
+    assert "100 records, " in capsys.readouterr().out
+    (path,) = tmp_path.glob("*.array_record")
+    records = array_record.ArrayRecordDataSource(str(path))
+    examples = [tf_example_pb2.Example.FromString(record) for record in records]
+    features = [dict(example.features.feature) for example in examples]
+    names = [feature.pop("example_id").bytes_list.value[0] for feature in features]
+    assert len(set(names)) == len(names) == 100
+    # Two images, in turns.
+    assert features[0::2] == 50 * features[:1] and features[1::2] == 50 * features[1:2]
+    assert features[0] != features[1]
 
 
 def test_evaluation_names_its_stages(tmp_path, monkeypatch, capsys):
