@@ -2,12 +2,14 @@
 
 The argument is JSON: `devices` to simulate, perhaps `processes` (coordinator, number of
 processes, number of this one), and `runs`: each a workdir, changes of the config, and
-perhaps `stop`: ask for a stop after the first checkpoint, or `stored`: stream the
-examples. Says how often the host waited for what all processes say.
+perhaps `stop`: ask for a stop after the first checkpoint, `stored`: stream the
+examples, or `task`: one of `tiny_tasks`, as many steps a dispatch as its config says.
+Says how often the host waited for what all processes say.
 """
 
 import contextlib
 import json
+import math
 import os
 import pathlib
 import signal
@@ -22,6 +24,7 @@ from spectjax.training import checkpoint_writer, parallel  # noqa: E402
 from spectjax.training import loop as train  # noqa: E402
 from tests.support.examples import make_spots, store  # noqa: E402 - devices first
 from tests.support.tiny_runs import make_config  # noqa: E402
+from tests.support.tiny_tasks import make_task  # noqa: E402
 
 gathers = []
 gather = parallel.multihost_utils.process_allgather
@@ -33,7 +36,6 @@ def count_and_gather(*args, **kwargs):
 
 
 parallel.multihost_utils.process_allgather = count_and_gather
-train.SHORT_SECONDS = 0.0  # one step a dispatch, however fast the machine is
 stack = contextlib.ExitStack()
 stack.enter_context(
     parallel.start_processes(*ORDERS.get("processes", (None, None, None)))
@@ -49,8 +51,13 @@ for order in ORDERS["runs"]:
         checkpoint_writer.CheckpointWriter.save = save_and_stop
     before = len(gathers)
     try:
-        config = make_config(**{"data.batch_size": 4} | order["changes"])
-        examples = make_spots(9)
+        if "task" in order:
+            config, examples = make_task(order["task"], **order["changes"])
+        else:
+            config = make_config(**{"data.batch_size": 4} | order["changes"])
+            examples = make_spots(9)
+        # Else one step a dispatch, however fast the machine is.
+        train.SHORT_SECONDS = math.inf if "task" in order else 0.0
         train.train(
             config,
             pathlib.Path(order["workdir"]),

@@ -1,12 +1,6 @@
 """Tests of `parallel`: one run, on however many devices and processes."""
 
-import json
-import os
-import pathlib
 import re
-import socket
-import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
@@ -23,42 +17,8 @@ from spectjax.training.parallel import (
     start_processes,
 )
 from tests.support.examples import make_spots
+from tests.support.layouts import start, start_two, wait
 from tests.support.tiny_runs import make_config, read_log, read_state
-
-WORKER = pathlib.Path(__file__).parents[1] / "support" / "layout_worker.py"
-
-
-def start(devices, runs, processes=(None, None, None)):
-    """Starts a process that does `runs` one after the other."""
-    orders = {"devices": devices, "runs": runs, "processes": processes}
-    environment = os.environ | {"PYTHONPATH": str(WORKER.parents[2])}
-    for name in ("COMPILATION_CACHE_DIR", "PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
-        environment[f"JAX_{name}"] = str(getattr(jax.config, f"jax_{name.lower()}"))
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), json.dumps(orders)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def find_free_port():
-    with socket.socket() as server:
-        server.bind(("localhost", 0))
-        return server.getsockname()[1]
-
-
-def start_two(devices, runs):
-    """Starts two processes that do `runs` together."""
-    coordinator = f"localhost:{find_free_port()}"
-    return [start(devices, runs(i), (coordinator, 2, i)) for i in (0, 1)]
-
-
-def wait(process):
-    text, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, text
-    return text
 
 
 @pytest.fixture(scope="module")
