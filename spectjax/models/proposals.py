@@ -88,13 +88,13 @@ def propose(
         nms_iou: of two boxes of a level with a larger IoU the surer one is kept.
     """
     found = [
-        _propose_of_level(
-            *jax.lax.stop_gradient(level), hw, pre_nms=pre_nms, nms_iou=nms_iou
-        )
+        _look_at_level(*jax.lax.stop_gradient(level), hw, pre_nms)
         for level in zip(objectness, deltas, anchors, strict=True)
     ]
-    boxes, scores, valid = (
-        jnp.concatenate(parts) for parts in zip(*found, strict=True)
+    valid = _suppress_levels(found, nms_iou)
+    boxes, scores = (
+        jnp.concatenate([getattr(level, name) for level in found])
+        for name in ("boxes", "scores")
     )
     kept, index = jax.lax.top_k(
         jnp.where(valid, scores, -jnp.inf), min(count, len(scores))
@@ -107,17 +107,39 @@ def propose(
     )
 
 
-def _propose_of_level(
+def _look_at_level(
     objectness: jax.Array,
     deltas: jax.Array,
     anchors: jax.Array,
     hw: tuple[int, int],
-    *,
     pre_nms: int,
-    nms_iou: float,
 ) -> Proposals:
-    """Returns what one level proposes: min(pre_nms, N_l) boxes, some not valid."""
+    """Returns the likeliest boxes of one level, min(pre_nms, N_l), some not valid."""
     scores, index = jax.lax.top_k(objectness, min(pre_nms, len(objectness)))
     boxes = box_ops.clip(box_ops.decode(deltas[index], anchors[index]), hw)
     valid = jnp.all(boxes[:, 2:] - boxes[:, :2] >= MIN_SIZE, axis=-1)
-    return Proposals(boxes, scores, suppress(boxes, valid, nms_iou))
+    return Proposals(boxes, scores, valid)
+
+
+def _suppress_levels(found: Sequence[Proposals], nms_iou: float) -> jax.Array:
+    """Returns which boxes of all levels stay, bool, one level after another.
+
+    All levels go through one loop, side by side: those that have fewer boxes are
+    filled up.
+    """
+    most = max(len(level.valid) for level in found)
+
+    def fill(values: jax.Array) -> jax.Array:
+        rest = most - len(values)
+        return jnp.pad(values, ((0, rest),) + ((0, 0),) * (values.ndim - 1))
+
+    kept = jax.vmap(lambda boxes, valid: suppress(boxes, valid, nms_iou))(
+        jnp.stack([fill(level.boxes) for level in found]),
+        jnp.stack([fill(level.valid) for level in found]),
+    )
+    return jnp.concatenate(
+        [
+            of_level[: len(level.valid)]
+            for of_level, level in zip(kept, found, strict=True)
+        ]
+    )
