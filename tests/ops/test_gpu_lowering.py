@@ -9,6 +9,8 @@ import pytest
 from spectjax.models import create_model
 from spectjax.ops import backend
 from spectjax.ops.convolution import convolve
+from spectjax.ops.normalisation import normalise_by_root
+from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
 
 FIELDS = {
     "specs_r34": {"stage_sizes": (1, 1), "features": (2, 4)},
@@ -69,6 +71,25 @@ def test_no_product_of_every_other_pixel_is_lowered_for_a_gpu(name, on_gpu):
     assert _CONVOLUTION.search(text)
     assert "custom_call" not in text  # none of the host's libraries leaks
     assert find_strided_products(text) == []
+
+
+def test_a_step_of_mask_rcnn_has_no_loop_whose_end_the_host_must_ask_for(on_gpu):
+    model = create_model("mask_rcnn", {"num_classes": 2, **FIELDS["mask_rcnn_att"]})
+    task = InstanceSegmentation(model, normalise_by_root)
+    variables = jax.eval_shape(lambda: task.init(jax.random.key(0), (16, 16)))
+    batch = {
+        "images": jnp.zeros((2, 16, 16, 1), jnp.uint16),
+        "masks": jnp.zeros((2, 16, 16), jnp.uint8),
+        "instances": jnp.zeros((2, 16, 16), jnp.uint8),
+    }
+    step = jax.value_and_grad(task.compute_loss, has_aux=True)
+    program = jax.make_jaxpr(step)(
+        variables["params"], variables["batch_stats"], batch, jax.random.key(0)
+    )
+    # Suppression takes a known number of turns.
+    assert "scan[" in str(program)
+    assert "while[" not in str(program)
+    assert "cond[" not in str(program)
 
 
 def test_a_product_of_every_other_pixel_is_found(on_gpu):
