@@ -176,7 +176,7 @@ def format_results(results: Mapping[Setting, Facts | str], memory_gb: float) -> 
     ]
     head = (
         *("program", "GB moved", "TFLOP", "kernels", "waits", "collectives"),
-        *("memory, GB", "floors, ms", "compile, CPU s"),
+        *("memory, GB", "floors, ms", "images/s", "compile, CPU s"),
     )
     faults = list_faults(results, memory_gb)
     facts = {
@@ -192,17 +192,19 @@ def format_results(results: Mapping[Setting, Facts | str], memory_gb: float) -> 
 _NOTES = (
     "Of one training step, or one prediction, on one device. No cache is assumed: each "
     "kernel reads and writes memory.",
-    "waits: loops of unknown length and conditions, at whose turns host and device "
-    "wait for each other.",
+    "waits: loops of unknown length, each counted as one turn, and conditions: at each "
+    "turn host and device wait for each other.",
     "floors: of bytes and operations, at the rates that an H200 reached in a copy and "
     "in matrix products (an H100's bandwidth in proportion). A step lies above the "
-    "larger; U-Net-Res and Mask R-CNN on an H200 took 1.1 to 1.3 times their sum.",
+    "larger; U-Net-Res and Mask R-CNN on an H200 took 1.1 to 1.3 times their sum, "
+    "ResNet-34 twice.",
+    "images/s: of a device, if its time is the floors' sum, and if it is the larger.",
 )
 
 
 def _format_facts(setting: Setting, facts: Facts | str) -> tuple[str, ...]:
     if isinstance(facts, str):
-        return ("not compiled", *("–" for _ in range(7)))
+        return ("not compiled", *("–" for _ in range(8)))
     collectives = ", ".join(f"{n} {name}" for name, n in facts["collectives"].items())
     moved, computed = (1e3 * seconds for seconds in facts["floors_s"])
     return (
@@ -213,6 +215,8 @@ def _format_facts(setting: Setting, facts: Facts | str) -> tuple[str, ...]:
         collectives or "none",
         f"{facts['memory'] / 1e9:.2g}",
         f"{moved:.2g}, {computed:.2g}",
+        f"{1e3 * facts['images'] / (moved + computed):.0f}–"
+        f"{1e3 * facts['images'] / max(moved, computed):.0f}",
         f"{facts['compile_s']:.0f}",
     )
 

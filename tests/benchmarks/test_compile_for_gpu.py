@@ -19,6 +19,7 @@ GOOD = {
     "waits": [],
     "floors_s": [0.0068, 0.0064],
     "memory": 3.6e9,
+    "images": 16,
     "kept": 4000,
     "state_bytes": 4000,
     "calls": ["__cudnn$convForward", "__cublas$lt$matmul"],
@@ -123,7 +124,7 @@ def test_the_table_says_that_nothing_was_run_and_what_failed(monkeypatch):
     assert text.startswith("## Compiled for a GPU, not run on one")
     assert (
         "| unet:smoke train float32, h100 | 28 | 4.9 | 491 | 0 | 43 all-reduce | 3.6 "
-        "| 6.8, 6.4 | 34 |" in text
+        "| 6.8, 6.4 | 1212–2353 | 34 |" in text
     )
     assert "| unet:smoke train bfloat16, 8 x h200 | not compiled | –" in text
     assert "- faults: unet:smoke train bfloat16, 8 x h200: XLA ended it" in text
