@@ -13,7 +13,7 @@ from flax import linen as nn
 from flax.typing import Dtype, Initializer
 
 from spectjax.ops import onednn
-from spectjax.ops.backend import is_plain, uses_onednn
+from spectjax.ops.backend import find_platform, is_plain, uses_onednn
 from spectjax.system.messages import UserError
 
 # Convolutions of jaxlib 0.10 go to the YNN library by default, whose weight gradients
@@ -28,15 +28,17 @@ _up_normal = nn.initializers.variance_scaling(
 )
 
 
-@functools.cache
 def compiler_options() -> dict[str, str]:
     """Returns the XLA options with which to `jax.jit` a function that convolves.
 
     Empty where convolutions need none: on accelerators, and with a jaxlib that does not
     know the option any more.
     """
-    if jax.default_backend() != "cpu":
-        return {}
+    return _options_on_cpus() if find_platform() == "cpu" else {}
+
+
+@functools.cache
+def _options_on_cpus() -> dict[str, str]:
     try:
         jax.jit(jnp.negative, compiler_options=_WITHOUT_YNN).lower(0.0).compile()
     except (jax.errors.JaxRuntimeError, ValueError):

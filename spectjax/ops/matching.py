@@ -9,6 +9,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from spectjax.ops.backend import find_platform
+
 # One overlap may be computed twice, in different order, by a compiled program: equality
 # would then miss a truth's best boxes.
 _TIE = 1 - 1e-5
@@ -61,7 +63,7 @@ def match(
             the host in each turn.
     """
     if looped is None:
-        looped = jax.default_backend() == "cpu"
+        looped = find_platform() == "cpu"
     compare = _compare_one_by_one if looped else _compare_at_once
     index, largest, is_best = compare(iou, valid)
     foreground = largest >= foreground_iou

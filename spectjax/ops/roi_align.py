@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from spectjax.ops import roi_loops
-from spectjax.ops.backend import is_plain
+from spectjax.ops.backend import find_platform, is_plain
 from spectjax.ops.hats import average_bins, place_samples, weigh_cells
 
 # Beyond so many cells, the 2 x 2 samples of 7 x 7 bins would leave cells out.
@@ -92,7 +92,7 @@ def roi_align(
         (R, S, S, C), of the type of the features.
     """
     if looped is None:
-        looped = jax.default_backend() == "cpu" and not is_plain()
+        looped = find_platform() == "cpu" and not is_plain()
     hws = tuple((f.shape[0], f.shape[1]) for f in features)
     samples = _place(boxes, levels, hws, strides, size * ratio, aligned)
     return _pool(size, hws, looped, tuple(features), samples, levels)

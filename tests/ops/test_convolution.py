@@ -155,13 +155,13 @@ def test_compiler_options_are_accepted_by_this_jaxlib():
 
 def test_compiler_options_are_none_where_the_option_is_unknown(monkeypatch):
     monkeypatch.setattr(convolution, "_WITHOUT_YNN", {"xla_no_such_option": ""})
-    compiler_options.cache_clear()
+    convolution._options_on_cpus.cache_clear()
     try:
         assert compiler_options() == {}
     finally:
-        compiler_options.cache_clear()
+        convolution._options_on_cpus.cache_clear()
 
 
 def test_compiler_options_are_none_on_an_accelerator(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert compiler_options.__wrapped__() == {}
+    assert compiler_options() == {}
