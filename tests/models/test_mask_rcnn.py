@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spectjax.detector_sizes import SMOKE_MASK_RCNN, TORCHVISION
 from spectjax.models import create_model
 from spectjax.models.bottleneck import Bottleneck, BottleneckBody
 from spectjax.models.mask_rcnn import ATTENTIONS, MaskRCNN
 from spectjax.models.proposals import propose
 from spectjax.models.pyramid import FeaturePyramid
 from spectjax.ops.normalisation import normalise_by_root
-from spectjax.recipes import SMOKE_MASK_RCNN, TORCHVISION
 from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
 from tests.support.untrained_runs import draw_live
 
