@@ -12,7 +12,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from spectjax.ops import onednn
-from spectjax.ops.backend import is_plain, uses_onednn
+from spectjax.ops.backend import find_platform, is_plain, uses_onednn
 
 _EPSILON = 1e-5
 
@@ -125,7 +125,7 @@ def _mean(x: jax.Array) -> jax.Array:
 
 
 def _sum(x: jax.Array) -> jax.Array:
-    if jax.default_backend() != "cpu" or is_plain():
+    if find_platform() != "cpu" or is_plain():
         return x.sum(range(x.ndim - 1))
     # Products with ones: XLA's sums over rows take five times as long on CPUs. Several
     # short sums lose fewer digits than a long one.

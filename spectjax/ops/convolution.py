@@ -13,7 +13,7 @@ from flax import linen as nn
 from flax.typing import Dtype, Initializer
 
 from spectjax.ops import onednn
-from spectjax.ops.backend import is_plain, uses_onednn
+from spectjax.ops.backend import find_platform, is_plain, uses_onednn
 from spectjax.system.messages import UserError
 
 # Convolutions of jaxlib 0.10 go to the YNN library by default, whose weight gradients
@@ -28,15 +28,17 @@ _up_normal = nn.initializers.variance_scaling(
 )
 
 
-@functools.cache
 def compiler_options() -> dict[str, str]:
     """Returns the XLA options with which to `jax.jit` a function that convolves.
 
     Empty where convolutions need none: on accelerators, and with a jaxlib that does not
     know the option any more.
     """
-    if jax.default_backend() != "cpu":
-        return {}
+    return _options_on_cpus() if find_platform() == "cpu" else {}
+
+
+@functools.cache
+def _options_on_cpus() -> dict[str, str]:
     try:
         jax.jit(jnp.negative, compiler_options=_WITHOUT_YNN).lower(0.0).compile()
     except (jax.errors.JaxRuntimeError, ValueError):
@@ -90,11 +92,30 @@ def up_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     if uses_onednn(x, kernel):
         return onednn.up_convolve(x, kernel.transpose(0, 1, 3, 2))
-    batch, height, width, channels = x.shape
-    features = kernel.shape[-1]
-    taps = kernel.transpose(2, 0, 1, 3).reshape(channels, 4 * features)
-    y = (x @ taps).reshape(batch, height, width, 2, 2, features)
-    return y.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, features)
+    batch, height, width, _ = x.shape
+    y = up_convolve_apart(x, kernel)
+    return interleave(y.reshape(batch, height, width, 2, 2, -1))
+
+
+def up_convolve_apart(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns what `up_convolve` does, the four pixels of each one after another.
+
+    Args:
+        x: (B, H, W, C).
+        kernel: (2, 2, C, D).
+
+    Returns:
+        (B, H, W, 4 D), as (B, H, W, 2, 2, D) what `interleave` takes.
+    """
+    taps = kernel.transpose(2, 0, 1, 3).reshape(x.shape[-1], -1)
+    return x @ taps
+
+
+def interleave(x: jax.Array) -> jax.Array:
+    """Returns pixels of (B, H, W, 2, 2, C) in their places, (B, 2H, 2W, C)."""
+    batch, height, width, *_, channels = x.shape
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(batch, 2 * height, 2 * width, channels)
 
 
 @jax.custom_vjp
@@ -182,19 +203,23 @@ class UpConv(nn.Module):
 
     Attributes:
         features: number of output channels D.
+        apart: leave the four pixels of each one after another, for `interleave`.
         dtype: type in which to compute; parameters are float32.
     """
 
     features: int
+    apart: bool = False
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps (B, H, W, C) to (B, 2H, 2W, features)."""
+        """Maps (B, H, W, C) to (B, 2H, 2W, D), or (B, H, W, 4 D) if `apart`."""
         shape = (2, 2, x.shape[-1], self.features)
-        kernel = self.param("kernel", _up_normal, shape)
-        y = up_convolve(x.astype(self.dtype), kernel.astype(self.dtype))
-        return y + _bias(self)
+        kernel = self.param("kernel", _up_normal, shape).astype(self.dtype)
+        x, bias = x.astype(self.dtype), _bias(self)
+        if self.apart:
+            return up_convolve_apart(x, kernel) + jnp.tile(bias, 4)
+        return up_convolve(x, kernel) + bias
 
 
 def _bias(module: Conv | UpConv) -> jax.Array:

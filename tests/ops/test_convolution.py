@@ -12,6 +12,7 @@ from spectjax.ops.convolution import (
     UpConv,
     compiler_options,
     convolve,
+    interleave,
     max_pool,
     up_convolve,
 )
@@ -75,6 +76,15 @@ def test_up_convolve_turns_a_pixel_into_four_products():
     kernel = jnp.arange(8.0).reshape(2, 2, 2, 1)  # [i, j] = (2n, 2n + 1), n = 2i + j
     expected = [[0 + 10, 2 + 30], [4 + 50, 6 + 70]]
     np.testing.assert_allclose(up_convolve(x, kernel)[0, :, :, 0], expected)
+
+
+def test_pixels_that_are_left_apart_are_the_same_ones(key):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4, 5)), jnp.float32)
+    variables = UpConv(6).init(key, x)
+    variables = jax.tree.map(lambda p: p + 0.5, variables)  # with a bias
+    apart = UpConv(6, apart=True).apply(variables, x)
+    placed = interleave(apart.reshape(2, 3, 4, 2, 2, 6))
+    np.testing.assert_allclose(placed, UpConv(6).apply(variables, x), atol=1e-5)
 
 
 def test_up_convolve_equals_conv_transpose_with_the_flipped_kernel():
@@ -145,13 +155,13 @@ def test_compiler_options_are_accepted_by_this_jaxlib():
 
 def test_compiler_options_are_none_where_the_option_is_unknown(monkeypatch):
     monkeypatch.setattr(convolution, "_WITHOUT_YNN", {"xla_no_such_option": ""})
-    compiler_options.cache_clear()
+    convolution._options_on_cpus.cache_clear()
     try:
         assert compiler_options() == {}
     finally:
-        compiler_options.cache_clear()
+        convolution._options_on_cpus.cache_clear()
 
 
 def test_compiler_options_are_none_on_an_accelerator(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert compiler_options.__wrapped__() == {}
+    assert compiler_options() == {}
