@@ -34,7 +34,11 @@ _HOST_OPS = frozenset("infeed outfeed send recv".split())
 
 
 def compile_setting(setting: Setting) -> dict[str, Any]:
-    """Compiles a program and returns facts of it, see `describe`."""
+    """Compiles a program and returns facts of it.
+
+    Those of `describe`, and `images` of a device's batch, `state_bytes`, whose memory
+    has to become results, and `compile_s`, processor seconds.
+    """
     topology = topologies.get_topology_desc(
         platform="cuda",
         target_config=CARDS[setting.card].describe(),
@@ -48,6 +52,7 @@ def compile_setting(setting: Setting) -> dict[str, Any]:
     state_bytes = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state))
     facts = describe(setting, compiled.as_text(), compiled.memory_analysis())
     return facts | {
+        "images": _load_config(setting).data.batch_size // setting.devices,
         "state_bytes": state_bytes,
         "compile_s": round(_count_seconds() - began, 1),
     }

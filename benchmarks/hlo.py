@@ -12,10 +12,13 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-_BITS = {"pred": 8, "token": 0, "bf16": 16, "opaque": 0}
-_ARRAY = re.compile(r"\b([a-z]+\d*\w*)\[([0-9,]*)\](?:\{([0-9,]*))?")
-_INSTRUCTION = re.compile(r"^\s*(ROOT )?%?([\w.\-]+) = (.*)$")
-_NAME = re.compile(r"%([\w.\-]+)")
+from benchmarks.hlo_text import (
+    Instruction,
+    is_convolution,
+    read_computations,
+    read_numbers,
+)
+
 # These take no time: they say where something lies.
 _FREE = frozenset(
     "parameter constant get-tuple-element tuple bitcast after-all partition-id "
@@ -23,80 +26,6 @@ _FREE = frozenset(
 )
 _COLLECTIVES = ("all-", "reduce-scatter", "collective-")
 _MOVES = frozenset("parameter bitcast transpose copy convert tuple".split())
-
-
-@dataclasses.dataclass(frozen=True)
-class Array:
-    """One array of a shape.
-
-    Attributes:
-        dtype: as HLO writes it.
-        dimensions: its lengths.
-        layout: axes from the fastest to the slowest, as HLO writes them; may be empty.
-    """
-
-    dtype: str
-    dimensions: tuple[int, ...]
-    layout: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self.dimensions)
-
-    @property
-    def bytes(self) -> int:
-        """Bytes that it takes."""
-        digits = re.search(r"\d+", self.dtype)
-        bits = _BITS.get(self.dtype, int(digits[0]) if digits else 0)
-        return self.size * bits // 8
-
-    @property
-    def in_order(self) -> bool:
-        """Whether its last axis lies together, then the one before, and so on."""
-        expected = tuple(reversed(range(len(self.dimensions))))
-        return not self.layout or self.layout == expected
-
-
-@dataclasses.dataclass(frozen=True)
-class Instruction:
-    """One line of HLO.
-
-    Attributes:
-        name: its own.
-        shape: of its result, as written.
-        op: its operation.
-        operands: names.
-        rest: attributes, as written, and arguments of what has no operands.
-        is_root: whether it is its computation's result.
-    """
-
-    name: str
-    shape: str
-    op: str
-    operands: tuple[str, ...]
-    rest: str
-    is_root: bool
-
-    @property
-    def arrays(self) -> list[Array]:
-        """Arrays of its result."""
-        return read_arrays(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        """Bytes of its result."""
-        return sum(array.bytes for array in self.arrays)
-
-    @property
-    def target(self) -> str:
-        """Of a custom call: what it calls."""
-        return self.find(r'custom_call_target="([^"]+)"') or ""
-
-    def find(self, pattern: str) -> str | None:
-        """Returns the group of a pattern in `rest`."""
-        found = re.search(pattern, self.rest)
-        return found[1] if found else None
 
 
 @dataclasses.dataclass
@@ -130,40 +59,17 @@ class Costs:
         self.waits += other.waits
 
 
-def read_arrays(shape: str) -> list[Array]:
-    """Returns the arrays of a shape or a tuple of shapes."""
-    return [
-        Array(dtype, _read_numbers(lengths), _read_numbers(layout or ""))
-        for dtype, lengths, layout in _ARRAY.findall(shape)
-    ]
-
-
-def _read_numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(",") if number)
-
-
 class Program:
     """A compiled program.
 
     Attributes:
-        text: its HLO.
         computations: instructions by name, by the computation's name.
         entry: name of the computation that is the program.
     """
 
     def __init__(self, text: str) -> None:
         """Reads the text that `compiled.as_text()` gives."""
-        self.text = text
-        self.computations: dict[str, dict[str, Instruction]] = {}
-        self.entry = ""
-        current: dict[str, Instruction] = {}
-        for line in text.splitlines():
-            begins = re.match(r"(ENTRY )?%?([\w.\-]+) .*{$", line)
-            if begins:
-                current = self.computations.setdefault(begins[2], {})
-                self.entry = begins[2] if begins[1] else self.entry
-            elif line.startswith(" ") and (instruction := _read_instruction(line)):
-                current[instruction.name] = instruction
+        self.computations, self.entry = read_computations(text)
 
     @property
     def instructions(self) -> Iterator[Instruction]:
@@ -259,7 +165,7 @@ class Program:
             return 2 * places * math.prod(kernel)
         else:
             return 0
-        inner = math.prod(shapes[0][axis] for axis in _read_numbers(axes or ""))
+        inner = math.prod(shapes[0][axis] for axis in read_numbers(axes or ""))
         return 2 * each.arrays[0].size * inner
 
     def find_transposed_convolutions(self) -> list[str]:
@@ -314,38 +220,6 @@ class Program:
             i.op == "transpose" and len(i.arrays[0].dimensions) <= 4
             for i in inside
         )
-
-
-def is_convolution(each: Instruction) -> bool:
-    """Whether an instruction is one of cuDNN's convolutions."""
-    return "cudnn$conv" in each.target
-
-
-def _read_instruction(line: str) -> Instruction | None:
-    found = _INSTRUCTION.match(line)
-    if found is None:
-        return None
-    root, name, rest = found.groups()
-    shape_end = _find_end(rest) if rest.startswith("(") else rest.index(" ")
-    shape, rest = rest[:shape_end], rest[shape_end:].strip()
-    op = re.match(r"([\w\-]+)\(", rest)
-    if op is None:
-        return None
-    end = len(op[1]) + _find_end(rest[len(op[1]) :])
-    arguments = rest[len(op[0]) : end - 1]
-    operands = tuple(_NAME.findall(arguments))
-    attributes = rest[end:] if operands else arguments + rest[end:]
-    return Instruction(name, shape, op[1], operands, attributes, bool(root))
-
-
-def _find_end(text: str) -> int:
-    """Returns where the bracket ends with which a text begins."""
-    depth = 0
-    for place, letter in enumerate(text):
-        depth += (letter == "(") - (letter == ")")
-        if depth == 0:
-            return place + 1
-    return len(text)
 
 
 def _name_called(each: Instruction) -> str:

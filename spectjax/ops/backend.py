@@ -30,7 +30,7 @@ def find_platform() -> str:
     (`jax.experimental.topologies`); without one, what jax runs on here. Functions are
     traced anew for each.
     """
-    device = jax.config.jax_default_device
+    device = jax.config.jax_default_device  # type: ignore[attr-defined]
     if device is None:
         return jax.default_backend()
     return device if isinstance(device, str) else device.platform

@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.hlo import Program, read_arrays
+from benchmarks.hlo import Program
+from benchmarks.hlo_text import read_arrays
 
 # A step: reads row i of the data, convolves, multiplies, and sums over devices.
 STEP = """HloModule jit_run_steps, is_scheduled=true
