@@ -5,10 +5,11 @@
     python -m benchmarks.compile_for_gpu --full --configs=unet_res --batch=16 \
         --dtype=bfloat16 --devices=1 --cards=h100
 
-The first line takes small networks (`:smoke`) in two ways, so that each card, type and
-number of devices has its turn; the second takes the configs as they are, in all ways;
-the third one setting. Nothing is run: what is compiled tells which kernels there are,
-what they move and where the host is waited for, not what they take.
+The first line takes small networks (`:smoke`), half of which predict in float32 on an
+H100 and train in bfloat16 on eight H200, and half the other way round; the second takes
+the configs as they are, in all ways; the third one setting. Nothing is run: what is
+compiled tells which kernels there are, what they move and where the host is waited for,
+not what they take.
 
 Exits with an error if XLA aborts, or if a program asks the host, calls a CPU's library,
 has float64, rearranges images for a convolution, keeps the old training state beside
@@ -33,7 +34,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.gpu_cards import CARDS
-from benchmarks.gpu_settings import CONFIGS, DEVICES, DTYPES, FEW, MODES, Setting, plan
+from benchmarks.gpu_settings import CONFIGS, DEVICES, DTYPES, MODES, Setting, plan
 from benchmarks.options import split_words
 from benchmarks.table import describe_commit, lay_out, publish
 from spectjax.system.commands import end_plainly
@@ -79,10 +80,9 @@ def compile_all(settings: Sequence[Setting]) -> dict[Setting, Facts | str]:
         For each setting its facts, see `gpu_programs.describe`, or what happened
         instead.
     """
-    groups: dict[tuple[Any, ...], list[Setting]] = {}
+    groups: dict[str, list[Setting]] = {}
     for each in settings:
-        key = (each.config, each.dtype, each.card)
-        groups.setdefault(key, []).append(each)
+        groups.setdefault(each.config, []).append(each)
     with concurrent.futures.ThreadPoolExecutor(count_cores()) as pool:
         found = pool.map(_compile_group, groups.values())
         results = {name: facts for each in found for name, facts in each.items()}
@@ -229,7 +229,7 @@ def _list_versions() -> list[tuple[str, str]]:
 def _list_ways(arguments: argparse.Namespace) -> Sequence[tuple[str, str, str]]:
     chosen = (arguments.dtype, arguments.devices, arguments.cards)
     if not arguments.full and not any(chosen):
-        return FEW
+        return ()
     every = (DTYPES, DEVICES, tuple(CARDS))
     lists = (some or all_ for some, all_ in zip(chosen, every, strict=True))
     return [(a, b, c) for a, b, c in itertools.product(*lists)]

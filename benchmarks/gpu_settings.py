@@ -11,7 +11,7 @@ CONFIGS = sorted(
 )
 MODES, DTYPES, DEVICES = ("predict", "train"), ("float32", "bfloat16"), ("1", "8")
 _LEARNS_NOTHING = ("kmeans",)
-# With small networks: each value of each kind once.
+# Each value of each kind once.
 FEW = (("float32", "1", "h100"), ("bfloat16", "8", "h200"))
 
 
@@ -48,7 +48,7 @@ def plan(
     modes: Collection[str],
     *,
     full: bool = False,
-    ways: Sequence[tuple[str, str, str]] = FEW,
+    ways: Sequence[tuple[str, str, str]] = (),
     batch_size: int | None = None,
 ) -> list[Setting]:
     """Returns what to compile.
@@ -57,15 +57,18 @@ def plan(
         configs: names, each with an argument of its own after a colon or without.
         modes: of `MODES`.
         full: as the configs are, and not `:smoke`.
-        ways: type, number of devices and card.
+        ways: type, number of devices and card. None: models take turns at predicting in
+            the first of `FEW` and training in the second, and the other way round.
         batch_size: see `Setting`.
     """
     settings = []
-    for name, (dtype, devices, card) in itertools.product(configs, ways):
+    for (place, name), (turn, mode) in itertools.product(
+        enumerate(configs), enumerate(MODES)
+    ):
+        if mode not in modes or (mode == "train" and name in _LEARNS_NOTHING):
+            continue
         config = name if full or ":" in name else f"{name}:smoke"
-        for mode in MODES:
-            if mode not in modes or (mode == "train" and name in _LEARNS_NOTHING):
-                continue
+        for dtype, devices, card in ways or [FEW[(place + turn) % len(FEW)]]:
             # What predicts is one device; with several, each has images of its own.
             count = int(devices) if mode == "train" else 1
             settings.append(Setting(config, mode, dtype, count, card, batch_size))

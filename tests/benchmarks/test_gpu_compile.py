@@ -6,7 +6,7 @@ import os
 import pytest
 
 from benchmarks import compile_for_gpu
-from benchmarks.gpu_settings import CONFIGS, MODES, plan
+from benchmarks.gpu_settings import CONFIGS, FEW, MODES, plan
 
 pytestmark = [
     pytest.mark.gpu_compile,
@@ -32,5 +32,5 @@ def test_a_small_network_compiles_without_a_fault(setting, results):
 @pytest.mark.slow
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_config_as_it_is_compiles_without_a_fault(config):
-    results = compile_for_gpu.compile_all(plan([config], MODES, full=True))
+    results = compile_for_gpu.compile_all(plan([config], MODES, full=True, ways=FEW))
     assert compile_for_gpu.list_faults(results, memory_gb=16) == []
