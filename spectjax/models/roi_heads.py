@@ -10,7 +10,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from spectjax.ops.backend import uses_onednn
-from spectjax.ops.convolution import Conv, UpConv
+from spectjax.ops.convolution import Conv, UpConv, interleave
 from spectjax.ops.permutation import permute
 from spectjax.ops.product import dot_general
 from spectjax.ops.used_parts import map_used
@@ -85,13 +85,22 @@ class MaskHead(nn.Module):
         x = regions.reshape(batch * count, *regions.shape[2:])
         for i in range(1, 5):
             x = nn.relu(Conv(self.features, 3, dtype=self.dtype, name=f"conv{i}")(x))
-        x = nn.relu(UpConv(self.features, dtype=self.dtype, name="up")(x))
+        # XLA would move all channels of all pixels; of the classes there are few.
+        apart = not uses_onednn(x)
+        x = UpConv(self.features, apart=apart, dtype=self.dtype, name="up")(x)
+        height, width = x.shape[1:3]
+        # Each class of a pixel depends on that pixel alone, wherever it is.
+        x = nn.relu(x).reshape(len(x), height, -1, self.features)
         logits = Conv(
             self.num_classes,
             1,
             kernel_init=nn.initializers.lecun_normal(),
             name="logits",
         )(x.astype(jnp.float32))
+        if apart:
+            logits = interleave(
+                logits.reshape(len(x), height, width, 2, 2, self.num_classes)
+            )
         return logits.reshape(batch, count, *logits.shape[1:])
 
 

@@ -1,4 +1,7 @@
-"""Which library convolves and normalises on CPUs: XLA itself, or oneDNN."""
+"""What operations are compiled for, and which library convolves on CPUs.
+
+That is XLA itself, or oneDNN.
+"""
 
 import contextlib
 import contextvars
@@ -20,21 +23,34 @@ class BackendError(UserError):
     """A library that is asked for and cannot be used; one line for the user."""
 
 
+def find_platform() -> str:
+    """Returns the platform that what is traced now is compiled for: "cpu", "gpu", ...
+
+    That of `jax.default_device`, which may be a device that this machine does not have
+    (`jax.experimental.topologies`); without one, what jax runs on here. Functions are
+    traced anew for each.
+    """
+    device = jax.config.jax_default_device  # type: ignore[attr-defined]
+    if device is None:
+        return jax.default_backend()
+    return device if isinstance(device, str) else device.platform
+
+
 @functools.cache
-def _choose() -> tuple[onednn_library.Handler | None, str]:
+def _choose(platform: str) -> tuple[onednn_library.Handler | None, str]:
     """Returns the handler to use, if any, and the reason."""
     wanted = os.environ.get(_VARIABLE, "")
     if wanted not in ("", "lax", "onednn"):
         raise BackendError(f"{_VARIABLE} is {wanted!r}; set it to lax or onednn.")
     if wanted == "lax":
         return None, f"{_VARIABLE}=lax"
-    if jax.default_backend() != "cpu":
+    if platform != "cpu":
         if wanted:
             raise BackendError(
-                f"{_VARIABLE}=onednn, but jax runs on {jax.default_backend()}, and "
+                f"{_VARIABLE}=onednn, but jax runs on {platform}, and "
                 "oneDNN on CPUs only; unset it."
             )
-        return None, f"jax runs on {jax.default_backend()}"
+        return None, f"jax runs on {platform}"
     try:
         return onednn_library.load(), "its handler is installed"
     except onednn_library.UnavailableError as error:
@@ -47,7 +63,7 @@ def _choose() -> tuple[onednn_library.Handler | None, str]:
 
 def choose_backend() -> str:
     """Returns what convolves, "lax" or "onednn"; raises as `describe_backend` does."""
-    return "lax" if _choose()[0] is None else "onednn"
+    return "lax" if _choose(find_platform())[0] is None else "onednn"
 
 
 def describe_backend() -> str:
@@ -56,7 +72,7 @@ def describe_backend() -> str:
     Raises:
         BackendError: if SPECTJAX_CONVOLUTION names none, or one that cannot be used.
     """
-    handler, reason = _choose()
+    handler, reason = _choose(find_platform())
     if handler is None:
         return f"Convolutions by XLA (oneDNN not used: {reason})."
     return "Convolutions by oneDNN."
@@ -85,10 +101,15 @@ def uses_onednn(*arrays: jax.Array) -> bool:
     """Whether oneDNN computes with arrays of these types and sizes."""
     if is_plain():
         return False
-    handler, _ = _choose()
+    handler, _ = _choose(find_platform())
     if handler is None or not all(x.size for x in arrays):
         return False
     types = {x.dtype for x in arrays}
     return types == {jnp.dtype("float32")} or (
         handler.bfloat16 and types == {jnp.dtype("bfloat16")}
     )
+
+
+def is_for_gpu() -> bool:
+    """Whether what is traced now is for a GPU, and not to be plain."""
+    return find_platform() == "gpu" and not is_plain()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from spectjax.ops.backend import is_plain
+from spectjax.ops.backend import find_platform, is_plain
 
 
 def drop_odd_edge(x: jax.Array) -> jax.Array:
@@ -51,7 +51,19 @@ def adaptive_average_pool(x: jax.Array, hw: tuple[int, int]) -> jax.Array:
     rows, columns = (
         jnp.asarray(_bins(n, m), x.dtype) for n, m in zip(x.shape[1:3], hw, strict=True)
     )
-    return jnp.einsum("ih,jw,bhwc->bijc", rows, columns, x, precision="highest")
+    if find_platform() == "cpu" or is_plain():
+        return jnp.einsum("ih,jw,bhwc->bijc", rows, columns, x, precision="highest")
+    return _weigh(x, rows, columns)
+
+
+def _weigh(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """Returns sums of x, (B, H, W, C), weighted by (h, H) and (w, W): (B, h, w, C).
+
+    Without products, which XLA before 0.11.1 does not compile for GPUs if they are so
+    small.
+    """
+    x = (x[:, None] * rows[None, :, :, None, None]).sum(axis=2)
+    return (x[:, :, None] * columns[None, None, :, :, None]).sum(axis=3)
 
 
 def _bins(pixels: int, bins: int) -> np.ndarray:

@@ -24,13 +24,11 @@ from spectjax.system.messages import Stop
 from spectjax.system.paths import read_path
 from spectjax.tasks.task import Task
 from spectjax.training.assembly import create_task
-from spectjax.training.augment import augment
 from spectjax.training.checkpoint import CheckpointError, Checkpoints, Progress
 from spectjax.training.feed import Feed, ResidentFeed, StreamedFeed
 from spectjax.training.frozen import check_frozen
 from spectjax.training.optimizer import create_optimizer
 from spectjax.training.parallel import (
-    AXIS,
     LAYOUTS,
     Layout,
     ask_processes,
@@ -38,15 +36,13 @@ from spectjax.training.parallel import (
     check_same,
     is_first_process,
 )
+from spectjax.training.program import compile_steps
 from spectjax.training.recorder import Bar, EpochSums, Recorder
 from spectjax.training.start import OwnWeights
 from spectjax.training.step import (
-    Augment,
     TrainState,
     choose_steps_per_dispatch,
     create_train_state,
-    run_steps,
-    train_step,
 )
 from spectjax.weights.torchvision import load_pretrained
 
@@ -132,22 +128,7 @@ def train(
         return
     state = layout.place(host_state)
     feed = _create_feed(config, examples, layout)
-    run = layout.compile(
-        partial(
-            run_steps,
-            step=partial(
-                train_step,
-                task=task,
-                optimizer=optimizer,
-                augment=_create_augment(task, config, hw) if online else None,
-                decay=decay,
-                frozen=frozen,
-                axis_name=AXIS,
-            ),
-            axis_name=AXIS,
-        ),
-        split_data=feed.split_data,
-    )
+    run = compile_steps(config, task, optimizer, layout, split_data=feed.split_data)
     validate = None if validation is None else _Validation(task, config, validation)
     then = -math.inf  # when the last dispatch began
 
@@ -200,18 +181,6 @@ def train(
             if stop_now and not last:
                 recorder.finish()
                 raise Stopped(stop.signal or signal.SIGTERM, done)
-
-
-def _create_augment(task: Task, config: ConfigDict, hw: tuple[int, int]) -> Augment:
-    if task.augment is not None:
-        return task.augment
-    return partial(
-        augment,
-        hw=hw,
-        count_level=config.data.count_level,
-        contrast=config.data.contrast,
-        randomisation=config.data.randomisation,
-    )
 
 
 def _take_weights(

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -210,11 +210,18 @@ class Layout(Protocol):
 class MeshLayout:
     """`jax.jit` over a mesh of all devices of all processes."""
 
-    def __init__(self) -> None:
-        """Takes all devices."""
-        devices = jax.devices()
+    def __init__(self, devices: Sequence[jax.Device] | None = None) -> None:
+        """Takes all devices, or others than this machine's, to compile for."""
+        devices = devices or jax.devices()
         self.num_devices = len(devices)
         self._mesh = Mesh(np.array(devices), (AXIS,))
+
+    def describe(self, state: Any) -> Any:
+        """Returns shapes and types as `place` would put arrays of them."""
+        sharding = self._sharding()
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state
+        )
 
     def _sharding(self, *axes: str) -> NamedSharding:
         return NamedSharding(self._mesh, PartitionSpec(*axes))

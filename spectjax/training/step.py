@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from spectjax.ops.backend import choose_backend
+from spectjax.ops.backend import choose_backend, find_platform
 from spectjax.tasks.task import Batch, Task, Variables
 from spectjax.training.frozen import hold_still, mark_frozen, still_statistics
 
@@ -233,5 +233,5 @@ def choose_steps_per_dispatch() -> int:
 
     XLA:CPU convolves ten times as slowly in a loop; oneDNN does not mind.
     """
-    loops = jax.default_backend() != "cpu" or choose_backend() == "onednn"
+    loops = find_platform() != "cpu" or choose_backend() == "onednn"
     return MAX_STEPS_PER_DISPATCH if loops else 1

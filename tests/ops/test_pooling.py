@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from spectjax.ops.pooling import (
+    _bins,
+    _weigh,
     adaptive_average_pool,
     average_pool,
     drop_odd_edge,
@@ -74,6 +76,28 @@ def test_adaptive_average_pool_has_the_bins_of_pytorch(pixels, means):
         means[:, None] + 100 * means[None, :],
         rtol=1e-6,
     )
+
+
+def test_a_gpu_averages_without_small_products():
+    """XLA before 0.11.1 does not compile them; the numbers are the same."""
+    x = jax.random.normal(jax.random.key(0), (2, 8, 5, 3))
+
+    def measure(pool):
+        return jax.value_and_grad(lambda x: jnp.sum(jnp.sin(pool(x))))(x)
+
+    def pool(x):
+        return adaptive_average_pool(x, (7, 7))
+
+    with jax.default_device("gpu"):
+        traced = jax.jit(jax.grad(lambda x: pool(x).sum())).trace(x).jaxpr
+    assert "dot_general" not in str(traced) and "mul" in str(traced)
+    rows, columns = (jnp.asarray(_bins(n, 7), jnp.float32) for n in (8, 5))
+    (wanted, wanted_gradient), (value, gradient) = (
+        measure(pool),
+        measure(lambda x: _weigh(x, rows, columns)),
+    )
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    np.testing.assert_allclose(gradient, wanted_gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_adaptive_average_pool_may_treat_both_axes_differently():
