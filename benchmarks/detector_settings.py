@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
+from spectjax.detector_sizes import QUICK_MASK_RCNN, SMOKE_MASK_RCNN, TORCHVISION
 from spectjax.models import MaskRCNN
-from spectjax.recipes import QUICK_MASK_RCNN, SMOKE_MASK_RCNN, TORCHVISION
 
 LESIONS = 8  # in each image
 # torchvision's names for our fields, whose pairs are for training and for use.

@@ -9,6 +9,7 @@ measured where it is installed.
 import argparse
 import importlib
 import importlib.metadata
+import importlib.util
 import io
 import json
 import os
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import gpu_trace
-from benchmarks.machine import JAX, start_machine
+from benchmarks.machine import JAX, Machine
 from spectjax.system.files import write_file, write_json
 from spectjax.system.workers import count_cores
 
@@ -186,11 +187,12 @@ def measure_beside_torch(
     batch_size: int,
     dtype: str,
     mode: str,
+    ways: list[str],
     size: int,
     overrides: dict[str, Any],
     seconds: float,
 ) -> dict[str, Any]:
-    """Returns images/s beside PyTorch, in turns, as `benchmarks.steps` measures them.
+    """Returns what a step takes beside PyTorch, in turns, as `benchmarks.steps` does.
 
     Args:
         folder: not used.
@@ -198,13 +200,24 @@ def measure_beside_torch(
         batch_size: images.
         dtype: of the network.
         mode: train or inference.
+        ways: how PyTorch runs.
         size: height and width of the images, pixels.
         overrides: of the model's fields.
         seconds: for each.
+
+    Returns:
+        `rows`, of each that ran its `seconds` a step and more; `notes` say what failed.
     """
     del folder
+    import jax
+
     from benchmarks import steps, workloads
 
+    kind = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    has_torch = importlib.util.find_spec("torch") is not None
+    machine = Machine(jax.devices()[0].device_kind, kind, {}, has_torch=has_torch)
+    if not has_torch:
+        machine.notes.append("PyTorch is not installed: nothing to compare with.")
     arguments = argparse.Namespace(
         batch=batch_size,
         dtype=dtype,
@@ -212,24 +225,26 @@ def measure_beside_torch(
         set=overrides,
         size=size,
         step=False,
-        torch=["compile", "graphs"],
+        torch=ways,
         runtimes=[],
         seconds=seconds,
     )
-    with start_machine(
-        dtype=dtype, threads=arguments.threads, with_torch=True
-    ) as machine:
-        workload = workloads.create(name, overrides, dtype, (size, size))
-        rows = steps.measure(workload, mode, machine, arguments)
-        machine.measure_peak()
-    head = steps.HEAD[2:]
-    cells = [steps.format_cells(row, machine.peak_flops_per_s)[2:] for row in rows]
-    return {
-        "rows": [dict(zip(head, row, strict=True)) for row in cells],
-        "peak_flops_per_s": machine.peak_flops_per_s,
-        "versions": machine.versions,
-        "notes": machine.notes,
-    }
+    workload = workloads.create(name, overrides, dtype, (size, size))
+    rows = [
+        {
+            "by": row.labels[-1],
+            "batch_size": row.batch_size,
+            "seconds": row.timed.seconds,
+            "times_torch": row.timed.times_peer,
+            "flops": row.flops,
+            "compile_s": row.timed.facts["compile_s"],
+            "peak_bytes": row.timed.peak_bytes,
+        }
+        for row in steps.measure(workload, mode, machine, arguments)
+    ]
+    if not rows:
+        raise RuntimeError(f"Nothing ran: {' '.join(machine.notes)}")
+    return {"rows": rows, "notes": machine.notes}
 
 
 def train_the_product(

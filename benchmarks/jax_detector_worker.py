@@ -13,7 +13,7 @@ from benchmarks.processes import Measurement
 from spectjax.models import create_model
 from spectjax.ops.normalisation import normalise_by_range
 from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
-from spectjax.tasks.task import Variables
+from spectjax.tasks.task import Task, Variables
 from spectjax.training.parallel import AXIS
 
 # Layers whose results are small in a fresh network: scores are near 0.5 then.
@@ -55,7 +55,7 @@ def build(
     return Measurement(run, facts, jax_worker.peak_bytes)
 
 
-def draw_variables(task: InstanceSegmentation, side: int) -> Variables:
+def draw_variables(task: Task, side: int) -> Variables:
     """Returns variables as of a fresh network, drawn by numpy.
 
     Blocks add little to their input: the features of an untrained network keep their

@@ -25,7 +25,8 @@ class Machine:
         kind: "cpu" or "cuda".
         versions: of the frameworks, by name.
         notes: what to say about all this.
-        workers: multiply matrices; PyTorch's is there if it runs on this device.
+        workers: multiply matrices.
+        has_torch: PyTorch runs on this device.
         peak_flops_per_s: of the fastest product so far.
     """
 
@@ -34,6 +35,7 @@ class Machine:
     versions: dict[str, str]
     notes: list[str] = dataclasses.field(default_factory=list)
     workers: dict[str, Worker] = dataclasses.field(default_factory=dict)
+    has_torch: bool = False
     peak_flops_per_s: float = 0.0
 
     def measure_peak(self) -> None:
@@ -83,6 +85,7 @@ def start_machine(*, dtype: str, threads: int, with_torch: bool) -> Iterator[Mac
             try:
                 built = worker.build(**spec, device=machine.kind)
                 machine.versions["torch"] = built["version"]
+                machine.has_torch = True
             except WorkerError as error:
                 machine.notes.append(
                     f"PyTorch does not run on {machine.kind}: {error}."

@@ -65,7 +65,8 @@ _measurement: Measurement  # of this process, if it is a worker's
 def _begin_worker() -> None:
     os.dup2(2, 1)  # what libraries print is no part of the table
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
-    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    # Unless it is asked for: what is compiled before is not compiled in no time.
+    os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "false")
 
 
 def _build(module: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # jax takes seconds: not before --help
     from benchmarks.workloads import Workload
 
 _RUNTIME = "benchmarks.runtime_worker"
-HEAD = (
+_HEAD = (
     *("model", "mode", "by", "images/s", "range", "times torch"),
     *("GFLOP/s", "of peak", "compile s", "peak MB"),
 )
@@ -82,7 +82,7 @@ def main() -> None:
     section = lay_out(
         f"{facts['device']}, {arguments.dtype}, batch {arguments.batch}",
         facts,
-        HEAD,
+        _HEAD,
         [format_cells(row, peak) for row in rows],
         [*machine.notes, *_NOTES],
     )
@@ -142,7 +142,7 @@ def _list_contenders(
     ways = arguments.torch
     if ways == ["auto"]:
         ways = ["eager", "compile"] if on_gpu else ["eager"]
-    for way in ways if "torch" in machine.workers else ():
+    for way in ways if machine.has_torch else ():
         peer = {
             "name": workload.name,
             "fields": workload.fields,

@@ -23,6 +23,7 @@ regions per image are accepted. A model that knows none marks all that it sees;
 abnormal uptake, whatever its cause. A classifier gives the label, normal or metastasis,
 and its probability, of the view and of all views of the patient's examination;
 `summary.csv` lists them. A label of a flagged crop says so.
+`--nopictures` leaves the pictures out, which take most of the time.
 `--labelme` also writes OUT/labelme: for every view a picture and what was marked as
 outlines, a draft to correct in LabelMe, and `order.csv`, the most doubtful first
 (docs/correcting.md). `--html` also writes OUT/pages: for every examination one HTML
@@ -54,8 +55,9 @@ from spectjax.imaging.listed.crops import read_crops
 from spectjax.imaging.listed.found import UNSTATED, Stated
 from spectjax.imaging.outputs import OutputNames
 from spectjax.imaging.problems import Problems
-from spectjax.inference.asking import Product, predict_examinations
+from spectjax.inference.asking import predict_examinations
 from spectjax.inference.card import write_card
+from spectjax.inference.products import Product
 from spectjax.inference.ready import FOLDER, WHOLE_BODY
 from spectjax.inference.runtimes import RUNTIMES, find_model
 from spectjax.system.commands import (
@@ -100,6 +102,7 @@ def main(argv: list[str]) -> None:
             operating_point=flag_values.operating_point,
             labelme=flag_values.labelme,
             html=flag_values.html,
+            pictures=flag_values.pictures,
             bones=flag_values.bones,
             dicom_dir=flag_values.dicom_dir,
             pdf=flag_values.pdf,
@@ -122,6 +125,7 @@ def run(
     operating_point: str | None = None,
     labelme: bool = False,
     html: bool = False,
+    pictures: bool = True,
     bones: bool = False,
     dicom_dir: pathlib.Path | None = None,
     pdf: bool = False,
@@ -143,6 +147,7 @@ def run(
         operating_point: likewise.
         labelme: whether drafts to correct are written too.
         html: whether a page of each examination is written too.
+        pictures: whether one of each view is drawn.
         bones: whether the bones are looked for that hotspots lie in; they are for
             `whole_body`, too.
         dicom_dir: receives DICOM results, see `spectjax.dicom_results`, and whether
@@ -209,6 +214,7 @@ def run(
         operating_point=operating_point,
         products=products,
         skeleton=skeleton,
+        pictures=pictures,
     )
     problems.conclude(written, output_dir, DISCLAIMER)
 
@@ -258,6 +264,11 @@ if __name__ == "__main__":  # flags are global to a process
         "Also write drafts to correct in LabelMe, in the folder labelme of output_dir.",
     )
     define_html()
+    flags.DEFINE_bool(
+        "pictures",
+        True,
+        "Draw a picture of each view; --nopictures is twice as fast, for many scans.",
+    )
     flags.DEFINE_bool(
         "bones",
         False,

@@ -240,6 +240,8 @@ def test_a_file_that_nothing_can_check_is_refused(monkeypatch):
 def test_onnx_gives_the_probabilities_of_jax(
     tmp_path, key, name, batch_norm, normalisation
 ):
+    import onnx
+
     config = make_config(
         **{
             "model.name": name,
@@ -257,6 +259,9 @@ def test_onnx_gives_the_probabilities_of_jax(
     path.write_bytes(
         conversion.write_onnx(lambda x: task.predict(variables, x), metadata)
     )
+    kinds = [node.op_type for node in onnx.load(path).graph.node]
+    # The images and their mirror images on their way in and out, nothing between.
+    assert kinds.count("Transpose") == 4 and kinds.count("ConvTranspose") == 2
 
     counts = np.random.default_rng(0).poisson(9, (3, 16, 24, 1)).astype(np.float32)
     expected = np.asarray(jax.jit(task.predict)(variables, counts))

@@ -60,7 +60,7 @@ FLOORS = (
 # milliseconds.
 INSIDE = {
     "configs": {"spectjax.config", "spectjax.recipes"},
-    "spectjax.recipes": {"spectjax.config"},
+    "spectjax.recipes": {"spectjax", "spectjax.config"},
 }
 # What a room may import from outside, where that is limited.
 OUTSIDE = {

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from spectjax.bones.agreement import WHY
 from spectjax.bones.found import FoundBones
 from spectjax.bones.index import LEAST_SHOWN, Index, measure_index
-from spectjax.bones.regions import MASSES, REGIONS, THORAX
+from spectjax.bones.regions import MASSES, NAMES, REGIONS, THORAX
 from spectjax.bones.repeatability import Extent, Repeatability
 from spectjax.imaging.scan import View
 
@@ -32,6 +33,9 @@ METHOD = (
     f"times the region's share of the skeleton's mass ({MASSES}), summed"
 )
 WITHHELD = "The index is withheld."
+# Where two ways to find bones disagree, the index may move by so much between them,
+# percent: less than a repeated scan moves it.
+MOST_MOVED = 0.1
 # A frame may end at the hands and the feet: what it does not show is told, no reason.
 _MAY_BE_CUT = ("forearm and hand", "lower leg and foot")
 
@@ -90,6 +94,8 @@ class Burden:
             withheld, or if nobody measured that.
         interval_note: what the interval is of, or why there is none, a sentence.
         measured: on what it was measured; empty without one.
+        unsettled: regions that two ways to find bones see in different places, though
+            the index is nearly the same with either.
     """
 
     extent: Extent
@@ -98,6 +104,7 @@ class Burden:
     interval: tuple[float, float] | None
     interval_note: str
     measured: Mapping[str, str | int | None] = field(default_factory=dict)
+    unsettled: tuple[str, ...] = ()
 
     def withhold(self, reason: Reason) -> "Burden":
         """Returns it without its number, for one more reason."""
@@ -126,6 +133,11 @@ class Burden:
             said += f", {low:.2f} to {high:.2f} in 95 % of repeated scans, simulated"
         if self.not_shown:
             said += f"; not shown and not counted: {', '.join(self.not_shown)}"
+        if self.unsettled:
+            said += (
+                f"; in doubt, but worth at most {MOST_MOVED} together: "
+                f"{', '.join(self.unsettled)}"
+            )
         return f"{said}." if self.interval else f"{said}. {self.interval_note}"
 
     def to_json(self) -> dict[str, Any]:
@@ -149,6 +161,7 @@ class Burden:
             },
             "mass_percent": index and index.mass_percent,
             "not_shown": self.not_shown if index else None,
+            "unsettled": list(self.unsettled) if index else None,
         }
 
 
@@ -168,43 +181,81 @@ def measure_burden(
         extent: what was read of them.
         repeatability: of this extent.
     """
-    reasons = tuple(_list_reasons(views, extent))
+    unsettled = _list_unsettled(views, extent)
+    reasons = tuple(_list_reasons(views, extent, unsettled))
     if reasons:
         return Burden(extent, None, reasons, None, WITHHELD)
-    # What the model did not look at is neither marked nor free of marks.
-    regions = {
-        each.view: np.where(each.read, each.bones.regions, 0)
-        for each in views
-        if each.bones is not None
-    }
-    index = measure_index(
-        regions,
-        {each.view: each.hotspots for each in views},
-        THORAX if extent == "thorax" else (),
-    )
+    index = _measure(views, extent)
     counts = [each.counts for each in views if each.counts is not None]
     interval = repeatability.interval(index.percent, counts)
+    measured: Mapping[str, str | int | None] = {}
     if not index.percent:
+        interval = None
         note = (
             "Nothing is marked in these bones, which does not mean that nothing is "
             "there: no interval is told."
         )
-        return Burden(extent, index, (), None, note)
-    if interval is None:
+    elif interval is None:
         note = (
             "No interval is known: at this index and these counts no repeated scans "
             "were measured."
         )
-        return Burden(extent, index, (), None, note)
-    note = (
-        "The interval is that of simulated patients who were scanned again: it tells "
-        "of chance, not of how right the index is."
-    )
-    return Burden(extent, index, (), interval, note, repeatability.measured)
+    else:
+        measured = repeatability.measured
+        note = (
+            "The interval is that of simulated patients who were scanned again: it "
+            "tells of chance, not of how right the index is."
+        )
+    return Burden(extent, index, (), interval, note, measured, unsettled)
 
 
-def _list_reasons(views: Sequence[BurdenView], extent: Extent) -> Iterator[Reason]:
-    """Yields every reason to withhold the index."""
+def _measure(
+    views: Sequence[BurdenView], extent: Extent, other: Sequence[str] = ()
+) -> Index:
+    """Returns the index, with the `other` map of some regions in place of the first.
+
+    What the model did not look at is neither marked nor free of marks.
+    """
+    kinds = THORAX if extent == "thorax" else ()
+    labels = [NAMES.index(name) + 1 for name in other]
+    regions = {}
+    for each in views:
+        if each.bones is None:
+            continue
+        drawn = each.bones.regions
+        if each.bones.other is not None and labels:
+            drawn = np.where(np.isin(drawn, labels), 0, drawn)
+            there = np.isin(each.bones.other, labels) & (drawn == 0)
+            drawn = np.where(there, each.bones.other, drawn)
+        regions[each.view] = np.where(each.read, drawn, 0)
+    hotspots = {each.view: each.hotspots for each in views if each.bones is not None}
+    return measure_index(regions, hotspots, kinds)
+
+
+def _list_unsettled(views: Sequence[BurdenView], extent: Extent) -> tuple[str, ...]:
+    """Returns regions in doubt that hardly matter, whichever way sees them right.
+
+    Two ways to find bones see them in different places, and their parts of the index
+    with the one map and with the other differ by at most `MOST_MOVED` in all.
+    """
+    apart = []
+    for name in list_counting(extent):
+        seen = [v.bones for v in views if v.bones and v.bones.flags.get(name) == WHY]
+        if seen and all(bones.other is not None for bones in seen):
+            apart.append(name)
+    if not apart:
+        return ()
+    one, other = (_measure(views, extent, names).regions for names in ((), apart))
+    moved = [abs(one.get(name, 0) - other.get(name, 0)) for name in apart]
+    order = np.argsort(moved, kind="stable")
+    little = order[np.cumsum(np.sort(moved)) <= MOST_MOVED]
+    return tuple(name for place, name in enumerate(apart) if place in little)
+
+
+def _list_reasons(
+    views: Sequence[BurdenView], extent: Extent, unsettled: Sequence[str]
+) -> Iterator[Reason]:
+    """Yields every reason to withhold the index; none is of regions left unsettled."""
     for view in VIEWS:
         n = sum(each.view == view for each in views)
         if n == 0:
@@ -216,7 +267,7 @@ def _list_reasons(views: Sequence[BurdenView], extent: Extent) -> Iterator[Reaso
         yield from _list_doubts(each)
     found = [(each, each.bones) for each in views if each.bones is not None]
     if found and len(found) == len(views):
-        yield from _list_region_doubts(found, extent)
+        yield from _list_region_doubts(found, extent, unsettled)
 
 
 def _list_doubts(each: BurdenView) -> Iterator[Reason]:
@@ -240,7 +291,9 @@ def _list_doubts(each: BurdenView) -> Iterator[Reason]:
 
 
 def _list_region_doubts(
-    views: Sequence[tuple[BurdenView, FoundBones]], extent: Extent
+    views: Sequence[tuple[BurdenView, FoundBones]],
+    extent: Extent,
+    unsettled: Sequence[str],
 ) -> Iterator[Reason]:
     """Yields what speaks against the regions that count, view by view."""
     counting = list_counting(extent)
@@ -254,7 +307,13 @@ def _list_region_doubts(
         yield Reason("region_not_shown", text, None, needed)
     for (each, bones), area in zip(views, areas, strict=True):
         title = each.view.capitalize()
-        flags = {n: bones.flags[n] for n in counting if n in bones.flags and largest[n]}
+        flags = {
+            name: bones.flags[name]
+            for name in counting
+            if name in bones.flags
+            and largest[name]
+            and not (name in unsettled and bones.flags[name] == WHY)
+        }
         for why, names in group_doubts(flags).items():
             text = f"{title}: {', '.join(names)} in doubt: {why}."
             yield Reason("region_in_doubt", text, each.view, names)

@@ -15,8 +15,11 @@ class FoundBones:
             bone, uint8, (H, W) of the whole frame as recorded.
         flags: why a region is in doubt, by its name, a few words.
         source: what found them, a few words.
+        other: the regions as another way to find them sees them, likewise; None if
+            nothing else looked.
     """
 
     regions: np.ndarray
     flags: Mapping[str, str]
     source: str
+    other: np.ndarray | None = None

@@ -15,6 +15,7 @@ from spectjax.explanation.sanity import SanityCheck, check_sanity, list_layers
 from spectjax.imaging.hotspots import check_finite
 from spectjax.inference.trained import TrainedRun
 from spectjax.ops.convolution import compiler_options
+from spectjax.ops.host import compute_on_cpu
 from spectjax.tasks.task import Variables
 
 _BATCH = 8
@@ -41,7 +42,7 @@ class Explainer:
         Raises:
             ValueError: if something that came out is not finite.
         """
-        odds, maps = self._answer(self._variables, images)
+        odds, maps = self._answer(self.run.place(), images)
         check_finite("log-odds or maps", odds, maps)
         return odds, maps
 
@@ -54,19 +55,16 @@ class Explainer:
         """
         _, maps = self.explain(images)
         task, image_hw = self.run.learned, self.run.input_hw
+        draw = compute_on_cpu(lambda key: task.init(key, image_hw))
         return check_sanity(
             lambda variables: self._answer(variables, images)[1],
-            jax.jit(lambda key: task.init(key, image_hw)),
-            self._variables,
+            lambda key: jax.device_put(draw(key)),
+            self.run.place(),
             list_layers(task, image_hw),
             seen=np.stack([find_cells(image > 0, maps.shape[1:]) for image in images]),
             key=jax.random.key(self.run.config.seed),
             draws=draws,
         )
-
-    @functools.cached_property
-    def _variables(self) -> Variables:
-        return jax.device_put(self.run.variables)
 
     @functools.cached_property
     def _function(self) -> Callable[..., tuple[jax.Array, jax.Array]]:

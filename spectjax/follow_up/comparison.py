@@ -19,6 +19,9 @@ from spectjax.tasks.views import Finding, ModelInfo, Reading, SeenView
 # the hotspots that repeated scans of simulated patients showed once and not again, this
 # left 2 of 146, the limit of what is marked, 0.5, 12.
 FAINT = 0.1
+# An index on pixels of 4.7 mm is higher than on ones of 2.3 mm by what a patient with
+# more metastases has (docs/burden.md); cameras of one kind differ by less than this.
+PIXELS_ALIKE = 1.2
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,7 @@ def compare_index(
     ]
     if burdens[0].extent != burdens[1].extent:
         withheld.append("Of the two studies other parts of the body were read.")
+    withheld += _compare_pixels(before, after)
     one, other = (burden.index for burden in burdens)
     if withheld or one is None or other is None:
         said = f"Change of the {title}: withheld. {' '.join(withheld)}"
@@ -259,6 +263,22 @@ def _take_burden(reading: Reading) -> Burden:
     if reading.burden is None:
         raise ValueError("Expected a reading with bones, found one without.")
     return reading.burden
+
+
+def _compare_pixels(before: Reading, after: Reading) -> list[str]:
+    """Returns why the sizes of pixels forbid to compare indices, if they do."""
+    edges = []
+    for reading in (before, after):
+        sizes = [view.thorax.scan.spacing_mm for view, _ in reading.views]
+        if not all(sizes):
+            return ["The size of a pixel is unknown, which an index depends on."]
+        edges += [float(np.prod(size)) ** 0.5 for size in sizes if size]
+    if max(edges, default=0) <= PIXELS_ALIKE * min(edges, default=0):
+        return []
+    return [
+        f"Pixels of {min(edges):.1f} and of {max(edges):.1f} mm: on larger ones the "
+        "index of the same patient is higher."
+    ]
 
 
 def _add(parts: Mapping[str, float], names: Any) -> float:

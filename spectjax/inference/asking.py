@@ -3,8 +3,9 @@
 import functools
 import gc
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from spectjax.imaging.thorax import ThoraxImage, crop_thorax
 from spectjax.imaging.thorax.frame import keep_frame
 from spectjax.inference.answers import take
 from spectjax.inference.pixels import carry_back, choose_zoom, enlarge
+from spectjax.inference.products import Product
 from spectjax.inference.regions import describe_mismatch, tell_unknown
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.files import format_csv, write_file, write_json
@@ -36,33 +38,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "summary.csv"
 _EXAMINATIONS_TO_COLLECT = 20  # a picture is a cycle of megabytes
-
-
-class Product(Protocol):
-    """Something more that is written of what a model says, as drafts to correct."""
-
-    def begin(self, task: str, info: ModelInfo) -> None:
-        """Takes what a model answers and where it comes from, before it is asked.
-
-        Raises:
-            UserError: if nothing of this kind can be written of what it says.
-        """
-
-    def write(self, reading: Reading, problems: Problems) -> None:
-        """Writes what is said of an examination that has at least one view.
-
-        `problems` receives views of which nothing can be written.
-
-        Raises:
-            WriteError: if a file cannot be written.
-        """
-
-    def finish(self) -> None:
-        """Writes what is said of all of them together.
-
-        Raises:
-            WriteError: if a file cannot be written.
-        """
+# Of each view of an examination that a model is asked about: its file, and what waits
+# for the answer.
+_Begun = list[tuple[pathlib.Path, Callable[[], SeenView]]]
 
 
 def predict_examinations(
@@ -76,12 +54,14 @@ def predict_examinations(
     operating_point: str | None = None,
     products: Sequence[Product] = (),
     skeleton: "SkeletonFinder | None" = None,
+    pictures: bool = True,
 ) -> int:
     """Writes what a model says of every view, as JSON and as a picture.
 
     Examinations are taken one by one, and nothing of one is kept but its lines of the
-    table. The JSON file is written last: where it is, the picture is too. A
-    classifier's table of all these views, `summary.csv`, follows at the end.
+    table; while a model looks at one, the next is read. The JSON file is written last:
+    where it is, the picture is too. A classifier's table of all these views,
+    `summary.csv`, follows at the end.
 
     Args:
         examinations: whole-body views, each time those of one examination.
@@ -96,6 +76,7 @@ def predict_examinations(
             model's own choice, if it knows any.
         products: what else is written, each of every examination.
         skeleton: finds the bones that hotspots lie in; None: nobody asked for them.
+        pictures: without, that of an earlier run is removed.
 
     Returns:
         Number of views written.
@@ -106,28 +87,24 @@ def predict_examinations(
             of bones.
         WriteError: if a file cannot be written.
     """
-    model: TrainedModel | None = None
     written, rows = 0, []
-    for number, scans in enumerate(examinations, start=1):
-        if model is None:
-            model = load_model()
-            if skeleton is not None:
-                from spectjax.inference.bones import check_marking
-
-                check_marking(model.task)
-            describe = choose_describe(model, min_score, operating_point)
-            for product in products:
-                product.begin(model.task, model.info)
-            if "name" in model.info:
-                print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
-            tell_unknown(model.info)
-        reading = read_examination(
-            model, describe, scans, names.choose, problems, skeleton
-        )
+    for number, reading in enumerate(
+        _read_all(
+            examinations,
+            load_model,
+            names=names,
+            problems=problems,
+            min_score=min_score,
+            operating_point=operating_point,
+            products=products,
+            skeleton=skeleton,
+        ),
+        start=1,
+    ):
         findings, burden = reading.views, reading.burden
         for view, finding in findings:
             with problems.passing_over(view.thorax.scan.path):
-                _write(view, finding, output_dir)
+                _write(view, finding, output_dir, pictures=pictures)
                 written += 1
                 if finding.row:
                     rows.append({"examination": number} | finding.row)
@@ -148,6 +125,66 @@ def predict_examinations(
     return written
 
 
+def _read_all(
+    examinations: Iterable[Sequence[BoneScan]],
+    load_model: Callable[[], TrainedModel],
+    *,
+    names: OutputNames,
+    problems: Problems,
+    min_score: float | None,
+    operating_point: str | None,
+    products: Sequence[Product],
+    skeleton: "SkeletonFinder | None",
+) -> Iterator[Reading]:
+    """Yields what a model says of each examination, see `predict_examinations`.
+
+    `problems.recent` is of that examination, whatever was read meanwhile.
+    """
+    remaining = iter(examinations)
+    scans = next(remaining, None)
+    if scans is None:
+        return
+    model = load_model()
+    if skeleton is not None:
+        from spectjax.inference.bones import check_marking
+
+        check_marking(model.task)
+    describe = choose_describe(model, min_score, operating_point)
+    for product in products:
+        product.begin(model.task, model.info)
+    if "name" in model.info:
+        print(f"Model {model.info['name']}, {TRAINED_ALONE}.")
+    tell_unknown(model.info)
+    waiting, failed = None, list[UserError]()
+
+    def look_unless_failed(look: Callable[[], SeenView]) -> SeenView:
+        if failed:
+            raise failed[0]
+        try:
+            return look()
+        except ScanError:
+            raise
+        except UserError as error:  # the model's fault: it is not asked again
+            failed.append(error)
+            raise
+
+    # The model computes in a thread of its own, without Python's lock; all else here.
+    with ThreadPoolExecutor(1) as thread:
+
+        def submit(look: Callable[[], SeenView]) -> Callable[[], SeenView]:
+            return thread.submit(look_unless_failed, look).result
+
+        while scans is not None:
+            looks = _begin(model, scans, names.choose, problems, submit)
+            begun = looks, list(problems.recent)
+            if waiting is not None:
+                yield _finish(model, describe, *waiting, problems, skeleton)
+            waiting = begun
+            scans = next(remaining, None)
+        assert waiting is not None  # mypy
+        yield _finish(model, describe, *waiting, problems, skeleton)
+
+
 def read_examination(
     model: TrainedModel,
     describe: Describe,
@@ -166,10 +203,41 @@ def read_examination(
         problems: receives those that had to be passed over.
         skeleton: see `predict_examinations`.
     """
-    seen = []
+    begun = _begin(model, scans, choose_name, problems, lambda look: look)
+    return _finish(model, describe, begun, problems.recent, problems, skeleton)
+
+
+def _begin(
+    model: TrainedModel,
+    scans: Sequence[BoneScan],
+    choose_name: Callable[[BoneScan], str],
+    problems: Problems,
+    submit: Callable[[Callable[[], SeenView]], Callable[[], SeenView]],
+) -> _Begun:
+    """Crops views and asks the model about each; `submit` gives what waits for that."""
+    begun = []
     for scan in scans:
         with problems.passing_over(scan.path):
-            seen.append(show_to(model, scan, choose_name(scan)))
+            thorax, name = _crop(model, scan), choose_name(scan)
+            look = submit(functools.partial(look_at, model, thorax, name))
+            begun.append((scan.path, look))
+    return begun
+
+
+def _finish(
+    model: TrainedModel,
+    describe: Describe,
+    begun: _Begun,
+    told: Sequence[str],
+    problems: Problems,
+    skeleton: "SkeletonFinder | None",
+) -> Reading:
+    """Returns what the model says, see `read_examination`, beside what was told."""
+    problems.recent[:] = told
+    seen = []
+    for path, look in begun:
+        with problems.passing_over(path):
+            seen.append(look())
     findings = _find(describe, seen, model.info, problems)
     burden = None
     if skeleton is not None and findings:
@@ -221,8 +289,11 @@ def show_to(model: TrainedModel, scan: BoneScan, name: str) -> SeenView:
         ScanError: if the model takes whole frames, and this is none or too large.
         ModelFileError: if the model takes images of another size.
     """
-    crop = keep_frame if model.sees_frames else crop_thorax
-    return look_at(model, crop(scan), name)
+    return look_at(model, _crop(model, scan), name)
+
+
+def _crop(model: TrainedModel, scan: BoneScan) -> ThoraxImage:
+    return keep_frame(scan) if model.sees_frames else crop_thorax(scan)
 
 
 def look_at(model: TrainedModel, thorax: ThoraxImage, name: str) -> SeenView:
@@ -265,9 +336,15 @@ def _find(
         return list(zip(usable, describe(usable, info), strict=True))
 
 
-def _write(view: SeenView, finding: Finding, output_dir: pathlib.Path) -> None:
+def _write(
+    view: SeenView, finding: Finding, output_dir: pathlib.Path, *, pictures: bool
+) -> None:
     """Writes picture and document of one view, and prints a line about it."""
-    finding.save_picture(output_dir / f"{view.name}.png")
+    picture = output_dir / f"{view.name}.png"
+    if pictures:
+        finding.save_picture(picture)
+    else:
+        picture.unlink(missing_ok=True)  # of another answer
     write_json(output_dir / f"{view.name}.json", finding.document)
     scan = view.thorax.scan
     line = f"{view.name}: {scan.view} view, {finding.summary}"

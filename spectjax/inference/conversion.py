@@ -100,6 +100,7 @@ def write_onnx(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
         MissingPackageError: if jax2onnx is not installed.
     """
     jax2onnx = import_jax2onnx()
+    from spectjax.inference.channel_first import make_channel_first
     from spectjax.ops.backend import plain_operations
 
     try:
@@ -117,6 +118,7 @@ def write_onnx(predict: _Predict, metadata: Mapping[str, Any]) -> bytes:
             f"Model {metadata['model']['model']}: jax2onnx cannot convert it "
             f"({quote(error)}). Export to {STABLEHLO} instead."
         ) from error
+    make_channel_first(model.graph)
     # Shapes of what lies between, some of them wrong; runtimes find their own.
     del model.graph.value_info[:]
     model.producer_name = "spectjax"

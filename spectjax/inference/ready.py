@@ -184,11 +184,13 @@ def _make_member(
     config.dtype = "float32"
     task = create_task(config)
     ask = jax.jit(task.predict, compiler_options=compiler_options())
+    placed = jax.device_put(variables)  # once, not with every image
 
     def predict(counts: np.ndarray) -> Answer:
+        counts = jax.device_put(np.asarray(counts, np.float32))
         try:
             with plain_operations():
-                answer = ask(variables, np.asarray(counts, np.float32))
+                answer = ask(placed, counts)
         except FlaxError as error:
             raise ModelFileError(
                 f"{path}: expected weights that fit {config.model.name} as this "

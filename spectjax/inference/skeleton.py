@@ -111,7 +111,8 @@ def _check(laid: FoundBones, seen: np.ndarray, scan: BoneScan) -> FoundBones:
         for name, why in laid.flags.items()
         if name in apart or why not in (CRESTS_DIFFER, CRESTS_UNSEEN)
     }
-    return FoundBones(seen, {**apart, **doubts}, "network, checked by an atlas")
+    flags = {**apart, **doubts}
+    return FoundBones(seen, flags, "network, checked by an atlas", laid.regions)
 
 
 def _crop(scan: BoneScan) -> ThoraxImage:

@@ -3,6 +3,7 @@
 Needs jax for runs only. Batch, height and width axes are B, H and W.
 """
 
+import functools
 import pathlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,6 +68,7 @@ class TrainedRun(TrainedModel):
         config: the run's config.
         learned: what it has learned.
         variables: its `params` and `batch_stats`.
+        place: returns them on the device, where they are sent once.
         compile: returns `function(variables, counts)` as a function of the counts that
             compiles anew for each shape and gives numpy arrays.
     """
@@ -74,6 +76,7 @@ class TrainedRun(TrainedModel):
     config: "ConfigDict"
     learned: "Task"
     variables: "Variables"
+    place: Callable[[], "Variables"]
     compile: Callable[[Callable[..., Any]], Callable[[np.ndarray], Any]]
 
     @property
@@ -107,13 +110,18 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
     check_config(config, str(path))
     learned = create_task(config)
     state, verified = restore_state(config, workdir)
+    variables, step = state.variables, int(state.step)
     data = config.data
     scored = _read_data(workdir)
+
+    @functools.cache
+    def place() -> "Variables":
+        return jax.device_put(variables)
 
     def compile_it(function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
         compiled = jax.jit(function, compiler_options=compiler_options())
         return lambda counts: jax.tree.map(
-            np.asarray, compiled(state.variables, counts)
+            np.asarray, compiled(place(), jax.device_put(counts))
         )
 
     return TrainedRun(
@@ -123,9 +131,9 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
             "data": data.name,
             "data_fingerprint": data.fingerprint,
             "held_out_fold": None if LEAKING in data.name else data.fold,
-            "step": int(state.step),
+            "step": step,
             "spectjax_version": spectjax.__version__,
-            "parameters_sha256": hash_parameters(state.variables),
+            "parameters_sha256": hash_parameters(variables),
             "verified": verified,
             "trained_on_synthetic_data": scored.get("synthetic"),
             LEARNED: tell_regions(
@@ -138,7 +146,8 @@ def load_run(workdir: pathlib.Path) -> TrainedRun:
         operation=read_operation(workdir, config.task),
         config=config,
         learned=learned,
-        variables=state.variables,
+        variables=variables,
+        place=place,
         compile=compile_it,
     )
 

@@ -12,7 +12,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from spectjax.ops import boxes as box_ops
-from spectjax.ops.convolution import Conv
+from spectjax.ops.convolution import Conv, convolve
 from spectjax.ops.nms import suppress
 
 MIN_SIZE = 1e-3  # height and width of a proposal, pixels, as in torchvision
@@ -54,16 +54,35 @@ class ProposalHead(nn.Module):
         """
         # The same weights on all levels.
         conv = Conv(levels[0].shape[-1], 3, dtype=self.dtype, name="conv")
-        small = nn.initializers.normal(0.01)
         count = self.anchors_per_place
-        ask = Conv(count, 1, kernel_init=small, name="objectness")
-        move = Conv(4 * count, 1, kernel_init=small, name="deltas")
+        ask = _Weights(count, name="objectness")(levels[0])
+        move = _Weights(4 * count, name="deltas")(levels[0])
+        # In one product: it is the reading of maps that takes time.
+        kernel, bias = (jnp.concatenate(x, -1) for x in zip(ask, move, strict=True))
         objectness, deltas = [], []
         for level in levels:
             x = nn.relu(conv(level)).astype(jnp.float32)
-            objectness.append(ask(x).reshape(x.shape[0], -1))
-            deltas.append(move(x).reshape(x.shape[0], -1, 4))
+            said = convolve(x, kernel) + bias[None, None, None]
+            objectness.append(said[..., :count].reshape(x.shape[0], -1))
+            deltas.append(said[..., count:].reshape(x.shape[0], -1, 4))
         return objectness, deltas
+
+
+class _Weights(nn.Module):
+    """The parameters of a 1x1 convolution.
+
+    Attributes:
+        features: number of output channels D.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Returns the kernel, (1, 1, C, D), and the bias, (D,), for (B, H, W, C)."""
+        small = nn.initializers.normal(0.01)
+        kernel = self.param("kernel", small, (1, 1, x.shape[-1], self.features))
+        return kernel, self.param("bias", nn.initializers.zeros, (self.features,))
 
 
 def propose(
@@ -88,13 +107,13 @@ def propose(
         nms_iou: of two boxes of a level with a larger IoU the surer one is kept.
     """
     found = [
-        _propose_of_level(
-            *jax.lax.stop_gradient(level), hw, pre_nms=pre_nms, nms_iou=nms_iou
-        )
+        _look_at_level(*jax.lax.stop_gradient(level), hw, pre_nms)
         for level in zip(objectness, deltas, anchors, strict=True)
     ]
-    boxes, scores, valid = (
-        jnp.concatenate(parts) for parts in zip(*found, strict=True)
+    valid = _suppress_levels(found, nms_iou)
+    boxes, scores = (
+        jnp.concatenate([getattr(level, name) for level in found])
+        for name in ("boxes", "scores")
     )
     kept, index = jax.lax.top_k(
         jnp.where(valid, scores, -jnp.inf), min(count, len(scores))
@@ -107,17 +126,39 @@ def propose(
     )
 
 
-def _propose_of_level(
+def _look_at_level(
     objectness: jax.Array,
     deltas: jax.Array,
     anchors: jax.Array,
     hw: tuple[int, int],
-    *,
     pre_nms: int,
-    nms_iou: float,
 ) -> Proposals:
-    """Returns what one level proposes: min(pre_nms, N_l) boxes, some not valid."""
+    """Returns the likeliest boxes of one level, min(pre_nms, N_l), some not valid."""
     scores, index = jax.lax.top_k(objectness, min(pre_nms, len(objectness)))
     boxes = box_ops.clip(box_ops.decode(deltas[index], anchors[index]), hw)
     valid = jnp.all(boxes[:, 2:] - boxes[:, :2] >= MIN_SIZE, axis=-1)
-    return Proposals(boxes, scores, suppress(boxes, valid, nms_iou))
+    return Proposals(boxes, scores, valid)
+
+
+def _suppress_levels(found: Sequence[Proposals], nms_iou: float) -> jax.Array:
+    """Returns which boxes of all levels stay, bool, one level after another.
+
+    All levels go through one loop, side by side: those that have fewer boxes are
+    filled up.
+    """
+    most = max(len(level.valid) for level in found)
+
+    def fill(values: jax.Array) -> jax.Array:
+        rest = most - len(values)
+        return jnp.pad(values, ((0, rest),) + ((0, 0),) * (values.ndim - 1))
+
+    kept = jax.vmap(lambda boxes, valid: suppress(boxes, valid, nms_iou))(
+        jnp.stack([fill(level.boxes) for level in found]),
+        jnp.stack([fill(level.valid) for level in found]),
+    )
+    return jnp.concatenate(
+        [
+            of_level[: len(level.valid)]
+            for of_level, level in zip(kept, found, strict=True)
+        ]
+    )

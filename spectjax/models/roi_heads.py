@@ -10,9 +10,10 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from spectjax.ops.backend import uses_onednn
-from spectjax.ops.convolution import Conv, UpConv
+from spectjax.ops.convolution import Conv, UpConv, interleave
 from spectjax.ops.permutation import permute
 from spectjax.ops.product import dot_general
+from spectjax.ops.used_parts import map_used
 
 _PARTS = 32  # of the mask head's places, each of which may be left out
 
@@ -84,13 +85,22 @@ class MaskHead(nn.Module):
         x = regions.reshape(batch * count, *regions.shape[2:])
         for i in range(1, 5):
             x = nn.relu(Conv(self.features, 3, dtype=self.dtype, name=f"conv{i}")(x))
-        x = nn.relu(UpConv(self.features, dtype=self.dtype, name="up")(x))
+        # XLA would move all channels of all pixels; of the classes there are few.
+        apart = not uses_onednn(x)
+        x = UpConv(self.features, apart=apart, dtype=self.dtype, name="up")(x)
+        height, width = x.shape[1:3]
+        # Each class of a pixel depends on that pixel alone, wherever it is.
+        x = nn.relu(x).reshape(len(x), height, -1, self.features)
         logits = Conv(
             self.num_classes,
             1,
             kernel_init=nn.initializers.lecun_normal(),
             name="logits",
         )(x.astype(jnp.float32))
+        if apart:
+            logits = interleave(
+                logits.reshape(len(x), height, width, 2, 2, self.num_classes)
+            )
         return logits.reshape(batch, count, *logits.shape[1:])
 
 
@@ -112,7 +122,7 @@ def outline_used(head: MaskHead, regions: jax.Array, used: jax.Array) -> jax.Arr
     if head.is_initializing() or not uses_onednn(regions):
         # XLA:CPU convolves slowly in loops, and a GPU waits for each condition.
         return jnp.where(used[:, :, None, None, None], head(regions), 0.0)
-    places, side = used.size, 2 * regions.shape[2]
+    places = used.size
     order = jnp.argsort(~used.ravel())
     inverse = jnp.argsort(order)
     rows = permute(regions.reshape(places, *regions.shape[2:]), order, inverse)
@@ -120,16 +130,11 @@ def outline_used(head: MaskHead, regions: jax.Array, used: jax.Array) -> jax.Arr
     rows = jnp.pad(rows, ((0, _PARTS * part - places), (0, 0), (0, 0), (0, 0)))
     unbound, variables = head.unbind()
 
-    def look(rows: jax.Array) -> jax.Array:
-        return unbound.apply(variables, rows[None])[0]
-
-    def pass_over(rows: jax.Array) -> jax.Array:
-        return jnp.zeros((len(rows), side, side, head.num_classes))
-
-    count = jnp.sum(used)
-    logits = jax.lax.map(
-        lambda each: jax.lax.cond(each[0] < count, look, pass_over, each[1]),
-        (part * jnp.arange(_PARTS), rows.reshape(_PARTS, part, *rows.shape[1:])),
+    logits = map_used(
+        lambda variables, rows: unbound.apply(variables, rows[None])[0],
+        variables,
+        rows.reshape(_PARTS, part, *rows.shape[1:]),
+        -(-jnp.sum(used) // part),
     )
     logits = permute(logits.reshape(-1, *logits.shape[2:])[:places], inverse, order)
     logits = logits.reshape(*used.shape, *logits.shape[1:])

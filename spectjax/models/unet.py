@@ -12,6 +12,7 @@ from flax.typing import Dtype
 
 from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv, UpConv, max_pool
+from spectjax.ops.materialise import write_once
 from spectjax.system.messages import UserError
 
 
@@ -128,7 +129,7 @@ class UNet(nn.Module):
         x = skips.pop()
         for i, features in reversed(list(enumerate(self.features[:-1]))):
             x = UpConv(features, dtype=self.dtype, name=f"grow{i}")(x)
-            x = jnp.concatenate([skips.pop(), x], axis=-1)
+            x = write_once(jnp.concatenate([skips.pop(), x], axis=-1))
             x = block(features, name=f"up{i}")(x, train=train)
             if i and self.deep_supervision and (train or self.is_initializing()):
                 self.sow("auxiliary", f"logits{i}", head(name=f"head{i}")(x))

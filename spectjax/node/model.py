@@ -28,7 +28,8 @@ from spectjax.imaging.scan import (
     NotWholeBodyError,
     UnclearKindError,
 )
-from spectjax.inference.asking import Product, predict_examinations
+from spectjax.inference.asking import predict_examinations
+from spectjax.inference.products import Product
 from spectjax.inference.runtimes import find_model
 from spectjax.inference.trained import TrainedModel
 from spectjax.system.files import WriteError

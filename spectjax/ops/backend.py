@@ -108,3 +108,8 @@ def uses_onednn(*arrays: jax.Array) -> bool:
     return types == {jnp.dtype("float32")} or (
         handler.bfloat16 and types == {jnp.dtype("bfloat16")}
     )
+
+
+def is_for_gpu() -> bool:
+    """Whether what is traced now is for a GPU, and not to be plain."""
+    return find_platform() == "gpu" and not is_plain()

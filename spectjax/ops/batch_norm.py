@@ -12,7 +12,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from spectjax.ops import onednn
-from spectjax.ops.backend import find_platform, is_plain, uses_onednn
+from spectjax.ops.backend import find_platform, is_for_gpu, is_plain, uses_onednn
 
 _EPSILON = 1e-5
 
@@ -21,7 +21,8 @@ class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last, and optionally a ReLU.
 
     Parameters `scale` and `bias` and statistics `mean` and `var` have the names and
-    meanings of `nn.BatchNorm`. Moments are taken in float32, about the mean.
+    meanings of `nn.BatchNorm`. Moments are taken in float32, about the mean, or on GPUs
+    about a pixel.
 
     Attributes:
         use_running_average: normalise with the running statistics.
@@ -110,13 +111,39 @@ def normalise(
 def _moments(x: jax.Array, axis_name: str | None) -> tuple[jax.Array, jax.Array]:
     if uses_onednn(x):
         mean, var = onednn.moments(x)
+    elif is_for_gpu():
+        mean, var = find_moments_at_once(x)
     else:
         mean = _mean(x)
         var = _mean(jnp.square(_center(x, mean)))
-    if axis_name is None:
+    if not _is_split(axis_name):
         return mean, var
-    whole = jax.lax.pmean(mean, axis_name)
-    return whole, jax.lax.pmean(var + jnp.square(mean - whole), axis_name)
+    # One message for both: on GPUs each takes longer than its numbers.
+    means, variances = jax.lax.all_gather(jnp.stack([mean, var]), axis_name, axis=1)
+    whole = means.mean(0, keepdims=True)
+    return whole[0], (variances + jnp.square(means - whole)).mean(0)
+
+
+def find_moments_at_once(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns mean and variance of each channel by one pass over memory.
+
+        var = mean((x - a)^2) - (mean(x) - a)^2
+
+    with a the pixel in the middle of x, which is as far from the mean as pixels are:
+    by d standard deviations the difference loses d^2 of 2^24. About zero it would lose
+    as much as mean^2 is more than the variance.
+
+    Args:
+        x: float32, (..., C).
+
+    Returns:
+        Mean and (biased) variance, each float32, (C,).
+    """
+    middle = x[tuple(n // 2 for n in x.shape[:-1])]
+    apart = _center(x, middle)
+    mean = _mean(apart)
+    var = _mean(jnp.square(apart)) - jnp.square(mean)
+    return middle + mean, jnp.maximum(var, 0)
 
 
 def _mean(x: jax.Array) -> jax.Array:
@@ -169,24 +196,37 @@ def _backward(
         )
         return dx.astype(x.dtype), dscale, dbias
     inverse = jax.lax.rsqrt(var + _EPSILON)
-    factor, passed = scale * inverse, dy
-    if relu:
-        passed = jnp.where(_affine(x32, mean, factor, bias) > 0, dy, jnp.zeros_like(dy))
+    factor = scale * inverse
     if uses_onednn(x32, dy):
         dbias, second = onednn.gradient_sums(dy, x32, mean, factor, bias, relu=relu)
     else:
+        passed = _pass(dy, x32, mean, factor, bias) if relu else dy
         dbias, second = _sum(passed), _sum(passed * _center(x32, mean))
     dscale = second * inverse
     # The moments are those of the whole batch, so each pixel of it answers to them.
-    sums = (dbias, dscale * inverse)
-    if axis_name is not None:
-        sums = jax.lax.pmean(sums, axis_name)
-    first, second = (x.shape[-1] / x.size * s for s in sums)
+    first, second = dbias, dscale * inverse
+    if _is_split(axis_name):
+        first, second = jax.lax.pmean(jnp.stack([first, second]), axis_name)
+    first, second = (x.shape[-1] / x.size * s for s in (first, second))
     # dx = factor * (dy - mean(dy) - (x - mean) / var * mean(dy * (x - mean)))
+    if relu:
+        if is_for_gpu():
+            # Else XLA writes the signs for both passes, which read x anyway.
+            mean, factor, bias, first, second = jax.lax.optimization_barrier(
+                (mean, factor, bias, first, second)
+            )
+        dy = _pass(dy, x32, mean, factor, bias)
     shape = (1,) * (x.ndim - 1) + (-1,)
     slope = _center(x32, mean) * second.reshape(shape)
-    dx = (_center(passed, first) - slope) * factor.reshape(shape)
+    dx = (_center(dy, first) - slope) * factor.reshape(shape)
     return dx.astype(x.dtype), dscale, dbias
+
+
+def _pass(
+    dy: jax.Array, x: jax.Array, mean: jax.Array, factor: jax.Array, bias: jax.Array
+) -> jax.Array:
+    """Returns the gradient before the ReLU: dy where something came through."""
+    return jnp.where(_affine(x, mean, factor, bias) > 0, dy, jnp.zeros_like(dy))
 
 
 normalise.defvjp(_forward, _backward)

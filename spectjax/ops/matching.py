@@ -9,6 +9,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from spectjax.ops.backend import find_platform
+
 # One overlap may be computed twice, in different order, by a compiled program: equality
 # would then miss a truth's best boxes.
 _TIE = 1 - 1e-5
@@ -36,6 +38,7 @@ def match(
     foreground_iou: float,
     background_iou: float,
     low_quality: bool,
+    looped: bool | None = None,
 ) -> Match:
     """Divides boxes into foreground, background and ignored (Ren et al. 2015, 3.1.2).
 
@@ -46,8 +49,7 @@ def match(
     overlap most, which may be another one. (There, a truth that no box touches makes
     every box foreground; here it has none.) Without truth all boxes are background.
 
-    Not differentiable. True boxes are taken one after another, as many as the image
-    has: of tens of thousands of anchors no array with a column for each is made.
+    Not differentiable.
 
     Args:
         iou: gives the intersection over union of all boxes, float32, (N,), with the
@@ -56,6 +58,41 @@ def match(
         foreground_iou: in (0, 1].
         background_iou: at most `foreground_iou`.
         low_quality: whether each truth also gets its best boxes.
+        looped: take true boxes one after another, as many as the image has, which is
+            faster on CPUs and their default, and not all at once: a GPU would wait for
+            the host in each turn.
+    """
+    if looped is None:
+        looped = find_platform() == "cpu"
+    compare = _compare_one_by_one if looped else _compare_at_once
+    index, largest, is_best = compare(iou, valid)
+    foreground = largest >= foreground_iou
+    if low_quality:
+        foreground |= is_best
+    return Match(index, foreground, (largest < background_iou) & ~foreground)
+
+
+def _compare_at_once(
+    iou: Callable[[jax.Array], jax.Array], valid: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns what `_compare_one_by_one` does."""
+    overlaps = jax.vmap(iou)(jnp.arange(valid.size, dtype=jnp.int32))
+    overlaps = jnp.where(valid[:, None], overlaps, -1.0)
+    best = jnp.max(overlaps, axis=1, keepdims=True)
+    is_best = jnp.any((overlaps >= best * _TIE) & (best > 0), axis=0)
+    index = jnp.argmax(overlaps, axis=0).astype(jnp.int32)
+    return index, jnp.max(overlaps, axis=0), is_best
+
+
+def _compare_one_by_one(
+    iou: Callable[[jax.Array], jax.Array], valid: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns which true box overlaps each box most, how much, and who is best.
+
+    Returns:
+        Index of the true box, the first of several, int32, (N,); intersection over
+        union with it, -1 without truth, float32, (N,); whether the box overlaps a true
+        box most, all of several, bool, (N,).
     """
     n_boxes = jax.eval_shape(iou, jnp.int32(0)).size
 
@@ -71,7 +108,7 @@ def match(
         index = jnp.where(is_larger, g, index)
         return index, jnp.maximum(largest, of_truth), is_best
 
-    index, largest, is_best = jax.lax.fori_loop(
+    return jax.lax.fori_loop(
         0,
         jnp.max(jnp.where(valid, jnp.arange(1, valid.size + 1), 0)),
         take,
@@ -81,7 +118,3 @@ def match(
             jnp.zeros(n_boxes, bool),
         ),
     )
-    foreground = largest >= foreground_iou
-    if low_quality:
-        foreground |= is_best
-    return Match(index, foreground, (largest < background_iou) & ~foreground)

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from spectjax.ops.boxes import measure_overlap
 
+_TOGETHER = 32  # boxes that are settled in a turn, one bit of a word each
+
 
 def suppress(
     boxes: jax.Array,
@@ -17,10 +19,9 @@ def suppress(
 ) -> jax.Array:
     """Returns which boxes greedy suppression keeps.
 
-    A box is kept if no kept box before it overlaps it by more than the threshold. All
-    boxes are tried at once and again with those that stayed, until nothing changes:
-    each round settles at least the next link of every chain, so that the end is exactly
-    what one box after another would give. It cannot be differentiated.
+    A box is kept if no kept box before it overlaps it by more than the threshold. The
+    number of turns depends on N alone: a GPU would wait for the host in each turn of a
+    loop whose end depends on the boxes. It cannot be differentiated.
 
     Args:
         boxes: by falling score, float32, (N, 4).
@@ -31,17 +32,39 @@ def suppress(
     Returns:
         bool, (N,).
     """
+    count = len(boxes)
+    rest = -count % _TOGETHER
+    boxes, left = jnp.pad(boxes, ((0, rest), (0, 0))), jnp.pad(valid, (0, rest))
     intersection, union = measure_overlap(boxes, boxes)
     # A quotient would be 0 / 0 for empty boxes.
     conflict = jnp.triu(intersection > threshold * union, k=1)
     if groups is not None:
+        groups = jnp.pad(groups, (0, rest))
         conflict &= groups[:, None] == groups[None, :]
 
-    def is_unsettled(state: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return jnp.any(state[0] != state[1])
+    def settle(turn: jax.Array, left: jax.Array) -> jax.Array:
+        first = turn * _TOGETHER
+        of_turn = jax.lax.dynamic_slice_in_dim(conflict, first, _TOGETHER)
+        within = jax.lax.dynamic_slice_in_dim(of_turn, first, _TOGETHER, axis=1)
+        here = jax.lax.dynamic_slice_in_dim(left, first, _TOGETHER)
+        kept = _settle_word(here, within)
+        return left & ~jnp.any(of_turn & kept[:, None], axis=0)
 
-    def retry(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        kept = state[1]
-        return kept, valid & ~jnp.any(conflict & kept[:, None], axis=0)
+    return jax.lax.fori_loop(0, len(left) // _TOGETHER, settle, left)[:count]
 
-    return jax.lax.while_loop(is_unsettled, retry, (~valid, valid))[1]
+
+def _settle_word(left: jax.Array, conflict: jax.Array) -> jax.Array:
+    """Returns which of 32 boxes are kept, one after another, in one kernel of a GPU.
+
+    Args:
+        left: those that no box before them suppresses, bool, (32,).
+        conflict: whether a box, in rows, suppresses a later one, bool, (32, 32).
+    """
+    place = jnp.arange(_TOGETHER, dtype=jnp.uint32)
+    words = jnp.sum(
+        conflict.astype(jnp.uint32) << place[None, :], axis=1, dtype=jnp.uint32
+    )
+    kept = jnp.sum(left.astype(jnp.uint32) << place, dtype=jnp.uint32)
+    for box in range(_TOGETHER):
+        kept &= ~(words[box] * ((kept >> box) & 1))
+    return (kept >> place) & 1 != 0

@@ -8,6 +8,7 @@ of P x P samples in all.
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -196,19 +197,29 @@ def _spread_at_once(
     With the weights of all cells of a level, and so without adding to scattered places:
     on GPUs that is slow, and its order and rounding change from run to run.
     """
-    gradients = []
-    for level, hw in enumerate(hws):
-        rows, columns = (
-            average_bins(weigh_cells(samples[:, axis], jnp.arange(n)), dy.shape[1])
-            for axis, n in enumerate(hw)
-        )
-        rows *= (levels == level)[:, None, None]
-        along_rows = jnp.einsum(
-            "rxw,ryxc->rywc", columns.astype(dy.dtype), dy, precision="highest"
-        )
-        gradients.append(
-            jnp.einsum(
-                "ryh,rywc->hwc", rows.astype(dy.dtype), along_rows, precision="highest"
-            )
-        )
-    return tuple(gradients)
+    size, widths = dy.shape[1], [w for _, w in hws]
+    # What lies along the rows of a box takes the most memory. It is made once, as wide
+    # as the widest level, and the rows of all levels are below each other after that.
+    cells = jnp.arange(max(widths))
+    inside = cells[None] < jnp.asarray(widths)[levels][:, None]
+    columns = average_bins(weigh_cells(samples[:, 1], cells), size)
+    columns = jnp.where(inside[:, None], columns, 0.0).astype(dy.dtype)
+    rows = [
+        average_bins(weigh_cells(samples[:, 0], jnp.arange(height)), size)
+        * (levels == level)[:, None, None]
+        for level, (height, _) in enumerate(hws)
+    ]
+    # Repeated for each row, since otherwise XLA transposes what it multiplies.
+    columns = jnp.broadcast_to(columns[:, None], (len(dy), size, *columns.shape[1:]))
+    along_rows = jnp.einsum("ryxw,ryxc->rywc", columns, dy, precision="highest")
+    gradient = jnp.einsum(
+        "ryh,rywc->hwc",
+        jnp.concatenate(rows, axis=-1).astype(dy.dtype),
+        along_rows,
+        precision="highest",
+    )
+    ends = itertools.accumulate(height for height, _ in hws)
+    return tuple(
+        gradient[end - height : end, :width]
+        for end, (height, width) in zip(ends, hws, strict=True)
+    )

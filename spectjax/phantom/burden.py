@@ -58,17 +58,15 @@ def draw_burden(
 ) -> list[Focus]:
     """Draws metastases until the true index is `percent`, within 3 % of it.
 
-    Sites, sizes and contrasts are those of `draw_metastases`, but there are as many as
-    it takes, and in extensive disease they are larger: of 13 % they have some three
-    times the diameter. The last is as large as the rest of the burden needs. The
-    skeleton has the patient's weights.
+    Sizes and contrasts are those of `draw_metastases`; there are as many as it takes,
+    in the red marrow that the others left, and the last is as large as the rest of the
+    burden needs. The skeleton has the patient's weights.
     """
     value = _find_values()
     taken = np.zeros(len(value), bool)
-    extent = (1 + percent / 6) * rng.lognormal(0, 0.3)
     foci: list[Focus] = []
     while value[taken].sum() < (1 - _TOLERANCE) * percent:
-        focus = draw_anywhere(rng, skeleton, taken).grow(extent)
+        focus = draw_anywhere(rng, skeleton, taken)
         if value[_take(focus, skeleton, taken)].sum() > percent:
             focus = _fit(focus, skeleton, taken, percent)
         foci.append(focus)

@@ -3,6 +3,7 @@
 A spot is a cloud of tracer on top of the normal skeleton, in reference millimetres.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from spectjax.imaging.diagnosis import (
     OUTSIDE_SPINE,
     SPINAL,
 )
-from spectjax.phantom.skeleton import Skeleton
+from spectjax.phantom.skeleton import Skeleton, build_skeleton
 
 _NO_POINTS = np.empty(0, np.intp)
 
@@ -89,7 +90,22 @@ _SITES: dict[str, tuple[float, tuple[str, ...]]] = {
 }
 _SPINE = {"cervical spine", "thoracic spine", "lumbar spine", "sacrum"}
 _THORAX = {"thoracic spine", "ribs", "sternum", "scapula", "clavicle"}
-# Red marrow, where metastases settle, ends in the upper thirds of arm and thigh.
+# Percent of the red marrow of adults, ICRP Publication 70: where metastases settle.
+_MARROW = {
+    "thoracic spine": 16.1,
+    "ribs": 16.1,
+    "sternum": 3.1,
+    "scapula": 2.8,
+    "clavicle": 0.8,
+    "cervical spine": 3.9,
+    "lumbar spine": 12.3,
+    "humerus": 2.3,
+    "pelvis": 17.5,
+    "sacrum": 9.9,
+    "skull": 7.6,
+    "femur": 6.7,
+}
+# It ends in the upper thirds of arm and thigh.
 _MARROW_END_MM = {"humerus": 430.0, "femur": 950.0}
 
 
@@ -114,13 +130,27 @@ def draw_metastases(
 def draw_anywhere(
     rng: np.random.Generator, skeleton: Skeleton, taken: np.ndarray
 ) -> Focus:
-    """Draws one more metastasis, its centre not among points taken, bool, (N,).
+    """Draws one more metastasis in the red marrow that is not taken, bool, (N,).
 
-    Unless they are all that its bone has.
+    In all of the marrow, if nothing of it is left.
     """
-    (site,) = _choose(rng, [set(_SITES)])
-    weight = np.where(taken, 1e-9, 1) * skeleton.weight
-    return _draw_metastasis(rng, skeleton._replace(weight=weight), site)
+    site_of, marrow = _find_marrow()
+    likely = np.where(taken, 1e-9, 1) * marrow
+    centre = int(rng.choice(len(likely), p=likely / likely.sum()))
+    bone = skeleton.names[skeleton.bone[centre]]
+    return _draw_focus(rng, skeleton, site_of[bone], bone, centre)
+
+
+@functools.cache
+def _find_marrow() -> tuple[dict[str, str], np.ndarray]:
+    """Returns the site of each bone with red marrow, and the marrow of points, (N,)."""
+    skeleton = build_skeleton()
+    marrow = np.zeros(len(skeleton.bone))
+    for site, percent in _MARROW.items():
+        points = _find_room(skeleton, site, _SITES[site][1])
+        volume = skeleton.volume_mm3[points]
+        marrow[points] = percent * volume / volume.sum()
+    return {bone: site for site in _MARROW for bone in _SITES[site][1]}, marrow
 
 
 def _draw_sites(rng: np.random.Generator, diagnosis: str) -> list[str]:
@@ -153,15 +183,18 @@ def _choose(rng: np.random.Generator, choices: list[set[str]]) -> list[str]:
 
 def _draw_metastasis(rng: np.random.Generator, skeleton: Skeleton, site: str) -> Focus:
     bone = str(rng.choice(_SITES[site][1]))
+    points = _find_room(skeleton, site, (bone,))
+    likely = skeleton.weight[points]
+    centre = int(rng.choice(points, p=likely / likely.sum()))
+    return _draw_focus(rng, skeleton, site, bone, centre)
+
+
+def _draw_focus(
+    rng: np.random.Generator, skeleton: Skeleton, site: str, bone: str, centre: int
+) -> Focus:
+    """Draws size and contrast of a metastasis around a point of a bone."""
     # A large lesion in the spine does not stop at the next vertebra.
-    points = find_points(skeleton, _SITES[site][1] if "spine" in site else (bone,))
-    end_mm = _MARROW_END_MM.get(site)
-    if end_mm is not None:
-        points = points[skeleton.xyz_mm[points, 1] < end_mm]
-    likely = skeleton.weight[points] * (
-        skeleton.bone[points] == skeleton.names.index(bone)
-    )
-    centre = skeleton.xyz_mm[rng.choice(points, p=likely / likely.sum())]
+    bones = _SITES[site][1] if "spine" in site else (bone,)
     # In ribs they are small dots or follow the bone; elsewhere they have more room.
     usual_mm, spread = (24, 0.5) if site == "ribs" else (40, 0.5)
     diameter_mm = np.clip(rng.lognormal(np.log(usual_mm), spread), 9, 95)
@@ -169,7 +202,15 @@ def _draw_metastasis(rng: np.random.Generator, skeleton: Skeleton, site: str) ->
     if site == "ribs" and rng.random() < 0.08:
         axes = np.full(3, rng.uniform(40, 140))  # all along the rib
     contrast = np.exp(rng.uniform(np.log(1.6), np.log(14)))
-    return Focus(bone, points, centre, axes, float(contrast))
+    points = _find_room(skeleton, site, bones)
+    return Focus(bone, points, skeleton.xyz_mm[centre], axes, float(contrast))
+
+
+def _find_room(skeleton: Skeleton, site: str, bones: Sequence[str]) -> np.ndarray:
+    """Returns the points of bones of a site that metastases may reach."""
+    points = find_points(skeleton, bones)
+    end_mm = _MARROW_END_MM.get(site, np.inf)
+    return points[skeleton.xyz_mm[points, 1] < end_mm]
 
 
 def find_points(skeleton: Skeleton, bones: Sequence[str]) -> np.ndarray:

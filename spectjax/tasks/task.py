@@ -153,7 +153,7 @@ class LabelTask(Task):
         logits = cast(jax.Array, self.model.apply(variables, inputs, train=False))
         if not self.mirrored:
             return logits
-        others = self.model.apply(variables, inputs[:, :, ::-1], train=False)
+        others = self.model.apply(variables, jnp.flip(inputs, axis=2), train=False)
         return (logits + self.mirror(cast(jax.Array, others))) / 2
 
     def predict(self, variables: Variables, images: jax.Array) -> jax.Array:

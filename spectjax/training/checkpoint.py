@@ -130,17 +130,16 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
     def save(
         self, step: int, state: Any, progress: Progress, loss: float | None = None
     ) -> None:
-        """Writes a checkpoint in the background, unless this step is there already.
+        """Writes a checkpoint, unless this step is there already.
 
         Args:
             step: number of steps done.
-            state: pytree of numpy arrays, which must not change until `wait` returns.
+            state: pytree of numpy arrays.
             progress: kept beside it.
             loss: by which the best is kept; None for one that does not compete.
 
         Raises:
-            CheckpointError: if it, or the one before, cannot be written, for instance
-                on a full disk.
+            CheckpointError: if it cannot be written, for instance on a full disk.
         """
         if step == self.latest_step():
             return
@@ -152,31 +151,11 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
             progress=ocp.args.JsonSave(document | {"sha256": digest}),
         )
         metrics = None if loss is None else {"loss": loss}
-        self.wait()
-        with self._explain_write_errors(step):
-            # Orbax would find out in several threads, and each would print about it.
-            _check_space(self._directory, state)
-            self._manager.save(step, args=arguments, metrics=metrics)
-        self._unconfirmed = step
-
-    def wait(self) -> None:
-        """Waits until what was saved is complete.
-
-        Raises:
-            CheckpointError: if it cannot be written.
-        """
-        step, self._unconfirmed = self._unconfirmed, None
-        if step is not None:
-            with self._explain_write_errors(step):
-                self._manager.wait_until_finished()
-
-    _unconfirmed: int | None = None  # step whose writing has not been seen to end
-
-    @contextlib.contextmanager
-    def _explain_write_errors(self, step: int) -> Iterator[None]:
         try:
             with _silent_orbax():
-                yield
+                # Orbax would find out in several threads, and each would print of it.
+                _check_space(self._directory, state)
+                self._manager.save(step, args=arguments, metrics=metrics)
         except Exception as error:  # orbax and tensorstore raise many types
             raise CheckpointError(
                 f"{self._directory / str(step)}: cannot be written "
@@ -281,20 +260,16 @@ class Checkpoints(contextlib.AbstractContextManager["Checkpoints"]):
         )
 
     def close(self) -> None:
-        """Ends orbax's threads; what was saved is complete, or has been reported."""
+        """Ends orbax's threads."""
         self._exits.close()
 
     def _close_manager(self) -> None:
         with _silent_orbax():
             self._manager.close()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Waits and closes; an error of the block comes before one of writing."""
-        try:
-            if kind is None:
-                self.wait()
-        finally:
-            self.close()
+    def __exit__(self, *_: object) -> None:
+        """Closes the folder."""
+        self.close()
 
 
 def _choose_options(read_only: bool) -> ocp.CheckpointManagerOptions:
@@ -313,7 +288,7 @@ def _choose_options(read_only: bool) -> ocp.CheckpointManagerOptions:
         create=False,
         read_only=read_only,
         cleanup_tmp_directories=not read_only,
-        enable_async_checkpointing=not read_only,
+        enable_async_checkpointing=False,  # see `checkpoint_writer`
         atomicity_options=ocp.options.AtomicityOptions(
             mode=ocp.options.AtomicityMode.ATOMIC_RENAME
         ),

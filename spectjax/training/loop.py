@@ -1,11 +1,13 @@
 """Training: the loop from the first step, or the last checkpoint, to the end."""
 
 import dataclasses
+import math
 import pathlib
 import signal
 import sys
 import time
 from collections import Counter
+from functools import partial
 
 import jax
 import numpy as np
@@ -16,6 +18,7 @@ from spectjax.config import ConfigError, check_config
 from spectjax.input_pipeline import Examples, StoredExamples
 from spectjax.ops.backend import describe_backend
 from spectjax.ops.convolution import compiler_options
+from spectjax.ops.host import compute_on_cpu, find_cpu
 from spectjax.system.interruption import StopRequest
 from spectjax.system.messages import Stop
 from spectjax.system.paths import read_path
@@ -28,7 +31,7 @@ from spectjax.training.optimizer import create_optimizer
 from spectjax.training.parallel import (
     LAYOUTS,
     Layout,
-    any_process,
+    ask_processes,
     check_batch_size,
     check_same,
     is_first_process,
@@ -61,11 +64,6 @@ class Stopped(Stop):
             128 + number,  # as shells tell of a signal
         )
         self.signal = number
-
-
-def is_due(done: int, every: int, last: int) -> bool:
-    """Returns whether what happens every so many epochs happens after `done` ones."""
-    return done % every == 0 or done == last
 
 
 def train(
@@ -118,11 +116,12 @@ def train(
     )
     init_key, step_key = jax.random.split(jax.random.key(config.seed))
     decay = config.optimizer.average
-    first = _create_state(task, optimizer, init_key, hw, averaged=decay > 0)
+    create = partial(create_train_state, image_hw=hw, averaged=decay > 0)
+    first = compute_on_cpu(partial(create, task, optimizer))(init_key)
     check_frozen(frozen, first.params)
     host_state, progress = _restore(workdir, examples, first)
     notes: list[str] = []
-    if config.pretrained is not None and host_state is first:
+    if host_state is first:
         host_state, notes = _take_weights(config, optimizer, first, start)
     done = int(host_state.step)
     if done == config.num_epochs * steps_per_epoch:
@@ -131,6 +130,10 @@ def train(
     feed = _create_feed(config, examples, layout)
     run = compile_steps(config, task, optimizer, layout, split_data=feed.split_data)
     validate = None if validation is None else _Validation(task, config, validation)
+    then = -math.inf  # when the last dispatch began
+
+    def say() -> tuple[bool, bool]:
+        return stop.signal > 0, time.perf_counter() - then > SHORT_SECONDS
 
     with (
         Recorder(config, workdir, done // steps_per_epoch, notes) as recorder,
@@ -140,8 +143,9 @@ def train(
         for epoch in range(done // steps_per_epoch, config.num_epochs):
             bar.set_epoch(epoch + 1, config.num_epochs)
             sums = EpochSums(progress, examples, workdir, bar)
-            then = time.perf_counter()
             for dispatch in feed.dispatches(epoch, done % steps_per_epoch):
+                ask = ask_processes(say)
+                then = time.perf_counter()
                 state, step_sums = run(
                     state, dispatch.data, dispatch.rows, dispatch.num_steps, step_key
                 )
@@ -149,14 +153,12 @@ def train(
                 done += dispatch.num_steps
                 if done % steps_per_epoch == 0:
                     break
-                now = time.perf_counter()
-                stop_now, save_now, long = any_process(
-                    stop.signal > 0, recorder.is_due(), now - then > SHORT_SECONDS
-                )
-                then = now
+                stop_now, long = ask()
                 if not long:
                     feed.steps = min(2 * feed.steps, feed.max_steps)
-                if stop_now or save_now:
+                if stop_now:
+                    sums.read()  # whose error is worth more
+                if stop_now or recorder.is_due():
                     recorder.save(done, layout, state, sums.describe())
                 if stop_now:
                     recorder.finish()
@@ -170,32 +172,15 @@ def train(
                 scores |= {f"validation_{name}": x for name, x in held_back.items()}
             recorder.log(epoch + 1, scores)
             progress = Progress(data=examples.fingerprint)
-            (stop_now,) = any_process(stop.signal > 0)
-            every = config.checkpoint_every_epochs
-            if is_due(epoch + 1, every, config.num_epochs) or stop_now:
-                recorder.save(done, layout, state, progress, loss)
-            if stop_now and epoch + 1 < config.num_epochs:
+            stop_now, _ = ask()
+            last, every = epoch + 1 == config.num_epochs, config.checkpoint_every_epochs
+            due = (epoch + 1) % every == 0 and recorder.is_due_after_epoch(loss)
+            if due or last or stop_now:
+                whole = partial(Progress, examples.fingerprint)
+                recorder.save(done, layout, state, whole, loss)
+            if stop_now and not last:
                 recorder.finish()
                 raise Stopped(stop.signal or signal.SIGTERM, done)
-
-
-def _create_state(
-    task: Task,
-    optimizer: optax.GradientTransformation,
-    key: jax.Array,
-    hw: tuple[int, int],
-    *,
-    averaged: bool,
-) -> TrainState:
-    """Returns the state before the first step, with numpy arrays."""
-    # XLA:CPU would optimise the random numbers of each parameter on its own, for ten
-    # seconds; they are drawn only once.
-    on_cpu = jax.default_backend() == "cpu"
-    create = jax.jit(
-        lambda key: create_train_state(task, optimizer, key, hw, averaged=averaged),
-        compiler_options={"xla_backend_optimization_level": 0} if on_cpu else None,
-    )
-    return jax.device_get(create(key))
 
 
 def _take_weights(
@@ -204,29 +189,48 @@ def _take_weights(
     first: TrainState,
     start: OwnWeights | None,
 ) -> tuple[TrainState, list[str]]:
-    """Returns the state before the first step with weights from `config.pretrained`.
+    """Returns the state before the first step, with weights from `config.pretrained`.
 
-    And, a sentence each, what its user should know of them.
+    If it names any; and, a sentence each, what the run's user should know of them.
 
     Raises:
         WeightsError: if they cannot be read or do not fit the model.
     """
+    state, notes = first, list[str]()
+    if find_cpu() is None:
+        notes.append(
+            f"The first weights were drawn on {jax.devices()[0].device_kind}, for "
+            "JAX_PLATFORMS leaves the CPU out: elsewhere they differ by rounding."
+        )
+    if config.pretrained is not None:
+        state, read = _fill(config, optimizer, first, start)
+        notes += read
+    if is_first_process():
+        for note in notes:
+            print(note, flush=True)
+    return state, notes
+
+
+def _fill(
+    config: ConfigDict,
+    optimizer: optax.GradientTransformation,
+    first: TrainState,
+    start: OwnWeights | None,
+) -> tuple[TrainState, list[str]]:
+    """See `_take_weights`."""
     drawn = {"params": first.params, "batch_stats": first.batch_stats}
     if start is not None:
         variables, notes = start.fill(config, drawn)
     else:
         path = read_path(config.pretrained, "--config.pretrained")
         variables, notes = load_pretrained(path, config.model.name, drawn)
-    if is_first_process():
-        for note in notes:
-            print(note, flush=True)
     state = dataclasses.replace(
         first,
         params=variables["params"],
         batch_stats=variables["batch_stats"],
         average=variables if first.average else {},
         # Some optimizers keep what they began with.
-        opt_state=jax.device_get(optimizer.init(variables["params"])),
+        opt_state=compute_on_cpu(optimizer.init)(variables["params"]),
     )
     return state, notes
 

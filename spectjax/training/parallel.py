@@ -6,6 +6,7 @@ those of one device, up to rounding, whichever layout is chosen.
 """
 
 import contextlib
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -118,12 +119,36 @@ def wait_for_all(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def any_process(*flags: bool) -> tuple[bool, ...]:
-    """Returns for each flag whether any process has raised it; all must ask."""
+def ask_processes(
+    flags: Callable[[], tuple[bool, ...]],
+) -> Callable[[], tuple[bool, ...]]:
+    """Asks for each flag whether any process has raised it; all must ask.
+
+    Nobody waits here: the devices compute the answer in their turn, so that whoever
+    reads it after the next step was begun waits for the step before at most.
+
+    Args:
+        flags: what this process says. Called now; where it is the only one, whenever
+            the answer is read.
+
+    Returns:
+        A function that returns the answer, the same in every process.
+    """
     if jax.process_count() == 1:
         return flags
-    raised = multihost_utils.process_allgather(np.array(flags))
-    return tuple(bool(flag) for flag in raised.reshape(-1, len(flags)).any(axis=0))
+    split, count = _count_flags()
+    ours = np.tile(np.array(flags(), np.int32), (jax.local_device_count(), 1))
+    raised = count(jax.make_array_from_process_local_data(split, ours))
+    return lambda: tuple((np.asarray(raised.addressable_data(0)) > 0).tolist())
+
+
+@functools.cache
+def _count_flags() -> tuple[NamedSharding, Callable[[jax.Array], jax.Array]]:
+    """Returns how the flags of all devices lie on them, and what adds them up."""
+    mesh = Mesh(np.array(jax.devices()), (AXIS,))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    count = jax.jit(lambda flags: flags.sum(axis=0), out_shardings=everywhere)
+    return NamedSharding(mesh, PartitionSpec(AXIS)), count
 
 
 def check_same(value: str, message: str) -> None:
@@ -164,8 +189,12 @@ class Layout(Protocol):
         the processes.
         """
 
-    def fetch(self, state: Any) -> Any:
-        """Returns a copy on the host: what comes after does not change it."""
+    def begin_fetch(self, state: Any) -> Callable[[], Any]:
+        """Begins to copy to the host; what comes after does not change the copy.
+
+        Returns:
+            A function that waits for the copy and returns it, in any thread.
+        """
 
     def view(self, state: Any) -> Any:
         """Returns what one device of this process has, without a copy."""
@@ -213,10 +242,9 @@ class MeshLayout:
             for name, rows in batch.items()
         }
 
-    def fetch(self, state: Any) -> Any:
+    def begin_fetch(self, state: Any) -> Callable[[], Any]:
         """See `Layout`."""
-        # On a CPU, numpy's view would show memory that the next step uses again.
-        return jax.tree.map(lambda x: np.array(x.addressable_data(0)), state)
+        return _begin_fetch(self.view(state))
 
     def view(self, state: Any) -> Any:
         """See `Layout`."""
@@ -268,9 +296,10 @@ class PmapLayout:
             }
         )
 
-    def fetch(self, state: Any) -> Any:
+    def begin_fetch(self, state: Any) -> Callable[[], Any]:
         """See `Layout`."""
-        return jax.tree.map(lambda x: np.array(x.addressable_data(0))[0], state)
+        fetch = _begin_fetch(jax.tree.map(lambda x: x.addressable_data(0), state))
+        return lambda: jax.tree.map(lambda x: x[0], fetch())
 
     def view(self, state: Any) -> Any:
         """See `Layout`."""
@@ -282,6 +311,21 @@ class PmapLayout:
         return jax.pmap(
             run, axis_name=AXIS, in_axes=(0, 0, None, None, None), donate_argnums=0
         )
+
+
+def _begin_fetch(state: Any) -> Callable[[], Any]:
+    """Returns what `Layout.begin_fetch` does, of arrays on one device each."""
+    try:
+        # The next step uses the state's memory again; the device copies it before.
+        copies = jax.device_put(
+            state, jax.tree.map(lambda x: x.sharding, state), may_alias=False
+        )
+    except jax.errors.JaxRuntimeError:  # the device has no room: all wait for the host
+        whole = jax.tree.map(np.array, state)
+        return lambda: whole
+    for copy in jax.tree.leaves(copies):
+        copy.copy_to_host_async()
+    return lambda: jax.tree.map(np.asarray, copies)
 
 
 LAYOUTS: dict[str, Callable[[], Layout]] = {"jit": MeshLayout, "pmap": PmapLayout}

@@ -33,6 +33,8 @@ _BLOCK = 8  # of JPEG
 # pixels: it leaves (2/3)^2.
 _LOST_VARIANCE = 5 / 9
 _RATE_SIGMA_PX = 1.5
+# Of whole bodies: how much the logarithm of brightness differs, and at how many rows.
+_ALONG_SPREAD, _ALONG_ROWS = 0.25, 10
 _ASPECT, _DEGREES = 0.06, 10.0  # bodies are not similar to each other
 _MAPS = 4096
 # ITU-T T.81, table K.1: how coarsely each frequency of brightness is kept.
@@ -110,11 +112,12 @@ def restore_noise(counts: jax.Array, keys: jax.Array) -> jax.Array:
 def deliver(counts: jax.Array, keys: jax.Array) -> Delivered:
     """Returns images with the traces of how they reached people, and what is left.
 
-    In this order, each with a probability of its own: with a hot vein or a drop of
-    urine at the side, which the edge of the picture cuts; smoothed; windowed, so that
-    soft tissue is 0; blacked out beside a ragged line (half of a chest), above a
-    slanted one or in a hole (a kidney, a bladder); scaled to grey levels that end at
-    255; compressed as JPEG does; cleared of the darkest levels.
+    A whole body, an image at least twice as high as wide, is brighter in some rows than
+    in others. Then in this order, each with a probability of its own: with a hot vein
+    or a drop of urine at the side, which the edge of the picture cuts; smoothed;
+    windowed, so that soft tissue is 0; blacked out beside a ragged line (half of a
+    chest), above a slanted one or in a hole (a kidney, a bladder); scaled to grey
+    levels that end at 255; compressed as JPEG does; cleared of the darkest levels.
 
     Args:
         counts: any real dtype, (B, H, W).
@@ -138,6 +141,8 @@ def _deliver(image: jax.Array, key: jax.Array) -> Delivered:
     def draw(name: str, limits: tuple[float, float]) -> jax.Array:
         return jax.random.uniform(drawn[name], minval=limits[0], maxval=limits[1])
 
+    if _is_whole_body(image):
+        image *= _vary_along(len(image), jax.random.fold_in(key, len(names)))
     image += _glow_beside(image, drawn["beside"])
     sigma = jnp.where(happens("smoothed", _SMOOTHED), draw("sigma", _SIGMA_PX), 1e-3)
     image = _smooth(image, sigma)
@@ -155,6 +160,23 @@ def _deliver(image: jax.Array, key: jax.Array) -> Delivered:
     grey = jnp.where(happens("compressed", _COMPRESSED), pressed, grey)
     image = jnp.where(happens("grey", _GREY), grey, jnp.rint(image))
     return Delivered(image, kept)
+
+
+def _is_whole_body(image: jax.Array) -> bool:
+    """Returns whether an image (H, W) is at least twice as high as wide."""
+    height, width = image.shape
+    return height >= 2 * width
+
+
+def _vary_along(height: int, key: jax.Array) -> jax.Array:
+    """Returns a smooth factor for each row, (H, 1).
+
+    How hot the pelvis is, beside ribs and legs, differs more between people than
+    between simulated ones: that alone is no disease.
+    """
+    knots = _ALONG_SPREAD * jax.random.normal(key, (_ALONG_ROWS,))
+    rows = jnp.linspace(0, _ALONG_ROWS - 1, height)
+    return jnp.exp(jnp.interp(rows, jnp.arange(_ALONG_ROWS), knots))[:, None]
 
 
 def _glow_beside(image: jax.Array, key: jax.Array) -> jax.Array:
@@ -204,15 +226,15 @@ def _weigh(size: int, sigma: jax.Array) -> jax.Array:
 def _draw_parts(relative: jax.Array, key: jax.Array) -> jax.Array:
     """Returns which pixels are not blacked out, bool, (H, W).
 
-    The smoothed image is relative to its mean. A whole body, an image at least twice as
-    high as wide, keeps its halves and its shoulders.
+    The smoothed image is relative to its mean. A whole body keeps its halves and its
+    shoulders.
     """
     keys = jax.random.split(key, 3)
     height, width = relative.shape
     y = jnp.arange(height, dtype=jnp.float32)[:, None] - height / 2
     x = jnp.arange(width, dtype=jnp.float32)[None, :] - width / 2
     kept = _keep_around(y, x, relative, keys[2])
-    if height >= 2 * width:
+    if _is_whole_body(relative):
         return kept
     return kept & _keep_half(y, x, keys[0]) & _keep_below(y, x, keys[1])
 

@@ -7,7 +7,8 @@ import pathlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ from spectjax.input_pipeline import Examples, StoredExamples
 from spectjax.system.files import write_file
 from spectjax.tasks.task import Task
 from spectjax.training.checkpoint import Checkpoints, Progress
+from spectjax.training.checkpoint_writer import CheckpointWriter
 from spectjax.training.feed import Dispatch
 from spectjax.training.log import TrainingLog
 from spectjax.training.parallel import Layout, is_first_process, wait_for_all
@@ -53,15 +55,20 @@ class EpochSums:
 
     def add(self, dispatch: Dispatch, sums: Any, done: int) -> None:
         """Takes what a dispatch will have computed; reads the one before."""
-        self._read()
+        self.read()
         self._pending = dispatch, sums, done
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Waits for the last dispatch and adds its sums.
+
+        Raises:
+            FloatingPointError: if a step of it was not finite.
+        """
         if self._pending is None:
             return
         dispatch, step_sums, done = self._pending
         self._pending = None
-        sums = {name: x.tolist() for name, x in jax.device_get(step_sums).items()}
+        sums = _read_sums(step_sums)
         not_finite = sums.pop("not_finite")
         for i in range(dispatch.num_steps):
             if not_finite[i]:
@@ -70,18 +77,22 @@ class EpochSums:
         last = dispatch.num_steps - 1
         self._bar.advance(dispatch.num_steps, sums["loss"][last] / sums["images"][last])
 
-    def describe(self) -> Progress:
-        """Returns what to save within an epoch."""
-        self._read()
-        return Progress(
-            data=self._examples.fingerprint,
-            sums=dict(self._totals),
-            seconds=time.perf_counter() - self._start,
+    def describe(self) -> Callable[[], Progress | None]:
+        """Returns what waits for the last dispatch and tells what to save beside it.
+
+        That is None if a step of it was not finite.
+        """
+        return partial(
+            _describe,
+            self._pending,
+            Counter(self._totals),
+            self._examples.fingerprint,
+            time.perf_counter() - self._start,
         )
 
     def summarise(self, task: Task) -> dict[str, float]:
         """Returns the scores of the epoch, and how fast it was."""
-        self._read()
+        self.read()
         seconds = time.perf_counter() - self._start
         speed = self._totals["images"] / seconds
         return task.summarise(self._totals) | {
@@ -106,6 +117,27 @@ class EpochSums:
         )
 
 
+def _read_sums(step_sums: Any) -> dict[str, list[float]]:
+    return {name: x.tolist() for name, x in jax.device_get(step_sums).items()}
+
+
+def _describe(
+    pending: tuple[Dispatch, Any, int] | None,
+    totals: Counter[str],
+    fingerprint: str,
+    seconds: float,
+) -> Progress | None:
+    """See `EpochSums.describe`; `totals` are those before the last dispatch."""
+    if pending is not None:
+        dispatch, step_sums, _ = pending
+        sums = _read_sums(step_sums)
+        if any(sums.pop("not_finite")):
+            return None
+        for i in range(dispatch.num_steps):
+            totals.update({name: values[i] for name, values in sums.items()})
+    return Progress(data=fingerprint, sums=dict(totals), seconds=seconds)
+
+
 class Recorder:
     """Writes a run's files; in all processes but the first it writes nothing."""
 
@@ -119,7 +151,7 @@ class Recorder:
         """Takes the run's config and folder, the epochs done, what its weights are."""
         self._config, self._workdir, self._epoch = config, workdir, epoch
         self._notes = notes
-        self._checkpoints: Checkpoints | None = None
+        self._writer: CheckpointWriter | None = None
         self._log: TrainingLog | None = None
         self._exits = contextlib.ExitStack()
 
@@ -131,32 +163,40 @@ class Recorder:
             WriteError: if a file cannot be written.
         """
         if is_first_process():
-            self._checkpoints = self._exits.enter_context(Checkpoints(self._workdir))
+            checkpoints = self._exits.enter_context(Checkpoints(self._workdir))
+            self._writer = self._exits.enter_context(CheckpointWriter(checkpoints))
             save_config(self._config, self._workdir / "config.json")
             note_session(self._workdir, self._epoch, self._notes)
             self._log = TrainingLog(self._workdir, epoch=self._epoch)
-        self._saved = time.monotonic()
         return self
 
     def is_due(self) -> bool:
-        """Returns whether the last checkpoint is too long ago."""
-        age = time.monotonic() - self._saved
-        return self._checkpoints is not None and (
-            age >= 60 * self._config.checkpoint_every_minutes
-        )
+        """Returns whether to save within an epoch."""
+        seconds = 60 * self._config.checkpoint_every_minutes
+        return self._writer is not None and self._writer.is_due(seconds)
+
+    def is_due_after_epoch(self, loss: float) -> bool:
+        """Returns whether to save at the end of an epoch that is not the last.
+
+        Patients who pick the best model have to find it: the best so far always is.
+        """
+        if self._writer is None:
+            return False
+        seconds = 60 * self._config.checkpoint_every_minutes
+        picked = self._config.data.validation_fold is not None
+        return self._writer.is_due_after_epoch(seconds, loss if picked else None)
 
     def save(
         self,
         step: int,
         layout: Layout,
         state: Any,
-        progress: Progress,
+        describe: Callable[[], Progress | None],
         loss: float | None = None,
     ) -> None:
-        """Starts to write a checkpoint."""
-        if self._checkpoints is not None:
-            self._checkpoints.save(step, layout.fetch(state), progress, loss)
-        self._saved = time.monotonic()
+        """Begins to write a checkpoint, see `CheckpointWriter.save`."""
+        if self._writer is not None:
+            self._writer.save(step, layout.begin_fetch(state), describe, loss)
 
     def log(self, epoch: int, scores: dict[str, float]) -> None:
         """Writes the scores of an epoch."""
@@ -165,8 +205,8 @@ class Recorder:
 
     def finish(self) -> None:
         """Waits until all that was saved is complete."""
-        if self._checkpoints is not None:
-            self._checkpoints.wait()
+        if self._writer is not None:
+            self._writer.wait()
 
     def __exit__(self, *error: Any) -> None:
         """Closes the files; at a good end, waits for all processes."""

@@ -17,8 +17,8 @@ from benchmarks import (
     steps,
 )
 from spectjax.config import save_config
+from spectjax.detector_sizes import SMOKE_MASK_RCNN
 from spectjax.metrics import intervals
-from spectjax.recipes import SMOKE_MASK_RCNN
 from tests.support.flagged_commands import run_in_process
 from tests.support.untrained_runs import make_config
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from spectjax.bones.agreement import WHY
 from spectjax.bones.burden import BurdenView, measure_burden
 from spectjax.bones.found import FoundBones
 from spectjax.bones.regions import NAMES, REGIONS, THORAX
@@ -144,6 +145,41 @@ def test_a_region_in_doubt_counts_only_where_it_counts():
     assert withhold(measure(front, back)) == [apart]
     whole = withhold(measure(front, back, "whole body"))
     assert whole == [apart, ("region_in_doubt", "anterior", ("left femur",))]
+
+
+def disagree(name, marked):
+    """A front view whose other map has a region in row 0 of the map; marks of both.
+
+    Its own row has 10 pixels, of which `marked` are marked; row 0 has no mark.
+    """
+    other = np.where(MAP == row_of(name), 0, MAP)
+    other[0] = row_of(name)
+    bones = FoundBones(MAP, {name: WHY}, "a map of rows", other)
+    return make_view("anterior", [(name, marked), ("sternum", 5)], bones=bones)
+
+
+def test_a_region_that_is_seen_in_two_places_counts_if_the_index_depends_on_it():
+    """0.3 x 5 / 10 / 2 of the sternum, and 3.3 x 0.1 / 2 of a marked humerus."""
+    back = make_view("posterior")
+    settled = measure(disagree("left humerus", 0), back, "whole body")
+    assert settled.index.percent == pytest.approx(0.075)
+    assert settled.unsettled == ("left humerus",)
+    assert settled.to_json()["unsettled"] == ["left humerus"]
+    assert "in doubt, but worth at most 0.1 together: left humerus" in settled.sentence
+    moved = measure(disagree("left humerus", 1), back, "whole body")
+    apart = ("region_in_doubt", "anterior", ("left humerus",))
+    assert withhold(moved) == [apart]
+    # A clavicle is worth 0.5: with 4 of its pixels the index moves by 0.1.
+    assert measure(disagree("left clavicle", 4), back).unsettled == ("left clavicle",)
+    assert withhold(measure(disagree("left clavicle", 5), back))
+
+
+def test_what_nobody_else_looked_for_stays_in_doubt():
+    flags = {"left humerus": WHY}
+    bones = FoundBones(MAP, flags, "a map of rows")
+    front, back = make_view("anterior", bones=bones), make_view("posterior")
+    apart = ("region_in_doubt", "anterior", ("left humerus",))
+    assert withhold(measure(front, back, "whole body")) == [apart]
 
 
 def test_what_was_not_looked_at_is_not_free_of_marks():

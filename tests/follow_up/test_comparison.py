@@ -79,11 +79,11 @@ def test_show_tells_that_grey_values_have_no_sizes():
     assert "grey values" in show(*see(notes=("grey values as counts",))).unsized
 
 
-def read(regions, *, reasons=(), extent="thorax"):
+def read(regions, *, reasons=(), extent="thorax", **changes):
     """A reading with an index of these parts, None if it is withheld."""
     index = regions and Index(sum(regions.values()), {}, regions, {}, 10.0)
     burden = Burden(extent, index, tuple(reasons), None, "", {})
-    return Reading([see()], (), burden)
+    return Reading([see(**changes)], (), burden)
 
 
 @pytest.mark.parametrize(
@@ -120,3 +120,19 @@ def test_an_index_that_either_study_withholds_or_of_another_part_has_no_change()
         assert change.sentence.endswith(f"withheld. {who}: Few counts.")
     other = read({"skull": 1.0}, extent="whole body")
     assert "other parts" in compare_index(whole, other, TABLE).withheld[0]
+
+
+@pytest.mark.parametrize(
+    ("spacings", "why"),
+    [
+        (((2.0, 2.0), (2.4, 2.4)), ""),
+        (((2.0, 2.0), (2.42, 2.42)), "Pixels of 2.0 and of 2.4 mm"),
+        (((4.7, 4.7), (2.3, 2.3)), "Pixels of 2.3 and of 4.7 mm"),
+        (((2.0, 2.0), None), "The size of a pixel is unknown"),
+    ],
+)
+def test_an_index_on_other_pixels_has_no_change(spacings, why):
+    pair = [read({"skull": 1.0}, spacing_mm=spacing) for spacing in spacings]
+    change = compare_index(*pair, TABLE)
+    assert (change.percents is None) == bool(why)
+    assert [text.startswith(why) for text in change.withheld] == [True] * bool(why)

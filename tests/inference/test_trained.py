@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from spectjax.inference.metadata import ModelFileError
 from spectjax.inference.trained import check_run, load_run
 from spectjax.system.files import write_json
 from tests.support.config_files import KMEANS, load
+from tests.support.untrained_runs import make_config, write_run
 
 
 @pytest.fixture
@@ -62,6 +64,19 @@ def test_a_run_compiles_what_it_is_asked(workdir):
     assert isinstance(logits, np.ndarray)
     # K-means marks the brightest pixels.
     np.testing.assert_array_equal(logits.argmax(axis=-1), counts[..., 0] == 9)
+
+
+def test_parameters_go_to_the_device_once(tmp_path):
+    """What an image costs must not grow with the model: VGG-16 has 537 MB."""
+    write_run(tmp_path, make_config(**{"data.train_hw": (8, 8)}))
+    run = load_run(tmp_path)
+    counts = np.ones((1, 8, 8, 1), np.uint16)
+    first = run.predict(counts)
+    with jax.transfer_guard_host_to_device("disallow"):  # but for what is put there
+        with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-dev"):
+            jax.jit(run.learned.predict)(run.variables, counts)
+        np.testing.assert_array_equal(run.predict(counts), first)
+    assert jax.tree.leaves(run.place())[0] is jax.tree.leaves(run.place())[0]
 
 
 def test_a_folder_without_a_run_is_told(tmp_path):

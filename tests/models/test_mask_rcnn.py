@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spectjax.detector_sizes import SMOKE_MASK_RCNN, TORCHVISION
 from spectjax.models import create_model
 from spectjax.models.bottleneck import Bottleneck, BottleneckBody
 from spectjax.models.mask_rcnn import ATTENTIONS, MaskRCNN
 from spectjax.models.proposals import propose
 from spectjax.models.pyramid import FeaturePyramid
 from spectjax.ops.normalisation import normalise_by_root
-from spectjax.recipes import SMOKE_MASK_RCNN, TORCHVISION
 from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
 from tests.support.untrained_runs import draw_live
 
@@ -309,6 +309,20 @@ def test_proposals_are_moved_anchors_that_survive_suppression():
     np.testing.assert_allclose(found.boxes[0], [0, 1, 8, 9])
     np.testing.assert_allclose(found.boxes[1], [10, 10, 16, 14], rtol=1e-6)
     np.testing.assert_allclose(found.scores[:2], [2, 0])
+
+
+def test_levels_with_different_numbers_of_anchors_leave_each_other_alone():
+    same = jnp.array([[2, 2, 8, 8.0]])
+    levels = [jnp.tile(same, (3, 1)), same, jnp.zeros((2, 4))]
+    settings = {"hw": (16, 16), "pre_nms": 3, "count": 4, "nms_iou": 0.7}
+    found = compile_quickly(functools.partial(propose, **settings))(
+        [jnp.array([1.0, 3.0, 2.0]), jnp.array([2.5]), jnp.array([9.0, 8.0])],
+        [jnp.zeros_like(level) for level in levels],
+        levels,
+    )
+    # One of three equal boxes, the same box on the next level, and no empty one.
+    np.testing.assert_array_equal(found.valid, [True, True, False, False])
+    np.testing.assert_array_equal(found.scores[:2], [3, 2.5])
 
 
 def test_frozen_normalisation_learns_nothing(key):

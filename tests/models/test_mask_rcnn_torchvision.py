@@ -24,13 +24,13 @@ from scripts.peers.torchvision_mask_rcnn import (
     compute_losses,
     compute_stages,
 )
+from spectjax.detector_sizes import TORCHVISION
 from spectjax.models import create_model
 from spectjax.models.mask_rcnn import MaskRCNN
 from spectjax.models.proposals import propose
 from spectjax.ops.anchors import make_anchors
 from spectjax.ops.instances import find_boxes
 from spectjax.ops.mask_paste import paste_masks
-from spectjax.recipes import TORCHVISION
 from spectjax.tasks.hotspots.detection_losses import compute_detection_losses
 from spectjax.weights.torchvision import convert
 from tests.support.torchvision_files import mask_rcnn_layout

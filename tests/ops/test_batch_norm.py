@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from spectjax.ops.batch_norm import BatchNorm, normalise
+from spectjax.ops import backend
+from spectjax.ops.batch_norm import BatchNorm, find_moments_at_once, normalise
 
 
 def random(seed, *shape):
@@ -60,6 +61,16 @@ def test_training_equals_flax(shape, relu):
     assert_close(ours, trained(theirs, finish, x), 2e-4)
 
 
+def test_training_for_gpus_equals_flax(monkeypatch):
+    monkeypatch.setattr(backend, "find_platform", lambda: "gpu")
+    x = 2 * random(0, 2, 5, 7, 3) + 3
+    theirs = nn.BatchNorm(
+        use_running_average=False, momentum=0.9, use_fast_variance=False
+    )
+    ours = trained(BatchNorm(use_running_average=False, relu=True), lambda y: y, x)
+    assert_close(ours, trained(theirs, nn.relu, x), 2e-4)
+
+
 def test_prediction_equals_flax():
     x, variables = random(0, 2, 4, 6, 5), variables_of(5)
     ours = BatchNorm(use_running_average=True, relu=True).apply(variables, x)
@@ -90,6 +101,46 @@ def test_variance_survives_a_mean_a_thousand_times_larger():
     _, mean, var = normalise(x, jnp.ones(8), jnp.zeros(8), False, None)
     np.testing.assert_allclose(mean, exact.mean((0, 1, 2)), rtol=1e-6)
     np.testing.assert_allclose(var, exact.var((0, 1, 2)), rtol=1e-4)
+
+
+def hot_counts(hottest):
+    """Counts of two images as four channels, a hotspot in one; its middle, or not."""
+    draw = np.random.default_rng(0)
+    x = draw.poisson(4, (2, 64, 64, 4)).astype(np.float32)
+    x[1, 30:34, 30:34] += 20_000
+    x[1, 32, 32] += 40_000 if hottest else -20_000
+    x[..., 1] += 300_000  # far from zero
+    x[..., 2] = 1 + x[..., 2] / 100_000  # hardly more than the digits of float32
+    x[..., 3] = 7
+    return x
+
+
+# The hottest of 8192 pixels lies 55 standard deviations from their mean: 55^2 / 2^24.
+@pytest.mark.parametrize(("hottest", "tolerance"), [(False, 2e-6), (True, 1e-3)])
+def test_one_pass_keeps_the_digits_of_two_on_hot_counts(hottest, tolerance):
+    x = hot_counts(hottest)
+    exact = x.astype(np.float64)
+    _, *two_passes = normalise(x, jnp.ones(4), jnp.zeros(4), False, None)
+    wanted = exact.mean((0, 1, 2)), exact.var((0, 1, 2))
+    mean, var = find_moments_at_once(jnp.asarray(x))
+    for means, variances in (wanted, two_passes):
+        # What is left of it is counted in standard deviations.
+        error = np.abs(mean - means) - 1e-6 * np.abs(means)
+        assert (error <= 2e-5 * np.sqrt(wanted[1])).all()
+        np.testing.assert_allclose(var, variances, rtol=tolerance)
+
+
+def test_moments_of_all_devices_take_one_message_each_way():
+    x, channels = jnp.ones((2, 4, 4, 3)), jnp.ones(3)
+
+    def run(x, scale, bias):
+        return normalise(x, scale, bias, True, "devices")[0].sum()
+
+    axes = [("devices", 8)]
+    value = str(jax.make_jaxpr(run, axis_env=axes)(x, channels, channels))
+    both = str(jax.make_jaxpr(jax.grad(run), axis_env=axes)(x, channels, channels))
+    assert (value.count("= all_gather"), value.count("= psum")) == (1, 0)
+    assert (both.count("= all_gather"), both.count("= psum")) == (1, 1)
 
 
 def test_a_batch_split_over_an_axis_is_normalised_as_a_whole():

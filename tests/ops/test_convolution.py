@@ -12,7 +12,11 @@ from spectjax.ops.convolution import (
     UpConv,
     compiler_options,
     convolve,
+    convolve_one_channel,
+    interleave,
     max_pool,
+    multiply_to_few,
+    pool_by_place,
     up_convolve,
 )
 
@@ -77,6 +81,15 @@ def test_up_convolve_turns_a_pixel_into_four_products():
     np.testing.assert_allclose(up_convolve(x, kernel)[0, :, :, 0], expected)
 
 
+def test_pixels_that_are_left_apart_are_the_same_ones(key):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4, 5)), jnp.float32)
+    variables = UpConv(6).init(key, x)
+    variables = jax.tree.map(lambda p: p + 0.5, variables)  # with a bias
+    apart = UpConv(6, apart=True).apply(variables, x)
+    placed = interleave(apart.reshape(2, 3, 4, 2, 2, 6))
+    np.testing.assert_allclose(placed, UpConv(6).apply(variables, x), atol=1e-5)
+
+
 def test_up_convolve_equals_conv_transpose_with_the_flipped_kernel():
     transpose = nn.ConvTranspose(5, (2, 2), strides=(2, 2), use_bias=False)
     assert_same_value_and_gradients(
@@ -110,6 +123,31 @@ def test_max_pool_of_a_constant_block_sends_its_gradient_up_left():
 def test_max_pool_rejects_an_odd_size():
     with pytest.raises(ValueError, match=r"even height and width, got \(4, 3\)"):
         max_pool(jnp.zeros((1, 4, 3, 1)))
+
+
+def test_pooling_by_place_gives_values_and_gradients_of_ties_as_reduce_window_does():
+    x = jax.random.randint(jax.random.key(0), (2, 8, 6, 3), 0, 3).astype(float)
+    direction = jnp.arange(2.0 * 4 * 3 * 3).reshape(2, 4, 3, 3) + 1
+    value, backward = jax.vjp(pool_by_place, x)
+    expected, theirs = jax.vjp(reduce_window, x)
+    np.testing.assert_array_equal(value, expected)
+    np.testing.assert_array_equal(backward(direction)[0], theirs(direction)[0])
+
+
+@pytest.mark.parametrize(("size", "stride"), [(3, 1), (7, 2)])
+def test_one_channel_by_one_product_is_convolved_as_others_are(size, stride):
+    assert_same_value_and_gradients(
+        lambda x, kernel: convolve_one_channel(x, kernel, stride),
+        lambda x, kernel: convolve(x, kernel, stride),
+        random(0, 2, 9, 6, 1),
+        random(1, size, size, 1, 4),
+    )
+
+
+def test_multiply_to_few_is_a_product():
+    assert_same_value_and_gradients(
+        multiply_to_few, jnp.matmul, random(0, 2, 3, 4, 5), random(1, 5, 2)
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

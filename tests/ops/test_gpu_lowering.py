@@ -10,7 +10,9 @@ from spectjax.models import create_model
 from spectjax.ops import batch_norm
 from spectjax.ops.backend import find_platform
 from spectjax.ops.convolution import compiler_options, convolve
+from spectjax.ops.normalisation import normalise_by_root
 from spectjax.ops.roi_align import roi_align
+from spectjax.tasks.hotspots.instance_segmentation import InstanceSegmentation
 from spectjax.training.step import MAX_STEPS_PER_DISPATCH, choose_steps_per_dispatch
 
 FIELDS = {
@@ -65,6 +67,27 @@ def test_no_product_of_every_other_pixel_is_lowered_for_a_gpu(name):
     assert _CONVOLUTION.search(text)
     assert "custom_call" not in text  # none of the host's libraries leaks
     assert find_strided_products(text) == []
+
+
+def test_a_step_of_mask_rcnn_has_no_loop_whose_end_the_host_must_ask_for():
+    model = create_model("mask_rcnn", {"num_classes": 2, **FIELDS["mask_rcnn_att"]})
+    task = InstanceSegmentation(model, normalise_by_root)
+    variables = jax.eval_shape(lambda: task.init(jax.random.key(0), (16, 16)))
+    batch = {
+        "images": jax.ShapeDtypeStruct((2, 16, 16, 1), jnp.uint16),
+        "masks": jax.ShapeDtypeStruct((2, 16, 16), jnp.uint8),
+        "instances": jax.ShapeDtypeStruct((2, 16, 16), jnp.uint8),
+    }
+    step = jax.value_and_grad(task.compute_loss, has_aux=True)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    with jax.default_device("gpu"):
+        program = jax.make_jaxpr(step)(
+            variables["params"], variables["batch_stats"], batch, key
+        )
+    # Suppression takes a known number of turns.
+    assert "scan[" in str(program)
+    assert "while[" not in str(program)
+    assert "cond[" not in str(program)
 
 
 def test_a_product_of_every_other_pixel_is_found():

@@ -10,10 +10,17 @@ import pytest
 from spectjax.ops import matching
 
 
-@functools.partial(jax.jit, static_argnames="low_quality")
-def match(iou, valid, **options):
+@pytest.fixture(params=[True, False], ids=["one by one", "at once"])
+def match(request):
     """Matches by a table of all overlaps."""
-    return matching.match(lambda g: iou[:, g], valid, **options)
+
+    @functools.partial(jax.jit, static_argnames="low_quality")
+    def match(iou, valid, **options):
+        return matching.match(
+            lambda g: iou[:, g], valid, looped=request.param, **options
+        )
+
+    return match
 
 
 def match_by_rule(iou, valid, foreground_iou, background_iou, low_quality):
@@ -52,7 +59,7 @@ def draw_ious(seed, n=40, g=5):
 
 
 @pytest.mark.parametrize("low_quality", [False, True])
-def test_match_follows_the_rule(low_quality):
+def test_match_follows_the_rule(low_quality, match):
     draw = np.random.default_rng(0)
     for seed in range(60):
         iou, valid = draw_ious(seed), draw.random(5) < 0.7
@@ -93,7 +100,7 @@ TORCHVISION = {
 
 
 @pytest.mark.parametrize("low_quality", [False, True])
-def test_match_equals_that_of_torchvision(low_quality):
+def test_match_equals_that_of_torchvision(low_quality, match):
     found = match(
         jnp.float32(EIGHTHS / 8),
         jnp.ones(4, bool),
@@ -105,7 +112,7 @@ def test_match_equals_that_of_torchvision(low_quality):
 
 
 @pytest.mark.parametrize("low_quality", [False, True])
-def test_match_equals_the_matcher_of_an_installed_torchvision(low_quality):
+def test_match_equals_the_matcher_of_an_installed_torchvision(low_quality, match):
     torch = pytest.importorskip("torch")
     detection = pytest.importorskip("torchvision.models.detection._utils")
     matcher = detection.Matcher(0.5, 0.25, low_quality)
@@ -123,7 +130,7 @@ def test_match_equals_the_matcher_of_an_installed_torchvision(low_quality):
         np.testing.assert_array_equal(to_kinds(found), expected)
 
 
-def test_thresholds_belong_to_the_better_kind():
+def test_thresholds_belong_to_the_better_kind(match):
     iou = jnp.float32([[0.5], [0.4999], [0.25], [0.2499]])
     found = match(
         iou,
@@ -135,7 +142,7 @@ def test_thresholds_belong_to_the_better_kind():
     np.testing.assert_array_equal(to_kinds(found), [0, -2, -2, -1])
 
 
-def test_best_boxes_may_differ_by_rounding_and_by_no_more():
+def test_best_boxes_may_differ_by_rounding_and_by_no_more(match):
     iou = jnp.float32([[0.2], [0.2 * (1 - 3e-6)], [0.2 * (1 - 1e-4)], [0]])
     found = match(
         iou,
@@ -148,7 +155,7 @@ def test_best_boxes_may_differ_by_rounding_and_by_no_more():
 
 
 @pytest.mark.parametrize("iou", [0, 0.9])
-def test_without_truth_all_boxes_are_background(iou):
+def test_without_truth_all_boxes_are_background(iou, match):
     found = match(
         jnp.full((7, 3), iou, jnp.float32),
         jnp.zeros(3, bool),
@@ -160,7 +167,7 @@ def test_without_truth_all_boxes_are_background(iou):
     np.testing.assert_array_equal(found.index, np.zeros(7))
 
 
-def test_a_truth_that_no_box_touches_takes_none():
+def test_a_truth_that_no_box_touches_takes_none(match):
     found = match(
         jnp.float32([[0, 0.6], [0, 0], [0, 0.1]]),
         jnp.ones(2, bool),
@@ -171,7 +178,7 @@ def test_a_truth_that_no_box_touches_takes_none():
     np.testing.assert_array_equal(to_kinds(found), [1, -1, -1])
 
 
-def test_compiled_over_a_batch_it_gives_what_single_images_give():
+def test_compiled_over_a_batch_it_gives_what_single_images_give(match):
     ious = np.stack([draw_ious(seed) for seed in range(3)])
     valid = np.array([[1, 1, 1, 1, 1], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0]], bool)
     found = jax.jit(
@@ -189,3 +196,25 @@ def test_compiled_over_a_batch_it_gives_what_single_images_give():
         expected = match_by_rule(ious[i], valid[i], 0.5, 0.25, True)
         single = jax.tree.map(lambda x, i=i: x[i], found)
         np.testing.assert_array_equal(to_kinds(single), expected)
+
+
+def test_one_by_one_is_the_choice_on_cpus_alone():
+    def trace():
+        def choose(iou, valid):
+            return matching.match(
+                lambda g: iou[:, g],
+                valid,
+                foreground_iou=0.5,
+                background_iou=0.3,
+                low_quality=True,
+            )
+
+        shapes = (
+            jax.ShapeDtypeStruct((3, 2), jnp.float32),
+            jax.ShapeDtypeStruct((2,), bool),
+        )
+        return str(jax.make_jaxpr(choose)(*shapes))
+
+    assert "while[" in trace()
+    with jax.default_device("gpu"):
+        assert "while[" not in trace()

@@ -66,6 +66,26 @@ def test_draw_burden_reaches_what_is_wanted(percent):
     assert 0.97 * percent <= burden.measure_index() <= percent + 0.01
 
 
+def test_metastases_of_extensive_disease_are_many_and_no_larger_than_others():
+    """Sites follow the marrow: 17.5 % of it is in hip bones, 12.3 % in L1 to L5."""
+    skeleton = build_skeleton()
+    sizes, sites = {0.5: [], 9.0: []}, []
+    for percent, found in sizes.items():
+        for seed in range(40 if percent < 1 else 2):
+            foci = draw_burden(np.random.default_rng(seed), skeleton, percent)
+            # The last fills up what is wanted.
+            found += [np.median(f.axes_mm) for f in foci[:-1] if "rib" not in f.site]
+            sites += [focus.site for focus in foci] if percent < 1 else []
+    assert len(sizes[9.0]) > 20 * 2
+    few, many = (np.median(found) for found in sizes.values())
+    assert many == pytest.approx(few, rel=0.25)
+    assert few == pytest.approx(20, rel=0.25)
+    for name, share in (("hip bone", 0.175), ("L", 0.123), ("rib", 0.161)):
+        n = sum(name in site for site in sites)
+        spread = (share * (1 - share) * len(sites)) ** 0.5
+        assert n == pytest.approx(share * len(sites), abs=3 * spread)
+
+
 def test_burdens_of_a_population_are_spread_evenly():
     slots = draw_slots("burden", 60, 0)
     assert all(slot.layout.views and slot.diagnosis == "metastasis" for slot in slots)

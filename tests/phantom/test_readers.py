@@ -59,3 +59,30 @@ def test_by_parts_readers_outline_what_is_less_hot_than_its_rim():
             corners = np.concatenate([outline.polygon_xy for outline in outlines])
             assert np.ptp(corners[:, 1]) == pytest.approx(height, abs=4)
             assert np.ptp(corners[:, 0]) == pytest.approx(20, abs=4)
+
+
+def blot(image, top, left, excess):
+    """Raises a square of 14 pixels of an image."""
+    image[top : top + 14, left : left + 14] += excess
+
+
+def test_by_parts_readers_take_what_lies_beside_a_hot_spot_with_it():
+    # Of two equally faint spots, 0.2 of what is around, one touches a hot one.
+    spots = []
+    expectation = np.full((90, 60), 100.0, np.float32)
+    for top, left, excess in ((10, 10, 300), (10, 24, 20), (60, 20, 20)):
+        counts = np.zeros((90, 60), np.float32)
+        blot(counts, top, left, excess)
+        counts = ndimage.gaussian_filter(counts, 1.0)
+        expectation += counts
+        spots.append(SpotImage("metastasis", f"left rib {top}", (0, 0), counts))
+    exposure = Exposure("anterior", expectation, tuple(spots))
+    for parts, lowest, highest in ((False, 0, 60), (True, 100, 120)):
+        beside, alone = 0, 0
+        for seed in range(40):
+            reading = read_view(np.random.default_rng(seed), exposure, parts=parts)
+            for polygon in (o.polygon_xy for outlines in reading for o in outlines):
+                alone += polygon[:, 1].min() > 50
+                beside += polygon[:, 1].max() < 50 and polygon[:, 0].max() > 34
+        assert lowest <= beside <= highest
+        assert alone < 60

@@ -11,7 +11,11 @@ from flax import linen as nn
 from spectjax.ops.normalisation import keep_images
 from spectjax.tasks import TASKS, Elsewhere
 from spectjax.tasks.classification.task import Classification
-from spectjax.tasks.hotspots.segmentation import Segmentation, coarsen
+from spectjax.tasks.hotspots.segmentation import (
+    Segmentation,
+    choose_classes,
+    coarsen,
+)
 from spectjax.tasks.losses import cross_entropy
 
 
@@ -153,3 +157,8 @@ def test_whatever_a_row_names_elsewhere_is_there(task):
     places = list_places(TASKS[task])
     assert len(places) >= 6
     assert all(callable(place()) or type(place()) is tuple for place in places)
+
+
+def test_a_pixel_has_its_most_probable_class_and_the_first_of_equal_ones(key):
+    logits = jax.random.randint(key, (2, 5, 7, 4), 0, 3).astype(float)  # many tie
+    np.testing.assert_array_equal(choose_classes(logits), jnp.argmax(logits, axis=-1))

@@ -101,7 +101,7 @@ def test_where_a_dispatch_ends_changes_no_bit():
     whole, sums = advance(layout.place(first), 0, 5)
     half, first_sums = advance(layout.place(first), 0, 3)
     ends, last_sums = advance(half, 3, 2)
-    assert_equal(layout.fetch(ends), layout.fetch(whole))
+    assert_equal(layout.begin_fetch(ends)(), layout.begin_fetch(whole)())
     losses = np.concatenate([first_sums["loss"][:3], last_sums["loss"][:2]])
     np.testing.assert_array_equal(sums["loss"], losses)
     assert int(whole.step) == 5

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -10,11 +11,17 @@ import time
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from spectjax.training.loop import train
-from spectjax.training.parallel import ProcessError, any_process, start_processes
+from spectjax.training.parallel import (
+    LAYOUTS,
+    ProcessError,
+    ask_processes,
+    start_processes,
+)
 from tests.support.examples import make_spots
 from tests.support.tiny_runs import make_config, read_log, read_state
 
@@ -150,6 +157,37 @@ def test_processes_that_do_not_share_the_workdir_are_told_so(layouts):
         assert "--workdir and --data_dir must name folders that all share" in text
 
 
+def test_hosts_wait_for_each_other_at_the_start_and_at_a_good_end_alone(layouts):
+    """Whether to stop, all processes learn from their devices, step by step."""
+    for text in layouts.said:
+        assert re.findall(r"(\d+) gathers", text) == ["2", "2", "1", "2", "1"]
+
+
+@pytest.mark.parametrize("name", sorted(LAYOUTS))
+def test_a_state_is_fetched_as_it_was_before_the_next_step(name):
+    """Which uses its memory again."""
+    layout = LAYOUTS[name]()
+    mapped = {"pmap": jax.pmap, "jit": jax.jit}[name]
+    step = mapped(lambda state: jax.tree.map(lambda x: 2 * x, state), donate_argnums=0)
+    first = {"kernel": np.arange(6.0, dtype=np.float32), "step": np.int32(3)}
+    state = layout.place(first)
+    fetch = layout.begin_fetch(state)
+    after = step(state)
+    jax.tree.map(np.testing.assert_array_equal, fetch(), first)
+    assert int(layout.begin_fetch(after)()["step"]) == 6
+
+
+def test_a_device_without_room_for_a_copy_is_read_at_once(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    state = LAYOUTS["jit"]().place({"kernel": np.ones(3, np.float32)})
+    monkeypatch.setattr(jax, "device_put", refuse)
+    fetch = LAYOUTS["jit"]().begin_fetch(state)
+    jax.jit(jnp.negative, donate_argnums=0)(state["kernel"])
+    np.testing.assert_array_equal(fetch()["kernel"], np.ones(3))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_process_that_is_killed_ends_the_other_with_one_line(killed, tmp_path):
@@ -172,7 +210,11 @@ def test_without_flags_or_slurm_a_run_is_one_process(monkeypatch):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
     start_processes(None, None, None)
     assert jax.process_count() == 1
-    assert any_process(True, False) == (True, False)
+    flags = [True, False]
+    answer = ask_processes(lambda: tuple(flags))
+    assert answer() == (True, False)
+    flags[1] = True  # nobody else has to agree
+    assert answer() == (True, True)
 
 
 @pytest.mark.parametrize(

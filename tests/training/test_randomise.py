@@ -160,3 +160,17 @@ def test_no_half_and_no_shoulder_of_a_whole_body_is_blacked_out(hw, cut):
     kept = np.asarray(draw(np.ones(hw, np.float32), keys))
     assert (kept.mean((1, 2)) < 0.75).any() == cut
     assert not kept.all((1, 2)).all()  # a bladder may be
+
+
+def test_a_whole_body_is_brighter_in_some_rows_than_in_others():
+    keys = jax.random.split(jax.random.key(3), 200)
+    along = jax.vmap(lambda key: randomise._vary_along(181, key))(keys)
+    logs = np.log(np.asarray(along)[..., 0])
+    # Ten places of their own, a line between them.
+    assert logs[:, ::20].std() == pytest.approx(0.25, rel=0.1)
+    assert logs.mean() == pytest.approx(0, abs=0.02)
+    np.testing.assert_allclose(np.diff(logs, 2)[:, 5:15], 0, atol=1e-4)
+    # Of a thorax the counts stay as they are, see above; of a frame none does.
+    frame = np.full((64, 32), 40.0, np.float32)
+    seen = jax.jit(jax.vmap(randomise._deliver, (None, 0)))(frame, keys[:16])
+    assert (np.ptp(np.asarray(seen.images)[:, :, 16], axis=1) > 0).all()

@@ -72,7 +72,7 @@ class Segmentation(LabelTask):
 
     def mirror(self, logits: jax.Array) -> jax.Array:
         """Returns logits (B, H, W, K) mirrored, columns in reverse."""
-        return logits[:, :, ::-1]
+        return jnp.flip(logits, axis=2)
 
     def find_labels(self, batch: Batch) -> jax.Array:
         """Returns the class of each pixel, int32, (B, H, W)."""
@@ -82,7 +82,7 @@ class Segmentation(LabelTask):
         self, logits: jax.Array, labels: jax.Array, losses: jax.Array, valid: jax.Array
     ) -> Sums:
         """Returns sums over the valid images, each (); of pixels that have a label."""
-        predictions = jnp.argmax(logits, axis=-1)
+        predictions = choose_classes(logits)
         found, true = predictions > 0, labels > 0
         counted = valid[:, None, None] & (labels >= 0)
         return {
@@ -109,6 +109,25 @@ class Segmentation(LabelTask):
             "PA": sums["correct_pixels"] / pixels,
             "IoU": sums["overlap_pixels"] / union if union else 1.0,
         }
+
+
+def choose_classes(logits: jax.Array) -> jax.Array:
+    """Returns the most probable class of each pixel, the first of equal ones.
+
+    What `jnp.argmax` does, which reduces: for two classes that took GPUs eight times as
+    long as reading them.
+
+    Args:
+        logits: (B, H, W, K).
+
+    Returns:
+        int32, (B, H, W).
+    """
+    best, classes = logits[..., 0], jnp.zeros(logits.shape[:-1], jnp.int32)
+    for k in range(1, logits.shape[-1]):
+        classes = jnp.where(logits[..., k] > best, k, classes)
+        best = jnp.maximum(logits[..., k], best)
+    return classes
 
 
 def coarsen(labels: jax.Array, shape: tuple[int, ...]) -> jax.Array:
