@@ -126,6 +126,8 @@ def test_the_table_says_that_nothing_was_run_and_what_failed(monkeypatch):
         "| 6.8, 6.4 | 1212–2353 | 34 |" in text
     )
     assert "| unet:smoke train bfloat16, 8 x h200 | not compiled | –" in text
+    looped = GOOD | {"waits": ["while"]}
+    assert "| 6.8, 6.4 | – | 34 |" in compile_for_gpu.format_results({one: looped}, 16)
     assert "- faults: unet:smoke train bfloat16, 8 x h200: XLA ended it" in text
 
 
