@@ -77,11 +77,11 @@ def test_an_index_has_its_constants_and_the_scatter_of_repeated_scans():
 def test_the_whole_body_has_another_name_and_all_bones():
     burden = measure(
         make_view("anterior", [("left femur", 10)]),
-        make_view("posterior"),
+        make_view("posterior", [("left femur", 5)]),
         "whole body",
     )
     assert burden.title == "planar bone scan index"
-    assert burden.index.percent == pytest.approx(8.9 / 2)
+    assert burden.index.percent == pytest.approx(8.9 * 0.75)
     assert burden.index.mass_percent == pytest.approx(100.1)
 
 
@@ -145,6 +145,19 @@ def test_a_region_in_doubt_counts_only_where_it_counts():
     assert withhold(measure(front, back)) == [apart]
     whole = withhold(measure(front, back, "whole body"))
     assert whole == [apart, ("region_in_doubt", "anterior", ("left femur",))]
+
+
+@pytest.mark.parametrize(("front", "back", "told"), [(2, 0, 0), (1, 0, 1), (9, 4, 1)])
+def test_views_that_contradict_each_other_leave_no_number(front, back, told):
+    """A femur is worth 8.9: of its 10 pixels so many are marked."""
+    marks = [[("left femur", pixels)] for pixels in (front, back)]
+    views = map(make_view, ("anterior", "posterior"), marks)
+    burden = measure(*views, "whole body")
+    if told:
+        assert burden.index.percent == pytest.approx(8.9 * (front + back) / 20)
+    else:
+        assert withhold(burden) == [("views_differ", None, ())]
+        assert "1.78 anterior, 0.00 posterior" in burden.sentence
 
 
 def disagree(name, marked):
