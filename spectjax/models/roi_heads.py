@@ -88,9 +88,9 @@ class MaskHead(nn.Module):
         # XLA would move all channels of all pixels; of the classes there are few.
         apart = not uses_onednn(x)
         x = UpConv(self.features, apart=apart, dtype=self.dtype, name="up")(x)
-        height, width = x.shape[1:3]
+        n_regions, height, width, _ = x.shape  # of an export the first is a symbol
         # Each class of a pixel depends on that pixel alone, wherever it is.
-        x = nn.relu(x).reshape(len(x), height, -1, self.features)
+        x = nn.relu(x).reshape(n_regions, height, -1, self.features)
         logits = Conv(
             self.num_classes,
             1,
@@ -99,7 +99,7 @@ class MaskHead(nn.Module):
         )(x.astype(jnp.float32))
         if apart:
             logits = interleave(
-                logits.reshape(len(x), height, width, 2, 2, self.num_classes)
+                logits.reshape(n_regions, height, width, 2, 2, self.num_classes)
             )
         return logits.reshape(batch, count, *logits.shape[1:])
 

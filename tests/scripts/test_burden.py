@@ -175,8 +175,8 @@ def test_the_view_of_fewer_counts_gets_those_that_are_wanted(exam):
 def test_readers_are_asked_about_the_first_scan():
     scan = next(simulate_patient("burden", 3, 2101, repeats=True))
     for view, marked in scan.hotspots.items():
-        # Most of what they outline is metastasis.
-        assert marked[scan.outlined[view]].mean() > 0.8
+        # Most of what they outline is metastasis, some of it lies between two.
+        assert marked[scan.outlined[view]].mean() > 0.6
     assert scan.volume["whole body"] == pytest.approx(1.06, abs=0.05)
 
 

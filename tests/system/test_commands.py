@@ -206,6 +206,7 @@ def test_a_command_leaves_a_folder_alone_that_another_works_in(tmp_path, module)
 # Programs that another of ours starts and listens to, beside those named a worker.
 CHILDREN = {
     "benchmarks/gpu_parts.py",
+    "benchmarks/gpu_programs.py",
     "scripts/node_trial/fake_model.py",
     "spectjax/node/leash.py",
     "spectjax/node/model.py",
