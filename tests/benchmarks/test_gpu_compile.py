@@ -36,7 +36,7 @@ def name_settings():
         yield pytest.param(each, id=each.title, marks=marks)
 
 
-@pytest.mark.parametrize("setting", name_settings())
+@pytest.mark.parametrize("setting", list(name_settings()))
 def test_a_small_network_compiles_without_a_fault(setting, results):
     assert compile_for_gpu.find_faults(results[setting], memory_gb=1) == []
 
