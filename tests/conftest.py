@@ -61,6 +61,10 @@ def pytest_configure(config):
         jax.config.update("jax_disable_most_optimizations", True)
         # Processes that tests start do likewise.
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+        # Later versions end at a flag that they no longer have.
+        if jax.__version_info__ < (0, 11):
+            flags = os.environ.get("XLA_FLAGS", "")
+            os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_use_fusion_emitters=false"
 
 
 def pytest_collection_modifyitems(items):
@@ -70,9 +74,12 @@ def pytest_collection_modifyitems(items):
         items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def rare_garbage_collection():
-    """Looks for garbage less often: among millions of objects that takes a while."""
+    """Looks for garbage less often, and only among what this file's tests make.
+
+    Among millions of objects it takes a while.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -126,15 +126,10 @@ def bound_mask(mask: np.ndarray) -> tuple[int, int, int, int]:
     Raises:
         ValueError: if the mask has no pixel.
     """
-    rows, columns = np.nonzero(mask)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     if rows.size == 0:
         raise ValueError("Expected a mask with at least one pixel, got an empty one.")
-    return (
-        int(rows.min()),
-        int(columns.min()),
-        int(rows.max()) + 1,
-        int(columns.max()) + 1,
-    )
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def encode_rle(mask: np.ndarray) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from scripts.fuzzing.kinds import KINDS, BrokenPromiseError
 from spectjax.system.messages import UserError
 from spectjax.training import checkpoint
 
-FEW, MANY = 25, 2000
+FEW, MANY = 12, 2000
 NEEDS = {"onnx": ("jax2onnx", "onnxruntime"), "stablehlo": ("flatbuffers",)}
 
 

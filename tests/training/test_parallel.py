@@ -66,7 +66,7 @@ def layouts(tmp_path_factory):
 
     said = [wait(process) for process in start_two(1, runs)]
     for text in said:
-        assert text.count("finished") == 3
+        assert text.count("finished") == 3, text
         assert "Stopped by SIGTERM after step 3." in text
     return SimpleNamespace(folder=folder, said=said)
 

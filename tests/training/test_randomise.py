@@ -20,9 +20,20 @@ def bodies():
 
 
 @pytest.fixture(scope="module")
-def delivered(bodies):
-    keys = jax.random.split(jax.random.key(5), len(bodies))
-    return jax.device_get(jax.jit(randomise.deliver)(bodies, keys))
+def deliver():
+    """Delivers 64 images with the keys of a seed; compiled once."""
+    compiled = jax.jit(randomise.deliver)
+
+    def call(images, seed):
+        keys = jax.random.split(jax.random.key(seed), len(images))
+        return jax.device_get(compiled(images, keys))
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def delivered(bodies, deliver):
+    return deliver(bodies, 5)
 
 
 @pytest.mark.parametrize("quality", [60, 75, 90, 97])
@@ -53,13 +64,15 @@ def test_images_stay_whole_numbers_and_nothing_is_shown_where_it_is_blacked_out(
     assert np.median(images[~kept]) == 0
 
 
-def test_traces_are_as_frequent_as_they_are_said_to_be(bodies):
+def test_traces_are_as_frequent_as_they_are_said_to_be(bodies, deliver):
     many = np.tile(bodies, (8, 1, 1))
-    keys = jax.random.split(jax.random.key(1), len(many))
-    images, kept = jax.device_get(jax.jit(randomise.deliver)(many, keys))
-    # None of three parts is blacked out in 0.65 x 0.7 x 0.7 of them.
+    images, kept = map(
+        np.concatenate, zip(*(deliver(bodies, seed) for seed in range(8)), strict=True)
+    )
+    # None of three parts is blacked out in 0.65 x 0.7 x 0.7 of them; of the third, a
+    # hole, some lie beside so small a picture.
     whole = kept.all(axis=(1, 2)).mean()
-    assert whole == pytest.approx(0.65 * 0.7 * 0.7, abs=0.07)
+    assert 0.65 * 0.7 * 0.7 < whole < 0.65 * 0.7
     # Counts stay as they are, blacked out or not, where there is neither a spot beside
     # them nor smoothing nor a window nor grey levels.
     same = [
@@ -83,10 +96,8 @@ def test_smoothing_keeps_counts_and_spreads_a_point_as_a_gaussian():
     )
 
 
-def test_an_empty_image_stays_empty(bodies):
-    nothing = np.zeros_like(bodies[:8])
-    keys = jax.random.split(jax.random.key(2), 8)
-    assert not np.asarray(randomise.deliver(nothing, keys).images).any()
+def test_an_empty_image_stays_empty(bodies, deliver):
+    assert not deliver(np.zeros_like(bodies), 2).images.any()
 
 
 def test_maps_stretch_within_the_sizes_of_pixels_that_cameras_have():
@@ -99,26 +110,28 @@ def test_maps_stretch_within_the_sizes_of_pixels_that_cameras_have():
     assert np.abs(maps[:, :2, 2]).max(axis=0) == pytest.approx((10, 4), rel=0.01)
 
 
-def test_what_is_blacked_out_loses_its_lesion_and_others_keep_theirs(bodies):
-    batch = {"images": bodies[..., None], "masks": np.ones(bodies.shape, np.uint8)}
-    keys = jax.random.split(jax.random.key(3), len(bodies))
-    moved = jax.device_get(jax.jit(augment, static_argnames="randomisation")(
-        batch, keys, randomisation=1.0
-    ))  # fmt: skip
-    dark = ~moved["masks"].astype(bool)
-    assert dark.mean(axis=(1, 2)).max() > 0.4  # half a chest is gone
-    assert np.median(moved["images"][..., 0][dark]) == 0
-    assert moved["images"].dtype == np.uint16
-
-
-def test_share_says_how_many_and_the_others_move_as_without(bodies):
+@pytest.fixture(scope="module")
+def moved(bodies):
+    """The same batch moved, and delivered not at all and in half of the images."""
     batch = {"images": bodies[..., None], "masks": np.ones(bodies.shape, np.uint8)}
     keys = jax.random.split(jax.random.key(4), len(bodies))
     run = jax.jit(augment, static_argnames="randomisation")
-    plain, some = (
-        jax.device_get(run(batch, keys, randomisation=share)["images"])
-        for share in (0.0, 0.5)
-    )
+    return [
+        jax.device_get(run(batch, keys, randomisation=share)) for share in (0.0, 0.5)
+    ]
+
+
+def test_what_is_blacked_out_loses_its_lesion_and_others_keep_theirs(moved):
+    plain, some = moved
+    # Where a picture moved out of its frame there was no lesion before either.
+    dark = plain["masks"].astype(bool) & ~some["masks"].astype(bool)
+    assert dark.mean(axis=(1, 2)).max() > 0.4  # half a chest is gone
+    assert np.median(some["images"][..., 0][dark]) == 0
+    assert some["images"].dtype == np.uint16
+
+
+def test_share_says_how_many_and_the_others_move_as_without(moved):
+    plain, some = (each["images"] for each in moved)
     same = (plain == some).all(axis=(1, 2, 3))
     assert 16 < same.sum() < 48
 
