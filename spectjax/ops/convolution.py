@@ -73,6 +73,8 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
         return multiply_to_few(x, kernel[0, 0]) if few else x @ kernel[0, 0]
     if is_for_gpu() and kernel.shape[2] == 1 and margin:
         return convolve_one_channel(x, kernel, stride)
+    if is_for_gpu() and stride == 1 and margin and min(x.shape[1:3]) <= len(kernel):
+        return convolve_small(x, kernel)
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -108,6 +110,25 @@ def convolve_one_channel(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Ar
     # Written, since products of every other pixel abort XLA, see `convolve`.
     neighbours = write_once(jnp.stack(taps))
     return jnp.einsum("tbhw,td->bhwd", neighbours, kernel.reshape(-1, features))
+
+
+def convolve_small(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns what `convolve` does of maps that are not larger than the kernel.
+
+    With zeros after them: XLA knows the gradient by a kernel as cuDNN's only where the
+    maps are larger, and turns these, NHWC to NCHW, for what it takes it for.
+
+    Args:
+        x: (B, H, W, C).
+        kernel: (k, k, C, D) with odd k.
+
+    Returns:
+        (B, H, W, D).
+    """
+    height, width = x.shape[1:3]
+    down, right = (max(0, len(kernel) + 1 - n) for n in (height, width))
+    x = jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)))
+    return convolve(x, kernel)[:, :height, :width]
 
 
 @jax.custom_vjp
