@@ -15,6 +15,7 @@ from spectjax.models.attention import SpatialAttention
 from spectjax.ops.batch_norm import BatchNorm
 from spectjax.ops.convolution import Conv
 from spectjax.ops.pooling import overlapping_max_pool
+from spectjax.ops.relu import relu_by_result
 from spectjax.system.messages import check_known
 
 EXPANSION = 4  # channels that a block gives for one of its inner ones
@@ -110,7 +111,7 @@ class Bottleneck(nn.Module):
                 x
             )
             x = norm(x, name="project_norm")
-        return nn.relu(x + y)
+        return relu_by_result(x + y)
 
 
 class BottleneckBody(nn.Module):

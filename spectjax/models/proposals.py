@@ -13,7 +13,9 @@ from flax.typing import Dtype
 
 from spectjax.ops import boxes as box_ops
 from spectjax.ops.convolution import Conv, convolve
+from spectjax.ops.materialise import write_once
 from spectjax.ops.nms import suppress
+from spectjax.ops.relu import relu_by_result
 
 MIN_SIZE = 1e-3  # height and width of a proposal, pixels, as in torchvision
 
@@ -61,8 +63,10 @@ class ProposalHead(nn.Module):
         kernel, bias = (jnp.concatenate(x, -1) for x in zip(ask, move, strict=True))
         objectness, deltas = [], []
         for level in levels:
-            x = nn.relu(conv(level)).astype(jnp.float32)
-            said = convolve(x, kernel) + bias[None, None, None]
+            # With weights of its own: else XLA writes each map in float32, to make one
+            # product of all levels'.
+            x, own = write_once((relu_by_result(conv(level)), kernel))
+            said = convolve(x.astype(jnp.float32), own) + bias[None, None, None]
             objectness.append(said[..., :count].reshape(x.shape[0], -1))
             deltas.append(said[..., count:].reshape(x.shape[0], -1, 4))
         return objectness, deltas

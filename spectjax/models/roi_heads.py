@@ -13,6 +13,7 @@ from spectjax.ops.backend import uses_onednn
 from spectjax.ops.convolution import Conv, UpConv, interleave
 from spectjax.ops.permutation import permute
 from spectjax.ops.product import dot_general
+from spectjax.ops.relu import relu_by_result
 from spectjax.ops.used_parts import map_used
 
 _PARTS = 32  # of the mask head's places, each of which may be left out
@@ -84,13 +85,15 @@ class MaskHead(nn.Module):
         batch, count = regions.shape[:2]
         x = regions.reshape(batch * count, *regions.shape[2:])
         for i in range(1, 5):
-            x = nn.relu(Conv(self.features, 3, dtype=self.dtype, name=f"conv{i}")(x))
+            x = relu_by_result(
+                Conv(self.features, 3, dtype=self.dtype, name=f"conv{i}")(x)
+            )
         # XLA would move all channels of all pixels; of the classes there are few.
         apart = not uses_onednn(x)
         x = UpConv(self.features, apart=apart, dtype=self.dtype, name="up")(x)
         n_regions, height, width, _ = x.shape  # of an export the first is a symbol
         # Each class of a pixel depends on that pixel alone, wherever it is.
-        x = nn.relu(x).reshape(n_regions, height, -1, self.features)
+        x = relu_by_result(x).reshape(n_regions, height, -1, self.features)
         logits = Conv(
             self.num_classes,
             1,

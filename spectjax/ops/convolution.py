@@ -23,6 +23,7 @@ _WITHOUT_YNN = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 # Outputs of a product whose gradient is a sum of so many terms, see `multiply_to_few`.
 _FEW = 4
+_IMAGES = ("NHWC", "HWIO", "NHWC")
 
 _he_normal = nn.initializers.he_normal()
 # The four taps of an up-convolution never meet in one output pixel, so its fan-in is
@@ -73,12 +74,10 @@ def convolve(x: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
         return multiply_to_few(x, kernel[0, 0]) if few else x @ kernel[0, 0]
     if is_for_gpu() and kernel.shape[2] == 1 and margin:
         return convolve_one_channel(x, kernel, stride)
+    if is_for_gpu() and stride == 1 and margin and min(x.shape[1:3]) <= len(kernel):
+        return convolve_small(x, kernel)
     return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        [(margin, margin)] * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        x, kernel, (stride,) * 2, [(margin,) * 2] * 2, dimension_numbers=_IMAGES
     )
 
 
@@ -108,6 +107,18 @@ def convolve_one_channel(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Ar
     # Written, since products of every other pixel abort XLA, see `convolve`.
     neighbours = write_once(jnp.stack(taps))
     return jnp.einsum("tbhw,td->bhwd", neighbours, kernel.reshape(-1, features))
+
+
+def convolve_small(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns what `convolve` does of maps that are not larger than the kernel.
+
+    With zeros after them: XLA knows the gradient by a kernel as cuDNN's only where the
+    maps are larger, and turns these, NHWC to NCHW, for what it takes it for.
+    """
+    height, width = x.shape[1:3]
+    down, right = (max(0, len(kernel) + 1 - n) for n in (height, width))
+    x = jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)))
+    return convolve(x, kernel)[:, :height, :width]
 
 
 @jax.custom_vjp
@@ -159,7 +170,7 @@ def up_convolve(x: jax.Array, kernel: jax.Array) -> jax.Array:
     if uses_onednn(x, kernel):
         return onednn.up_convolve(x, kernel.transpose(0, 1, 3, 2))
     batch, height, width, _ = x.shape
-    y = up_convolve_apart(x, kernel)
+    y = x @ _join_taps(kernel)
     return interleave(y.reshape(batch, height, width, 2, 2, -1))
 
 
@@ -173,8 +184,21 @@ def up_convolve_apart(x: jax.Array, kernel: jax.Array) -> jax.Array:
     Returns:
         (B, H, W, 4 D), as (B, H, W, 2, 2, D) what `interleave` takes.
     """
-    taps = kernel.transpose(2, 0, 1, 3).reshape(x.shape[-1], -1)
-    return x @ taps
+    taps = _join_taps(kernel)
+    # cuDNN's convolution adds the bias and takes the ReLU before it writes.
+    return convolve_places(x, taps) if is_for_gpu() else x @ taps
+
+
+def _join_taps(kernel: jax.Array) -> jax.Array:
+    """Returns a kernel (2, 2, C, D) as (C, 4 D)."""
+    return kernel.transpose(2, 0, 1, 3).reshape(kernel.shape[2], -1)
+
+
+def convolve_places(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns x @ kernel, of (B, H, W, C) and (C, D), by a convolution."""
+    return jax.lax.conv_general_dilated(
+        x, kernel[None, None], (1, 1), "VALID", dimension_numbers=_IMAGES
+    )
 
 
 def interleave(x: jax.Array) -> jax.Array:

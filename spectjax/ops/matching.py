@@ -76,12 +76,32 @@ def _compare_at_once(
     iou: Callable[[jax.Array], jax.Array], valid: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns what `_compare_one_by_one` does."""
-    overlaps = jax.vmap(iou)(jnp.arange(valid.size, dtype=jnp.int32))
-    overlaps = jnp.where(valid[:, None], overlaps, -1.0)
-    best = jnp.max(overlaps, axis=1, keepdims=True)
-    is_best = jnp.any((overlaps >= best * _TIE) & (best > 0), axis=0)
-    index = jnp.argmax(overlaps, axis=0).astype(jnp.int32)
-    return index, jnp.max(overlaps, axis=0), is_best
+
+    def overlap(truths: jax.Array) -> jax.Array:
+        return jnp.where(valid[:, None], jax.vmap(iou)(truths), -1.0)
+
+    truths = jnp.arange(valid.size, dtype=jnp.int32)
+    best = jnp.max(overlap(truths), axis=1, keepdims=True)
+    # Computed anew, and all in one sum: else XLA writes the overlaps for its readers.
+    truths, best = jax.lax.optimization_barrier((truths, best))
+    overlaps = overlap(truths)
+    is_best = (overlaps >= best * _TIE) & (best > 0)
+    places = jax.lax.broadcasted_iota(jnp.int32, overlaps.shape, 0)
+    return jax.lax.reduce(
+        (places, overlaps, is_best),
+        (jnp.int32(valid.size), jnp.float32(-jnp.inf), False),
+        _choose,
+        (0,),
+    )
+
+
+def _choose(
+    a: tuple[jax.Array, ...], b: tuple[jax.Array, ...]
+) -> tuple[jax.Array, ...]:
+    """Returns index and overlap of the larger or first, and whether either is best."""
+    first = (a[1] > b[1]) | ((a[1] == b[1]) & (a[0] < b[0]))
+    index, largest = (jnp.where(first, x, y) for x, y in zip(a[:2], b[:2], strict=True))
+    return index, largest, a[2] | b[2]
 
 
 def _compare_one_by_one(

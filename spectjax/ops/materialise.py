@@ -5,14 +5,18 @@ then makes it anew; and where a matrix product does, the card's own tuning may p
 again and write the array once more. On other platforms nothing is done.
 """
 
+from typing import TypeVar
+
 import jax
 
 from spectjax.ops.backend import is_for_gpu
 
+T = TypeVar("T")
+
 
 @jax.custom_vjp
-def write_once(x: jax.Array) -> jax.Array:
-    """Returns x as an array in memory that all its readers read."""
+def write_once(x: T) -> T:
+    """Returns x, an array or a tree of them, in memory that all its readers read."""
     return jax.lax.optimization_barrier(x) if is_for_gpu() else x
 
 

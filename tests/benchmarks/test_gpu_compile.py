@@ -24,19 +24,7 @@ def results():
     return compile_for_gpu.compile_all(plan(CONFIGS, MODES))
 
 
-# The gradient of an attention's kernel, two channels to one: XLA turns the map for it.
-KNOWN = {"mask_rcnn_att:smoke train bfloat16, 8 x h200"}
-
-
-def name_settings():
-    """Each setting of small networks; of one a fault is known, and has to be there."""
-    for each in plan(CONFIGS, MODES):
-        known = pytest.mark.xfail(strict=True, reason="turns an attention's map")
-        marks = [known] if each.title in KNOWN else []
-        yield pytest.param(each, id=each.title, marks=marks)
-
-
-@pytest.mark.parametrize("setting", list(name_settings()))
+@pytest.mark.parametrize("setting", plan(CONFIGS, MODES), ids=lambda each: each.title)
 def test_a_small_network_compiles_without_a_fault(setting, results):
     assert compile_for_gpu.find_faults(results[setting], memory_gb=1) == []
 

@@ -13,6 +13,8 @@ from spectjax.ops.convolution import (
     compiler_options,
     convolve,
     convolve_one_channel,
+    convolve_places,
+    convolve_small,
     interleave,
     max_pool,
     multiply_to_few,
@@ -141,6 +143,19 @@ def test_one_channel_by_one_product_is_convolved_as_others_are(size, stride):
         lambda x, kernel: convolve(x, kernel, stride),
         random(0, 2, 9, 6, 1),
         random(1, size, size, 1, 4),
+    )
+
+
+@pytest.mark.parametrize("hw", [(4, 4), (1, 7), (2, 9)])
+def test_a_map_smaller_than_its_kernel_is_convolved_as_others_are(hw):
+    assert_same_value_and_gradients(
+        convolve_small, convolve, random(0, 3, *hw, 2), random(1, 7, 7, 2, 1)
+    )
+
+
+def test_a_convolution_of_places_is_a_product():
+    assert_same_value_and_gradients(
+        convolve_places, jnp.matmul, random(0, 2, 3, 4, 5), random(1, 5, 8)
     )
 
 
