@@ -1,4 +1,4 @@
-"""Tests of `spectjax.ops.host`: what is computed on the CPU, whatever the default is."""
+"""Tests of `spectjax.ops.host`: the CPU computes, whatever the default is."""
 
 import subprocess
 import sys
