@@ -7,6 +7,7 @@ measured where it is installed.
 """
 
 import argparse
+import csv
 import importlib
 import importlib.metadata
 import importlib.util
@@ -258,11 +259,11 @@ def train_the_product(
         start = time.perf_counter()
         subprocess.run(command, check=True, stdout=sys.stderr)
         facts[name] = time.perf_counter() - start
-    with open(folder / "run" / "train.csv") as stream:
-        head, *rows = [line.strip().split(",") for line in stream]
-    last = dict(zip(head, rows[-1], strict=True))
+    with open(folder / "run" / "train.csv", newline="") as stream:
+        *_, last = csv.DictReader(stream)
+    numbers = {name: float(value) if value else None for name, value in last.items()}
     metrics = json.loads((folder / "run" / "eval" / "metrics.json").read_text())
-    return {**facts, "last_epoch": last, "scores": metrics["pixel"]}
+    return {**facts, "last_epoch": numbers, "scores": metrics["pixel"]["pooled"]}
 
 
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {

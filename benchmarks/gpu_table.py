@@ -243,7 +243,7 @@ def _format_product(part: Mapping[str, Any]) -> str:
     told = {name: f"{facts[name]:.1f}" for name in ("seconds", "seconds_again")}
     head = ("what", "value")
     rows = [*facts["last_epoch"].items(), *facts["scores"].items()]
-    cells = [(name, f"{float(value):.4g}") for name, value in rows]
+    cells = [(name, or_dash(value, ".4g")) for name, value in rows]
     return lay_out(part["name"], told, head, cells, (), words=1)
 
 

@@ -21,6 +21,7 @@ from benchmarks import (
 )
 from spectjax.imaging.hotspots import Instances
 from spectjax.models import MODELS
+from tfds_spect import prepare
 
 EXACT, BFLOAT16 = gpu_plan.EXACT, gpu_plan.BFLOAT16
 ROOT = pathlib.Path(check_gpu.__file__).parents[1]
@@ -246,12 +247,15 @@ def test_without_a_gpu_no_kernel_is_told_of(tmp_path, monkeypatch):
 
 def test_the_product_is_told_in_numbers(tmp_path, monkeypatch):
     facts = {"seconds": 61.26, "seconds_again": 5.0}
-    facts |= {"last_epoch": {"images_per_s": "812.5"}, "scores": {"iou": 0.625}}
+    facts |= {
+        "last_epoch": {"images_per_s": 812.5},
+        "scores": {"iou": 0.625, "p": None},
+    }
     product = gpu_plan.Part("product", "product quick", "product", {}, 9)
     run_with({"product quick": ("done", facts)}, tmp_path, monkeypatch, [product])
     table = (tmp_path / "gpu.md").read_text()
     assert "- seconds: 61.3\n- seconds_again: 5.0\n" in table
-    assert "| images_per_s | 812.5 |\n| iou | 0.625 |" in table
+    assert "| images_per_s | 812.5 |\n| iou | 0.625 |\n| p | – |" in table
 
 
 def test_what_is_timed_runs_alone_and_in_its_place(tmp_path, monkeypatch):
@@ -418,23 +422,40 @@ sys.meta_path.insert(0, Hide())
 """
 
 
-@pytest.mark.slow
-def test_all_but_pytorch_and_the_product_are_rehearsed(tmp_path, monkeypatch):
-    (tmp_path / "sitecustomize.py").write_text(HIDE)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
-    monkeypatch.setattr(check_gpu, "_parse_arguments", lambda: arguments)
+def rehearse(folder, parts, monkeypatch, data_dir=None):
+    """Rehearses parts to the end and returns what is written of them."""
     arguments = argparse.Namespace(
-        output_dir=tmp_path,
+        output_dir=folder,
         reference=None,
-        data_dir=None,
-        parts=["card", "outputs", "reference", "speed", "types", "more"],
+        data_dir=data_dir,
+        parts=parts,
         minutes=30,
         commit=None,
         rehearse=True,
     )
+    monkeypatch.setattr(check_gpu, "_parse_arguments", lambda: arguments)
     check_gpu.main()
-    document = json.loads((tmp_path / "gpu.json").read_text())
+    document = json.loads((folder / "gpu.json").read_text())
     assert {part["status"] for part in document["parts"]} == {"done"}
+    return document
+
+
+@pytest.mark.slow
+def test_the_product_is_rehearsed(tmp_path, monkeypatch):
+    data_dir = tmp_path / "data"
+    prepare.prepare("segmentation_smoke_phantom", data_dir=data_dir, manual_dir=None)
+    document = rehearse(tmp_path, ["card", "product"], monkeypatch, data_dir)
+    scores = document["parts"][-1]["facts"]["scores"]
+    assert 0 < scores["PA"] <= 1
+    assert f"| PA | {scores['PA']:.4g} |" in (tmp_path / "gpu.md").read_text()
+
+
+@pytest.mark.slow
+def test_all_but_pytorch_and_the_product_are_rehearsed(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(HIDE)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    parts = ["card", "outputs", "reference", "speed", "types", "more"]
+    document = rehearse(tmp_path, parts, monkeypatch)
     assert gpu_table.find_faults(document["outputs"]) == []
     assert len(document["outputs"]) == 2 * 4 + 1
     assert list((tmp_path / "compiled").iterdir())
