@@ -24,6 +24,11 @@ _FREE = frozenset(
     "parameter constant get-tuple-element tuple bitcast after-all partition-id "
     "replica-id opt-barrier".split()
 )
+# Each element of their result comes from one of each operand as large.
+_ELEMENTWISE = frozenset(
+    "bitcast copy reshape transpose convert add subtract multiply divide maximum "
+    "minimum negate select compare and or not".split()
+)
 _COLLECTIVES = ("all-", "reduce-scatter", "collective-")
 _MOVES = frozenset("parameter bitcast transpose copy convert tuple".split())
 
@@ -131,8 +136,11 @@ class Program:
         for instruction in inside.values():
             if instruction.op == "parameter":
                 place = int(instruction.find(r"^(\d+)") or 0)
-                taken = _measure_taken(instruction.name, inside)
-                operands[place] = operands[place] if taken is None else taken
+                taken = _count_taken(instruction, inside)
+                if taken is not None:
+                    array = instruction.arrays[0]
+                    part = min(taken, array.size) / max(array.size, 1)
+                    operands[place] = round(part * array.bytes)
         root = next(i for i in inside.values() if i.is_root)
         while root.op == "bitcast":
             root = inside[root.operands[0]]
@@ -230,17 +238,20 @@ def _name_body(each: Instruction) -> str:
     return each.find(r"body=%?([\w.\-]+)") or ""
 
 
-def _measure_taken(name: str, inside: dict[str, Instruction]) -> int | None:
-    """Returns the bytes that a fusion takes of a parameter; None: all."""
+def _count_taken(each: Instruction, inside: dict[str, Instruction]) -> int | None:
+    """Returns how many elements of an array a fusion takes; None: all."""
+    if each.is_root:
+        return None
     taken = 0
     for user in inside.values():
-        if name not in user.operands:
+        if each.name not in user.operands:
             continue
-        first = user.operands[0] == name
+        first = user.operands[0] == each.name
         if user.op in ("dynamic-slice", "slice", "gather") and first:
-            taken += user.bytes
-        elif user.op == "bitcast":
-            more = _measure_taken(user.name, inside)
+            taken += user.arrays[0].size
+        elif user.op in _ELEMENTWISE:
+            # Of what it makes no more than what is taken of it.
+            more = _count_taken(user, inside)
             if more is None:
                 return None
             taken += more

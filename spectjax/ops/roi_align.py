@@ -10,12 +10,12 @@ of P x P samples in all.
 import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from spectjax.ops import roi_loops
+from spectjax.ops import roi_loops, roi_tiles
 from spectjax.ops.backend import find_platform, is_plain
 from spectjax.ops.hats import average_bins, place_samples, weigh_cells
 
@@ -25,6 +25,8 @@ _SPAN = 14
 _CANONICAL_SIZE, _CANONICAL_STRIDE = 224.0, 16
 
 _Features = tuple[jax.Array, ...]
+# Takes sizes of the levels, the gradient by the bins, samples and levels of boxes.
+_Spread = Callable[..., _Features]
 
 
 def assign_levels(
@@ -67,6 +69,7 @@ def roi_align(
     ratio: int = 2,
     aligned: bool = True,
     looped: bool | None = None,
+    fitted: bool = False,
 ) -> jax.Array:
     """Returns the features of boxes, each from one level of a pyramid.
 
@@ -87,6 +90,7 @@ def roi_align(
             models.
         looped: take one box after the other, which is faster on CPUs and their default,
             and not all at once.
+        fitted: the levels are those of `assign_levels`, and not torchvision's.
 
     Returns:
         (R, S, S, C), of the type of the features.
@@ -95,7 +99,11 @@ def roi_align(
         looped = find_platform() == "cpu" and not is_plain()
     hws = tuple((f.shape[0], f.shape[1]) for f in features)
     samples = _place(boxes, levels, hws, strides, size * ratio, aligned)
-    return _pool(size, hws, looped, tuple(features), samples, levels)
+    # On all levels but the last, boxes span few cells.
+    in_tiles = fitted and _SPAN <= roi_tiles.LONGEST and roi_tiles.can_hold(hws[-1][1])
+    spread = roi_tiles.spread if in_tiles else _spread_at_once
+    spread = roi_loops.spread if looped else spread
+    return _pool(size, hws, looped, spread, tuple(features), samples, levels)
 
 
 def _place(
@@ -117,11 +125,12 @@ def _place(
     return place_samples(low, high, count, cells, cut=not aligned)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def _pool(
     size: int,
     hws: tuple[tuple[int, int], ...],
     looped: bool,
+    spread: _Spread,
     features: _Features,
     samples: jax.Array,
     levels: jax.Array,
@@ -135,21 +144,23 @@ def _forward(
     size: int,
     hws: tuple[tuple[int, int], ...],
     looped: bool,
+    spread: _Spread,
     features: _Features,
     samples: jax.Array,
     levels: jax.Array,
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return _pool(size, hws, looped, features, samples, levels), (samples, levels)
+    bins = _pool(size, hws, looped, spread, features, samples, levels)
+    return bins, (samples, levels)
 
 
 def _backward(
     size: int,
     hws: tuple[tuple[int, int], ...],
     looped: bool,
+    spread: _Spread,
     saved: tuple[jax.Array, jax.Array],
     dy: jax.Array,
 ) -> tuple[_Features, None, None]:
-    spread = roi_loops.spread if looped else _spread_at_once
     return spread(hws, dy, *saved), None, None
 
 

@@ -72,6 +72,43 @@ def test_a_step_costs_what_its_kernels_move_and_multiply():
     assert costs.waits == ["step/nms/while"]
 
 
+SUM = """%part (a: f32[8,4], b: bf16[8,4]) -> {shape} {{
+  %a = f32[8,4]{{1,0}} parameter(0)
+  %b = bf16[8,4]{{1,0}} parameter(1)
+  %wide = f32[8,4]{{1,0}} convert(%b)
+  %sum = f32[8,4]{{1,0}} add(%a, %wide)
+  {root}
+}}
+
+ENTRY %main (x: f32[8,4], y: bf16[8,4]) -> {shape} {{
+  %x = f32[8,4]{{1,0}} parameter(0)
+  %y = bf16[8,4]{{1,0}} parameter(1)
+  ROOT %taken = {shape} fusion(%x, %y), kind=kLoop, calls=%part
+}}
+"""
+SLICE = "%top = f32[2,4]{1,0} slice(%sum), slice={[0:2], [0:4]}"
+
+
+@pytest.mark.parametrize(
+    ("shape", "root", "read", "written"),
+    [
+        # Two rows of four numbers, in four bytes and in two.
+        ("f32[2,4]", f"ROOT {SLICE}", 8 * (4 + 2), 8 * 4),
+        ("f32[8]", "ROOT %all = f32[8] reduce(%sum), dimensions={1}", 32 * 6, 8 * 4),
+        ("f32[8,4]", "ROOT %all = f32[8,4]{1,0} negate(%sum)", 32 * 6, 32 * 4),
+        (
+            "(f32[8,4], f32[2,4])",
+            f"{SLICE}\n  ROOT %both = (f32[8,4], f32[2,4]) tuple(%sum, %top)",
+            32 * 6,
+            (32 + 8) * 4,
+        ),
+    ],
+)
+def test_of_a_sum_only_the_part_is_read_that_is_taken(shape, root, read, written):
+    program = Program(SUM.format(shape=shape, root=root))
+    assert program.count_costs(program.entry).bytes == read + written
+
+
 @pytest.mark.parametrize(
     ("target", "operands", "result", "flops"),
     [
