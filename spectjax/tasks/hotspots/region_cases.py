@@ -167,10 +167,9 @@ class RegionCollector:
         counts = self.examples.images[image, :, :, 0]
         pixel_mm2 = self._pixel_mm2[image]
         lesions, n_lesions = number_regions(self.examples.masks[image] > 0)
-        planes = np.array(
-            [each.mask * number for number, each in enumerate(candidates, start=1)],
-            np.int64,
-        ).reshape(-1, *lesions.shape)
+        planes = np.zeros((len(candidates), *lesions.shape), np.int64)
+        for number, (plane, each) in enumerate(zip(planes, candidates, strict=True), 1):
+            plane[each.mask] = number
         region, lesion = find_meetings(planes, lesions)
         met = np.isin(np.arange(1, len(candidates) + 1), region)
         first = np.array([len(self._rows), len(self._lesions)])
