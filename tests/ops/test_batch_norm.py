@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from spectjax.ops import backend
+from spectjax.ops import backend, batch_norm
 from spectjax.ops.batch_norm import BatchNorm, find_moments_at_once, normalise
 
 
@@ -35,8 +35,12 @@ def trained(module, finish, x):
         )
         return finish(y), updated["batch_stats"]
 
-    y, backward, stats = jax.vjp(run, variables["params"], x, has_aux=True)
-    return y, stats, backward(random(9, *y.shape).astype(y.dtype))
+    @jax.jit
+    def differentiate(params, x, dy):
+        y, backward, stats = jax.vjp(run, params, x, has_aux=True)
+        return y, stats, backward(dy.astype(y.dtype))
+
+    return differentiate(variables["params"], x, random(9, *x.shape))
 
 
 def assert_close(ours, theirs, tolerance):
@@ -61,8 +65,12 @@ def test_training_equals_flax(shape, relu):
     assert_close(ours, trained(theirs, finish, x), 2e-4)
 
 
-def test_training_for_gpus_equals_flax(monkeypatch):
-    monkeypatch.setattr(backend, "find_platform", lambda: "gpu")
+@pytest.mark.parametrize(
+    ("module", "name", "found"),
+    [(backend, "find_platform", "gpu"), (batch_norm, "uses_onednn", False)],
+)
+def test_training_for_gpus_and_by_xla_equals_flax(monkeypatch, module, name, found):
+    monkeypatch.setattr(module, name, lambda *arrays: found)
     x = 2 * random(0, 2, 5, 7, 3) + 3
     theirs = nn.BatchNorm(
         use_running_average=False, momentum=0.9, use_fast_variance=False

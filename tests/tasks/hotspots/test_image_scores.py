@@ -74,7 +74,8 @@ def judge(image_score, outlined):
         image_score=image_score,
     )
     logits = jax.random.normal(jax.random.key(2), (2, 4, 5, 2))
-    (loss, (_, sums)), gradient = jax.value_and_grad(task.compute_loss, has_aux=True)(
+    compute = jax.jit(jax.value_and_grad(task.compute_loss, has_aux=True))
+    (loss, (_, sums)), gradient = compute(
         {"logits": logits}, {}, batch, jax.random.key(0)
     )
     return float(loss), np.asarray(gradient["logits"]), sums, logits, task
