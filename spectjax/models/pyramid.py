@@ -110,9 +110,14 @@ def cut_regions(
     ) -> jax.Array:
         chosen = assign_levels(boxes, strides, torchvision=torchvision)
         chosen = jnp.where(used, chosen, len(strides))
-        ours = not torchvision
         return roi_align(
-            features, boxes, chosen, strides, size, aligned=ours, fitted=ours
+            features,
+            boxes,
+            chosen,
+            strides,
+            size,
+            aligned=not torchvision,
+            short=not torchvision,
         )
 
     return jax.vmap(cut)(list(levels), boxes, used)

@@ -8,16 +8,15 @@ of P x P samples in all.
 """
 
 import functools
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 
-from spectjax.ops import roi_loops, roi_tiles
+from spectjax.ops import roi_at_once, roi_loops
 from spectjax.ops.backend import find_platform, is_plain
-from spectjax.ops.hats import average_bins, place_samples, weigh_cells
+from spectjax.ops.hats import place_samples
 
 # Beyond so many cells, the 2 x 2 samples of 7 x 7 bins would leave cells out.
 _SPAN = 14
@@ -25,8 +24,6 @@ _SPAN = 14
 _CANONICAL_SIZE, _CANONICAL_STRIDE = 224.0, 16
 
 _Features = tuple[jax.Array, ...]
-# Takes sizes of the levels, the gradient by the bins, samples and levels of boxes.
-_Spread = Callable[..., _Features]
 
 
 def assign_levels(
@@ -68,8 +65,8 @@ def roi_align(
     *,
     ratio: int = 2,
     aligned: bool = True,
+    short: bool = False,
     looped: bool | None = None,
-    fitted: bool = False,
 ) -> jax.Array:
     """Returns the features of boxes, each from one level of a pyramid.
 
@@ -88,9 +85,10 @@ def roi_align(
             not, it lies on the edge, boxes are at least one cell large, and samples
             beyond the outermost centres by more than a cell are 0, as in torchvision's
             models.
+        short: no box spans more than 14 cells of its level, unless that is the last, as
+            `assign_levels` has it; its gradient then moves less.
         looped: take one box after the other, which is faster on CPUs and their default,
             and not all at once.
-        fitted: the levels are those of `assign_levels`, and not torchvision's.
 
     Returns:
         (R, S, S, C), of the type of the features.
@@ -99,11 +97,7 @@ def roi_align(
         looped = find_platform() == "cpu" and not is_plain()
     hws = tuple((f.shape[0], f.shape[1]) for f in features)
     samples = _place(boxes, levels, hws, strides, size * ratio, aligned)
-    # On all levels but the last, boxes span few cells.
-    in_tiles = fitted and _SPAN <= roi_tiles.LONGEST and roi_tiles.can_hold(hws[-1][1])
-    spread = roi_tiles.spread if in_tiles else _spread_at_once
-    spread = roi_loops.spread if looped else spread
-    return _pool(size, hws, looped, spread, tuple(features), samples, levels)
+    return _pool(size, hws, looped, short, tuple(features), samples, levels)
 
 
 def _place(
@@ -130,26 +124,26 @@ def _pool(
     size: int,
     hws: tuple[tuple[int, int], ...],
     looped: bool,
-    spread: _Spread,
+    short: bool,
     features: _Features,
     samples: jax.Array,
     levels: jax.Array,
 ) -> jax.Array:
     if looped:
         return roi_loops.pool(size, features, samples, levels)
-    return _pool_at_once(size, features, samples, levels)
+    return roi_at_once.pool(size, features, samples, levels)
 
 
 def _forward(
     size: int,
     hws: tuple[tuple[int, int], ...],
     looped: bool,
-    spread: _Spread,
+    short: bool,
     features: _Features,
     samples: jax.Array,
     levels: jax.Array,
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    bins = _pool(size, hws, looped, spread, features, samples, levels)
+    bins = _pool(size, hws, looped, short, features, samples, levels)
     return bins, (samples, levels)
 
 
@@ -157,80 +151,14 @@ def _backward(
     size: int,
     hws: tuple[tuple[int, int], ...],
     looped: bool,
-    spread: _Spread,
+    short: bool,
     saved: tuple[jax.Array, jax.Array],
     dy: jax.Array,
 ) -> tuple[_Features, None, None]:
-    return spread(hws, dy, *saved), None, None
+    if looped:
+        return roi_loops.spread(hws, dy, *saved), None, None
+    strips = roi_at_once.choose_strips(hws, dy.dtype, short=short)
+    return roi_at_once.spread(hws, strips, dy, *saved), None, None
 
 
 _pool.defvjp(_forward, _backward)
-
-
-def _pool_at_once(
-    size: int, features: _Features, samples: jax.Array, levels: jax.Array
-) -> jax.Array:
-    """Returns the bins, (R, S, S, C), from the four cells around every sample."""
-    channels = features[0].shape[-1]
-    table = jnp.concatenate([f.reshape(-1, channels) for f in features])
-    areas = [f.shape[0] * f.shape[1] for f in features]
-    starts = jnp.asarray([sum(areas[:i]) for i in range(len(areas))], jnp.int32)
-    hw = jnp.asarray([f.shape[:2] for f in features], jnp.int32)[levels]
-    last = hw[:, :, None] - 1
-    low = jnp.clip(jnp.floor(samples).astype(jnp.int32), 0, last)
-    high = jnp.minimum(low + 1, last)
-    low_weights = jnp.maximum(0.0, 1 - jnp.abs(samples - low))
-    # The last cell has no neighbour and counts once.
-    high_weights = jnp.where(high > low, jnp.maximum(0.0, 1 - (high - samples)), 0.0)
-    ratio = samples.shape[-1] // size
-    bins = jnp.zeros((len(samples), size, size, channels), jnp.float32)
-    for rows, row_weights in ((low, low_weights), (high, high_weights)):
-        for columns, column_weights in ((low, low_weights), (high, high_weights)):
-            index = starts[levels][:, None] + rows[:, 0] * hw[:, 1, None]
-            index = index[:, :, None] + columns[:, 1, None, :]
-            taken = table.at[index].get(mode="promise_in_bounds")
-            weights = row_weights[:, 0, :, None] * column_weights[:, 1, None, :]
-            values = taken.astype(jnp.float32) * weights[..., None]
-            blocks = values.reshape(-1, size, ratio, size, ratio, channels)
-            bins += blocks.mean(axis=(2, 4))
-    used = levels < len(features)
-    return jnp.where(used[:, None, None, None], bins, 0.0).astype(table.dtype)
-
-
-def _spread_at_once(
-    hws: tuple[tuple[int, int], ...],
-    dy: jax.Array,
-    samples: jax.Array,
-    levels: jax.Array,
-) -> _Features:
-    """Returns the gradient by the features, (H_l, W_l, C), of dy, (R, S, S, C).
-
-    With the weights of all cells of a level, and so without adding to scattered places:
-    on GPUs that is slow, and its order and rounding change from run to run.
-    """
-    size, widths = dy.shape[1], [w for _, w in hws]
-    # What lies along the rows of a box takes the most memory. It is made once, as wide
-    # as the widest level, and the rows of all levels are below each other after that.
-    cells = jnp.arange(max(widths))
-    inside = cells[None] < jnp.asarray(widths)[levels][:, None]
-    columns = average_bins(weigh_cells(samples[:, 1], cells), size)
-    columns = jnp.where(inside[:, None], columns, 0.0).astype(dy.dtype)
-    rows = [
-        average_bins(weigh_cells(samples[:, 0], jnp.arange(height)), size)
-        * (levels == level)[:, None, None]
-        for level, (height, _) in enumerate(hws)
-    ]
-    # Repeated for each row, since otherwise XLA transposes what it multiplies.
-    columns = jnp.broadcast_to(columns[:, None], (len(dy), size, *columns.shape[1:]))
-    along_rows = jnp.einsum("ryxw,ryxc->rywc", columns, dy, precision="highest")
-    gradient = jnp.einsum(
-        "ryh,rywc->hwc",
-        jnp.concatenate(rows, axis=-1).astype(dy.dtype),
-        along_rows,
-        precision="highest",
-    )
-    ends = itertools.accumulate(height for height, _ in hws)
-    return tuple(
-        gradient[end - height : end, :width]
-        for end, (height, width) in zip(ends, hws, strict=True)
-    )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from spectjax.ops import roi_at_once
 from spectjax.ops.backend import plain_operations
 from spectjax.ops.roi_align import assign_levels, roi_align
 
@@ -258,6 +259,76 @@ def test_both_forms_have_the_same_gradient_for_batches_of_batches():
     gradient = jax.jit(jax.grad(loss), static_argnums=1)
     for a, b in zip(gradient(one, True), gradient(one, False), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+STRIPS_STRIDES = (2, 4, 8)
+WIDE_HWS, NARROW_HWS = ((40, 70), (20, 35), (10, 18)), ((32, 16), (16, 8), (8, 4))
+
+
+def make_short_boxes():
+    """Boxes of any size on the levels that they are assigned, and some not used."""
+    rng = np.random.default_rng(5)
+    # As long as may be, from every place of a strip on, at both edges and beyond.
+    boxes = [(3, 2 * x, 9, 2 * x + 28) for x in np.arange(-2.0, 58.0, 0.75)]
+    boxes += [(y, 0, y + 28, 2) for y in (-1.0, 0.5, 52.0, 60.0)]
+    boxes += [(0, 0, 80, 140), (30, 1, 31, 139), (0, 0, 0, 0), (80, 140, 80, 140)]
+    corner = rng.uniform(-10, 130, (30, 2))
+    sizes = rng.uniform(0, 1, (30, 2)) ** 2 * 120
+    boxes = np.concatenate([boxes, np.hstack([corner, corner + sizes])])
+    boxes = boxes.astype(np.float32)
+    levels = assign_levels(boxes, STRIPS_STRIDES, torchvision=False)
+    assert set(np.asarray(levels)) == {0, 1, 2}
+    return boxes, levels.at[::7].set(3)
+
+
+def differentiate_short_boxes(hws, dtype, size, **settings):
+    boxes, levels = make_short_boxes()
+    rng = np.random.default_rng(6)
+    dy = rng.normal(size=(len(boxes), size, size, 3)).astype(np.float32)
+    dy[3] *= 100  # a hot one
+
+    def loss(features):
+        bins = roi_align(features, boxes, levels, STRIPS_STRIDES, size, **settings)
+        return (bins.astype(jnp.float32) * dy).sum()
+
+    gradient = jax.jit(jax.grad(loss))([jnp.zeros((*hw, 3), dtype) for hw in hws])
+    return [g.astype(jnp.float32) for g in gradient]
+
+
+@pytest.mark.parametrize(("size", "aligned"), [(7, True), (14, True), (7, False)])
+@pytest.mark.parametrize("hws", [WIDE_HWS, NARROW_HWS])
+@pytest.mark.parametrize("strips", [(16, 2), (70, 1)])
+def test_the_gradient_is_the_same_in_strips_of_any_width(
+    strips, hws, size, aligned, monkeypatch
+):
+    monkeypatch.setattr(
+        roi_at_once, "choose_strips", lambda *_, **__: roi_at_once.Strips(*strips)
+    )
+    found, expected = (
+        differentiate_short_boxes(hws, "float32", size, aligned=aligned, looped=looped)
+        for looped in (False, True)
+    )
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
+def test_strips_are_narrow_where_short_boxes_fit_and_products_are_fast():
+    def choose(hws, dtype="bfloat16", short=True):
+        return roi_at_once.choose_strips(hws, jnp.dtype(dtype), short=short)
+
+    assert choose(WIDE_HWS) == (16, 2)
+    # The last level takes boxes of any size.
+    assert choose(WIDE_HWS[:2]) == (70, 1)
+    assert choose(WIDE_HWS, short=False) == (70, 1)
+    assert choose(WIDE_HWS, dtype="float32") == (70, 1)
+
+
+def test_the_gradient_of_short_boxes_in_bfloat16_is_close_to_the_loops():
+    found = differentiate_short_boxes(WIDE_HWS, "bfloat16", 7, short=True, looped=False)
+    exact = differentiate_short_boxes(WIDE_HWS, "float32", 7, looped=True)
+    for ours, theirs in zip(found, exact, strict=True):
+        # Weights, what lies along rows and the result are rounded to 8 bits.
+        np.testing.assert_allclose(ours, theirs, atol=0.02 * jnp.abs(theirs).max())
 
 
 def traced(looped, plain=False):
