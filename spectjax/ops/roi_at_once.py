@@ -53,15 +53,7 @@ def choose_strips(
 def pool(
     size: int, features: _Features, samples: jax.Array, levels: jax.Array
 ) -> jax.Array:
-    """Returns the bins, (R, S, S, C), from the four cells around every sample.
-
-    Args:
-        size: S.
-        features: of each level, (H_l, W_l, C).
-        samples: rows and columns of samples, in cells of the box's level, float32,
-            (R, 2, P).
-        levels: of each box, int32, (R,).
-    """
+    """Returns the bins from the four cells around every sample: `roi_loops.pool`'s."""
     channels = features[0].shape[-1]
     table = jnp.concatenate([f.reshape(-1, channels) for f in features])
     areas = [f.shape[0] * f.shape[1] for f in features]
